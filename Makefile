@@ -1,0 +1,55 @@
+# `make demo` and `make test` need python3 (3.11 or later); `make test` also node and npm,
+# `make bench` a C compiler. All else is installed into .venv and tests/js/node_modules.
+PYTHON ?= python3
+VENV ?= .venv
+CC ?= cc
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NODE_MODULES := tests/js/node_modules/.package-lock.json
+
+.PHONY: demo test lint types format coverage bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/python -m examples.quickstart
+
+test: $(INSTALLED) $(NODE_MODULES) lint types
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+coverage: $(INSTALLED) $(NODE_MODULES)
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage report
+
+bench: $(INSTALLED)
+	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info benchmarks/build tests/js/node_modules
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp, since the interpreter in a venv is as old as the system's.
+$(INSTALLED): setup.cfg setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(NODE_MODULES): tests/js/package.json tests/js/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "make test needs node (18 or later) and npm: the official Phoenix client talks to the embedded server." >&2; \
+		exit 1; }
+	npm ci --prefix tests/js --no-audit --no-fund
+	@touch $@

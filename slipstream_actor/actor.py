@@ -1,0 +1,65 @@
+"""What the two actors have in common: our mailbox, our futures, and a way to die alone."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+import pykka
+
+from slipstream_actor.future import Future
+from slipstream_actor.mailbox import Interrupted, Mailbox
+from slipstream_actor.process import become
+
+__all__ = ["BaseActor"]
+
+logger = logging.getLogger("slipstream_actor")
+
+
+class BaseActor(pykka.ThreadingActor):
+    """A Pykka actor whose failures, `SystemExit` included, end no other actor."""
+
+    use_daemon_thread: ClassVar[bool] = True
+    actor_inbox: Mailbox
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
+
+    @staticmethod
+    def _create_future() -> Future[Any]:
+        return Future()
+
+    def _actor_loop(self) -> None:
+        become(self.actor_ref)
+        try:
+            super()._actor_loop()
+        finally:
+            become(None)
+
+    def _handle_receive(self, message: Any) -> Any:
+        try:
+            return super()._handle_receive(message)
+        except Exception:
+            raise
+        except Interrupted:
+            # The stop request that interrupted it is in the mailbox.
+            self._answer(pykka.ActorDeadError(f"{self.actor_ref} was stopped meanwhile"))
+        except BaseException as error:
+            # Pykka would stop every actor of the process.
+            logger.error("%r ends %s", error, self)
+            self._answer(error)
+            self._end_loop()
+            self.on_failure(type(error), error, error.__traceback__)
+        return None
+
+    def _answer(self, error: BaseException) -> None:
+        """Answer whoever asked for what is being handled."""
+        envelope = self.actor_inbox.envelope
+        if envelope is not None and isinstance(envelope.reply_to, Future):
+            envelope.reply_to.fail(error)
+
+    def _end_loop(self) -> None:
+        """Make the current message the last one."""
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()

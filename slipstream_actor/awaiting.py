@@ -1,0 +1,285 @@
+"""The socket's `await_*`, built on the mailbox's selective receive and on nothing else.
+
+Each consumes the event that it awaits, or that event's own refusal, and no other: a disconnect
+meanwhile fails the await and stays in the mailbox, for `handle_disconnect` or `await_disconnect`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from slipstream_actor import socket as sockets
+from slipstream_actor.errors import (
+    AwaitTimeoutError,
+    ConnectFailedError,
+    JoinFailedError,
+    NeverJoinedError,
+    NotConnectedError,
+    NotJoinedError,
+    NotOwnerError,
+)
+from slipstream_actor.events import (
+    ChannelClosed,
+    ChannelConnected,
+    ChannelConnectFailed,
+    MessageReceived,
+    ReplyReceived,
+    TopicJoinClosed,
+    TopicJoinFailed,
+    TopicJoinSucceeded,
+    TopicLeft,
+)
+from slipstream_actor.mailbox import LEAVE, TAKE
+from slipstream_actor.matching import matches
+from slipstream_actor.message import Ref, Reply
+from slipstream_actor.process import ThreadRef, current
+from slipstream_actor.reasons import ChannelEnded, Disconnected
+
+if TYPE_CHECKING:
+    from slipstream_actor.socket import Socket
+
+__all__ = [
+    "await_connect",
+    "await_disconnect",
+    "await_join",
+    "await_leave",
+    "await_message",
+    "await_reply",
+    "require_owner",
+]
+
+CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)
+JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
+
+
+def require_owner(socket: Socket, method: str) -> None:
+    """Raise `NotOwnerError` in a thread that events of `socket` cannot reach."""
+    here = current()
+    if here is not socket.socket_pid:
+        raise NotOwnerError(
+            f"{method}: the socket belongs to {socket.socket_pid!r} and its events go there;"
+            f" this is {here!r}"
+        )
+
+
+class Deadline:
+    """A timeout that several waits share."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, `None` for ever."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+
+def receive(
+    socket: Socket,
+    awaited: str,
+    deadline: Deadline,
+    match: Callable[[Any], int],
+) -> Any:
+    """Return the first event of the socket's connection that matches; `AwaitTimeoutError`."""
+
+    def concerns(message: Any, source: Any) -> int:
+        if source is not None:
+            link = socket._link
+            if link is None or link.connection is not source:
+                return 0
+        return match(message)
+
+    try:
+        return socket.socket_pid.actor_inbox.receive(concerns, deadline.left())
+    except TimeoutError:
+        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
+
+
+def await_connect(socket: Socket, timeout: float | None, *, take: int = TAKE) -> Socket:
+    """See `Socket.await_connect`. `take`: whether to consume the event."""
+    require_owner(socket, "await_connect")
+    deadline = Deadline(timeout)
+
+    def match(message: Any) -> int:
+        kind = type(message)
+        if kind is ChannelConnected or kind is ChannelConnectFailed:
+            return take
+        if kind is sockets.ReconnectDue:
+            return TAKE if message.link is socket._link else 0
+        return LEAVE if kind is ChannelClosed else 0
+
+    while not socket.connected:
+        event = receive(socket, "the connection", deadline, match)
+        if type(event) is sockets.ReconnectDue:
+            socket = socket._open("await_connect")
+        elif type(event) is ChannelConnected:
+            socket = sockets.apply_event(socket, event)
+        else:
+            if type(event) is ChannelConnectFailed:
+                socket = sockets.apply_event(socket, event)
+            raise ConnectFailedError(event.reason, socket=socket)
+    return socket._send_requested()
+
+
+def await_disconnect(socket: Socket, timeout: float | None) -> Socket:
+    """See `Socket.await_disconnect`."""
+    require_owner(socket, "await_disconnect")
+    if socket._link is None or socket._link.status == "scheduled":
+        return socket
+    event = receive(
+        socket,
+        "the disconnect",
+        Deadline(timeout),
+        lambda message: TAKE if type(message) in CONNECTION_ENDS else 0,
+    )
+    return sockets.apply_event(socket, event)
+
+
+def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
+    """See `Socket.await_join`."""
+    require_owner(socket, "await_join")
+    deadline = Deadline(timeout)
+    if topic not in socket.joins:
+        raise NeverJoinedError(f"await_join: {topic!r} was never asked for")
+    if not socket.connected:
+        socket = connect_first(socket, topic, deadline)
+    awaited = f"the join of {topic!r}"
+
+    def match(message: Any) -> int:
+        kind = type(message)
+        if kind is TopicJoinSucceeded or kind in JOIN_ENDS:
+            return TAKE if concerns_join(socket, message, topic) else 0
+        if kind is sockets.RejoinDue:
+            return TAKE if message.join is socket.joins[topic] else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
+
+    while not socket.joined(topic):
+        if socket.join_status(topic) == "closed":
+            raise JoinFailedError(topic, socket.joins[topic].response, socket=socket)
+        event = receive(socket, awaited, deadline, match)
+        if type(event) is sockets.RejoinDue:
+            socket = socket._request(event.join, "await_join")
+        else:
+            socket = concluded(socket, topic, event)
+    return socket
+
+
+def concluded(socket: Socket, topic: str, event: Any) -> Socket:
+    """Return the socket after the event that ended the wait for a join; raise a refusal."""
+    if type(event) in CONNECTION_ENDS:
+        raise JoinFailedError(topic, Disconnected(event.reason), socket=socket)
+    socket = sockets.apply_event(socket, event)
+    if type(event) is TopicJoinSucceeded:
+        return socket
+    reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
+    raise JoinFailedError(topic, reason, socket=socket)
+
+
+def connect_first(socket: Socket, topic: str, deadline: Deadline) -> Socket:
+    """Wait for the connection that a recorded join is sent on.
+
+    A plain thread consumes the event; an actor leaves it for its `handle_connect`.
+    """
+    if socket._link is None:
+        raise NotConnectedError(f"await_join: {topic!r} waits for a connection", socket=socket)
+    if isinstance(socket.socket_pid, ThreadRef):
+        return await_connect(socket, deadline.left())
+    try:
+        return await_connect(socket, deadline.left(), take=LEAVE)
+    except ConnectFailedError as error:
+        raise JoinFailedError(topic, Disconnected(error.reason), socket=socket) from None
+
+
+def concerns_join(socket: Socket, event: Any, topic: str) -> bool:
+    """Whether an event is about the socket's join of `topic`."""
+    return event.topic == topic and not sockets.is_stale(socket.joins[topic], event.join_ref)
+
+
+def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
+    """See `Socket.await_leave`."""
+    require_owner(socket, "await_leave")
+    join = socket.joins.get(topic)
+    if join is None:
+        raise NeverJoinedError(f"await_leave: {topic!r} was never asked for")
+    if join.status == "closed" and join.join_ref is None:
+        return socket
+
+    def match(message: Any) -> int:
+        kind = type(message)
+        if kind is TopicLeft:
+            return TAKE if message.topic == topic else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
+
+    event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
+    if type(event) in CONNECTION_ENDS:
+        raise disconnected(f"the leave of {topic!r}", event, socket)
+    return sockets.apply_event(socket, event)
+
+
+def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
+    """See `Socket.await_reply`."""
+    require_owner(socket, "await_reply")
+    topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
+    awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
+
+    def match(message: Any) -> int:
+        kind = type(message)
+        if kind is ReplyReceived:
+            return TAKE if message.ref == ref else 0
+        if kind in (TopicLeft, TopicJoinClosed):
+            return LEAVE if message.topic == topic and message.join_ref == join_ref else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
+
+    over = topic is not None and is_over(socket, topic, join_ref)
+    try:
+        event = receive(socket, awaited, Deadline(0.0 if over else timeout), match)
+    except AwaitTimeoutError:
+        if over and not socket.connected:
+            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
+        if over:
+            text = f"awaited {awaited}: its join is over"
+            raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
+        raise
+    if type(event) is ReplyReceived:
+        return event.reply
+    if type(event) in CONNECTION_ENDS:
+        raise disconnected(awaited, event, socket)
+    reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
+    raise NotJoinedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
+
+
+def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
+    """Whether the join that a push belongs to has ended, as far as the socket knows."""
+    join = socket.joins.get(topic)
+    return not socket.connected or join is None or join.join_ref != join_ref
+
+
+def await_message(
+    socket: Socket, topic: Any, event: Any, payload: Any, timeout: float | None
+) -> MessageReceived:
+    """See `Socket.await_message`."""
+    require_owner(socket, "await_message")
+    awaited = f"a message with topic {topic!r}, event {event!r}, payload {payload!r}"
+
+    def match(message: Any) -> int:
+        if type(message) is MessageReceived:
+            found = (
+                matches(topic, message.topic)
+                and matches(event, message.event)
+                and matches(payload, message.payload)
+            )
+            return TAKE if found else 0
+        return LEAVE if type(message) in CONNECTION_ENDS else 0
+
+    received = receive(socket, awaited, Deadline(timeout), match)
+    if isinstance(received, MessageReceived):
+        return received
+    raise disconnected(awaited, received, socket)
+
+
+def disconnected(awaited: str, event: Any, socket: Socket) -> NotConnectedError:
+    """Return the error of an await that the end of the connection has failed."""
+    reason = Disconnected(event.reason)
+    return NotConnectedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)

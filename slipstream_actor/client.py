@@ -1,0 +1,513 @@
+"""`ClientActor`: the actor that users subclass. Events become callbacks, and what these return
+becomes the next socket."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import pykka
+from msgspec import UNSET
+from pykka.messages import ProxyCall
+
+from slipstream_actor.actor import BaseActor
+from slipstream_actor.commands import CloseConnection
+from slipstream_actor.debug import ClientState, GetState
+from slipstream_actor.errors import CallbackReturnError, StartError
+from slipstream_actor.events import (
+    ChannelClosed,
+    ChannelConnected,
+    ChannelConnectFailed,
+    Event,
+    MessageReceived,
+    PushFailed,
+    ReplyReceived,
+    TopicJoinClosed,
+    TopicJoinFailed,
+    TopicJoinSucceeded,
+    TopicLeft,
+)
+from slipstream_actor.future import Future
+from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
+from slipstream_actor.message import Ref, Reply
+from slipstream_actor.process import Cast, From, register, unregister
+from slipstream_actor.reasons import ClosedByClient
+from slipstream_actor.returns import Answer, Ignore, Next, Stop
+from slipstream_actor.socket import ReconnectDue, RejoinDue, Socket, apply_event, new_socket, tell
+
+__all__ = ["CALLBACKS", "ClientActor", "WatchJoin"]
+
+logger = logging.getLogger("slipstream_actor.client")
+
+Restart = Literal["permanent", "transient", "temporary"]
+
+# Each event's callback, and what it is called with before the socket: the one place of dispatch.
+CALLBACKS: dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
+    ChannelConnected: ("handle_connect", lambda event: ()),
+    ChannelConnectFailed: ("handle_disconnect", lambda event: (event.reason,)),
+    ChannelClosed: ("handle_disconnect", lambda event: (event.reason,)),
+    TopicJoinSucceeded: ("handle_join", lambda event: (event.topic, event.response)),
+    TopicJoinFailed: ("handle_topic_close", lambda event: (event.topic, event.reason)),
+    TopicJoinClosed: ("handle_topic_close", lambda event: (event.topic, event.reason)),
+    TopicLeft: ("handle_leave", lambda event: (event.topic,)),
+    MessageReceived: ("handle_message", lambda event: (event.topic, event.event, event.payload)),
+    ReplyReceived: ("handle_reply", lambda event: (event.ref, event.reply)),
+    PushFailed: ("handle_info", lambda event: (event,)),
+}
+
+FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
+NORMAL = ("normal", "shutdown")
+
+
+class Beginning(msgspec.Struct, frozen=True, eq=False):
+    """What `start` hands to the actor's thread, and the future that `init`'s end completes."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    name: Hashable
+    started: Future[Any]
+
+
+class Continue(msgspec.Struct, frozen=True):
+    """`init` returned `Next(then=term)`."""
+
+    term: Any
+
+
+class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
+    """Nothing came for the time of a `Next(timeout=…)`."""
+
+
+class WatchJoin(msgspec.Struct, frozen=True, eq=False):
+    """Complete `future` when `topic` is joined."""
+
+    topic: str
+    future: Future[Any]
+
+
+class ClientActor(BaseActor):
+    """A client of a Phoenix server: subclass it, write callbacks, and `start` it.
+
+    Every callback runs in the actor's thread, one at a time, takes the socket as its last
+    argument, and returns the socket to go on with; `None` when it did not change; or `Next` or
+    `Stop`. `self.socket` is the current socket; in public methods of your own, which work through
+    `ref.proxy()`, assign it to change it. A subclass defines no `__init__` and no `on_*`: `init`
+    and `terminate` are in their place.
+    """
+
+    restart: ClassVar[Restart] = "permanent"
+    actor_inbox: Mailbox
+
+    def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for hook in FINAL:
+            if hook in vars(cls):
+                raise TypeError(f"{cls.__name__}.{hook} is final: write init or terminate instead")
+        if restart is not None:
+            if restart not in ("permanent", "transient", "temporary"):
+                raise TypeError("restart must be 'permanent', 'transient' or 'temporary'")
+            cls.restart = restart
+
+    @classmethod
+    def start(cls, *args: Any, name: Hashable | None = None, **kwargs: Any) -> Any:
+        """Start a client and return its `ActorRef` when `init(*args, **kwargs)` has returned.
+
+        `name` makes it known to `whereis`. Raises what `init` raised, `StartError` when it
+        returned `Stop`, `AlreadyStartedError` when a living actor has the name. Returns `None`
+        when `init` returned `Ignore()`.
+        """
+        beginning = Beginning(args, kwargs, name, Future())
+        ref = super().start(beginning)
+        return ref if beginning.started.get() else None
+
+    def __init__(self, beginning: Beginning) -> None:
+        super().__init__()
+        self._beginning = beginning
+        self._socket: Socket | None = None
+        self._idle: Timer | None = None
+        self._ended = False
+        self._callers: set[Future[Any]] = set()
+        self._watchers: dict[str, list[Future[Any]]] = {}
+        if beginning.name is not None:
+            register(beginning.name, self.actor_ref)
+
+    @property
+    def socket(self) -> Socket:
+        """The current socket; assign it in methods of your own, in the actor's thread."""
+        if self._socket is None:
+            self._socket = new_socket()
+        return self._socket
+
+    @socket.setter
+    def socket(self, socket: Socket) -> None:
+        if not isinstance(socket, Socket):
+            raise TypeError(f"socket must be a Socket, not {type(socket).__name__}")
+        self.actor_inbox.uncommitted = None
+        self._socket = socket
+
+    # callbacks, with Slipstream's defaults
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
+        return self.socket
+
+    def terminate(self, reason: Any, socket: Socket) -> Any:
+        """End, for `reason`; what it returns is ignored. The connection is closed afterwards."""
+        return None
+
+    def handle_continue(self, term: Any, socket: Socket) -> Any:
+        """Go on after a `Next(then=term)`."""
+        raise NotImplementedError(f"{type(self).__name__}.handle_continue for {term!r}")
+
+    def handle_info(self, message: Any, socket: Socket) -> Any:
+        """Handle what `ref.tell(message)` sent, a timer's message, or `"timeout"`."""
+        return socket
+
+    def handle_cast(self, message: Any, socket: Socket) -> Any:
+        """Handle what `cast(ref, message)` sent."""
+        raise NotImplementedError(f"{type(self).__name__}.handle_cast for {message!r}")
+
+    def handle_call(self, message: Any, from_: From, socket: Socket) -> Any:
+        """Handle `call(ref, message)` or `ref.ask(message)`: return `Answer`, `Next` or `Stop`.
+
+        After `Next`, answer with `reply(from_, value)`, whenever it is time.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.handle_call for {message!r}")
+
+    def handle_connect(self, socket: Socket) -> Any:
+        """The connection is open: a good place to join."""
+        return socket
+
+    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
+        """The connection ended, or an attempt failed. By default: reconnect, unless we closed."""
+        if isinstance(reason, ClosedByClient) or socket.channel_config is None:
+            return socket
+        return socket.reconnect()
+
+    def handle_join(self, topic: str, response: Any, socket: Socket) -> Any:
+        """`topic` is joined."""
+        return socket
+
+    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Any:
+        """The server pushed or broadcast `event`."""
+        return socket
+
+    def handle_reply(self, ref: Ref, reply: Reply, socket: Socket) -> Any:
+        """A push, whose `Ref` it is, was replied to."""
+        return socket
+
+    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
+        """A join was refused, timed out or crashed. By default: rejoin."""
+        return socket.rejoin(topic) if topic in socket.joins else socket
+
+    def handle_leave(self, topic: str, socket: Socket) -> Any:
+        """`topic` was left, or closed by the server."""
+        return socket
+
+    # timers
+
+    def send_after(self, seconds: float, message: Any) -> Timer:
+        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`)."""
+        return self.actor_inbox.send_after(seconds, message)
+
+    def send_interval(self, seconds: float, message: Any) -> Timer:
+        """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`)."""
+        return self.actor_inbox.send_interval(seconds, message)
+
+    # Pykka's hooks, in the actor's thread
+
+    def on_start(self) -> None:
+        """Run `init`; what it raises or returns completes `start`."""
+        beginning = self._beginning
+        try:
+            result = self.init(*beginning.args, **beginning.kwargs)
+            if isinstance(result, Stop):
+                raise StartError(result.reason)
+            if isinstance(result, Ignore):
+                self._fail_start(None)
+                return
+            then = self._take("init", result, self.socket)
+        except BaseException as error:
+            self._fail_start(error)
+        else:
+            if then is not UNSET:
+                self.actor_inbox.push_front(Continue(then))
+            beginning.started.set(True)
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle a message that is neither a stop nor a proxy's."""
+        kind = type(message)
+        if kind is Burst:
+            return self._deliver(message)
+        if kind is Request:
+            return self._handle_request(message)
+        if kind in CALLBACKS:
+            return self._handle_event(message, None)
+        handle = self._handlers.get(kind)
+        if handle is not None:
+            return handle(self, message)
+        envelope = self.actor_inbox.envelope
+        if envelope is not None and envelope.reply_to is not None:
+            return self._handle_ask(message)
+        return self._run("handle_info", message)
+
+    def on_stop(self) -> None:
+        """A stop from outside: end normally."""
+        self._finish("normal")
+
+    def on_failure(self, *exc_info: Any) -> None:
+        """A callback raised: end with the exception as the reason."""
+        self._finish(exc_info[1])
+
+    def _handle_receive(self, message: Any) -> Any:
+        if self._idle is not None:
+            self._cancel_idle()
+        if type(message) is ProxyCall:
+            return self._handle_proxy_call(message)
+        return super()._handle_receive(message)
+
+    def _cancel_idle(self) -> None:
+        """Something came before the `timeout` of a `Next`."""
+        assert self._idle is not None
+        self._idle.cancel()
+        self._idle = None
+
+    # events
+
+    def _deliver(self, burst: Burst) -> None:
+        """Take a connection's events one by one, as long as it is the socket's."""
+        inbox = self.actor_inbox
+        events = burst.events
+        inbox.burst = burst
+        try:
+            while events and not inbox.stopping and not self._ended:
+                socket = self.socket
+                if socket._link is None or socket._link.connection is not burst.source:
+                    return
+                event = events.popleft()
+                if self._idle is not None:
+                    self._cancel_idle()
+                if type(event) is MessageReceived:
+                    result = self.handle_message(event.topic, event.event, event.payload, socket)
+                    if (result is None or result is socket) and inbox.uncommitted is None:
+                        continue
+                    self._follow("handle_message", result, socket)
+                else:
+                    self._handle_event(event, burst.source)
+        finally:
+            inbox.burst = None
+
+    def _handle_event(self, event: Event, source: Any) -> None:
+        """Apply an event to the socket and call its callback."""
+        socket = self.socket
+        if type(event) is ChannelClosed or type(event) is ChannelConnectFailed:
+            if source is None and socket._link is not None:
+                # Taken at its word: what connection there is, is no longer wanted.
+                tell(socket._link.connection, CloseConnection())
+            elif source is not None and source.actor_inbox.close_requested:
+                event = ChannelClosed(ClosedByClient())
+        self._socket = apply_event(socket, event)
+        name, arguments = CALLBACKS[type(event)]
+        self._run(name, *arguments(event))
+        if type(event) is ChannelConnected and not self._ended:
+            self.socket = self.socket._send_requested()
+        elif type(event) is TopicJoinSucceeded:
+            self._note_joined(event.topic)
+
+    def _note_joined(self, topic: str) -> None:
+        if self.socket.joined(topic):
+            for future in self._watchers.pop(topic, ()):
+                future.set(None)
+
+    def _watch_join(self, watch: WatchJoin) -> None:
+        self._watchers.setdefault(watch.topic, []).append(watch.future)
+        self._note_joined(watch.topic)
+
+    def _reconnect_due(self, due: ReconnectDue) -> None:
+        if due.link is self.socket._link:
+            self.socket = self.socket._open("reconnect")
+
+    def _rejoin_due(self, due: RejoinDue) -> None:
+        if due.join is self.socket.joins.get(due.join.topic) and self.socket.connected:
+            self.socket = self.socket._request(due.join, "rejoin")
+
+    # calls
+
+    def _handle_request(self, request: Request) -> None:
+        """`call`: GenServer's way, where an exception goes to the caller and ends the actor."""
+        try:
+            self._call(request.message, request.future)
+        except BaseException as error:
+            request.future.fail(error)
+            raise
+
+    def _handle_ask(self, message: Any) -> Future[Any]:
+        """`ref.ask`: Pykka's way, where an exception goes to the caller, and that is it."""
+        future: Future[Any] = Future()
+        self._call(message, future)
+        return future
+
+    def _call(self, message: Any, future: Future[Any]) -> None:
+        self._callers.add(future)
+        future.add_done_callback(self._callers.discard)
+        socket = self._begin()
+        try:
+            result = self.handle_call(message, From(future), socket)
+            if isinstance(result, pykka.Future):
+                result = Answer(result)
+            if isinstance(result, Stop) and result.answer is not UNSET:
+                future.set(result.answer)
+            elif isinstance(result, Answer):
+                future.set(result.value)
+            elif not isinstance(result, (Next, Stop)):
+                raise wrong_return("handle_call", result)
+            self._follow("handle_call", result, socket)
+        except BaseException:
+            self._callers.discard(future)
+            raise
+
+    def _handle_proxy_call(self, message: ProxyCall) -> Any:
+        """A public method: it changes the socket by assigning `self.socket`."""
+        self._begin()
+        result = super()._handle_receive(message)
+        if self.actor_inbox.uncommitted is not None:
+            raise lost(".".join(message.attr_path), self.actor_inbox, "assign self.socket")
+        return result
+
+    # running callbacks
+
+    def _begin(self) -> Socket:
+        self.actor_inbox.uncommitted = None
+        return self.socket
+
+    def _run(self, name: str, *arguments: Any) -> None:
+        """Call a callback and follow what it returned, `handle_continue`s included."""
+        socket = self._begin()
+        self._follow(name, getattr(self, name)(*arguments, socket), socket)
+
+    def _follow(self, name: str, result: Any, given: Socket | None) -> None:
+        then = self._take(name, result, given)
+        while then is not UNSET and not self._ended:
+            given = self._begin()
+            result = self.handle_continue(then, given)
+            then = self._take("handle_continue", result, given)
+
+    def _take(self, name: str, result: Any, given: Socket | None) -> Any:
+        """Go on with what a callback returned; return the term to continue with, or `UNSET`."""
+        inbox = self.actor_inbox
+        kind = type(result)
+        if kind is Socket:
+            socket: Socket | None = result
+        elif result is None:
+            socket = None
+        elif kind in (Next, Stop) or (kind is Answer and name == "handle_call"):
+            socket = result.socket
+        else:
+            raise wrong_return(name, result)
+        if (socket is None or socket is given) and inbox.uncommitted is not None:
+            raise lost(name, inbox, "return the socket")
+        inbox.uncommitted = None
+        if socket is not None:
+            self._socket = socket
+        if kind is Socket or result is None:
+            return UNSET
+        if kind is Stop:
+            self._stop_with(result.reason)
+            return UNSET
+        if result.timeout is not None:
+            self._idle = inbox.send_after(result.timeout, IdleTimeout())
+        return result.then
+
+    # ending
+
+    def _stop_with(self, reason: Any) -> None:
+        """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
+        if not is_normal(reason):
+            logger.error("%s stops: %r", self, reason)
+        self._end_loop()
+        self._finish(reason)
+
+    def _fail_start(self, error: BaseException | None) -> None:
+        """`init` has failed, or ignored: there never was a client."""
+        if isinstance(error, Interrupted):
+            error = pykka.ActorDeadError(f"{self.actor_ref} was stopped during init")
+        self._end_loop()
+        self._finish(error if error is not None else "normal", terminate=False)
+        if error is None:
+            self._beginning.started.set(False)
+        else:
+            self._beginning.started.fail(error)
+
+    def _finish(self, reason: Any, *, terminate: bool = True) -> None:
+        """Run `terminate`, close the connection, answer all who wait."""
+        if self._ended:
+            return
+        self._ended = True
+        inbox = self.actor_inbox
+        inbox.stopping = False
+        if terminate:
+            try:
+                self.terminate(reason, self.socket)
+            except BaseException:
+                logger.exception("terminate of %s raised", self)
+        self._close_connection()
+        if self._beginning.name is not None:
+            unregister(self._beginning.name, self.actor_ref)
+        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {reason!r}")
+        for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
+            future.fail(dead)
+        inbox.ended.set(reason)
+
+    def _close_connection(self) -> None:
+        """Close the connection with a close frame, and wait for that, for a bounded time."""
+        socket = self.socket
+        link, config = socket._link, socket.channel_config
+        socket.disconnect()
+        if link is not None and link.connection is not None and config is not None:
+            with contextlib.suppress(pykka.Timeout):
+                link.connection.actor_inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
+
+    # the rest of what an actor is told
+
+    def _state(self, _: GetState) -> ClientState:
+        link = self.socket._link
+        connection = link.connection if link is not None else None
+        return ClientState(self.socket, self.actor_inbox.depth, connection)
+
+    _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
+        Cast: lambda self, cast: self._run("handle_cast", cast.message),
+        Continue: lambda self, message: self._run("handle_continue", message.term),
+        IdleTimeout: lambda self, _: self._run("handle_info", "timeout"),
+        ReconnectDue: _reconnect_due,
+        RejoinDue: _rejoin_due,
+        WatchJoin: _watch_join,
+        GetState: _state,
+    }
+
+
+ALLOWED = {
+    "init": "the Socket, None, Next, Stop or Ignore",
+    "handle_call": "Answer, Next or Stop",
+}
+
+
+def wrong_return(name: str, result: Any) -> CallbackReturnError:
+    """Return the error for a callback that returned what it may not."""
+    allowed = ALLOWED.get(name, "the Socket, None, Next or Stop")
+    return CallbackReturnError(f"{name} returned {type(result).__name__}; it may return {allowed}")
+
+
+def lost(name: str, inbox: Mailbox, instead: str) -> CallbackReturnError:
+    """Return the error for a callback that made a new socket and dropped it."""
+    method, inbox.uncommitted = inbox.uncommitted, None
+    return CallbackReturnError(
+        f"{name} called socket.{method}(), whose result would be lost: {instead}"
+    )
+
+
+def is_normal(reason: Any) -> bool:
+    """Whether an end for `reason` is a normal one: GenServer's three."""
+    return reason in NORMAL or (isinstance(reason, tuple) and reason[:1] == ("shutdown",))

@@ -1,0 +1,65 @@
+"""What a client wants of its connection: verb first, one frozen struct each.
+
+A person or a test may send one by hand: `socket.channel_pid.tell(CloseConnection())`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "CloseConnection",
+    "CollectGarbage",
+    "JoinTopic",
+    "LeaveTopic",
+    "OpenConnection",
+    "PushMessage",
+]
+
+
+class OpenConnection(msgspec.Struct, frozen=True):
+    """Connect. A connection is sent it once, when it starts; `ChannelConnected` or
+    `ChannelConnectFailed` follows."""
+
+
+class CloseConnection(msgspec.Struct, frozen=True):
+    """Close the connection, or stop connecting. `ChannelClosed` follows."""
+
+
+class JoinTopic(msgspec.Struct, frozen=True):
+    """Join `topic`. `TopicJoinSucceeded` or `TopicJoinFailed` follows.
+
+    Without a `join_ref` the connection takes the next one.
+    """
+
+    topic: str
+    payload: Any = msgspec.field(default_factory=dict)
+    join_ref: str | None = None
+
+
+class LeaveTopic(msgspec.Struct, frozen=True):
+    """Leave the topic's current join. `TopicLeft` follows."""
+
+    topic: str
+
+
+class PushMessage(msgspec.Struct, frozen=True, gc=False):
+    """Push an event. `data` is the encoded message, where the sender has encoded it.
+
+    `awaited`: the connection remembers the ref until its reply, and reports `PushFailed` when the
+    join or the connection ends first.
+    """
+
+    topic: str
+    event: str
+    payload: Any = msgspec.field(default_factory=dict)
+    ref: str | None = None
+    join_ref: str | None = None
+    data: str | bytes | None = None
+    awaited: bool = False
+
+
+class CollectGarbage(msgspec.Struct, frozen=True):
+    """Release the connection's idle buffers."""

@@ -1,0 +1,496 @@
+"""The connection: one actor around one websocket, what `channel_pid` names.
+
+It binds the protocol to the transport in one thread, with one selector. It lives for one attempt:
+it connects, and ends with its connection. What happens goes to the owner of the socket in bursts.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from pykka import ActorDeadError, ActorRef
+
+from slipstream_actor import frames
+from slipstream_actor.actor import BaseActor
+from slipstream_actor.commands import (
+    CloseConnection,
+    CollectGarbage,
+    JoinTopic,
+    LeaveTopic,
+    OpenConnection,
+    PushMessage,
+)
+from slipstream_actor.configuration import Configuration, redact
+from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicState
+from slipstream_actor.dial import AttemptFailed, dial
+from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
+from slipstream_actor.mailbox import TAKE, Burst, SelectorMailbox, SocketReady, Timer
+from slipstream_actor.message import Message
+from slipstream_actor.protocol import Protocol
+from slipstream_actor.reasons import (
+    ClosedByClient,
+    ConnectionCrashed,
+    HeartbeatTimeout,
+    TransportFailed,
+)
+from slipstream_actor.transport import Transport, upgrade
+
+__all__ = ["Connection"]
+
+T = TypeVar("T")
+logger = logging.getLogger("slipstream_actor.connection")
+
+# How long a connection that cannot be written is still read, for the close frame that says why.
+LAST_WORDS_SECONDS = 1.0
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A deadline of the protocol or of the close has come."""
+
+
+class Cancelled(Exception):
+    """`CloseConnection` came while connecting."""
+
+
+class Job:
+    """A function that runs in a thread of its own; its result comes as this very message."""
+
+    def __init__(
+        self, inbox: SelectorMailbox, function: Callable[[], Any], discard: Callable[[Any], object]
+    ) -> None:
+        self._inbox = inbox
+        self._function = function
+        self._discard = discard
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self.value: Any = None
+        self.error: Exception | None = None
+        threading.Thread(target=self._run, name="slipstream-lookup", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            value = self._function()
+        except Exception as error:
+            self.error = error
+        else:
+            with self._lock:
+                self.value = value
+                if self._abandoned:
+                    self._discard(value)
+        self._inbox.tell(self)
+
+    def abandon(self) -> None:
+        """Nobody waits any more: what has come, or comes yet, is discarded."""
+        with self._lock:
+            self._abandoned = True
+            if self.value is not None:
+                self._discard(self.value)
+
+
+class MailboxWaiter:
+    """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it."""
+
+    def __init__(self, inbox: SelectorMailbox, seconds: float) -> None:
+        self._inbox = inbox
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+
+    def left(self, phase: str) -> float:
+        """Return the seconds until the deadline; `AttemptFailed` when there are none."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise AttemptFailed("timeout", f"{phase} took more than {self._seconds:g} s")
+        return left
+
+    def ready(
+        self,
+        sock: socket.socket,
+        phase: str,
+        *,
+        read: bool = False,
+        write: bool = False,
+        at_most: float | None = None,
+    ) -> bool:
+        """Wait for `sock`; `False` when `at_most` seconds passed first."""
+        left = self.left(phase)
+        self._inbox.attach(sock)
+        self._inbox.watch(read=read, write=write)
+        try:
+            self._receive(SocketReady, left if at_most is None else min(left, at_most))
+        except TimeoutError:
+            self.left(phase)
+            return False
+        finally:
+            self._inbox.detach()
+        return True
+
+    def elsewhere(self, phase: str, function: Callable[[], T], discard: Callable[[T], object]) -> T:
+        """Run `function` in a thread and return its result; abandon it at the deadline."""
+        left = self.left(phase)
+        job = Job(self._inbox, function, discard)
+        try:
+            self._receive(Job, left)
+        except BaseException as error:
+            job.abandon()
+            if isinstance(error, TimeoutError):
+                self.left(phase)
+            raise
+        if job.error is not None:
+            raise job.error
+        value: T = job.value
+        return value
+
+    def _receive(self, kind: type, timeout: float) -> None:
+        def match(message: Any, _: Any) -> int:
+            return TAKE if type(message) in (kind, CloseConnection) else 0
+
+        if type(self._inbox.receive(match, timeout)) is CloseConnection:
+            raise Cancelled
+
+
+class Connection(BaseActor):
+    """One connection. Started by `socket.connect`; everything it does is asked by commands."""
+
+    actor_inbox: SelectorMailbox
+
+    @staticmethod
+    def _create_actor_inbox() -> SelectorMailbox:
+        return SelectorMailbox()
+
+    def __init__(self, owner: Any, config: Configuration) -> None:
+        super().__init__()
+        self._owner = owner
+        self._config = config
+        assert config.serializer is not None
+        self._serializer = config.serializer
+        self._decode_text: Callable[[bytes], Message] = getattr(
+            config.serializer, "decode_text", lambda data: self._serializer.decode(data.decode())
+        )
+        refs = owner.actor_inbox
+        self._protocol = Protocol(
+            next_ref=refs.next_ref,
+            last_ref=lambda: refs.last_ref,
+            has_join_refs=config.has_join_refs,
+            heartbeat_interval=config.heartbeat_interval_msec / 1000,
+            join_timeout=config.join_timeout_msec / 1000,
+        )
+        self._transport: Transport | None = None
+        self._status = "connecting"
+        self._reason: Any = None  # what the owner will be told, once that is settled
+        self._give_up_at: float | None = None
+        self._heartbeat_mark: int | None = None
+        self._progress = float("-inf")
+        self._moved = 0
+        self._dropped = 0
+        self._timer: Timer | None = None
+
+    @classmethod
+    def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
+        """Start a connection that belongs to `owner`, and let it connect."""
+        ref = cls.start(owner, config)
+        ref.tell(OpenConnection())
+        return ref
+
+    # Pykka's hooks, in the actor's thread
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle a command, readiness of the socket, or a deadline."""
+        handle = self._handlers.get(type(message))
+        if handle is None:
+            return None
+        return handle(self, message)
+
+    def on_stop(self) -> None:
+        """End with a close frame, whoever asked."""
+        if self._transport is not None:
+            self._transport.send_close(1000)
+        self._end(self._reason or ClosedByClient())
+
+    def on_failure(self, *exc_info: Any) -> None:
+        """Tell the owner that the connection has crashed."""
+        self._end(ConnectionCrashed(exc_info[1]))
+
+    # connecting
+
+    def _open(self, _: OpenConnection) -> None:
+        if self._transport is not None:
+            return
+        config = self._config
+        logger.debug("connecting to %s", redact(config.uri))
+        try:
+            resource = evaluate("params", config.resource)
+            lines = evaluate("auth_token", config.request_headers)
+            waiter = MailboxWaiter(self.actor_inbox, config.connect_timeout_msec / 1000)
+            sock = dial(config, waiter)
+            try:
+                self._transport = upgrade(sock, config, waiter, resource, lines)
+            except BaseException:
+                sock.close()
+                raise
+        except Cancelled:
+            self._end(ClosedByClient())
+        except AttemptFailed as failed:
+            self._end(failed.reason, ChannelConnectFailed)
+        else:
+            self._connected(self._transport)
+
+    def _connected(self, transport: Transport) -> None:
+        self._status = "connected"
+        logger.debug("connected to %s", redact(self._config.uri))
+        self._protocol.start(time.monotonic())
+        self.actor_inbox.attach(transport.sock)
+        self._tell([ChannelConnected(self.actor_ref, transport.headers)])
+        # Frames may have come with the 101, where no selector sees them.
+        self._ready(SocketReady(readable=True, writable=False))
+
+    # steady state
+
+    def _ready(self, ready: SocketReady) -> None:
+        """Read and write what the socket is ready for."""
+        transport = self._transport
+        if transport is None or self._status == "closed":
+            return
+        if ready.writable:
+            transport.flush()
+        if ready.readable:
+            self._receive(transport)
+        self._settle()
+
+    def _receive(self, transport: Transport) -> None:
+        """Decode what has come, and let the protocol make events of it."""
+        received = transport.receive()
+        now = time.monotonic()
+        decode_text, receive = self._decode_text, self._protocol.receive
+        for data in received:
+            try:
+                if isinstance(data, bytes):
+                    message = decode_text(data)
+                else:
+                    message = self._serializer.decode(data.data)
+            except Exception as error:
+                self._drop(data, f"{type(error).__name__}: {error}")
+                continue
+            if not receive(message, now):
+                self._drop(data, f"{message.event} is nobody's")
+
+    def _drop(self, data: frames.Data, why: str) -> None:
+        self._dropped += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            size = len(data) if isinstance(data, bytes) else len(data.data)
+            logger.debug("dropped a message of %d bytes: %.80s", size, why)
+
+    def _join(self, command: JoinTopic) -> None:
+        self._protocol.join(command, time.monotonic())
+        self._settle()
+
+    def _leave(self, command: LeaveTopic) -> None:
+        self._protocol.leave(command.topic)
+        self._settle()
+
+    def _push(self, command: PushMessage) -> None:
+        """Write this push and all that stand behind it, with one `send`."""
+        assert self._transport is not None
+        batch = [command, *self.actor_inbox.drain(PushMessage)]
+        for push in batch:
+            if push.awaited:
+                self._protocol.push(push)
+        self._transport.send(
+            [push.data if push.data is not None else self._encode(push) for push in batch]
+        )
+        self._settle()
+
+    def _encode(self, push: PushMessage) -> str | bytes:
+        """Encode a push that somebody sent by hand."""
+        ref = push.ref or self._owner.actor_inbox.next_ref()
+        join_ref = push.join_ref or self._protocol.current_join_ref(push.topic)
+        return self._serializer.encode(Message(join_ref, ref, push.topic, push.event, push.payload))
+
+    def _collect(self, _: CollectGarbage) -> None:
+        if self._transport is not None:
+            self._transport.release()
+
+    def _tick(self, _: Tick) -> None:
+        if self._transport is None or self._status == "closed":
+            return
+        if not self._owner.is_alive():
+            self._abandon()
+            return
+        now = time.monotonic()
+        if self._give_up_at is not None and self._give_up_at <= now:
+            self._end(self._reason)
+            return
+        self._protocol.handle_timer(now, self._progress)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Send and tell what there is, and say what to wait for next."""
+        transport, protocol = self._transport, self._protocol
+        if transport is None:
+            return
+        if protocol.outgoing:
+            self._send_outgoing(transport)
+        if protocol.events:
+            events, protocol.events = protocol.events, []
+            self._tell(events)
+        if self._status == "closed":
+            return
+        self._note_progress(transport)
+        if transport.ended is not None:
+            if self._reason is None or isinstance(self._reason, TransportFailed):
+                self._reason = transport.ended
+            self._end(self._reason)
+            return
+        if protocol.heartbeat_failed:
+            transport.send_close(1000)
+            self._end(HeartbeatTimeout())
+            return
+        if transport.write_error is not None and self._give_up_at is None:
+            self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
+        if transport.read_again:
+            self.actor_inbox.read_again()
+        self.actor_inbox.watch(read=True, write=transport.wants_write)
+        self._arm()
+
+    def _send_outgoing(self, transport: Transport) -> None:
+        outgoing, self._protocol.outgoing = self._protocol.outgoing, []
+        for message in outgoing:
+            data = self._serializer.encode(message)
+            if message.topic == "phoenix":
+                # Between frames, before the pushes that wait.
+                opcode, payload = as_frame(data)
+                self._heartbeat_mark = transport.send_urgent(opcode, payload)
+            else:
+                transport.send([data])
+
+    def _note_progress(self, transport: Transport) -> None:
+        """Tell the protocol when the heartbeat's bytes are out, and that bytes move."""
+        moved = transport.bytes_out + transport.bytes_in
+        if moved != self._moved:
+            self._moved = moved
+            if transport.wants_write or transport.mid_frame:
+                self._progress = time.monotonic()
+        if self._heartbeat_mark is not None and transport.bytes_out >= self._heartbeat_mark:
+            self._heartbeat_mark = None
+            self._protocol.heartbeat_written(time.monotonic())
+
+    def _arm(self) -> None:
+        """Have a `Tick` at the next deadline."""
+        due = self._protocol.next_deadline()
+        if self._give_up_at is not None:
+            due = self._give_up_at if due is None else min(due, self._give_up_at)
+        if self._timer is not None:
+            if self._timer.due == due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = self.actor_inbox.send_at(due, Tick())
+
+    # ending
+
+    def _close(self, _: CloseConnection) -> None:
+        """Send a close frame and wait for the answer, `close_timeout_msec` at most."""
+        if self._transport is None:
+            self._end(ClosedByClient())
+        elif self._status == "connected":
+            self._status = "closing"
+            self._transport.send_close(1000)
+            self._give_up_at = None
+            self._give_up(ClosedByClient(), self._config.close_timeout_msec / 1000)
+            self._settle()
+
+    def _give_up(self, reason: Any, seconds: float) -> None:
+        self._reason = reason
+        self._give_up_at = time.monotonic() + seconds
+
+    def _abandon(self) -> None:
+        """The owner is gone: nobody is told."""
+        if self._transport is not None:
+            self._transport.send_close(1000)
+        self._end(ClosedByClient())
+
+    def _end(self, reason: Any, event: type[Any] = ChannelClosed) -> None:
+        """Free the socket, tell the owner, and make this message the last."""
+        if self._status == "closed":
+            return
+        self._status = "closed"
+        logger.debug("connection to %s ended: %r", redact(self._config.uri), reason)
+        self.actor_inbox.detach()
+        if self._transport is not None:
+            self._transport.free()
+        self._end_loop()
+        self._protocol.close(reason)
+        self._tell([*self._protocol.events, event(reason)])
+        self.actor_inbox.ended.set(reason)
+
+    def _tell(self, events: list[Any]) -> None:
+        try:
+            self._owner.tell(Burst(self.actor_ref, events))
+        except ActorDeadError:
+            self._abandon()
+
+    # a look inside
+
+    def _state(self, _: GetState) -> ConnectionState:
+        transport, protocol = self._transport, self._protocol
+        counters = Counters(dropped=self._dropped)
+        if transport is not None:
+            counters = Counters(
+                frames_in=transport.frames_in,
+                frames_out=transport.frames_out,
+                bytes_in=transport.bytes_in,
+                bytes_out=transport.bytes_out,
+                bytes_pending=transport.pending_bytes,
+                dropped=self._dropped,
+            )
+        awaited = {ref: waiting.event for ref, waiting in protocol.refs.items()}
+        if protocol.heartbeat is not None:
+            awaited[protocol.heartbeat.ref] = "heartbeat"
+        return ConnectionState(
+            status=self._status,
+            uri=redact(self._config.uri),
+            topics={
+                topic: TopicState(channel.join_ref, channel.state.value)
+                for topic, channel in protocol.channels.items()
+            },
+            refs=awaited,
+            counters=counters,
+            heartbeat_rtt=protocol.heartbeat_rtt,
+            mailbox=self.actor_inbox.depth,
+        )
+
+    _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
+        SocketReady: _ready,
+        PushMessage: _push,
+        JoinTopic: _join,
+        LeaveTopic: _leave,
+        Tick: _tick,
+        OpenConnection: _open,
+        CloseConnection: _close,
+        CollectGarbage: _collect,
+        GetState: _state,
+    }
+
+
+def as_frame(data: str | bytes) -> tuple[int, bytes]:
+    """Return opcode and payload of an encoded message."""
+    return (frames.TEXT, data.encode()) if isinstance(data, str) else (frames.BINARY, data)
+
+
+def evaluate(option: str, function: Callable[[], T]) -> T:
+    """Evaluate an option that may be the user's callable; the attempt fails when it raises."""
+    try:
+        return function()
+    except ConfigurationError as error:
+        raise AttemptFailed("io", str(error)) from error
+    except Exception as error:
+        # The error's text may hold what it was to return.
+        logger.warning("the callable %s raised %s", option, type(error).__name__)
+        raise AttemptFailed("io", f"{option} raised {type(error).__name__}") from error

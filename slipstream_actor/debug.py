@@ -1,0 +1,77 @@
+"""A look into a running client or connection: `get_state`, Erlang's `:sys.get_state`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pykka
+
+from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.process import Target, resolve
+
+if TYPE_CHECKING:
+    from slipstream_actor.socket import Socket
+
+__all__ = ["ClientState", "ConnectionState", "Counters", "GetState", "TopicState", "get_state"]
+
+
+class GetState(msgspec.Struct, frozen=True):
+    """Ask an actor for a snapshot of its state."""
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """One topic of a connection: its join's ref and `"joining"`, `"joined"` or `"leaving"`."""
+
+    join_ref: str
+    status: str
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """What a connection has counted since it opened. `dropped`: messages that were nobody's."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    bytes_pending: int = 0
+    dropped: int = 0
+
+
+class ConnectionState(msgspec.Struct, frozen=True):
+    """A connection's state.
+
+    `status` is `"connecting"`, `"connected"` or `"closing"`; `topics` are its joins; `refs` maps
+    each ref that something waits for to its event; `heartbeat_rtt` is in seconds, `None` before
+    the first heartbeat was answered; `mailbox` is how many commands wait.
+    """
+
+    status: str
+    uri: str
+    topics: Mapping[str, TopicState]
+    refs: Mapping[str, str]
+    counters: Counters
+    heartbeat_rtt: float | None
+    mailbox: int
+
+
+class ClientState(msgspec.Struct, frozen=True):
+    """A client's state: its socket, how many messages wait, and the ref of its connection."""
+
+    socket: Socket
+    mailbox: int
+    connection: Any
+
+
+def get_state(target: Target, timeout: float | None = 5.0) -> Any:
+    """Return a snapshot of a client (`ClientState`) or a connection (`ConnectionState`).
+
+    Raises `ActorDeadError`, and `AwaitTimeoutError` after `timeout` seconds: an actor that is in
+    the middle of a callback answers when it has returned.
+    """
+    ref = resolve(target)
+    try:
+        return ref.ask(GetState(), timeout=timeout)
+    except pykka.Timeout:
+        raise AwaitTimeoutError(f"the state of {ref}", timeout) from None

@@ -1,0 +1,114 @@
+"""A Pykka future that follows another one, calls back when it is done, and is completed once."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+
+import pykka
+
+__all__ = ["Future"]
+
+T = TypeVar("T")
+ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+class Future(pykka.Future[T]):
+    """The future of our actors.
+
+    `set` to another future it follows that one: `get` yields the value itself. A second
+    completion is ignored, where Pykka's raises `queue.Full` and kills the actor's thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # One lock is the gate that `get` waits at; the other guards the completion.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._once = threading.Lock()
+        self._taken = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._source: pykka.Future[Any] | None = None
+        self._callbacks: list[Callable[[Future[T]], object]] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a value or an exception, or a foreign future to ask."""
+        return not self._gate.locked()
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Return the value or raise the exception, waiting up to `timeout` seconds for it.
+
+        Raises `pykka.Timeout` when there is none by then.
+        """
+        if self._get_hook is not None:
+            return super().get(timeout=timeout)
+        timeout = None if timeout == math.inf else timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._gate.locked():
+            if not self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+                raise pykka.Timeout(f"{timeout} seconds")
+            self._gate.release()
+        if self._source is not None:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            return self._source.get(timeout=left)  # type: ignore[no-any-return]
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[no-any-return]
+
+    def set(self, value: Any = None) -> None:
+        """Complete with `value`, or follow it if it is a future. Ignored when completed before."""
+        if not self._take():
+            return
+        if isinstance(value, Future):
+            value.add_done_callback(self._follow)
+        else:
+            # A plain Pykka future knows no completion: it is asked when we are.
+            if isinstance(value, pykka.Future):
+                self._source = value
+            else:
+                self._value = value
+            self._open()
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Complete with an exception, the one being handled by default."""
+        if self._take():
+            kind, error, _ = exc_info or sys.exc_info()
+            self._error = error if error is not None else (kind or Exception)()
+            self._open()
+
+    def fail(self, error: BaseException) -> None:
+        """Complete with `error`."""
+        self.set_exception((type(error), error, None))
+
+    def add_done_callback(self, function: Callable[[Future[T]], object]) -> None:
+        """Call `function(self)` once done, in the thread that completes it; at once if it is."""
+        with self._once:
+            if self._gate.locked():
+                self._callbacks.append(function)
+                return
+        function(self)
+
+    def _take(self) -> bool:
+        with self._once:
+            taken, self._taken = self._taken, True
+        return not taken
+
+    def _open(self) -> None:
+        with self._once:
+            self._gate.release()
+            callbacks, self._callbacks = self._callbacks, []
+        for function in callbacks:
+            with contextlib.suppress(Exception):
+                function(self)
+
+    def _follow(self, done: Future[Any]) -> None:
+        self._value, self._error, self._source = done._value, done._error, done._source
+        self._open()

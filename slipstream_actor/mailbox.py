@@ -1,0 +1,464 @@
+"""The inbox of a process: messages, timers and, for a connection, one socket, in one wait.
+
+Pykka's loop runs on it unmodified. Only the owner's thread calls anything but `put`, `wake` and
+the properties; `put` may be called from everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import math
+import queue
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+from pykka import ActorDeadError
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from slipstream_actor.future import Future
+
+__all__ = [
+    "LEAVE",
+    "TAKE",
+    "Burst",
+    "Interrupted",
+    "Mailbox",
+    "Request",
+    "SelectorMailbox",
+    "SocketReady",
+    "Timer",
+]
+
+TAKE = 1
+LEAVE = 2
+Match: TypeAlias = Callable[[Any, Any], int]
+
+
+class Interrupted(BaseException):
+    """Unwinds a callback that waits in `receive` when its actor is asked to stop.
+
+    No `Exception`, since it is no error that user code could handle.
+    """
+
+
+class Burst:
+    """Several events of one `source`, handed over as one message and taken one by one."""
+
+    __slots__ = ("events", "source")
+
+    def __init__(self, source: Any, events: Iterable[Any]) -> None:
+        self.source = source
+        self.events = deque(events)
+
+
+class Request:
+    """A message told with an address to answer to; a mailbox that closes answers it."""
+
+    __slots__ = ("future", "message")
+
+    def __init__(self, message: Any, future: Future[Any]) -> None:
+        self.message = message
+        self.future = future
+
+
+class Timer:
+    """A message that is due at a time. `cancel()` works from any thread, until it is delivered."""
+
+    __slots__ = ("cancelled", "due", "interval", "message")
+
+    def __init__(self, message: Any, due: float, interval: float | None = None) -> None:
+        self.message = message
+        self.due = due
+        self.interval = interval
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Deliver it no more."""
+        self.cancelled = True
+
+
+class Mailbox:
+    """A queue, what a `receive` has passed over, and a heap of timers."""
+
+    def __init__(self) -> None:
+        # Looked up at run time: gevent patches the module.
+        self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
+        self._stash: deque[Envelope[Any]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._timer_numbers = itertools.count()
+        self._ref_lock = threading.Lock()
+        self.last_ref = 0
+        self.closed = False
+        self.stopping = False
+        self.envelope: Envelope[Any] | None = None
+        self.burst: Burst | None = None
+        self.uncommitted: str | None = None
+        self.close_requested = False
+        self.ended: Future[Any] = Future()
+
+    def next_ref(self) -> str:
+        """Return a reference that this process has not used before. Any thread may ask."""
+        with self._ref_lock:
+            self.last_ref += 1
+            return str(self.last_ref)
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait, a burst counted by its events."""
+        held = sum(
+            len(e.message.events) if type(e.message) is Burst else 1 for e in tuple(self._stash)
+        )
+        return held + self._queue.qsize() + (len(self.burst.events) if self.burst else 0)
+
+    # Pykka's inbox protocol
+
+    def put(self, envelope: Envelope[Any]) -> None:
+        """Take in a message, from any thread. In a closed mailbox it is answered at once."""
+        if type(envelope.message) is _ActorStop:
+            self.stopping = True
+        self._queue.put(envelope)
+        if self.closed:
+            self._refuse_all()
+
+    def get(self) -> Envelope[Any]:
+        """Return the next message, waiting for it; remembers its envelope."""
+        envelope = self._stash.popleft() if self._stash else self._take(None)
+        if envelope is None:
+            envelope = Envelope(None)
+        self.envelope = envelope
+        return envelope
+
+    def empty(self) -> bool:
+        """Close, answer all that is left, and return `True`: only Pykka's teardown asks."""
+        self.close()
+        return True
+
+    def tell(self, message: Any) -> None:
+        """Put a message that asks for no answer, from any thread."""
+        self.put(Envelope(message))
+
+    # the owner's side
+
+    def push_front(self, message: Any) -> None:
+        """Make `message` the next one."""
+        self._stash.appendleft(Envelope(message))
+
+    def send_after(self, seconds: float, message: Any) -> Timer:
+        """Deliver `message` to the owner in `seconds`."""
+        return self._schedule(Timer(message, time.monotonic() + seconds))
+
+    def send_at(self, due: float, message: Any) -> Timer:
+        """Deliver `message` to the owner when `time.monotonic()` is `due`."""
+        return self._schedule(Timer(message, due))
+
+    def send_interval(self, seconds: float, message: Any) -> Timer:
+        """Deliver `message` to the owner every `seconds`."""
+        return self._schedule(Timer(message, time.monotonic() + seconds, seconds))
+
+    def receive(self, match: Match, timeout: float | None = None) -> Any:
+        """Return the first message for which `match(message, source)` is true, as Erlang does.
+
+        `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
+        out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
+        `TimeoutError` after `timeout` seconds and `Interrupted` when the owner shall stop.
+        """
+        found, message = self._search(match)
+        if found:
+            return message
+        deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
+        while True:
+            if self.stopping:
+                raise Interrupted
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left < 0:
+                left = 0.0
+            envelope = self._take(left)
+            if envelope is None:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError
+                continue
+            verdict, message, rest = inspect(envelope, match)
+            if rest:
+                self._stash.append(envelope)
+            if verdict:
+                return message
+
+    def discard(self, source: Any) -> None:
+        """Drop every event of `source`."""
+        while (envelope := self._poll()) is not None:
+            self._stash.append(envelope)
+        self._stash = deque(
+            e for e in self._stash if type(e.message) is not Burst or e.message.source is not source
+        )
+
+    def close(self) -> None:
+        """Answer what waits, and whatever comes later, with `ActorDeadError`."""
+        self.closed = True
+        self._timers.clear()
+        self.burst = None
+        while self._stash:
+            refuse(self._stash.popleft())
+        self._refuse_all()
+
+    def _schedule(self, timer: Timer) -> Timer:
+        heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
+        return timer
+
+    def _search(self, match: Match) -> tuple[bool, Any]:
+        if self.burst is not None:
+            verdict, message, _ = search(self.burst, match)
+            if verdict:
+                return True, message
+        for at, envelope in enumerate(self._stash):
+            verdict, message, rest = inspect(envelope, match)
+            if verdict:
+                if not rest:
+                    del self._stash[at]
+                return True, message
+        return False, None
+
+    def _take(self, timeout: float | None) -> Envelope[Any] | None:
+        """Return the next message or timer; `None` when neither came within `timeout`."""
+        if self._timers and (envelope := self._due()) is not None:
+            return envelope
+        return self._wait(self._limit(timeout))
+
+    def _wait(self, timeout: float | None) -> Envelope[Any] | None:
+        try:
+            return self._queue.get(timeout=timeout) if not self.closed else self._poll()
+        except queue.Empty:
+            return self._due()
+
+    def _poll(self) -> Envelope[Any] | None:
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _limit(self, timeout: float | None) -> float | None:
+        """Return `timeout`, or the time until the next timer where that is less."""
+        if not self._timers:
+            return timeout
+        left = max(0.0, self._timers[0][0] - time.monotonic())
+        return left if timeout is None else min(left, timeout)
+
+    def _due(self) -> Envelope[Any] | None:
+        while self._timers and (
+            self._timers[0][2].cancelled or self._timers[0][0] <= time.monotonic()
+        ):
+            timer = heapq.heappop(self._timers)[2]
+            if timer.cancelled:
+                continue
+            if timer.interval is not None:
+                timer.due = max(timer.due + timer.interval, time.monotonic())
+                self._schedule(timer)
+            return Envelope(timer.message)
+        return None
+
+    def _refuse_all(self) -> None:
+        while (envelope := self._poll()) is not None:
+            refuse(envelope)
+
+
+def search(burst: Burst, match: Match) -> tuple[int, Any, bool]:
+    """Return the verdict on a burst, the event that matched, and whether events are left."""
+    for at, event in enumerate(burst.events):
+        verdict = match(event, burst.source)
+        if verdict:
+            if verdict == TAKE:
+                del burst.events[at]
+            return verdict, event, bool(burst.events)
+    return 0, None, bool(burst.events)
+
+
+def inspect(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
+    """Return the verdict on an envelope, what matched, and whether the envelope is to be kept."""
+    message = envelope.message
+    if type(message) is Burst:
+        return search(message, match)
+    verdict = match(message, None) if envelope.reply_to is None else 0
+    return verdict, message, verdict != TAKE
+
+
+def refuse(envelope: Envelope[Any]) -> None:
+    """Answer whoever waits for an answer to a message that nobody will handle."""
+    if envelope.reply_to is not None and type(envelope.message) is _ActorStop:
+        envelope.reply_to.set(None)
+        return
+    future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
+    if future is not None:
+        error = ActorDeadError("the actor stopped before handling the message")
+        future.set_exception((ActorDeadError, error, None))
+
+
+class SocketReady(NamedTuple):
+    """The socket can be read or written; what an attached socket puts into the mailbox."""
+
+    readable: bool
+    writable: bool
+
+
+class SelectorMailbox(Mailbox):
+    """A mailbox whose wait also ends when its socket is ready.
+
+    A putter wakes the owner through a socketpair, and only when the owner sleeps: the owner says
+    that it sleeps, *then* looks at the queue, *then* selects; a putter puts, *then* looks whether
+    the owner sleeps. The other order loses messages.
+    """
+
+    POLL_EVERY = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector: selectors.BaseSelector | None = None
+        self._waker: socket.socket | None = None
+        self._wake_reader: socket.socket | None = None
+        self._wake_lock = threading.Lock()
+        self._sleeping = False
+        self._attached: socket.socket | None = None
+        self._interest = 0
+        self._registered = 0
+        self._again = False
+        self._since_poll = 0
+
+    def put(self, envelope: Envelope[Any]) -> None:
+        """Take in a message, from any thread, and wake the owner if it sleeps."""
+        super().put(envelope)
+        if self._sleeping:
+            self.wake()
+
+    def wake(self) -> None:
+        """End the owner's sleep."""
+        with self._wake_lock:
+            if self._sleeping and self._waker is not None:
+                self._sleeping = False
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    self._waker.send(b"\0")
+
+    def attach(self, sock: socket.socket) -> None:
+        """Wait for `sock` too, which is non-blocking; say for what with `watch`."""
+        self.detach()
+        self._attached = sock
+
+    def watch(self, *, read: bool, write: bool) -> None:
+        """Say what to wait for on the attached socket."""
+        self._interest = read * selectors.EVENT_READ | write * selectors.EVENT_WRITE
+
+    def read_again(self) -> None:
+        """Report the socket as readable once more: bytes wait where no selector sees them."""
+        self._again = True
+
+    def detach(self) -> None:
+        """Wait for no socket; to be called before it is closed."""
+        self._interest = 0
+        self._again = False
+        if self._attached is not None:
+            self._register()
+            self._attached = None
+
+    def drain(self, kind: type) -> list[Any]:
+        """Return the messages of `kind` that stand next in the queue and ask for no answer."""
+        messages: list[Any] = []
+        while not self._stash and (envelope := self._poll()) is not None:
+            if type(envelope.message) is not kind or envelope.reply_to is not None:
+                self._stash.append(envelope)
+                break
+            messages.append(envelope.message)
+            if len(messages) == 1024:
+                break
+        return messages
+
+    def close(self) -> None:
+        """Answer what waits and free the descriptors."""
+        self.detach()
+        super().close()
+        with self._wake_lock:
+            if self._selector is not None:
+                self._selector.close()
+            for end in (self._waker, self._wake_reader):
+                if end is not None:
+                    end.close()
+            self._selector = self._waker = self._wake_reader = None
+
+    def _wait(self, timeout: float | None) -> Envelope[Any] | None:
+        if self.closed:
+            return self._poll()
+        self._since_poll += 1
+        if self._since_poll >= self.POLL_EVERY:
+            # A busy mailbox must not starve the socket.
+            if (ready := self._select(0.0)) is not None:
+                return ready
+        elif (envelope := self._poll()) is not None:
+            return envelope
+        if self._selector is None:
+            self._open_selector()
+        self._sleeping = True
+        if (envelope := self._poll()) is not None:
+            self._sleeping = False
+            return envelope
+        ready = self._select(timeout)
+        self._sleeping = False
+        return ready or self._poll() or self._due()
+
+    def _select(self, timeout: float | None) -> Envelope[Any] | None:
+        self._since_poll = 0
+        if self._again:
+            self._again = False
+            return Envelope(SocketReady(readable=True, writable=False))
+        selector = self._selector or self._open_selector()
+        ready = 0
+        try:
+            if self._registered != self._interest:
+                self._register()
+            for key, events in selector.select(timeout):
+                if key.data is self:
+                    self._drain_wakes()
+                else:
+                    ready = events
+        except (OSError, ValueError):
+            # Nothing may be raised outside of Pykka's `try`. Reading the socket will tell why.
+            self._interest = self._registered = 0
+            self._attached = None
+            ready = selectors.EVENT_READ
+        if not ready:
+            return None
+        return Envelope(
+            SocketReady(bool(ready & selectors.EVENT_READ), bool(ready & selectors.EVENT_WRITE))
+        )
+
+    def _register(self) -> None:
+        """Bring the selector in line with the interest."""
+        if self._selector is None or self._attached is None:
+            return
+        # `modify(sock, 0)` is a ValueError: no interest is no registration.
+        if not self._registered:
+            if self._interest:
+                self._selector.register(self._attached, self._interest)
+        elif self._interest:
+            self._selector.modify(self._attached, self._interest)
+        else:
+            self._selector.unregister(self._attached)
+        self._registered = self._interest
+
+    def _open_selector(self) -> selectors.BaseSelector:
+        # As fast as epoll with one descriptor less, and nothing shared with a forked child.
+        kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+        self._selector = selector = kind()
+        self._wake_reader, self._waker = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._waker.setblocking(False)
+        selector.register(self._wake_reader, selectors.EVENT_READ, self)
+        return selector
+
+    def _drain_wakes(self) -> None:
+        assert self._wake_reader is not None
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            self._wake_reader.recv(4096)

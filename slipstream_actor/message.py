@@ -1,0 +1,62 @@
+"""What travels on the wire, decoded: a `Message`, the `Ref` of a push, the `Reply` to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from slipstream_actor.errors import ReplyError
+
+__all__ = ["Message", "Ref", "Reply"]
+
+
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One message of the Phoenix Channels protocol, in the order that V2 has on the wire.
+
+    `join_ref` and `ref` are `None` for JSON's null. A binary frame has `bytes` as its payload;
+    a reply is the event `phx_reply` with the payload `{"status": …, "response": …}`, whether it
+    came as text or binary (notes 1, 2 and 25).
+    """
+
+    join_ref: str | None
+    ref: str | None
+    topic: str
+    event: str
+    payload: Any
+
+
+class Ref(str):
+    """The reference of one push: a string that knows its `topic` and the join it belongs to."""
+
+    __slots__ = ("join_ref", "topic")
+
+    topic: str
+    join_ref: str | None
+
+    def __new__(cls, ref: str, topic: str, join_ref: str | None) -> Ref:
+        self = super().__new__(cls, ref)
+        self.topic = topic
+        self.join_ref = join_ref
+        return self
+
+    def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:
+        return Ref, (str(self), self.topic, self.join_ref)
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A channel's answer to a push: `status` is any string that the channel chose (note 17)."""
+
+    status: str
+    response: Any = msgspec.field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is `"ok"`."""
+        return self.status == "ok"
+
+    def unwrap(self) -> Any:
+        """Return the response of an `"ok"`; raise `ReplyError` for every other status."""
+        if self.status != "ok":
+            raise ReplyError(self)
+        return self.response

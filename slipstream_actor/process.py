@@ -1,0 +1,158 @@
+"""Who am I: an actor or a plain thread; and GenServer's ways to talk to another: send, call, cast.
+
+A process is named by its reference: an actor by its `ActorRef`, a plain thread by a `ThreadRef`.
+Both have `tell`, `is_alive` and `actor_inbox`. Where a reference is taken, so is a name.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+
+import msgspec
+import pykka
+from pykka import ActorDeadError, ActorRef
+from pykka._envelope import Envelope
+
+from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
+from slipstream_actor.future import Future
+from slipstream_actor.mailbox import Mailbox, Request
+
+__all__ = [
+    "Cast",
+    "From",
+    "ThreadRef",
+    "become",
+    "call",
+    "cast",
+    "current",
+    "register",
+    "reply",
+    "resolve",
+    "unregister",
+    "whereis",
+]
+
+Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
+
+_here = threading.local()
+_names: dict[Hashable, ActorRef[Any]] = {}
+_names_lock = threading.Lock()
+
+
+class Cast(msgspec.Struct, frozen=True):
+    """What `cast` tells an actor."""
+
+    message: Any
+
+
+class From(msgspec.Struct, frozen=True):
+    """Who asked, in `handle_call`: the address that `reply` answers to."""
+
+    future: Future[Any]
+
+
+class ThreadRef:
+    """A plain thread as the owner of a socket: what an `ActorRef` is to an actor."""
+
+    def __init__(self) -> None:
+        self.actor_inbox = Mailbox()
+        self._thread = threading.current_thread()
+
+    def __repr__(self) -> str:
+        return f"<ThreadRef {self._thread.name}>"
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def tell(self, message: Any) -> None:
+        """Put `message` into the thread's mailbox, where its `await_*` look."""
+        if not self.is_alive():
+            raise ActorDeadError(f"{self!r} has ended")
+        self.actor_inbox.put(Envelope(message))
+
+
+def current() -> Any:
+    """Return the reference of the process that calls: its `ActorRef` or `ThreadRef`."""
+    try:
+        return _here.ref
+    except AttributeError:
+        _here.ref = ref = ThreadRef()
+        return ref
+
+
+def become(ref: ActorRef[Any] | None) -> None:
+    """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
+    if ref is None:
+        del _here.ref
+    else:
+        _here.ref = ref
+
+
+def register(name: Hashable, ref: ActorRef[Any]) -> None:
+    """Give `ref` a name. Raises `AlreadyStartedError` when a living actor has it."""
+    with _names_lock:
+        holder = _names.get(name)
+        if holder is not None and holder.is_alive():
+            raise AlreadyStartedError(name, holder)
+        _names[name] = ref
+
+
+def unregister(name: Hashable, ref: ActorRef[Any]) -> None:
+    """Take the name from `ref`, if it still has it."""
+    with _names_lock:
+        if _names.get(name) is ref:
+            del _names[name]
+
+
+def whereis(name: Hashable) -> ActorRef[Any] | None:
+    """Return the living actor that was started with `name=name`, or `None`."""
+    with _names_lock:
+        ref = _names.get(name)
+    return ref if ref is not None and ref.is_alive() else None
+
+
+def resolve(target: Target) -> Any:
+    """Return the reference that `target` is, or that it names; `ActorDeadError` if none."""
+    if isinstance(target, pykka.ActorProxy):
+        return target.actor_ref
+    if hasattr(target, "tell") and hasattr(target, "is_alive"):
+        return target
+    ref = whereis(target)
+    if ref is None:
+        raise ActorDeadError(f"no actor has the name {target!r}")
+    return ref
+
+
+def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
+    """Send `message` to the actor's `handle_call` and return its answer (`GenServer.call`).
+
+    Raises what the callback raised (which ends the actor, as in GenServer), `ActorDeadError` when
+    the actor is dead, unknown or ends before it answers, and `AwaitTimeoutError` when there is no
+    answer within `timeout` seconds; `None` waits for ever.
+    """
+    ref = resolve(target)
+    future: Future[Any] = Future()
+    ref.tell(Request(message, future))
+    try:
+        return future.get(timeout=timeout)
+    except pykka.Timeout:
+        raise AwaitTimeoutError(f"the answer of {ref}", timeout) from None
+
+
+def cast(target: Target, message: Any) -> None:
+    """Send `message` to the actor's `handle_cast` (`GenServer.cast`). A dead actor gets nothing."""
+    try:
+        resolve(target).tell(Cast(message))
+    except ActorDeadError:
+        return
+
+
+def reply(from_: From, value: Any) -> None:
+    """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
+
+    A `value` that is a future answers when it is set.
+    """
+    from_.future.set(value)

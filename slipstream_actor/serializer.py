@@ -1,0 +1,196 @@
+"""Messages to frames and back: version 2 of Phoenix's serializer (arrays, binary) and version 1.
+
+A serializer of one's own is any object with `encode(Message) -> str | bytes` and
+`decode(str | bytes) -> Message`: `str` is a text frame, `bytes` a binary one. `encode` runs in the
+thread that pushes, `decode` in the connection's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from slipstream_actor.errors import SerializerError
+from slipstream_actor.message import Message
+
+__all__ = ["JsonParser", "MsgspecJson", "Serializer", "V1Serializer", "V2Serializer"]
+
+PUSH, REPLY, BROADCAST = 0, 1, 2
+
+
+class JsonParser(Protocol):
+    """What `json_parser` takes: a module or object with `loads` and `dumps`."""
+
+    def loads(self, data: Any, /) -> Any:
+        """Return the value of a JSON text."""
+
+    def dumps(self, value: Any, /) -> str | bytes:
+        """Return the JSON text of a value."""
+
+
+class Serializer(Protocol):
+    """What `serializer` takes."""
+
+    def encode(self, message: Message, /) -> str | bytes:
+        """Return the frame for `message`: `str` for text, `bytes` for binary."""
+
+    def decode(self, data: str | bytes, /) -> Message:
+        """Return the message of a text (`str`) or binary (`bytes`) frame."""
+
+
+class MsgspecJson:
+    """The default `json_parser`."""
+
+    def __init__(self) -> None:
+        self.loads = msgspec.json.Decoder().decode
+        self.dumps = msgspec.json.Encoder().encode
+
+
+class V2Serializer:
+    """Phoenix's V2: `[join_ref, ref, topic, event, payload]`, and binary frames (note 25)."""
+
+    vsn = "2.0.0"
+
+    def __init__(self, json_parser: JsonParser | None = None) -> None:
+        self._json = json_parser or MsgspecJson()
+        self._typed = (
+            msgspec.json.Decoder(Message).decode if isinstance(self._json, MsgspecJson) else None
+        )
+
+    def encode(self, message: Message) -> str | bytes:
+        """Return the text or, where the payload is bytes, the binary frame of `message`.
+
+        Raises `SerializerError` for a payload that is no JSON, and for a join_ref, ref, topic or
+        event of more than 255 bytes in a binary frame (note 25).
+        """
+        if isinstance(message.payload, (bytes, bytearray, memoryview)):
+            return encode_binary(message)
+        wire = message if self._typed is not None else list(msgspec.structs.astuple(message))
+        return dump(self._json, wire, message)
+
+    def decode(self, data: str | bytes) -> Message:
+        """Return the message of a frame; `SerializerError` when it is none."""
+        return decode_binary(data) if isinstance(data, bytes) else self.decode_text(data)
+
+    def decode_text(self, data: str | bytes) -> Message:
+        """Return the message of a text frame, given as text or as its UTF-8 bytes."""
+        try:
+            if self._typed is not None:
+                return self._typed(data)
+            return msgspec.convert(load(self._json, data), Message)
+        except (ValueError, RecursionError) as error:
+            raise SerializerError(f"not a V2 message: {error}") from error
+
+
+class V1Wire(msgspec.Struct):
+    """A V1 message; in what the server sends there is no join_ref (note 52)."""
+
+    topic: str
+    event: str
+    payload: Any
+    ref: str | None
+    join_ref: str | None = None
+
+
+class V1Serializer:
+    """Phoenix's V1: JSON objects, no binary frames (note 28)."""
+
+    vsn = "1.0.0"
+
+    def __init__(self, json_parser: JsonParser | None = None) -> None:
+        self._json = json_parser or MsgspecJson()
+
+    def encode(self, message: Message) -> str | bytes:
+        """Return the text frame of `message`; `SerializerError` when it has none."""
+        if isinstance(message.payload, (bytes, bytearray, memoryview)):
+            raise SerializerError(f"{name(message)}: V1 has no binary frames; use vsn 2.0.0")
+        return dump(self._json, msgspec.structs.asdict(message), message)
+
+    def decode(self, data: str | bytes) -> Message:
+        """Return the message of a frame; `SerializerError` when it is none."""
+        if isinstance(data, bytes):
+            raise SerializerError("a binary frame, and V1 has none")
+        return self.decode_text(data)
+
+    def decode_text(self, data: str | bytes) -> Message:
+        """Return the message of a text frame, given as text or as its UTF-8 bytes."""
+        try:
+            wire = msgspec.convert(load(self._json, data), V1Wire)
+        except (ValueError, RecursionError) as error:
+            raise SerializerError(f"not a V1 message: {error}") from error
+        return Message(wire.join_ref, wire.ref, wire.topic, wire.event, wire.payload)
+
+
+def name(message: Message) -> str:
+    """Return how errors call `message`, without its payload."""
+    return f"{message.event!r} on {message.topic!r}"
+
+
+def dump(parser: JsonParser, value: Any, message: Message) -> str:
+    """Return the JSON text of `value`, whatever the parser returns or raises."""
+    try:
+        text = parser.dumps(value)
+        if isinstance(text, str):
+            text.encode()  # A lone surrogate is no text.
+            return text
+        return bytes(text).decode()
+    except Exception as error:
+        raise SerializerError(f"{name(message)} cannot be encoded: {error}") from error
+
+
+def load(parser: JsonParser, data: str | bytes) -> Any:
+    """Return the value of a JSON text; `SerializerError` for whatever the parser raises."""
+    try:
+        return parser.loads(data if isinstance(data, str) else data.decode())
+    except Exception as error:
+        raise SerializerError(f"not JSON: {error}") from error
+
+
+def encode_binary(message: Message) -> bytes:
+    """Return a client's binary push (note 25)."""
+    header = bytearray((PUSH, 0, 0, 0, 0))
+    for at, field in enumerate(("join_ref", "ref", "topic", "event"), start=1):
+        try:
+            part = (getattr(message, field) or "").encode()
+        except UnicodeEncodeError as error:
+            raise SerializerError(f"{name(message)} cannot be encoded: {error}") from error
+        if len(part) > 255:
+            raise SerializerError(
+                f"the {field} of {name(message)} is {len(part)} bytes long;"
+                " a binary frame holds at most 255"
+            )
+        header[at] = len(part)
+        header += part
+    return bytes(header) + bytes(message.payload)
+
+
+def decode_binary(data: bytes) -> Message:
+    """Return the message of a server's binary push, reply or broadcast (note 25)."""
+    kind = data[0] if data else None
+    if kind == PUSH:
+        (join_ref, topic, event), payload = fields(data, 3)
+        return Message(join_ref or None, None, topic, event, payload)
+    if kind == REPLY:
+        (join_ref, ref, topic, status), payload = fields(data, 4)
+        reply = {"status": status, "response": payload}
+        return Message(join_ref or None, ref or None, topic, "phx_reply", reply)
+    if kind == BROADCAST:
+        (topic, event), payload = fields(data, 2)
+        return Message(None, None, topic, event, payload)
+    raise SerializerError(f"a binary frame of kind {kind}, which there is not")
+
+
+def fields(data: bytes, count: int) -> tuple[list[str], bytes]:
+    """Return the `count` strings of a binary frame's header, and what follows them."""
+    at = 1 + count
+    parts = []
+    try:
+        for size in data[1:at]:
+            parts.append(data[at : at + size].decode())
+            at += size
+    except UnicodeDecodeError as error:
+        raise SerializerError(f"a binary frame's header: {error}") from error
+    if len(parts) < count or at > len(data):
+        raise SerializerError(f"a binary frame of {len(data)} bytes is shorter than its header")
+    return parts, data[at:]

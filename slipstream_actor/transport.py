@@ -1,0 +1,466 @@
+"""websocket-client, non-blocking: the upgrade, the bytes in and out of one socket, the close.
+
+The only module that imports `websocket`. It waits for nothing but during the upgrade, and there
+through the `Waiter`; everything else does what can be done now. Only the connection's thread
+calls it.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import socket
+import ssl
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import websocket
+from websocket._abnf import continuous_frame
+
+from slipstream_actor import frames
+from slipstream_actor.configuration import Configuration
+from slipstream_actor.dial import AttemptFailed, Waiter, text
+from slipstream_actor.frames import Binary, Data
+from slipstream_actor.reasons import ClosedByPeer, TransportFailed
+
+__all__ = ["Transport", "upgrade"]
+
+READ_SIZE = 256 * 1024
+WRITE_SIZE = 256 * 1024
+BIG_FRAME = 64 * 1024
+MAX_HEAD = 64 * 1024
+BODY_START = 1024
+
+_attempts = itertools.count(1)
+
+
+class UpgradeSocket:
+    """The socket that websocket-client sees during the upgrade.
+
+    It waits in the mailbox, has one deadline for the whole, bounds the answer's head, and shows
+    websocket-client only the head of a 101; every other answer ends the attempt here.
+    """
+
+    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
+        self._sock = sock
+        self._waiter = waiter
+        self._head: io.BytesIO | None = None
+        self.headers: dict[str, str] = {}
+        self.rest = b""
+
+    def gettimeout(self) -> float:
+        """Non-blocking, so that websocket-client calls `recv` and `send` without a selector."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing: the socket is not websocket-client's."""
+
+    def send(self, data: bytes) -> int:
+        """Send all of `data`."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._waiter.ready(self._sock, "the upgrade", write=True)
+            except ssl.SSLWantReadError:
+                self._waiter.ready(self._sock, "the upgrade", read=True)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return a part of the answer's head."""
+        if self._head is None:
+            self._head = io.BytesIO(self._read_head())
+        return self._head.read(size)
+
+    def _read_head(self) -> bytes:
+        answer = bytearray()
+        while (end := answer.find(b"\r\n\r\n")) < 0:
+            if len(answer) > MAX_HEAD:
+                raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
+            chunk = self._read()
+            if not chunk:
+                what = "in the middle of" if answer else "without"
+                raise AttemptFailed("upgrade", f"the server closed {what} an answer")
+            answer += chunk
+        head, self.rest = bytes(answer[: end + 4]), bytes(answer[end + 4 :])
+        status, self.headers = parse_head(head)
+        if status != 101:
+            self._refuse(status)
+        # websocket-client keeps cookies for the whole process: it shall not see them.
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"set-cookie")]
+        return b"\r\n".join(lines)
+
+    def _read(self) -> bytes:
+        while True:
+            try:
+                return self._sock.recv(16384)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._waiter.ready(self._sock, "the upgrade", read=True)
+            except ssl.SSLWantWriteError:
+                self._waiter.ready(self._sock, "the upgrade", write=True)
+
+    def _refuse(self, status: int) -> None:
+        """Read the start of a refusal's body, as far as it comes, and end the attempt."""
+        length = self.headers.get("content-length", "")
+        wanted = min(int(length), BODY_START) if length.isdigit() and len(length) < 10 else 0
+        if not length:
+            wanted = BODY_START if self.headers.get("transfer-encoding") else 0
+        body = bytearray(self.rest)
+        try:
+            while len(body) < wanted and (chunk := self._read()):
+                body += chunk
+        except (OSError, AttemptFailed):
+            pass  # What has come is enough.
+        shown = bytes(body[:BODY_START]).decode("utf-8", "replace")
+        raise AttemptFailed(
+            "upgrade",
+            f"the server answered {status}",
+            status=status,
+            headers=self.headers,
+            body=shown,
+        )
+
+
+def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
+    """Return status and headers of an HTTP answer: names in lower case, repeated ones joined."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    parts = first.split(" ", 2)
+    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
+        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            name, value = name.strip().lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return int(parts[1]), headers
+
+
+def upgrade(
+    sock: socket.socket, config: Configuration, waiter: Waiter, resource: str, lines: list[str]
+) -> Transport:
+    """Turn a connected socket into a websocket. Raises `AttemptFailed`.
+
+    `resource` is the request's path and query, `lines` are its headers besides the usual ones.
+    """
+    shim = UpgradeSocket(sock, waiter)
+    client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
+    client.cont_frame = Fragments(config.max_message_bytes)
+    # A host of our own invention never matches a cookie in websocket-client's jar.
+    url = f"ws://upgrade-{next(_attempts)}.invalid{resource}"
+    try:
+        client.connect(
+            url,
+            socket=shim,
+            host=config.host_header(),
+            origin=config.origin,
+            suppress_origin=config.origin is None,
+            header=lines,
+            redirect_limit=0,
+        )
+    except AttemptFailed:
+        raise
+    except websocket.WebSocketException as error:
+        # Its text may hold the answer's headers.
+        detail = f"the answer is no websocket's: {type(error).__name__}"
+        raise AttemptFailed("upgrade", detail) from None
+    except OSError as error:
+        raise AttemptFailed("io", text(error)) from error
+    return Transport(sock, client, config.max_message_bytes, shim.headers, shim.rest)
+
+
+class ProtocolViolation(Exception):
+    """The server sent what RFC 6455 forbids; `code` is what our close frame says."""
+
+    def __init__(self, code: int, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+
+
+class Fragments(continuous_frame):
+    """Joins the fragments of a message once, at its end, and limits their sum."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(False, True)
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, frame: Any) -> None:
+        """Take in a text, binary or continuation frame that `validate` let pass."""
+        if frame.opcode != frames.CONTINUATION:
+            self._parts, self._size = [], 0
+            self.recving_frames = frame.opcode
+            self.cont_data = [frame.opcode, b""]
+        if frame.data:
+            self._parts.append(frame.data)
+            self._size += len(frame.data)
+        if self._size > self._limit:
+            raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
+        if frame.fin:
+            self.cont_data = [self.recving_frames, b"".join(self._parts)]
+            self._parts, self.recving_frames = [], None
+
+
+class Transport:
+    """One open websocket: whole messages in, masked frames out, without ever waiting."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        client: Any,
+        max_message_bytes: int,
+        headers: Mapping[str, str],
+        rest: bytes = b"",
+    ) -> None:
+        self.sock = sock
+        self.headers = headers
+        self.read_again = False
+        self.close_sent = False
+        self.ended: ClosedByPeer | TransportFailed | None = None
+        self.write_error: str | None = None
+        self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
+        self.pending_bytes = 0
+        self._limit = max_message_bytes
+        self._secure = isinstance(sock, ssl.SSLSocket)
+        self._client = client
+        self._parser = client.frame_buffer
+        self._fragments = client.cont_frame
+        self._rest = rest
+        self._fresh = bool(rest)
+        self._big: bytearray | None = None
+        self._filled = 0
+        self._output: deque[bytes] = deque()
+        self._current: memoryview | None = None
+        self._urgent: deque[bytes] = deque()
+
+    # reading
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether a message has come in part."""
+        return bool(self._rest or self._big is not None or self._fragments.recving_frames)
+
+    def receive(self) -> list[Data]:
+        """Return the messages that are complete by now; sets `ended` when there is no more."""
+        received: list[Data] = []
+        self.read_again = False
+        budget = READ_SIZE
+        try:
+            if self._fresh:
+                self._fresh = False
+                self._take(b"", received)
+            while self.ended is None:
+                count = self._read_some(received)
+                budget -= count
+                # One recv is all that a plain socket has; TLS hands out 16 KiB at most.
+                if not count or not self._secure:
+                    break
+                if budget <= 0:
+                    self.read_again = True
+                    break
+        except ProtocolViolation as violation:
+            self.send_close(violation.code)
+            self.ended = TransportFailed(str(violation))
+        except websocket.WebSocketException as error:
+            self.send_close(1002)
+            self.ended = TransportFailed(str(error))
+        except OSError as error:
+            self.ended = TransportFailed(text(error))
+        self.frames_in += len(received)
+        return received
+
+    def release(self) -> None:
+        """Give back what idle buffers hold."""
+        self._rest = bytes(self._rest)
+
+    def _read_some(self, received: list[Data]) -> int:
+        """Read once; return how many bytes came, 0 when none can be had now."""
+        try:
+            if self._big is not None:
+                return self._read_big(received)
+            chunk = self.sock.recv(READ_SIZE)
+        except (BlockingIOError, ssl.SSLWantReadError, InterruptedError):
+            return 0
+        except ssl.SSLWantWriteError:
+            return 0
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            chunk = b""
+        if not chunk:
+            self.ended = ClosedByPeer(1006)
+            return 0
+        self.bytes_in += len(chunk)
+        self._take(chunk, received)
+        return len(chunk)
+
+    def _read_big(self, received: list[Data]) -> int:
+        """Read into the buffer of a big frame, which has its full size from the start."""
+        assert self._big is not None
+        with memoryview(self._big) as view:
+            try:
+                count = self.sock.recv_into(view[self._filled :])
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                count = 0
+        if not count:
+            self.ended = ClosedByPeer(1006)
+            return 0
+        self.bytes_in += count
+        self._filled += count
+        if self._filled == len(self._big):
+            whole, self._big = bytes(self._big), None
+            self._take(whole, received)
+        return count
+
+    def _take(self, chunk: bytes, received: list[Data]) -> None:
+        """Add the messages that `chunk` completes; keep the half frame at its end."""
+        buffer = self._rest + chunk if self._rest else chunk
+        self._rest = b""
+        at = 0
+        while self.ended is None:
+            if not self._fragments.recving_frames:
+                plain, at = frames.split(buffer, at, self._limit)
+                received += plain
+            header = frames.read_header(buffer, at)
+            if header is None:
+                break
+            self._check(header)
+            end = at + header.start + header.length
+            if end > len(buffer):
+                if header.length > BIG_FRAME:
+                    self._start_big(buffer, at, end)
+                    return
+                break
+            self._take_frame(buffer[at:end], received)
+            at = end
+        self._rest = buffer[at:]
+
+    def _check(self, header: frames.Header) -> None:
+        """Refuse by its header what websocket-client lets pass, or would read into memory."""
+        if header.masked:
+            raise ProtocolViolation(1002, "a masked frame from the server")
+        if header.first & 0x08 and (header.length > 125 or not header.first & frames.FIN):
+            raise ProtocolViolation(1002, "a control frame that is fragmented or over 125 bytes")
+        if header.length > self._limit:
+            raise ProtocolViolation(1009, f"a frame of more than {self._limit} bytes")
+
+    def _start_big(self, buffer: bytes, at: int, end: int) -> None:
+        self._big = bytearray(end - at)
+        self._filled = len(buffer) - at
+        self._big[: self._filled] = buffer[at:]
+
+    def _take_frame(self, whole: bytes, received: list[Data]) -> None:
+        """Give one whole frame to websocket-client's parser, and do what it asks for."""
+        self._parser.recv = io.BytesIO(whole).read
+        frame = self._parser.recv_frame()
+        if frame.opcode == frames.PING:
+            self.frames_in += 1
+            self.send_urgent(frames.PONG, frame.data)
+        elif frame.opcode == frames.PONG:
+            self.frames_in += 1
+        elif frame.opcode == frames.CLOSE:
+            self.frames_in += 1
+            self._take_close(frame.data)
+        else:
+            self._fragments.validate(frame)
+            self._fragments.add(frame)
+            if frame.fin:
+                opcode, joined = self._fragments.cont_data
+                received.append(joined if opcode == frames.TEXT else Binary(joined))
+
+    def _take_close(self, payload: bytes) -> None:
+        code = int.from_bytes(payload[:2], "big") if payload else 1005
+        # What waits would not be read any more (RFC 6455 section 5.5.1).
+        self._drop_output()
+        self.send_close(code)
+        self.ended = ClosedByPeer(code, payload[2:].decode("utf-8", "replace"))
+
+    # writing
+
+    def send(self, messages: Iterable[str | bytes]) -> None:
+        """Queue messages, text or binary, and write what the socket takes."""
+        payloads = [
+            (frames.TEXT, m.encode()) if isinstance(m, str) else (frames.BINARY, m)
+            for m in messages
+        ]
+        if not payloads or self.close_sent or self.write_error is not None:
+            return
+        masked = frames.mask(payloads)
+        self.frames_out += len(masked)
+        self.pending_bytes += sum(map(len, masked))
+        self._output.extend(masked)
+        self.flush()
+
+    def send_urgent(self, opcode: int, payload: bytes) -> int:
+        """Send a frame before those that wait; return the `bytes_out` by which it is out."""
+        if self.close_sent or self.write_error is not None:
+            return self.bytes_out
+        [frame] = frames.mask([(opcode, payload)])
+        self.frames_out += 1
+        self.pending_bytes += len(frame)
+        self._urgent.append(frame)
+        ahead = len(self._current) if self._current is not None else 0
+        mark = self.bytes_out + ahead + sum(map(len, self._urgent))
+        self.flush()
+        return mark
+
+    def send_close(self, code: int) -> None:
+        """Send a close frame behind what waits. Nothing is sent after it."""
+        if self.close_sent or self.write_error is not None:
+            return
+        [frame] = frames.mask([(frames.CLOSE, frames.close_payload(code))])
+        self.close_sent = True
+        self.frames_out += 1
+        self.pending_bytes += len(frame)
+        self._output.append(frame)
+        self.flush()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether output waits for the socket."""
+        return self.pending_bytes > 0
+
+    def flush(self) -> None:
+        """Write what the socket takes now. A failure drops the output and ends no reading."""
+        try:
+            while self._current is not None or self._next_chunk():
+                assert self._current is not None
+                sent = self.sock.send(self._current)
+                self.bytes_out += sent
+                self.pending_bytes -= sent
+                # With TLS a refused send is repeated with the same bytes; a taken one goes on.
+                self._current = self._current[sent:] if sent < len(self._current) else None
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError, InterruptedError):
+            return
+        except OSError as error:
+            self.write_error = text(error)
+            self._current = None
+            self._drop_output()
+
+    def _drop_output(self) -> None:
+        """Forget what has not been begun to be written."""
+        self._output.clear()
+        self._urgent.clear()
+        self.pending_bytes = len(self._current) if self._current is not None else 0
+
+    def _next_chunk(self) -> bool:
+        """Join what waits into one piece for one `send`."""
+        source = self._urgent or self._output
+        if not source:
+            return False
+        chunk = [source.popleft()]
+        size = len(chunk[0])
+        while source and size + len(source[0]) <= WRITE_SIZE:
+            size += len(source[0])
+            chunk.append(source.popleft())
+        self._current = memoryview(chunk[0] if len(chunk) == 1 else b"".join(chunk))
+        return True
+
+    def free(self) -> None:
+        """Close the socket. It is to be out of every selector."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.sock.close()

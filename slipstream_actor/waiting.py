@@ -1,0 +1,44 @@
+"""Waiting for a client from outside: for scripts, readiness probes and shutdowns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pykka
+
+from slipstream_actor.client import WatchJoin
+from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.future import Future
+from slipstream_actor.process import Target, resolve
+
+__all__ = ["wait", "wait_until_joined"]
+
+
+def wait(target: Target, timeout: float | None = None) -> Any:
+    """Wait until a client has ended, and return the reason: `"normal"`, what `Stop` gave, or the
+    exception that ended it.
+
+    Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
+    `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
+    """
+    ref = resolve(target)
+    try:
+        return ref.actor_inbox.ended.get(timeout=timeout)
+    except pykka.Timeout:
+        raise AwaitTimeoutError(f"the end of {ref}", timeout) from None
+
+
+def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -> None:
+    """Wait until a client has joined `topic`.
+
+    Raises `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` when the client is
+    dead or ends first.
+    """
+    ref = resolve(target)
+    watch = WatchJoin(topic, Future())
+    ref.tell(watch)
+    try:
+        watch.future.get(timeout=timeout)
+    except pykka.Timeout:
+        watch.future.set(None)
+        raise AwaitTimeoutError(f"{ref} joining {topic!r}", timeout) from None
