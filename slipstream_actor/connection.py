@@ -296,15 +296,18 @@ class Connection(BaseActor):
 
     def _push(self, command: PushMessage) -> None:
         """Write this push and all that stand behind it, with one `send`."""
-        assert self._transport is not None
+        transport = self._transport
+        if transport is None:
+            return
         batch = [command, *self.actor_inbox.drain(PushMessage)]
         for push in batch:
             if push.awaited:
                 self._protocol.push(push)
-        self._transport.send(
+        transport.send(
             [push.data if push.data is not None else self._encode(push) for push in batch]
         )
-        self._settle()
+        if transport.pending_bytes or transport.write_error is not None or self._protocol.events:
+            self._settle()
 
     def _encode(self, push: PushMessage) -> str | bytes:
         """Encode a push that somebody sent by hand."""
@@ -330,44 +333,42 @@ class Connection(BaseActor):
         self._settle()
 
     def _settle(self) -> None:
-        """Send and tell what there is, and say what to wait for next."""
+        """Send what there is, say what to wait for next, and tell the owner last: it then runs
+        while this thread goes to sleep."""
         transport, protocol = self._transport, self._protocol
         if transport is None:
             return
         if protocol.outgoing:
             self._send_outgoing(transport)
-        if protocol.events:
-            events, protocol.events = protocol.events, []
-            self._tell(events)
-        if self._status == "closed":
-            return
         self._note_progress(transport)
-        if transport.ended is not None:
-            if self._reason is None or isinstance(self._reason, TransportFailed):
-                self._reason = transport.ended
-            self._end(self._reason)
-            return
-        if protocol.heartbeat_failed:
-            transport.send_close(1000)
-            self._end(HeartbeatTimeout())
-            return
         if transport.write_error is not None and self._give_up_at is None:
             self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
         if transport.read_again:
             self.actor_inbox.read_again()
-        self.actor_inbox.watch(read=True, write=transport.wants_write)
+        self.actor_inbox.watch(read=True, write=transport.pending_bytes > 0)
         self._arm()
+        if protocol.events:
+            events, protocol.events = protocol.events, []
+            self._tell(events)
+        if transport.ended is not None:
+            if self._reason is None or isinstance(self._reason, TransportFailed):
+                self._reason = transport.ended
+            self._end(self._reason)
+        elif protocol.heartbeat_failed:
+            transport.send_close(1000)
+            self._end(HeartbeatTimeout())
 
     def _send_outgoing(self, transport: Transport) -> None:
         outgoing, self._protocol.outgoing = self._protocol.outgoing, []
+        batch = []
         for message in outgoing:
             data = self._serializer.encode(message)
             if message.topic == "phoenix":
                 # Between frames, before the pushes that wait.
-                opcode, payload = as_frame(data)
-                self._heartbeat_mark = transport.send_urgent(opcode, payload)
+                self._heartbeat_mark = transport.send_urgent(*as_frame(data))
             else:
-                transport.send([data])
+                batch.append(data)
+        transport.send(batch)
 
     def _note_progress(self, transport: Transport) -> None:
         """Tell the protocol when the heartbeat's bytes are out, and that bytes move."""

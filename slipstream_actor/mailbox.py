@@ -238,9 +238,12 @@ class Mailbox:
             return self._due()
 
     def _poll(self) -> Envelope[Any] | None:
+        if not self._queue.qsize():
+            return None
         try:
             return self._queue.get_nowait()
         except queue.Empty:
+            # Of a closed mailbox a putter may have taken it.
             return None
 
     def _limit(self, timeout: float | None) -> float | None:

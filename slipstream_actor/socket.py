@@ -278,13 +278,14 @@ class Socket(msgspec.Struct, frozen=True):
         join = self.joins.get(topic)
         if join is None or join.status != "joined":
             raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
-        ref = self.socket_pid.actor_inbox.next_ref()
-        data = self._encode(Message(join.join_ref, ref, topic, event, payload))
+        number = self.socket_pid.actor_inbox.next_ref()
+        ref = Ref(number, topic, join.join_ref)
+        data = self._encode(Message(join.join_ref, number, topic, event, payload))
         try:
-            connection.tell(PushMessage(topic, event, payload, ref, join.join_ref, data))
+            connection.tell(PushMessage(topic, event, payload, number, join.join_ref, data))
         except ActorDeadError:
             raise not_sent(topic, event) from None
-        return Ref(ref, topic, join.join_ref)
+        return ref
 
     # awaits: see `awaiting`
 
