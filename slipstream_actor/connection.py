@@ -215,6 +215,7 @@ class Connection(BaseActor):
 
     def on_failure(self, *exc_info: Any) -> None:
         """Tell the owner that the connection has crashed."""
+        logger.error("%s has crashed", self, exc_info=exc_info)
         self._end(ConnectionCrashed(exc_info[1]))
 
     # connecting

@@ -1,0 +1,61 @@
+"""What every test is held to: no thread and no descriptor of ours is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipstream_actor.testing import PhoenixServer
+
+DESCRIPTORS = Path("/proc/self/fd")
+PATIENCE = 5.0
+
+
+def threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def descriptors() -> set[str]:
+    """The open sockets and pipes, where the system tells."""
+    if not DESCRIPTORS.is_dir():
+        return set()
+    found = set()
+    for entry in os.listdir(DESCRIPTORS):
+        try:
+            target = os.readlink(DESCRIPTORS / entry)
+        except OSError:
+            continue
+        if target.startswith(("socket:", "pipe:")):
+            found.add(target)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test that leaves a thread, a socket or a pipe; the end of both takes a moment."""
+    threads_before, descriptors_before = threads(), descriptors()
+    yield
+    deadline = time.monotonic() + PATIENCE
+    nap = threading.Event()
+    while time.monotonic() < deadline:
+        left = threads() - threads_before
+        open_ends = descriptors() - descriptors_before
+        if not left and not open_ends:
+            return
+        if not left:
+            gc.collect()
+        nap.wait(0.01)
+    pytest.fail(f"left behind: threads {left}, descriptors {open_ends}")
+
+
+@pytest.fixture
+def server() -> Iterator[PhoenixServer]:
+    """The embedded server with the recorded channels."""
+    with PhoenixServer() as server:
+        yield server

@@ -1,0 +1,69 @@
+"""The whole path over a real socket: connect, join, push, reply, broadcast, leave, disconnect."""
+
+from __future__ import annotations
+
+import threading
+
+from slipstream_actor import (
+    ChannelCrashed,
+    ClosedByClient,
+    ClosedByPeer,
+    Reply,
+    connect,
+    wait_until_joined,
+)
+from slipstream_actor.testing import PhoenixServer
+from tests.support import recording
+
+TOPIC = "bench:room"
+
+
+def test_a_client_joins_pushes_and_gets_replies(server: PhoenixServer) -> None:
+    with recording(server.uri) as (ref, log):
+        client = ref.proxy()
+        log.take("connect")
+        client.do(lambda s: s.join(TOPIC, {"reply": {"a": 1}})).get()
+        assert log.take("join") == ("join", TOPIC, {"a": 1})
+        pushed = client.do(lambda s: s.push(TOPIC, "echo", {"text": "é"})).get()
+        assert log.take("reply") == ("reply", pushed, Reply("ok", {"text": "é"}))
+        pushed = client.do(lambda s: s.push(TOPIC, "bbig", {"size": 4})).get()
+        assert len(log.take("reply", pushed)[2].response) == 4
+        client.do(lambda s: s.push(TOPIC, "broadcast", {"to": "all"})).get()
+        assert log.take("message") == ("message", TOPIC, "shout", {"to": "all"})
+        client.do(lambda s: s.leave(TOPIC)).get()
+        assert log.take("leave") == ("leave", TOPIC)
+        client.do(lambda s: s.disconnect()).get()
+        assert log.take("disconnect") == ("disconnect", ClosedByClient())
+
+
+def test_a_client_comes_back_after_a_disconnect_by_the_server(server: PhoenixServer) -> None:
+    with recording(server.uri, params={"id": "7"}, reconnect_after_msec=[1]) as (_, log):
+        log.take("connect")
+        server.disconnect("user_socket:7")
+        assert log.take("disconnect") == ("disconnect", ClosedByPeer(1001))
+        log.take("connect")
+
+
+def test_a_crashed_channel_is_rejoined(server: PhoenixServer) -> None:
+    with recording(server.uri, rejoin_after_msec=[1]) as (ref, log):
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join("test:good")).get()
+        log.take("join")
+        ref.proxy().do(lambda s: s.push("test:good", "raise")).get()
+        reason = ChannelCrashed({"reason": "channel_crash"})
+        assert log.take("topic_close") == ("topic_close", "test:good", reason)
+        wait_until_joined(ref, "test:good")
+
+
+def test_a_thread_awaits_step_by_step(server: PhoenixServer) -> None:
+    before = threading.active_count()
+    socket = connect(server.uri).join("test:good").await_join("test:good")
+    assert socket.connected
+    assert socket.joined("test:good")
+    assert threading.active_count() <= before + 3  # our one thread, and the server's two
+    reply = socket.await_reply(socket.push("test:good", "error tuple"))
+    assert reply == Reply("error", {"failure?": True})
+    socket = socket.leave("test:good").await_leave("test:good")
+    assert socket.join_status("test:good") == "closed"
+    socket = socket.disconnect().await_disconnect()
+    assert not socket.connected
