@@ -145,6 +145,7 @@ class ClientActor(BaseActor):
     def socket(self, socket: Socket) -> None:
         if not isinstance(socket, Socket):
             raise TypeError(f"socket must be a Socket, not {type(socket).__name__}")
+        self._require_own("the assignment of socket", socket)
         self.actor_inbox.uncommitted = None
         self._socket = socket
 
@@ -325,7 +326,9 @@ class ClientActor(BaseActor):
                 future.set(None)
 
     def _watch_join(self, watch: WatchJoin) -> None:
-        self._watchers.setdefault(watch.topic, []).append(watch.future)
+        # Those whose waiters have given up are done.
+        waiting = [f for f in self._watchers.get(watch.topic, ()) if not f.done]
+        self._watchers[watch.topic] = [*waiting, watch.future]
         self._note_joined(watch.topic)
 
     def _reconnect_due(self, due: ReconnectDue) -> None:
@@ -413,6 +416,7 @@ class ClientActor(BaseActor):
             raise lost(name, inbox, "return the socket")
         inbox.uncommitted = None
         if socket is not None:
+            self._require_own(name, socket)
             self._socket = socket
         if kind is Socket or result is None:
             return UNSET
@@ -422,6 +426,13 @@ class ClientActor(BaseActor):
         if result.timeout is not None:
             self._idle = inbox.send_after(result.timeout, IdleTimeout())
         return result.then
+
+    def _require_own(self, name: str, socket: Socket) -> None:
+        if socket.socket_pid is not self.actor_ref:
+            raise CallbackReturnError(
+                f"{name}: the socket belongs to {socket.socket_pid!r}, and its events go there;"
+                " make it in this actor"
+            )
 
     # ending
 

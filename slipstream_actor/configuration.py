@@ -424,11 +424,16 @@ def flatten(params: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
         yield prefix, "" if params is None else str(params)
 
 
+def escaped(text: str) -> str:
+    """Return `text` for a cell of a Markdown table."""
+    return text.replace("|", "\\|")
+
+
 def table() -> str:
     """Return the table of options for the README, in Markdown."""
     rows = ["| option | default | what it is |", "|---|---|---|"]
     rows += [
-        f"| `{field.name}` | {field.metadata['shown']} | {field.metadata['doc']} |"
+        f"| `{field.name}` | {field.metadata['shown']} | {escaped(field.metadata['doc'])} |"
         for field in dataclasses.fields(Configuration)
     ]
     return "\n".join(rows)

@@ -323,8 +323,8 @@ class Connection(BaseActor):
     def _tick(self, _: Tick) -> None:
         if self._transport is None or self._status == "closed":
             return
-        if not self._owner.is_alive():
-            self._abandon()
+        if not self._owner.is_alive() and self._status == "connected":
+            self._close(CloseConnection())
             return
         now = time.monotonic()
         if self._give_up_at is not None and self._give_up_at <= now:
@@ -412,12 +412,6 @@ class Connection(BaseActor):
         self._reason = reason
         self._give_up_at = time.monotonic() + seconds
 
-    def _abandon(self) -> None:
-        """The owner is gone: nobody is told."""
-        if self._transport is not None:
-            self._transport.send_close(1000)
-        self._end(ClosedByClient())
-
     def _end(self, reason: Any, event: type[Any] = ChannelClosed) -> None:
         """Free the socket, tell the owner, and make this message the last."""
         if self._status == "closed":
@@ -436,7 +430,9 @@ class Connection(BaseActor):
         try:
             self._owner.tell(Burst(self.actor_ref, events))
         except ActorDeadError:
-            self._abandon()
+            # The owner is gone. What it pushed last is still to arrive: close, and not abruptly.
+            if self._status == "connected":
+                self._close(CloseConnection())
 
     # a look inside
 

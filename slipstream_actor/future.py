@@ -67,10 +67,10 @@ class Future(pykka.Future[T]):
         """Complete with `value`, or follow it if it is a future. Ignored when completed before."""
         if not self._take():
             return
-        if isinstance(value, Future):
+        if isinstance(value, Future) and value._get_hook is None:
             value.add_done_callback(self._follow)
         else:
-            # A plain Pykka future knows no completion: it is asked when we are.
+            # A plain Pykka future, and a `map`, know no completion: they are asked when we are.
             if isinstance(value, pykka.Future):
                 self._source = value
             else:

@@ -94,6 +94,7 @@ class Mailbox:
         self._stash: deque[Envelope[Any]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_numbers = itertools.count()
+        self._crowded = 64
         self._ref_lock = threading.Lock()
         self.last_ref = 0
         self.closed = False
@@ -209,6 +210,11 @@ class Mailbox:
         self._refuse_all()
 
     def _schedule(self, timer: Timer) -> Timer:
+        if len(self._timers) >= self._crowded:
+            # Cancelled timers stay until they are due: with idle timeouts, one for each message.
+            self._timers = [entry for entry in self._timers if not entry[2].cancelled]
+            heapq.heapify(self._timers)
+            self._crowded = max(64, 2 * len(self._timers))
         heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
         return timer
 
@@ -377,6 +383,7 @@ class SelectorMailbox(Mailbox):
             messages.append(envelope.message)
             if len(messages) == 1024:
                 break
+        self._since_poll += len(messages)
         return messages
 
     def close(self) -> None:

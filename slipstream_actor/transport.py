@@ -235,6 +235,7 @@ class Transport:
         self._output: deque[bytes] = deque()
         self._current: memoryview | None = None
         self._urgent: deque[bytes] = deque()
+        self._blocked = False
 
     # reading
 
@@ -390,7 +391,8 @@ class Transport:
         self.frames_out += len(masked)
         self.pending_bytes += sum(map(len, masked))
         self._output.extend(masked)
-        self.flush()
+        if not self._blocked:
+            self.flush()
 
     def send_urgent(self, opcode: int, payload: bytes) -> int:
         """Send a frame before those that wait; return the `bytes_out` by which it is out."""
@@ -423,6 +425,7 @@ class Transport:
 
     def flush(self) -> None:
         """Write what the socket takes now. A failure drops the output and ends no reading."""
+        self._blocked = False
         try:
             while self._current is not None or self._next_chunk():
                 assert self._current is not None
@@ -432,7 +435,7 @@ class Transport:
                 # With TLS a refused send is repeated with the same bytes; a taken one goes on.
                 self._current = self._current[sent:] if sent < len(self._current) else None
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError, InterruptedError):
-            return
+            self._blocked = True
         except OSError as error:
             self.write_error = text(error)
             self._current = None

@@ -1,0 +1,87 @@
+"""The listening socket and its thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from slipstream_actor.testing.stream import Bell, Selector
+
+BACKLOG = 512
+RETRY = 0.1
+
+
+class Listener:
+    """Accepts connections in a thread of its own and gives each to `accepted(sock, address)`."""
+
+    def __init__(
+        self, host: str, port: int, accepted: Callable[[socket.socket, tuple[Any, ...]], None]
+    ) -> None:
+        self._socket = _listen(host, port)
+        self._accepted = accepted
+        self._bell = Bell()
+        self._closing = False
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, name="phoenix-listener", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops listening; returns when the port is free and the thread has ended."""
+        self._closing = True
+        self._bell.ring()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        with Selector() as selector, self._socket:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._bell, selectors.EVENT_READ)
+            while True:
+                self._bell.arm()
+                if self._closing:
+                    break
+                selector.select()
+                self._bell.disarm()
+                self._accept(selector)
+        self._bell.close()
+
+    def _accept(self, selector: selectors.BaseSelector) -> None:
+        try:
+            sock, address = self._socket.accept()
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            # The client was gone before it was accepted.
+            return
+        except OSError:
+            # No descriptors left: the socket stays readable, and trying again at once would only
+            # burn the processor.
+            selector.unregister(self._socket)
+            selector.select(RETRY)
+            selector.register(self._socket, selectors.EVENT_READ)
+            return
+        self._accepted(sock, address)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            # Elsewhere the option means that two servers may share the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            sock.close()
+        raise
+    return sock

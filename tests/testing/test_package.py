@@ -1,0 +1,88 @@
+"""How the server is imported, and how it is run from a shell."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slipstream_actor.testing
+from tests.testing.raw import DEADLINE, Frame, RawClient
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+def test_every_public_name_is_there() -> None:
+    for name in slipstream_actor.testing.__all__:
+        assert getattr(slipstream_actor.testing, name)
+        assert name in dir(slipstream_actor.testing)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="NoSuchName"):
+        slipstream_actor.testing.NoSuchName  # noqa: B018  # The access is the test.
+
+
+def test_the_package_does_not_import_wsproto() -> None:
+    done = run("import sys, slipstream_actor.testing; sys.exit('wsproto' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_wsproto_the_error_names_the_extra() -> None:
+    no_wsproto = "import sys; sys.modules['wsproto'] = None"
+    done = run(f"{no_wsproto}; import slipstream_actor.testing as testing; testing.PhoenixServer")
+    assert "ImportError: " in done.stderr
+    assert "slipstream_actor[testing]" in done.stderr
+
+
+SERVER_MODULES = sorted(
+    path.stem for path in Path(slipstream_actor.testing.__file__).parent.glob("*.py")
+)
+
+
+@pytest.mark.parametrize("module", SERVER_MODULES)
+def test_the_server_imports_nothing_of_the_client(module: str) -> None:
+    """They must share no bug. What the package itself imports does not count."""
+    path = Path(slipstream_actor.testing.__file__).with_name(f"{module}.py")
+    for name in re.findall(r"^\s*(?:from|import) (\S+)", path.read_text(), re.MULTILINE):
+        assert name.split(".")[0] not in ("websocket", "msgspec", "pykka")
+        assert not re.match(r"slipstream_actor(?!\.testing\b)", name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_from_the_shell(number: signal.Signals) -> None:
+    module = ["-W", "error", "-m", "slipstream_actor.testing.server"]
+    command = [sys.executable, *module, "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            match = re.fullmatch(r"ws://127\.0\.0\.1:(\d+)/socket/websocket\n", line)
+            assert match is not None, line
+            with RawClient("127.0.0.1", int(match[1])) as client:
+                assert client.upgrade().status == 101
+                process.send_signal(number)
+                assert client.receive() == Frame("close", 1000)
+            _, errors = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert errors == ""
