@@ -1,0 +1,1 @@
+"""What the library costs, beside what a bare websocket-client loop costs. Run with `make bench`."""
