@@ -6,6 +6,7 @@ import logging
 from typing import Any, ClassVar
 
 import pykka
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Mailbox
@@ -14,6 +15,8 @@ from slipstream_actor.process import become
 __all__ = ["BaseActor"]
 
 logger = logging.getLogger("slipstream_actor")
+
+PYKKA_MESSAGES = (_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr)
 
 
 class BaseActor(pykka.ThreadingActor):
@@ -39,7 +42,9 @@ class BaseActor(pykka.ThreadingActor):
 
     def _handle_receive(self, message: Any) -> Any:
         try:
-            return super()._handle_receive(message)
+            if type(message) in PYKKA_MESSAGES:
+                return super()._handle_receive(message)
+            return self.on_receive(message)
         except Exception:
             raise
         except Interrupted:

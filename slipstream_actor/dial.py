@@ -9,6 +9,7 @@ import contextlib
 import errno
 import functools
 import ipaddress
+import os
 import socket
 import ssl
 import urllib.request
@@ -61,7 +62,6 @@ def dial(config: Configuration, waiter: Waiter) -> socket.socket:
     proxy = proxy_for(config)
     sock = dial_proxy(config, proxy, waiter) if proxy else dial_tcp(config, waiter)
     try:
-        set_options(sock, config)
         return handshake(sock, config, waiter) if config.secure else sock
     except BaseException:
         sock.close()
@@ -76,26 +76,26 @@ def dial_tcp(config: Configuration, waiter: Waiter) -> socket.socket:
         share = waiter.left("TCP") / (len(addresses) - tried)
         last = tried == len(addresses) - 1
         try:
-            return connect(family, kind, proto, address, waiter, None if last else share)
+            sock = socket.socket(family, kind, proto)
+            return connect(sock, address, config, waiter, None if last else share)
         except OSError as error:
             failed = AttemptFailed(kind_of(error), f"{config.host}:{config.port}: {text(error)}")
     raise failed
 
 
 def connect(
-    family: int, kind: int, proto: int, address: Any, waiter: Waiter, at_most: float | None
+    sock: socket.socket, address: Any, config: Configuration, waiter: Waiter, at_most: float | None
 ) -> socket.socket:
-    """Return a socket connected to one address; `OSError` when it cannot be."""
-    sock = socket.socket(family, kind, proto)
+    """Connect `sock` to one address; `OSError` when it cannot be."""
     try:
-        sock.setblocking(False)
+        set_options(sock, config)
         code = sock.connect_ex(address)
         if code in IN_PROGRESS:
             if not waiter.ready(sock, "TCP", write=True, at_most=at_most):
                 raise TimeoutError(errno.ETIMEDOUT, "timed out")
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, errno.errorcode.get(code, str(code)))
+            raise OSError(code, os.strerror(code))
         return sock
     except BaseException:
         sock.close()
@@ -211,10 +211,12 @@ def dial_proxy(config: Configuration, url: str, waiter: Waiter) -> socket.socket
         return proxy.connect(config.host, config.port, timeout=left)
 
     try:
-        return waiter.elsewhere("the proxy", ask, lambda sock: sock.close())
+        sock = waiter.elsewhere("the proxy", ask, lambda sock: sock.close())
     except (ProxyConnectionError, ProxyError, ProxyTimeoutError, OSError, ValueError) as error:
         # Their texts may hold the URL, and with it the password.
         raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
+    set_options(sock, config)
+    return sock
 
 
 def kind_of(error: OSError) -> ConnectFailedKind:

@@ -315,6 +315,14 @@ class SocketReady(NamedTuple):
     writable: bool
 
 
+READY: dict[int, Envelope[Any] | None] = {
+    0: None,
+    selectors.EVENT_READ: Envelope(SocketReady(readable=True, writable=False)),
+    selectors.EVENT_WRITE: Envelope(SocketReady(readable=False, writable=True)),
+    selectors.EVENT_READ | selectors.EVENT_WRITE: Envelope(SocketReady(True, True)),
+}
+
+
 class SelectorMailbox(Mailbox):
     """A mailbox whose wait also ends when its socket is ready.
 
@@ -422,7 +430,7 @@ class SelectorMailbox(Mailbox):
         self._since_poll = 0
         if self._again:
             self._again = False
-            return Envelope(SocketReady(readable=True, writable=False))
+            return READY[selectors.EVENT_READ]
         selector = self._selector or self._open_selector()
         ready = 0
         try:
@@ -438,11 +446,7 @@ class SelectorMailbox(Mailbox):
             self._interest = self._registered = 0
             self._attached = None
             ready = selectors.EVENT_READ
-        if not ready:
-            return None
-        return Envelope(
-            SocketReady(bool(ready & selectors.EVENT_READ), bool(ready & selectors.EVENT_WRITE))
-        )
+        return READY[ready]
 
     def _register(self) -> None:
         """Bring the selector in line with the interest."""

@@ -83,7 +83,7 @@ class Channel(msgspec.Struct, eq=False):
     deadline: float
     state: JoinState = JOINING
     leave_ref: str | None = None
-    pushes: set[str] = msgspec.field(default_factory=set)
+    pushes: dict[str, None] = msgspec.field(default_factory=dict)
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -134,7 +134,8 @@ class Protocol:
         self._sign_of_life = float("-inf")
         # Joins, leaves and heartbeats whose answers, should they come late, are nobody's replies.
         self._spent: dict[str, None] = {}
-        # In the order of their deadlines, since all have the same time.
+        # Joins without an answer, left and replaced ones too, in the order of their deadlines,
+        # since all have the same time.
         self._joining: dict[str, Channel] = {}
 
     # commands
@@ -178,7 +179,7 @@ class Protocol:
             self.events.append(PushFailed(command.topic, command.event, ref, reason))
         else:
             self.refs[command.ref] = Waiting("push", command.event, channel)
-            channel.pushes.add(command.ref)
+            channel.pushes[command.ref] = None
 
     def current_join_ref(self, topic: str) -> str | None:
         """Return the join_ref of the topic's join, for a push that names none."""
@@ -218,12 +219,16 @@ class Protocol:
             return None
         channel = self._ending(message)
         if channel is None:
-            return False
+            return self._is_spent(message)
         if message.event == "phx_error":
             self._step(channel, "error", message.payload)
         else:
             self._step(channel, "close")
         return True
+
+    def _is_spent(self, message: Message) -> bool:
+        """Whether a phx_close or phx_error is the rest of a join that has ended (note 22)."""
+        return message.join_ref in self._spent or message.ref in self._spent
 
     def _ending(self, message: Message) -> Channel | None:
         """Return the join that a phx_close or phx_error ends (notes 3, 14, 23 and 52)."""
@@ -245,11 +250,12 @@ class Protocol:
         if self.heartbeat is not None and ref == self.heartbeat.ref:
             self.heartbeat_rtt = now - self.heartbeat.since
             self.heartbeat = None
+            self._beat_within_an_interval(now)
             return True
         waiting = self.refs.pop(ref, None)
         if waiting is None or waiting.kind == "push":
             if waiting is not None:
-                waiting.channel.pushes.discard(ref)
+                waiting.channel.pushes.pop(ref, None)
             elif not self._given_out(ref):
                 return False  # a reply to nothing
             answered = Ref(ref, message.topic, message.join_ref)
@@ -260,7 +266,9 @@ class Protocol:
             self._step(waiting.channel, "left")
         else:
             # The server handles nothing else while it joins (note 12): now it goes on.
+            self._joining.pop(ref, None)
             self._sign_of_life = now
+            self._beat_within_an_interval(now)
             self._step(waiting.channel, "ok" if reply.ok else "refused", reply.response)
         return True
 
@@ -292,6 +300,11 @@ class Protocol:
             self.heartbeat.since = now
             self._beat_at = now + self._interval
 
+    def _beat_within_an_interval(self, now: float) -> None:
+        """The server is there again: what a join had put off is due in one interval."""
+        if self._beat_at is not None:
+            self._beat_at = min(self._beat_at, now + self._interval)
+
     def _beat(self, now: float, progress: float) -> None:
         """Send a heartbeat, or find that the last one was not answered."""
         if self.heartbeat is None:
@@ -312,6 +325,9 @@ class Protocol:
 
     def _time_out(self, channel: Channel) -> None:
         """Give a join up, and leave what the server may have half open (as phoenix.js does)."""
+        del self._joining[channel.join_ref]
+        if channel.state is not JOINING:
+            return
         ref = self._next_ref()
         self._spend(ref)
         self._step(channel, "timeout")
@@ -325,8 +341,6 @@ class Protocol:
         if step is None:
             return
         channel.state, outcome = step
-        if channel.state is not JOINING:
-            self._joining.pop(channel.join_ref, None)
         if channel.state is ENDED:
             self._forget(channel)
             end = ChannelCrashed(value) if given == "error" else "left"
@@ -353,6 +367,7 @@ class Protocol:
         if self.channels.get(channel.topic) is channel:
             del self.channels[channel.topic]
         self.former.pop(channel.join_ref, None)
+        self._joining.pop(channel.join_ref, None)
         for ref in (channel.join_ref, channel.leave_ref):
             if ref is not None and self.refs.pop(ref, None) is not None:
                 self._spend(ref)
@@ -369,7 +384,7 @@ class Protocol:
 
     def _fail_pushes(self, channel: Channel, reason: Any) -> None:
         topic, join_ref = channel.topic, channel.join_ref
-        for ref in sorted(channel.pushes, key=int):
+        for ref in channel.pushes:
             event = self.refs.pop(ref).event
             self.events.append(PushFailed(topic, event, Ref(ref, topic, join_ref), reason))
         channel.pushes.clear()

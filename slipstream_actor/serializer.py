@@ -131,10 +131,10 @@ def dump(parser: JsonParser, value: Any, message: Message) -> str:
     """Return the JSON text of `value`, whatever the parser returns or raises."""
     try:
         text = parser.dumps(value)
-        if isinstance(text, str):
-            text.encode()  # A lone surrogate is no text.
-            return text
-        return bytes(text).decode()
+        if not isinstance(parser, MsgspecJson):
+            # Python's json writes NaN and lone surrogates, for which the server hangs up (note 29).
+            msgspec.json.decode(text)
+        return text if isinstance(text, str) else bytes(text).decode()
     except Exception as error:
         raise SerializerError(f"{name(message)} cannot be encoded: {error}") from error
 

@@ -115,9 +115,9 @@ class Socket(msgspec.Struct, frozen=True):
     def channel_pid(self) -> ActorRef[Connection] | None:
         """The connection's `ActorRef`; `None` when there is none that is connected and alive."""
         link = self._link
-        if link is None or link.status != "connected" or not link.connection.is_alive():
+        if link is None or link.status != "connected" or link.connection is None:
             return None
-        return link.connection  # type: ignore[no-any-return]
+        return link.connection if link.connection.is_alive() else None
 
     @property
     def connected(self) -> bool:
