@@ -7,8 +7,6 @@ it connects, and ends with its connection. What happens goes to the owner of the
 from __future__ import annotations
 
 import logging
-import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +16,7 @@ from pykka import ActorDeadError, ActorRef
 
 from slipstream_actor import frames
 from slipstream_actor.actor import BaseActor
+from slipstream_actor.attempt import AttemptFailed, Cancelled, MailboxWaiter
 from slipstream_actor.commands import (
     CloseConnection,
     CollectGarbage,
@@ -28,11 +27,12 @@ from slipstream_actor.commands import (
 )
 from slipstream_actor.configuration import Configuration, redact
 from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicState
-from slipstream_actor.dial import AttemptFailed, dial
+from slipstream_actor.dial import dial
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
-from slipstream_actor.mailbox import TAKE, Burst, SelectorMailbox, SocketReady, Timer
+from slipstream_actor.mailbox import Burst, SelectorMailbox, SocketReady, Timer
 from slipstream_actor.message import Message
+from slipstream_actor.process import ThreadRef
 from slipstream_actor.protocol import Protocol
 from slipstream_actor.reasons import (
     ClosedByClient,
@@ -53,106 +53,6 @@ LAST_WORDS_SECONDS = 1.0
 
 class Tick(msgspec.Struct, frozen=True):
     """A deadline of the protocol or of the close has come."""
-
-
-class Cancelled(Exception):
-    """`CloseConnection` came while connecting."""
-
-
-class Job:
-    """A function that runs in a thread of its own; its result comes as this very message."""
-
-    def __init__(
-        self, inbox: SelectorMailbox, function: Callable[[], Any], discard: Callable[[Any], object]
-    ) -> None:
-        self._inbox = inbox
-        self._function = function
-        self._discard = discard
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self.value: Any = None
-        self.error: Exception | None = None
-        threading.Thread(target=self._run, name="slipstream-lookup", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            value = self._function()
-        except Exception as error:
-            self.error = error
-        else:
-            with self._lock:
-                self.value = value
-                if self._abandoned:
-                    self._discard(value)
-        self._inbox.tell(self)
-
-    def abandon(self) -> None:
-        """Nobody waits any more: what has come, or comes yet, is discarded."""
-        with self._lock:
-            self._abandoned = True
-            if self.value is not None:
-                self._discard(self.value)
-
-
-class MailboxWaiter:
-    """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it."""
-
-    def __init__(self, inbox: SelectorMailbox, seconds: float) -> None:
-        self._inbox = inbox
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
-
-    def left(self, phase: str) -> float:
-        """Return the seconds until the deadline; `AttemptFailed` when there are none."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise AttemptFailed("timeout", f"{phase} took more than {self._seconds:g} s")
-        return left
-
-    def ready(
-        self,
-        sock: socket.socket,
-        phase: str,
-        *,
-        read: bool = False,
-        write: bool = False,
-        at_most: float | None = None,
-    ) -> bool:
-        """Wait for `sock`; `False` when `at_most` seconds passed first."""
-        left = self.left(phase)
-        self._inbox.attach(sock)
-        self._inbox.watch(read=read, write=write)
-        try:
-            self._receive(SocketReady, left if at_most is None else min(left, at_most))
-        except TimeoutError:
-            self.left(phase)
-            return False
-        finally:
-            self._inbox.detach()
-        return True
-
-    def elsewhere(self, phase: str, function: Callable[[], T], discard: Callable[[T], object]) -> T:
-        """Run `function` in a thread and return its result; abandon it at the deadline."""
-        left = self.left(phase)
-        job = Job(self._inbox, function, discard)
-        try:
-            self._receive(Job, left)
-        except BaseException as error:
-            job.abandon()
-            if isinstance(error, TimeoutError):
-                self.left(phase)
-            raise
-        if job.error is not None:
-            raise job.error
-        value: T = job.value
-        return value
-
-    def _receive(self, kind: type, timeout: float) -> None:
-        def match(message: Any, _: Any) -> int:
-            return TAKE if type(message) in (kind, CloseConnection) else 0
-
-        if type(self._inbox.receive(match, timeout)) is CloseConnection:
-            raise Cancelled
 
 
 class Connection(BaseActor):
@@ -195,6 +95,8 @@ class Connection(BaseActor):
     def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
         """Start a connection that belongs to `owner`, and let it connect."""
         ref = cls.start(owner, config)
+        if isinstance(owner, ThreadRef):
+            owner.own(ref)
         ref.tell(OpenConnection())
         return ref
 
@@ -322,9 +224,6 @@ class Connection(BaseActor):
 
     def _tick(self, _: Tick) -> None:
         if self._transport is None or self._status == "closed":
-            return
-        if not self._owner.is_alive() and self._status == "connected":
-            self._close(CloseConnection())
             return
         now = time.monotonic()
         if self._give_up_at is not None and self._give_up_at <= now:

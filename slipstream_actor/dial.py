@@ -12,46 +12,19 @@ import ipaddress
 import os
 import socket
 import ssl
-import urllib.request
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
+from slipstream_actor.attempt import AttemptFailed, Waiter
 from slipstream_actor.configuration import Configuration
-from slipstream_actor.reasons import ConnectFailed, ConnectFailedKind
+from slipstream_actor.proxies import open_proxy, proxy_for
+from slipstream_actor.reasons import ConnectFailedKind
 
-__all__ = ["AttemptFailed", "Waiter", "dial"]
+__all__ = ["dial"]
 
 T = TypeVar("T")
+MAX_PROXY_HEAD = 64 * 1024
 IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR}
-
-
-class AttemptFailed(Exception):
-    """An attempt to connect has failed, for `reason`."""
-
-    def __init__(self, kind: ConnectFailedKind, detail: str, **answer: Any) -> None:
-        super().__init__(detail)
-        self.reason = ConnectFailed(kind, detail, **answer)
-
-
-class Waiter(Protocol):
-    """How to wait during an attempt. Raises `AttemptFailed("timeout", …)` at its deadline."""
-
-    def left(self, phase: str) -> float:
-        """Return the seconds until the deadline."""
-
-    def ready(
-        self,
-        sock: socket.socket,
-        phase: str,
-        *,
-        read: bool = False,
-        write: bool = False,
-        at_most: float | None = None,
-    ) -> bool:
-        """Wait for `sock`; `False` when `at_most` seconds passed first."""
-
-    def elsewhere(self, phase: str, function: Callable[[], T], discard: Callable[[T], object]) -> T:
-        """Run what cannot be done without blocking in a thread, and wait for its result."""
 
 
 def dial(config: Configuration, waiter: Waiter) -> socket.socket:
@@ -60,7 +33,10 @@ def dial(config: Configuration, waiter: Waiter) -> socket.socket:
     Raises `AttemptFailed`.
     """
     proxy = proxy_for(config)
-    sock = dial_proxy(config, proxy, waiter) if proxy else dial_tcp(config, waiter)
+    if proxy is not None:
+        sock = dial_proxy(config, proxy, waiter)
+    else:
+        sock = dial_tcp(config.host, config.port, config, waiter)
     try:
         return handshake(sock, config, waiter) if config.secure else sock
     except BaseException:
@@ -68,10 +44,10 @@ def dial(config: Configuration, waiter: Waiter) -> socket.socket:
         raise
 
 
-def dial_tcp(config: Configuration, waiter: Waiter) -> socket.socket:
+def dial_tcp(host: str, port: int, config: Configuration, waiter: Waiter) -> socket.socket:
     """Try the host's addresses in turn, each with its share of the time that is left."""
-    addresses = resolve(config.host, config.port, waiter)
-    failed = AttemptFailed("resolve", f"{config.host} has no address")
+    addresses = resolve(host, port, waiter)
+    failed = AttemptFailed("resolve", f"{host} has no address")
     for tried, (family, kind, proto, _, address) in enumerate(addresses):
         share = waiter.left("TCP") / (len(addresses) - tried)
         last = tried == len(addresses) - 1
@@ -79,7 +55,7 @@ def dial_tcp(config: Configuration, waiter: Waiter) -> socket.socket:
             sock = socket.socket(family, kind, proto)
             return connect(sock, address, config, waiter, None if last else share)
         except OSError as error:
-            failed = AttemptFailed(kind_of(error), f"{config.host}:{config.port}: {text(error)}")
+            failed = AttemptFailed(kind_of(error), f"{host}:{port}: {text(error)}")
     raise failed
 
 
@@ -137,7 +113,7 @@ def set_options(sock: socket.socket, config: Configuration) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in config.sockopt:
             sock.setsockopt(*option)
-    except OSError as error:
+    except (OSError, TypeError, ValueError, OverflowError) as error:
         raise AttemptFailed("io", f"sockopt: {text(error)}") from error
 
 
@@ -182,41 +158,69 @@ def tls_errors(host: str) -> Iterator[None]:
         raise AttemptFailed("tls", f"{host}: {text(error)}") from error
 
 
-def proxy_for(config: Configuration) -> str | None:
-    """Return the URL of the proxy to use: the option's, or the environment's."""
-    if config.proxy is not None:
-        return config.proxy or None
-    if config.host == "localhost" or urllib.request.proxy_bypass(config.host):
-        return None
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(config.host).is_loopback:
-            return None
-    proxies = urllib.request.getproxies()
-    return proxies.get("https" if config.secure else "http") or proxies.get("all")
-
-
 def dial_proxy(config: Configuration, url: str, waiter: Waiter) -> socket.socket:
     """Return a socket that a proxy has connected to the host."""
+    host, port, connector = open_proxy(url, lambda name, at: resolve(name, at, waiter))
     try:
-        from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
-        from python_socks.sync import Proxy
-    except ImportError as error:
-        detail = "a proxy needs the extra: pip install 'slipstream_actor[proxy]'"
-        raise AttemptFailed("proxy", detail) from error
-    left = waiter.left("the proxy")
-
-    def ask() -> socket.socket:
-        remote_names = True if url.startswith("socks5h:") else None
-        proxy = Proxy.from_url(url.replace("socks5h:", "socks5:", 1), rdns=remote_names)
-        return proxy.connect(config.host, config.port, timeout=left)
-
+        sock = dial_tcp(host, port, config, waiter)
+    except AttemptFailed as failed:
+        if failed.reason.kind == "timeout":
+            raise
+        raise AttemptFailed("proxy", f"the proxy cannot be reached: {failed}") from failed
     try:
-        sock = waiter.elsewhere("the proxy", ask, lambda sock: sock.close())
-    except (ProxyConnectionError, ProxyError, ProxyTimeoutError, OSError, ValueError) as error:
-        # Their texts may hold the URL, and with it the password.
-        raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
-    set_options(sock, config)
-    return sock
+        connector(ProxyStream(sock, waiter), config.host, config.port)
+        return sock
+    except (AttemptFailed, OSError) as error:
+        sock.close()
+        if isinstance(error, AttemptFailed):
+            raise
+        raise AttemptFailed("proxy", f"the proxy failed: {text(error)}") from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+class ProxyStream:
+    """What python-socks talks to a proxy through; it waits in the mailbox."""
+
+    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
+        self._sock = sock
+        self._waiter = waiter
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`."""
+        while data:
+            try:
+                data = data[self._sock.send(data) :]
+            except BlockingIOError:
+                self._waiter.ready(self._sock, "the proxy", write=True)
+
+    def read_exactly(self, size: int) -> bytes:
+        """Return `size` bytes."""
+        data = b""
+        while len(data) < size:
+            data += self._read(size - len(data))
+        return data
+
+    def read(self, _: int = 0) -> bytes:
+        """Return the head of an HTTP proxy's answer, byte by byte: what follows is the server's."""
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            if len(data) > MAX_PROXY_HEAD:
+                raise AttemptFailed("proxy", "the proxy's answer has no end")
+            data += self._read(1)
+        return data
+
+    def _read(self, size: int) -> bytes:
+        while True:
+            try:
+                chunk = self._sock.recv(size)
+            except BlockingIOError:
+                self._waiter.ready(self._sock, "the proxy", read=True)
+                continue
+            if not chunk:
+                raise AttemptFailed("proxy", "the proxy closed the connection")
+            return chunk
 
 
 def kind_of(error: OSError) -> ConnectFailedKind:

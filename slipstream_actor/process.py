@@ -6,6 +6,7 @@ Both have `tell`, `is_alive` and `actor_inbox`. Where a reference is taken, so i
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Hashable
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ import pykka
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
+from slipstream_actor.commands import CloseConnection
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Mailbox, Request
@@ -59,6 +61,18 @@ class ThreadRef:
     def __init__(self) -> None:
         self.actor_inbox = Mailbox()
         self._thread = threading.current_thread()
+        self._connections: list[ActorRef[Any]] = []
+
+    def own(self, connection: ActorRef[Any]) -> None:
+        """Have `connection` closed when the thread ends."""
+        self._connections = [ref for ref in self._connections if ref.is_alive()]
+        self._connections.append(connection)
+
+    def end(self) -> None:
+        """Close what the thread owns: nobody could ever await its events."""
+        for connection in self._connections:
+            with contextlib.suppress(ActorDeadError):
+                connection.tell(CloseConnection())
 
     def __repr__(self) -> str:
         return f"<ThreadRef {self._thread.name}>"
@@ -74,12 +88,23 @@ class ThreadRef:
         self.actor_inbox.put(Envelope(message))
 
 
+class ThreadEnd:
+    """Lives in a thread's locals alone, and so ends with the thread."""
+
+    def __init__(self, ref: ThreadRef) -> None:
+        self._ref = ref
+
+    def __del__(self) -> None:
+        self._ref.end()
+
+
 def current() -> Any:
     """Return the reference of the process that calls: its `ActorRef` or `ThreadRef`."""
     try:
         return _here.ref
     except AttributeError:
         _here.ref = ref = ThreadRef()
+        _here.end = ThreadEnd(ref)
         return ref
 
 

@@ -7,20 +7,25 @@ calls it.
 
 from __future__ import annotations
 
+import http.client
 import io
 import itertools
+import math
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import websocket
 from websocket._abnf import continuous_frame
 
 from slipstream_actor import frames
+from slipstream_actor.attempt import AttemptFailed, Waiter
 from slipstream_actor.configuration import Configuration
-from slipstream_actor.dial import AttemptFailed, Waiter, text
+from slipstream_actor.dial import text
 from slipstream_actor.frames import Binary, Data
 from slipstream_actor.reasons import ClosedByPeer, TransportFailed
 
@@ -31,6 +36,15 @@ WRITE_SIZE = 256 * 1024
 BIG_FRAME = 64 * 1024
 MAX_HEAD = 64 * 1024
 BODY_START = 1024
+BODY_SECONDS = 1.0
+
+# What websocket-client is shown of a 101: what it checks, and nothing that it would keep (it has
+# one cookie jar for the whole process) or stumble over.
+CHECKED_HEADERS = ("upgrade", "connection", "sec-websocket-accept")
+CLEAN_HEAD = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"upgrade: %b\r\nconnection: %b\r\nsec-websocket-accept: %b\r\n\r\n"
+)
 
 _attempts = itertools.count(1)
 
@@ -46,7 +60,7 @@ class UpgradeSocket:
         self._sock = sock
         self._waiter = waiter
         self._head: io.BytesIO | None = None
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self.rest = b""
 
     def gettimeout(self) -> float:
@@ -84,50 +98,92 @@ class UpgradeSocket:
                 what = "in the middle of" if answer else "without"
                 raise AttemptFailed("upgrade", f"the server closed {what} an answer")
             answer += chunk
-        head, self.rest = bytes(answer[: end + 4]), bytes(answer[end + 4 :])
-        status, self.headers = parse_head(head)
+        self.rest = bytes(answer[end + 4 :])
+        status, self.headers = parse_head(bytes(answer[:end]))
         if status != 101:
-            self._refuse(status)
-        # websocket-client keeps cookies for the whole process: it shall not see them.
-        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"set-cookie")]
-        return b"\r\n".join(lines)
+            self._refuse(status, bytes(answer[: end + 4]))
+        return CLEAN_HEAD % tuple(
+            self.headers.get(name, "").encode("ascii", "replace") for name in CHECKED_HEADERS
+        )
 
-    def _read(self) -> bytes:
-        while True:
+    def _read(self, until: float = math.inf) -> bytes:
+        """Return what comes, `b""` at the end or when it is later than `until`."""
+        while (left := until - time.monotonic()) > 0:
+            at_most = None if left == math.inf else left
             try:
                 return self._sock.recv(16384)
             except (BlockingIOError, ssl.SSLWantReadError):
-                self._waiter.ready(self._sock, "the upgrade", read=True)
+                self._waiter.ready(self._sock, "the upgrade", read=True, at_most=at_most)
             except ssl.SSLWantWriteError:
-                self._waiter.ready(self._sock, "the upgrade", write=True)
+                self._waiter.ready(self._sock, "the upgrade", write=True, at_most=at_most)
+        return b""
 
-    def _refuse(self, status: int) -> None:
-        """Read the start of a refusal's body, as far as it comes, and end the attempt."""
+    def _refuse(self, status: int, head: bytes) -> None:
+        """Read the start of a refusal's body, for a moment, and end the attempt."""
         length = self.headers.get("content-length", "")
-        wanted = min(int(length), BODY_START) if length.isdigit() and len(length) < 10 else 0
-        if not length:
-            wanted = BODY_START if self.headers.get("transfer-encoding") else 0
-        body = bytearray(self.rest)
+        wanted = BODY_START
+        if length.isascii() and length.isdigit():
+            wanted = min(int(length[:9]), BODY_START)
+        elif self.headers.get("connection", "").lower() != "close" and not self._chunked:
+            wanted = 0
+        deadline = time.monotonic() + BODY_SECONDS
         try:
-            while len(body) < wanted and (chunk := self._read()):
-                body += chunk
+            while len(self.rest) < wanted and not self._chunks_end():
+                chunk = self._read(deadline)
+                if not chunk:
+                    break
+                self.rest += chunk
         except (OSError, AttemptFailed):
             pass  # What has come is enough.
-        shown = bytes(body[:BODY_START]).decode("utf-8", "replace")
         raise AttemptFailed(
             "upgrade",
             f"the server answered {status}",
             status=status,
             headers=self.headers,
-            body=shown,
+            body=start_of_body(head + self.rest),
         )
 
+    @property
+    def _chunked(self) -> bool:
+        return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
-def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
+    def _chunks_end(self) -> bool:
+        return self._chunked and self.rest.endswith(b"0\r\n\r\n")
+
+
+class RecordedAnswer:
+    """An answer that has been read, as `http.client` wants it."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def makefile(self, _: str) -> io.BytesIO:
+        """Return the bytes of the answer."""
+        return io.BytesIO(self._answer)
+
+
+def start_of_body(answer: bytes) -> str:
+    """Return the start of an answer's body, whatever its encoding, as far as it was read."""
+    response = http.client.HTTPResponse(cast(socket.socket, RecordedAnswer(answer)))
+    try:
+        response.begin()
+        body = response.read(BODY_START)
+    except http.client.IncompleteRead as error:
+        body = error.partial
+    except (http.client.HTTPException, ValueError, OSError):
+        body = b""
+    return body[:BODY_START].decode("utf-8", "replace")
+
+
+def parse_head(head: bytes) -> tuple[int, Mapping[str, str]]:
     """Return status and headers of an HTTP answer: names in lower case, repeated ones joined."""
     first, *lines = head.decode("latin-1").split("\r\n")
-    parts = first.split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
+    version, _, after = first.partition(" ")
+    code = after[:3]
+    odd = any(ord(character) < 32 and character != "\t" for line in lines for character in line)
+    if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()) or odd:
+        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+    if len(code) < 3 or after[3:4] not in ("", " "):
         raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
     headers: dict[str, str] = {}
     for line in lines:
@@ -135,7 +191,7 @@ def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
         if colon:
             name, value = name.strip().lower(), value.strip()
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return int(parts[1]), headers
+    return int(code), MappingProxyType(headers)
 
 
 def upgrade(
@@ -166,6 +222,9 @@ def upgrade(
         # Its text may hold the answer's headers.
         detail = f"the answer is no websocket's: {type(error).__name__}"
         raise AttemptFailed("upgrade", detail) from None
+    except ssl.SSLError as error:
+        # With TLS 1.3 the server's refusal of the handshake comes behind it.
+        raise AttemptFailed("tls", text(error)) from error
     except OSError as error:
         raise AttemptFailed("io", text(error)) from error
     return Transport(sock, client, config.max_message_bytes, shim.headers, shim.rest)

@@ -1,0 +1,77 @@
+"""Which proxy to use, and python-socks (extra `proxy`) to speak with it.
+
+python-socks' own `connect` blocks, and cannot be cancelled: its connectors are given our stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import urllib.request
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from slipstream_actor.attempt import AttemptFailed
+from slipstream_actor.configuration import Configuration
+
+__all__ = ["open_proxy", "proxy_for"]
+
+LookUp: TypeAlias = Callable[[str, int], list[Any]]
+
+
+def proxy_for(config: Configuration) -> str | None:
+    """Return the URL of the proxy to use: the option's, or the environment's."""
+    if config.proxy is not None:
+        return config.proxy or None
+    if config.host == "localhost" or urllib.request.proxy_bypass(config.host):
+        return None
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(config.host).is_loopback:
+            return None
+    proxies = urllib.request.getproxies()
+    url = proxies.get("https" if config.secure else "http") or proxies.get("all")
+    return f"http://{url}" if url and "://" not in url else url
+
+
+class Resolver:
+    """Resolves names where a proxy does not (SOCKS 4), without blocking."""
+
+    def __init__(self, look_up: LookUp) -> None:
+        self._look_up = look_up
+
+    def resolve(self, host: str, port: int = 0, family: int = 0) -> tuple[int, str]:
+        """Return family and address of `host`, IPv4 first."""
+        addresses = sorted(self._look_up(host, port), key=lambda info: info[0] != socket.AF_INET)
+        return addresses[0][0], addresses[0][4][0]
+
+
+def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str, int], None]]:
+    """Return a proxy's host and port, and what connects through a stream to it."""
+    try:
+        from python_socks._connectors.factory_sync import create_connector
+        from python_socks._errors import IncompleteReadError, ProxyError
+        from python_socks._helpers import parse_proxy_url
+        from python_socks._protocols.errors import ReplyError
+    except ImportError as error:
+        detail = "a proxy needs the extra: pip install 'slipstream_actor[proxy]'"
+        raise AttemptFailed("proxy", detail) from error
+    remote_names = True if url.startswith("socks5h:") else None
+    try:
+        kind, host, port, user, password = parse_proxy_url(url.replace("socks5h:", "socks5:", 1))
+    except (ValueError, TypeError) as error:
+        # Its text holds the URL, and with it the password.
+        detail = "the proxy must be a URL with http, socks4, socks5 or socks5h, host and port"
+        raise AttemptFailed("proxy", detail) from error
+    resolver: Any = Resolver(look_up)
+    connector = create_connector(kind, user, password, remote_names, resolver)
+
+    def connect(stream: Any, to_host: str, to_port: int) -> None:
+        try:
+            connector.connect(stream, to_host, to_port)
+        except ReplyError as error:
+            raise AttemptFailed("proxy", f"the proxy refused: {error}") from error
+        except (ProxyError, IncompleteReadError, ValueError) as error:
+            raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
+
+    return host, port, connect
