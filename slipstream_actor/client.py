@@ -14,6 +14,7 @@ from msgspec import UNSET
 from pykka.messages import ProxyCall
 
 from slipstream_actor.actor import BaseActor
+from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.debug import ClientState, GetState
 from slipstream_actor.errors import CallbackReturnError, StartError
@@ -23,12 +24,7 @@ from slipstream_actor.events import (
     ChannelConnectFailed,
     Event,
     MessageReceived,
-    PushFailed,
-    ReplyReceived,
-    TopicJoinClosed,
-    TopicJoinFailed,
     TopicJoinSucceeded,
-    TopicLeft,
 )
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
@@ -38,28 +34,13 @@ from slipstream_actor.reasons import ClosedByClient
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
 from slipstream_actor.socket import ReconnectDue, RejoinDue, Socket, apply_event, new_socket, tell
 
-__all__ = ["CALLBACKS", "ClientActor", "WatchJoin"]
+__all__ = ["ClientActor", "WatchJoin"]
 
 logger = logging.getLogger("slipstream_actor.client")
 
 Restart = Literal["permanent", "transient", "temporary"]
 
-# Each event's callback, and what it is called with before the socket: the one place of dispatch.
-CALLBACKS: dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
-    ChannelConnected: ("handle_connect", lambda event: ()),
-    ChannelConnectFailed: ("handle_disconnect", lambda event: (event.reason,)),
-    ChannelClosed: ("handle_disconnect", lambda event: (event.reason,)),
-    TopicJoinSucceeded: ("handle_join", lambda event: (event.topic, event.response)),
-    TopicJoinFailed: ("handle_topic_close", lambda event: (event.topic, event.reason)),
-    TopicJoinClosed: ("handle_topic_close", lambda event: (event.topic, event.reason)),
-    TopicLeft: ("handle_leave", lambda event: (event.topic,)),
-    MessageReceived: ("handle_message", lambda event: (event.topic, event.event, event.payload)),
-    ReplyReceived: ("handle_reply", lambda event: (event.ref, event.reply)),
-    PushFailed: ("handle_info", lambda event: (event,)),
-}
-
 FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
-NORMAL = ("normal", "shutdown")
 
 
 class Beginning(msgspec.Struct, frozen=True, eq=False):
@@ -412,10 +393,11 @@ class ClientActor(BaseActor):
             socket = result.socket
         else:
             raise wrong_return(name, result)
-        if (socket is None or socket is given) and inbox.uncommitted is not None:
+        unchanged = socket is None or socket is given
+        if unchanged and inbox.uncommitted is not None:
             raise lost(name, inbox, "return the socket")
         inbox.uncommitted = None
-        if socket is not None:
+        if socket is not None and not unchanged:
             self._require_own(name, socket)
             self._socket = socket
         if kind is Socket or result is None:
@@ -499,28 +481,3 @@ class ClientActor(BaseActor):
         WatchJoin: _watch_join,
         GetState: _state,
     }
-
-
-ALLOWED = {
-    "init": "the Socket, None, Next, Stop or Ignore",
-    "handle_call": "Answer, Next or Stop",
-}
-
-
-def wrong_return(name: str, result: Any) -> CallbackReturnError:
-    """Return the error for a callback that returned what it may not."""
-    allowed = ALLOWED.get(name, "the Socket, None, Next or Stop")
-    return CallbackReturnError(f"{name} returned {type(result).__name__}; it may return {allowed}")
-
-
-def lost(name: str, inbox: Mailbox, instead: str) -> CallbackReturnError:
-    """Return the error for a callback that made a new socket and dropped it."""
-    method, inbox.uncommitted = inbox.uncommitted, None
-    return CallbackReturnError(
-        f"{name} called socket.{method}(), whose result would be lost: {instead}"
-    )
-
-
-def is_normal(reason: Any) -> bool:
-    """Whether an end for `reason` is a normal one: GenServer's three."""
-    return reason in NORMAL or (isinstance(reason, tuple) and reason[:1] == ("shutdown",))

@@ -127,4 +127,7 @@ def mask_one(opcode: int, payload: bytes, key: bytes) -> bytes:
 
 def close_payload(code: int, reason: str = "") -> bytes:
     """Return the payload of a close frame; 1005 is an empty one (section 7.1.5)."""
-    return b"" if code == 1005 else code.to_bytes(2, "big") + reason.encode()[:123]
+    if code == 1005:
+        return b""
+    text = reason.encode()[:123].decode("utf-8", "ignore")
+    return code.to_bytes(2, "big") + text.encode()

@@ -385,8 +385,10 @@ class Protocol:
     def _fail_pushes(self, channel: Channel, reason: Any) -> None:
         topic, join_ref = channel.topic, channel.join_ref
         for ref in channel.pushes:
-            event = self.refs.pop(ref).event
-            self.events.append(PushFailed(topic, event, Ref(ref, topic, join_ref), reason))
+            waiting = self.refs.pop(ref, None)
+            if waiting is not None:
+                known = Ref(ref, topic, join_ref)
+                self.events.append(PushFailed(topic, waiting.event, known, reason))
         channel.pushes.clear()
 
     def _send(self, join_ref: str | None, ref: str, topic: str, event: str, payload: Any) -> None:

@@ -7,17 +7,13 @@ calls it.
 
 from __future__ import annotations
 
-import http.client
 import io
 import itertools
-import math
 import socket
 import ssl
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import websocket
 from websocket._abnf import continuous_frame
@@ -28,170 +24,15 @@ from slipstream_actor.configuration import Configuration
 from slipstream_actor.dial import text
 from slipstream_actor.frames import Binary, Data
 from slipstream_actor.reasons import ClosedByPeer, TransportFailed
+from slipstream_actor.upgrade import UpgradeSocket
 
 __all__ = ["Transport", "upgrade"]
 
 READ_SIZE = 256 * 1024
 WRITE_SIZE = 256 * 1024
 BIG_FRAME = 64 * 1024
-MAX_HEAD = 64 * 1024
-BODY_START = 1024
-BODY_SECONDS = 1.0
-
-# What websocket-client is shown of a 101: what it checks, and nothing that it would keep (it has
-# one cookie jar for the whole process) or stumble over.
-CHECKED_HEADERS = ("upgrade", "connection", "sec-websocket-accept")
-CLEAN_HEAD = (
-    b"HTTP/1.1 101 Switching Protocols\r\n"
-    b"upgrade: %b\r\nconnection: %b\r\nsec-websocket-accept: %b\r\n\r\n"
-)
 
 _attempts = itertools.count(1)
-
-
-class UpgradeSocket:
-    """The socket that websocket-client sees during the upgrade.
-
-    It waits in the mailbox, has one deadline for the whole, bounds the answer's head, and shows
-    websocket-client only the head of a 101; every other answer ends the attempt here.
-    """
-
-    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
-        self._sock = sock
-        self._waiter = waiter
-        self._head: io.BytesIO | None = None
-        self.headers: Mapping[str, str] = {}
-        self.rest = b""
-
-    def gettimeout(self) -> float:
-        """Non-blocking, so that websocket-client calls `recv` and `send` without a selector."""
-        return 0
-
-    def close(self) -> None:
-        """Do nothing: the socket is not websocket-client's."""
-
-    def send(self, data: bytes) -> int:
-        """Send all of `data`."""
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._sock.send(view) :]
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                self._waiter.ready(self._sock, "the upgrade", write=True)
-            except ssl.SSLWantReadError:
-                self._waiter.ready(self._sock, "the upgrade", read=True)
-        return len(data)
-
-    def recv(self, size: int) -> bytes:
-        """Return a part of the answer's head."""
-        if self._head is None:
-            self._head = io.BytesIO(self._read_head())
-        return self._head.read(size)
-
-    def _read_head(self) -> bytes:
-        answer = bytearray()
-        while (end := answer.find(b"\r\n\r\n")) < 0:
-            if len(answer) > MAX_HEAD:
-                raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
-            chunk = self._read()
-            if not chunk:
-                what = "in the middle of" if answer else "without"
-                raise AttemptFailed("upgrade", f"the server closed {what} an answer")
-            answer += chunk
-        self.rest = bytes(answer[end + 4 :])
-        status, self.headers = parse_head(bytes(answer[:end]))
-        if status != 101:
-            self._refuse(status, bytes(answer[: end + 4]))
-        return CLEAN_HEAD % tuple(
-            self.headers.get(name, "").encode("ascii", "replace") for name in CHECKED_HEADERS
-        )
-
-    def _read(self, until: float = math.inf) -> bytes:
-        """Return what comes, `b""` at the end or when it is later than `until`."""
-        while (left := until - time.monotonic()) > 0:
-            at_most = None if left == math.inf else left
-            try:
-                return self._sock.recv(16384)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._waiter.ready(self._sock, "the upgrade", read=True, at_most=at_most)
-            except ssl.SSLWantWriteError:
-                self._waiter.ready(self._sock, "the upgrade", write=True, at_most=at_most)
-        return b""
-
-    def _refuse(self, status: int, head: bytes) -> None:
-        """Read the start of a refusal's body, for a moment, and end the attempt."""
-        length = self.headers.get("content-length", "")
-        wanted = BODY_START
-        if length.isascii() and length.isdigit():
-            wanted = min(int(length[:9]), BODY_START)
-        elif self.headers.get("connection", "").lower() != "close" and not self._chunked:
-            wanted = 0
-        deadline = time.monotonic() + BODY_SECONDS
-        try:
-            while len(self.rest) < wanted and not self._chunks_end():
-                chunk = self._read(deadline)
-                if not chunk:
-                    break
-                self.rest += chunk
-        except (OSError, AttemptFailed):
-            pass  # What has come is enough.
-        raise AttemptFailed(
-            "upgrade",
-            f"the server answered {status}",
-            status=status,
-            headers=self.headers,
-            body=start_of_body(head + self.rest),
-        )
-
-    @property
-    def _chunked(self) -> bool:
-        return self.headers.get("transfer-encoding", "").lower() == "chunked"
-
-    def _chunks_end(self) -> bool:
-        return self._chunked and self.rest.endswith(b"0\r\n\r\n")
-
-
-class RecordedAnswer:
-    """An answer that has been read, as `http.client` wants it."""
-
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
-
-    def makefile(self, _: str) -> io.BytesIO:
-        """Return the bytes of the answer."""
-        return io.BytesIO(self._answer)
-
-
-def start_of_body(answer: bytes) -> str:
-    """Return the start of an answer's body, whatever its encoding, as far as it was read."""
-    response = http.client.HTTPResponse(cast(socket.socket, RecordedAnswer(answer)))
-    try:
-        response.begin()
-        body = response.read(BODY_START)
-    except http.client.IncompleteRead as error:
-        body = error.partial
-    except (http.client.HTTPException, ValueError, OSError):
-        body = b""
-    return body[:BODY_START].decode("utf-8", "replace")
-
-
-def parse_head(head: bytes) -> tuple[int, Mapping[str, str]]:
-    """Return status and headers of an HTTP answer: names in lower case, repeated ones joined."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, after = first.partition(" ")
-    code = after[:3]
-    odd = any(ord(character) < 32 and character != "\t" for line in lines for character in line)
-    if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()) or odd:
-        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
-    if len(code) < 3 or after[3:4] not in ("", " "):
-        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            name, value = name.strip().lower(), value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return int(code), MappingProxyType(headers)
 
 
 def upgrade(
@@ -293,7 +134,7 @@ class Transport:
         self._filled = 0
         self._output: deque[bytes] = deque()
         self._current: memoryview | None = None
-        self._urgent: deque[bytes] = deque()
+        self._urgent: dict[int, bytes] = {}
         self._blocked = False
 
     # reading
@@ -454,15 +295,19 @@ class Transport:
             self.flush()
 
     def send_urgent(self, opcode: int, payload: bytes) -> int:
-        """Send a frame before those that wait; return the `bytes_out` by which it is out."""
+        """Send a frame before those that wait, in the place of one of its opcode that does.
+
+        Returns the `bytes_out` by which it is out.
+        """
         if self.close_sent or self.write_error is not None:
             return self.bytes_out
         [frame] = frames.mask([(opcode, payload)])
         self.frames_out += 1
-        self.pending_bytes += len(frame)
-        self._urgent.append(frame)
+        # Of the pings that could not be answered yet, the last is enough (RFC 6455 section 5.5.3).
+        self.pending_bytes += len(frame) - len(self._urgent.get(opcode, b""))
+        self._urgent[opcode] = frame
         ahead = len(self._current) if self._current is not None else 0
-        mark = self.bytes_out + ahead + sum(map(len, self._urgent))
+        mark = self.bytes_out + ahead + sum(map(len, self._urgent.values()))
         self.flush()
         return mark
 
@@ -508,14 +353,15 @@ class Transport:
 
     def _next_chunk(self) -> bool:
         """Join what waits into one piece for one `send`."""
-        source = self._urgent or self._output
-        if not source:
+        chunk = list(self._urgent.values())
+        self._urgent.clear()
+        size = sum(map(len, chunk))
+        output = self._output
+        while output and (not chunk or size + len(output[0]) <= WRITE_SIZE):
+            size += len(output[0])
+            chunk.append(output.popleft())
+        if not chunk:
             return False
-        chunk = [source.popleft()]
-        size = len(chunk[0])
-        while source and size + len(source[0]) <= WRITE_SIZE:
-            size += len(source[0])
-            chunk.append(source.popleft())
         self._current = memoryview(chunk[0] if len(chunk) == 1 else b"".join(chunk))
         return True
 

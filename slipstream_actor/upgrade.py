@@ -1,0 +1,177 @@
+"""The answer to the upgrade request, read in the mailbox's time, and what a refusal says.
+
+websocket-client makes the request and checks the 101; all that comes over the wire passes here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import math
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import cast
+
+from slipstream_actor.attempt import AttemptFailed, Waiter
+
+__all__ = ["UpgradeSocket"]
+
+MAX_HEAD = 64 * 1024
+BODY_START = 1024
+BODY_SECONDS = 1.0
+
+# What websocket-client is shown of a 101: what it checks, and nothing that it would keep (it has
+# one cookie jar for the whole process) or stumble over.
+CHECKED_HEADERS = ("upgrade", "connection", "sec-websocket-accept")
+CLEAN_HEAD = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"upgrade: %b\r\nconnection: %b\r\nsec-websocket-accept: %b\r\n\r\n"
+)
+
+
+class UpgradeSocket:
+    """The socket that websocket-client sees during the upgrade.
+
+    It waits in the mailbox, has one deadline for the whole, bounds the answer's head, and shows
+    websocket-client only the head of a 101; every other answer ends the attempt here.
+    """
+
+    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
+        self._sock = sock
+        self._waiter = waiter
+        self._head: io.BytesIO | None = None
+        self.headers: Mapping[str, str] = {}
+        self.rest = b""
+
+    def gettimeout(self) -> float:
+        """Non-blocking, so that websocket-client calls `recv` and `send` without a selector."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing: the socket is not websocket-client's."""
+
+    def send(self, data: bytes) -> int:
+        """Send all of `data`."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._waiter.ready(self._sock, "the upgrade", write=True)
+            except ssl.SSLWantReadError:
+                self._waiter.ready(self._sock, "the upgrade", read=True)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return a part of the answer's head."""
+        if self._head is None:
+            self._head = io.BytesIO(self._read_head())
+        return self._head.read(size)
+
+    def _read_head(self) -> bytes:
+        answer = bytearray()
+        while (end := answer.find(b"\r\n\r\n")) < 0:
+            if len(answer) > MAX_HEAD:
+                raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
+            chunk = self._read()
+            if not chunk:
+                what = "in the middle of" if answer else "without"
+                raise AttemptFailed("upgrade", f"the server closed {what} an answer")
+            answer += chunk
+        self.rest = bytes(answer[end + 4 :])
+        status, self.headers = parse_head(bytes(answer[:end]))
+        if status != 101:
+            self._refuse(status, bytes(answer[: end + 4]))
+        return CLEAN_HEAD % tuple(
+            self.headers.get(name, "").encode("ascii", "replace") for name in CHECKED_HEADERS
+        )
+
+    def _read(self, until: float = math.inf) -> bytes:
+        """Return what comes, `b""` at the end or when it is later than `until`."""
+        while (left := until - time.monotonic()) > 0:
+            at_most = None if left == math.inf else left
+            try:
+                return self._sock.recv(16384)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._waiter.ready(self._sock, "the upgrade", read=True, at_most=at_most)
+            except ssl.SSLWantWriteError:
+                self._waiter.ready(self._sock, "the upgrade", write=True, at_most=at_most)
+        return b""
+
+    def _refuse(self, status: int, head: bytes) -> None:
+        """Read the start of a refusal's body, for a moment, and end the attempt."""
+        length = self.headers.get("content-length", "")
+        wanted = BODY_START
+        if length.isascii() and length.isdigit():
+            wanted = min(int(length[:9]), BODY_START)
+        elif self.headers.get("connection", "").lower() != "close" and not self._chunked:
+            wanted = 0
+        deadline = time.monotonic() + BODY_SECONDS
+        try:
+            while len(self.rest) < wanted and not self._chunks_end():
+                chunk = self._read(deadline)
+                if not chunk:
+                    break
+                self.rest += chunk
+        except (OSError, AttemptFailed):
+            pass  # What has come is enough.
+        raise AttemptFailed(
+            "upgrade",
+            f"the server answered {status}",
+            status=status,
+            headers=self.headers,
+            body=start_of_body(head + self.rest),
+        )
+
+    @property
+    def _chunked(self) -> bool:
+        return self.headers.get("transfer-encoding", "").lower() == "chunked"
+
+    def _chunks_end(self) -> bool:
+        return self._chunked and self.rest.endswith(b"0\r\n\r\n")
+
+
+class RecordedAnswer:
+    """An answer that has been read, as `http.client` wants it."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
+    def makefile(self, _: str) -> io.BytesIO:
+        """Return the bytes of the answer."""
+        return io.BytesIO(self._answer)
+
+
+def start_of_body(answer: bytes) -> str:
+    """Return the start of an answer's body, whatever its encoding, as far as it was read."""
+    response = http.client.HTTPResponse(cast(socket.socket, RecordedAnswer(answer)))
+    try:
+        response.begin()
+        body = response.read(BODY_START)
+    except http.client.IncompleteRead as error:
+        body = error.partial
+    except (http.client.HTTPException, ValueError, OSError):
+        body = b""
+    return body[:BODY_START].decode("utf-8", "replace")
+
+
+def parse_head(head: bytes) -> tuple[int, Mapping[str, str]]:
+    """Return status and headers of an HTTP answer: names in lower case, repeated ones joined."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, after = first.partition(" ")
+    code = after[:3]
+    odd = any(ord(character) < 32 and character != "\t" for line in lines for character in line)
+    if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()) or odd:
+        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+    if len(code) < 3 or after[3:4] not in ("", " "):
+        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            name, value = name.strip().lower(), value.strip()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return int(code), MappingProxyType(headers)
