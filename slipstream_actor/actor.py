@@ -42,14 +42,12 @@ class BaseActor(pykka.ThreadingActor):
 
     def _handle_receive(self, message: Any) -> Any:
         try:
-            if type(message) in PYKKA_MESSAGES:
-                return super()._handle_receive(message)
-            return self.on_receive(message)
+            return self._dispatch(message)
         except Exception:
             raise
         except Interrupted:
             # The stop request that interrupted it is in the mailbox.
-            self._answer(pykka.ActorDeadError(f"{self.actor_ref} was stopped meanwhile"))
+            self._answer(self._stopped())
         except BaseException as error:
             # Pykka would stop every actor of the process.
             logger.error("%r ends %s", error, self)
@@ -57,6 +55,15 @@ class BaseActor(pykka.ThreadingActor):
             self._end_loop()
             self.on_failure(type(error), error, error.__traceback__)
         return None
+
+    def _dispatch(self, message: Any) -> Any:
+        if type(message) in PYKKA_MESSAGES:
+            return super()._handle_receive(message)
+        return self.on_receive(message)
+
+    def _stopped(self) -> pykka.ActorDeadError:
+        """Return what whoever waits for a callback is told that a stop has interrupted."""
+        return pykka.ActorDeadError(f"{self.actor_ref} was stopped meanwhile")
 
     def _answer(self, error: BaseException) -> None:
         """Answer whoever asked for what is being handled."""

@@ -50,7 +50,6 @@ __all__ = [
     "require_owner",
 ]
 
-CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)
 JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 
 
@@ -132,7 +131,7 @@ def await_disconnect(socket: Socket, timeout: float | None) -> Socket:
         socket,
         "the disconnect",
         Deadline(timeout),
-        lambda message: TAKE if type(message) in CONNECTION_ENDS else 0,
+        lambda message: TAKE if type(message) in sockets.CONNECTION_ENDS else 0,
     )
     return sockets.apply_event(socket, event)
 
@@ -153,7 +152,7 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
             return TAKE if concerns_join(socket, message, topic) else 0
         if kind is sockets.RejoinDue:
             return TAKE if message.join is socket.joins[topic] else 0
-        return LEAVE if kind in CONNECTION_ENDS else 0
+        return LEAVE if kind in sockets.CONNECTION_ENDS else 0
 
     while not socket.joined(topic):
         if socket.join_status(topic) == "closed":
@@ -168,7 +167,7 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
 
 def concluded(socket: Socket, topic: str, event: Any) -> Socket:
     """Return the socket after the event that ended the wait for a join; raise a refusal."""
-    if type(event) in CONNECTION_ENDS:
+    if type(event) in sockets.CONNECTION_ENDS:
         raise JoinFailedError(topic, Disconnected(event.reason), socket=socket)
     socket = sockets.apply_event(socket, event)
     if type(event) is TopicJoinSucceeded:
@@ -208,12 +207,13 @@ def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
 
     def match(message: Any) -> int:
         kind = type(message)
-        if kind is TopicLeft:
-            return TAKE if message.topic == topic else 0
-        return LEAVE if kind in CONNECTION_ENDS else 0
+        if kind in JOIN_ENDS:
+            left = kind is TopicLeft or message.join_ref == join.join_ref
+            return TAKE if left and message.topic == topic else 0
+        return LEAVE if kind in sockets.CONNECTION_ENDS else 0
 
     event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
-    if type(event) in CONNECTION_ENDS:
+    if type(event) in sockets.CONNECTION_ENDS:
         raise disconnected(f"the leave of {topic!r}", event, socket)
     return sockets.apply_event(socket, event)
 
@@ -230,7 +230,7 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
             return TAKE if message.ref == ref else 0
         if kind in (TopicLeft, TopicJoinClosed):
             return LEAVE if message.topic == topic and message.join_ref == join_ref else 0
-        return LEAVE if kind in CONNECTION_ENDS else 0
+        return LEAVE if kind in sockets.CONNECTION_ENDS else 0
 
     over = topic is not None and is_over(socket, topic, join_ref)
     try:
@@ -244,7 +244,7 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
         raise
     if type(event) is ReplyReceived:
         return event.reply
-    if type(event) in CONNECTION_ENDS:
+    if type(event) in sockets.CONNECTION_ENDS:
         raise disconnected(awaited, event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
     raise NotJoinedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
@@ -271,7 +271,7 @@ def await_message(
                 and matches(payload, message.payload)
             )
             return TAKE if found else 0
-        return LEAVE if type(message) in CONNECTION_ENDS else 0
+        return LEAVE if type(message) in sockets.CONNECTION_ENDS else 0
 
     received = receive(socket, awaited, Deadline(timeout), match)
     if isinstance(received, MessageReceived):

@@ -19,9 +19,7 @@ from slipstream_actor.commands import CloseConnection
 from slipstream_actor.debug import ClientState, GetState
 from slipstream_actor.errors import CallbackReturnError, StartError
 from slipstream_actor.events import (
-    ChannelClosed,
     ChannelConnected,
-    ChannelConnectFailed,
     Event,
     MessageReceived,
     TopicJoinSucceeded,
@@ -32,7 +30,16 @@ from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import Cast, From, register, unregister
 from slipstream_actor.reasons import ClosedByClient
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
-from slipstream_actor.socket import ReconnectDue, RejoinDue, Socket, apply_event, new_socket, tell
+from slipstream_actor.socket import (
+    CONNECTION_ENDS,
+    ReconnectDue,
+    RejoinDue,
+    Socket,
+    apply_event,
+    as_it_counts,
+    new_socket,
+    tell,
+)
 
 __all__ = ["ClientActor", "WatchJoin"]
 
@@ -62,11 +69,8 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
     """Nothing came for the time of a `Next(timeout=…)`."""
 
 
-class WatchJoin(msgspec.Struct, frozen=True, eq=False):
-    """Complete `future` when `topic` is joined."""
-
-    topic: str
-    future: Future[Any]
+class WatchJoin(Request):
+    """Complete `future` when the topic that is the message is joined."""
 
 
 class ClientActor(BaseActor):
@@ -84,8 +88,9 @@ class ClientActor(BaseActor):
 
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        added = [base for base in cls.__mro__ if base not in ClientActor.__mro__]
         for hook in FINAL:
-            if hook in vars(cls):
+            if any(hook in vars(base) for base in added):
                 raise TypeError(f"{cls.__name__}.{hook} is final: write init or terminate instead")
         if restart is not None:
             if restart not in ("permanent", "transient", "temporary"):
@@ -211,7 +216,8 @@ class ClientActor(BaseActor):
             if isinstance(result, Ignore):
                 self._fail_start(None)
                 return
-            then = self._take("init", result, self.socket)
+            self._accept("init", result, self.socket)
+            then = self._act_on(result)
         except BaseException as error:
             self._fail_start(error)
         else:
@@ -246,18 +252,31 @@ class ClientActor(BaseActor):
         logger.error("%s has crashed", self, exc_info=exc_info)
         self._finish(exc_info[1])
 
-    def _handle_receive(self, message: Any) -> Any:
-        if self._idle is not None:
+    def _dispatch(self, message: Any) -> Any:
+        kind = type(message)
+        if self._idle is not None and kind is not GetState:
             self._cancel_idle()
-        if type(message) is ProxyCall:
-            return self._handle_proxy_call(message)
-        return super()._handle_receive(message)
+        if kind is not ProxyCall:
+            return super()._dispatch(message)
+        # A public method: it changes the socket by assigning `self.socket`.
+        self._begin()
+        result = super()._dispatch(message)
+        if self.actor_inbox.uncommitted is not None:
+            raise lost(".".join(message.attr_path), self.actor_inbox, "assign self.socket")
+        return result
 
     def _cancel_idle(self) -> None:
         """Something came before the `timeout` of a `Next`."""
         assert self._idle is not None
         self._idle.cancel()
         self._idle = None
+
+    def _idle_timeout(self, message: IdleTimeout) -> None:
+        if self.actor_inbox.depth:
+            # Not idle: what is there already comes first, and cancels this (GenServer's `after`).
+            self._idle = self.actor_inbox.send_after(0, message)
+        else:
+            self._run("handle_info", "timeout")
 
     # events
 
@@ -266,10 +285,13 @@ class ClientActor(BaseActor):
         inbox = self.actor_inbox
         events = burst.events
         inbox.burst = burst
+        inbox.uncommitted = None
         try:
             while events and not inbox.stopping and not self._ended:
                 socket = self.socket
                 if socket._link is None or socket._link.connection is not burst.source:
+                    # One that was replaced, or whose socket was lost with an exception.
+                    tell(burst.source, CloseConnection())
                     return
                 event = events.popleft()
                 if self._idle is not None:
@@ -287,30 +309,31 @@ class ClientActor(BaseActor):
     def _handle_event(self, event: Event, source: Any) -> None:
         """Apply an event to the socket and call its callback."""
         socket = self.socket
-        if type(event) is ChannelClosed or type(event) is ChannelConnectFailed:
-            if source is None and socket._link is not None:
-                # Taken at its word: what connection there is, is no longer wanted.
-                tell(socket._link.connection, CloseConnection())
-            elif source is not None and source.actor_inbox.close_requested:
-                event = ChannelClosed(ClosedByClient())
+        if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
+            # Taken at its word: what connection there is, is no longer wanted.
+            tell(socket._link.connection, CloseConnection())
+        event = as_it_counts(socket, event, source)
         self._socket = apply_event(socket, event)
+        if type(event) is TopicJoinSucceeded and not self._socket.joined(event.topic):
+            return  # It was left meanwhile.
         name, arguments = CALLBACKS[type(event)]
         self._run(name, *arguments(event))
         if type(event) is ChannelConnected and not self._ended:
             self.socket = self.socket._send_requested()
         elif type(event) is TopicJoinSucceeded:
-            self._note_joined(event.topic)
+            self._note_joins()
 
-    def _note_joined(self, topic: str) -> None:
-        if self.socket.joined(topic):
-            for future in self._watchers.pop(topic, ()):
+    def _note_joins(self) -> None:
+        """Tell who waits for a join that the socket has."""
+        for topic in [topic for topic in self._watchers if self.socket.joined(topic)]:
+            for future in self._watchers.pop(topic):
                 future.set(None)
 
     def _watch_join(self, watch: WatchJoin) -> None:
         # Those whose waiters have given up are done.
-        waiting = [f for f in self._watchers.get(watch.topic, ()) if not f.done]
-        self._watchers[watch.topic] = [*waiting, watch.future]
-        self._note_joined(watch.topic)
+        waiting = [f for f in self._watchers.get(watch.message, ()) if not f.done]
+        self._watchers[watch.message] = [*waiting, watch.future]
+        self._note_joins()
 
     def _reconnect_due(self, due: ReconnectDue) -> None:
         if due.link is self.socket._link:
@@ -326,6 +349,9 @@ class ClientActor(BaseActor):
         """`call`: GenServer's way, where an exception goes to the caller and ends the actor."""
         try:
             self._call(request.message, request.future)
+        except Interrupted:
+            request.future.fail(self._stopped())
+            raise
         except BaseException as error:
             request.future.fail(error)
             raise
@@ -344,24 +370,17 @@ class ClientActor(BaseActor):
             result = self.handle_call(message, From(future), socket)
             if isinstance(result, pykka.Future):
                 result = Answer(result)
-            if isinstance(result, Stop) and result.answer is not UNSET:
-                future.set(result.answer)
-            elif isinstance(result, Answer):
-                future.set(result.value)
-            elif not isinstance(result, (Next, Stop)):
+            if not isinstance(result, (Answer, Next, Stop)):
                 raise wrong_return("handle_call", result)
-            self._follow("handle_call", result, socket)
+            self._accept("handle_call", result, socket)
+            if isinstance(result, Answer):
+                future.set(result.value)
+            elif isinstance(result, Stop) and result.answer is not UNSET:
+                future.set(result.answer)
+            self._go_on(result)
         except BaseException:
             self._callers.discard(future)
             raise
-
-    def _handle_proxy_call(self, message: ProxyCall) -> Any:
-        """A public method: it changes the socket by assigning `self.socket`."""
-        self._begin()
-        result = super()._handle_receive(message)
-        if self.actor_inbox.uncommitted is not None:
-            raise lost(".".join(message.attr_path), self.actor_inbox, "assign self.socket")
-        return result
 
     # running callbacks
 
@@ -375,14 +394,19 @@ class ClientActor(BaseActor):
         self._follow(name, getattr(self, name)(*arguments, socket), socket)
 
     def _follow(self, name: str, result: Any, given: Socket | None) -> None:
-        then = self._take(name, result, given)
+        self._accept(name, result, given)
+        self._go_on(result)
+
+    def _go_on(self, result: Any) -> None:
+        then = self._act_on(result)
         while then is not UNSET and not self._ended:
             given = self._begin()
             result = self.handle_continue(then, given)
-            then = self._take("handle_continue", result, given)
+            self._accept("handle_continue", result, given)
+            then = self._act_on(result)
 
-    def _take(self, name: str, result: Any, given: Socket | None) -> Any:
-        """Go on with what a callback returned; return the term to continue with, or `UNSET`."""
+    def _accept(self, name: str, result: Any, given: Socket | None) -> None:
+        """Go on with the socket that a callback returned; raise for what it may not return."""
         inbox = self.actor_inbox
         kind = type(result)
         if kind is Socket:
@@ -400,14 +424,18 @@ class ClientActor(BaseActor):
         if socket is not None and not unchanged:
             self._require_own(name, socket)
             self._socket = socket
-        if kind is Socket or result is None:
-            return UNSET
-        if kind is Stop:
+            if self._watchers:
+                self._note_joins()
+
+    def _act_on(self, result: Any) -> Any:
+        """Do what an accepted result asks for; return the term to continue with, or `UNSET`."""
+        if isinstance(result, Stop):
             self._stop_with(result.reason)
-            return UNSET
-        if result.timeout is not None:
-            self._idle = inbox.send_after(result.timeout, IdleTimeout())
-        return result.then
+        elif isinstance(result, (Next, Answer)):
+            if result.timeout is not None and result.then is UNSET:
+                self._idle = self.actor_inbox.send_after(result.timeout, IdleTimeout())
+            return result.then
+        return UNSET
 
     def _require_own(self, name: str, socket: Socket) -> None:
         if socket.socket_pid is not self.actor_ref:
@@ -428,7 +456,7 @@ class ClientActor(BaseActor):
     def _fail_start(self, error: BaseException | None) -> None:
         """`init` has failed, or ignored: there never was a client."""
         if isinstance(error, Interrupted):
-            error = pykka.ActorDeadError(f"{self.actor_ref} was stopped during init")
+            error = self._stopped()
         self._end_loop()
         self._finish(error if error is not None else "normal", terminate=False)
         if error is None:
@@ -461,9 +489,12 @@ class ClientActor(BaseActor):
         socket = self.socket
         link, config = socket._link, socket.channel_config
         socket.disconnect()
-        if link is not None and link.connection is not None and config is not None:
-            with contextlib.suppress(pykka.Timeout):
-                link.connection.actor_inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
+        if link is None or config is None or not isinstance(link.connection, pykka.ActorRef):
+            return
+        inbox = link.connection.actor_inbox
+        assert isinstance(inbox, Mailbox)
+        with contextlib.suppress(pykka.Timeout):
+            inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
 
     # the rest of what an actor is told
 
@@ -475,7 +506,7 @@ class ClientActor(BaseActor):
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         Cast: lambda self, cast: self._run("handle_cast", cast.message),
         Continue: lambda self, message: self._run("handle_continue", message.term),
-        IdleTimeout: lambda self, _: self._run("handle_info", "timeout"),
+        IdleTimeout: _idle_timeout,
         ReconnectDue: _reconnect_due,
         RejoinDue: _rejoin_due,
         WatchJoin: _watch_join,

@@ -95,6 +95,7 @@ class Mailbox:
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_numbers = itertools.count()
         self._crowded = 64
+        self._messages_turn = True
         self._ref_lock = threading.Lock()
         self.last_ref = 0
         self.closed = False
@@ -132,8 +133,8 @@ class Mailbox:
     def get(self) -> Envelope[Any]:
         """Return the next message, waiting for it; remembers its envelope."""
         envelope = self._stash.popleft() if self._stash else self._take(None)
-        if envelope is None:
-            envelope = Envelope(None)
+        while envelope is None:  # A cancelled timer's time has come.
+            envelope = Envelope(None) if self.closed else self._take(None)
         self.envelope = envelope
         return envelope
 
@@ -233,8 +234,12 @@ class Mailbox:
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:
         """Return the next message or timer; `None` when neither came within `timeout`."""
-        if self._timers and (envelope := self._due()) is not None:
-            return envelope
+        if self._timers:
+            # Timers and messages take turns, lest a short interval starve the queue.
+            self._messages_turn = not self._messages_turn
+            envelope = (self._poll() if self._messages_turn else None) or self._due()
+            if envelope is not None:
+                return envelope
         return self._wait(self._limit(timeout))
 
     def _wait(self, timeout: float | None) -> Envelope[Any] | None:

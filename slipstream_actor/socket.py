@@ -39,11 +39,11 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.mailbox import Timer
+from slipstream_actor.mailbox import Mailbox, Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
 from slipstream_actor.process import current
-from slipstream_actor.reasons import JoinRefused
+from slipstream_actor.reasons import ClosedByClient, JoinRefused
 
 __all__ = ["Join", "ReconnectDue", "RejoinDue", "Socket", "apply_event", "connect", "new_socket"]
 
@@ -205,9 +205,9 @@ class Socket(msgspec.Struct, frozen=True):
         if link.timer is not None:
             link.timer.cancel()
             return replace(self, _link=None)
-        if link.connection is not None:
-            link.connection.actor_inbox.close_requested = True
-            tell(link.connection, CloseConnection())
+        if isinstance(inbox := getattr(link.connection, "actor_inbox", None), Mailbox):
+            inbox.close_requested = True
+        tell(link.connection, CloseConnection())
         return self
 
     def collect_garbage(self) -> Socket:
@@ -448,6 +448,25 @@ def apply_ended(socket: Socket, event: TopicJoinFailed | TopicJoinClosed | Topic
     join = replace(join, status="closed", response=response, join_ref=None)
     return replace(socket, joins=socket._joins_with(join))
 
+
+def as_it_counts(socket: Socket, event: Event, source: Any) -> Event:
+    """Return what an event means after what we have asked for meanwhile.
+
+    The end of a connection that we were closing is our own; the end of a join that we were leaving
+    is its leave.
+    """
+    if type(event) in CONNECTION_ENDS:
+        if getattr(getattr(source, "actor_inbox", None), "close_requested", False):
+            return ChannelClosed(ClosedByClient())
+    elif isinstance(event, (TopicJoinClosed, TopicJoinFailed)):
+        join = socket.joins.get(event.topic)
+        leaving = join is not None and join.status == "closed" and join.join_ref is not None
+        if join is not None and leaving and join.join_ref == event.join_ref:
+            return TopicLeft(event.topic, event.join_ref)
+    return event
+
+
+CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)
 
 # The types of the arguments follow from the keys.
 CHANGES: dict[type, Callable[[Socket, Any], Socket]] = {
