@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from slipstream_actor.commands import CloseConnection
@@ -86,10 +86,19 @@ class Job:
 
 
 class MailboxWaiter:
-    """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it."""
+    """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it.
 
-    def __init__(self, inbox: SelectorMailbox, seconds: float) -> None:
+    `meanwhile` are the messages that are handled in between, by type.
+    """
+
+    def __init__(
+        self,
+        inbox: SelectorMailbox,
+        seconds: float,
+        meanwhile: Mapping[type, Callable[[Any], None]] | None = None,
+    ) -> None:
         self._inbox = inbox
+        self._meanwhile = meanwhile or {}
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
 
@@ -140,7 +149,14 @@ class MailboxWaiter:
 
     def _receive(self, kind: type, timeout: float) -> None:
         def match(message: Any, _: Any) -> int:
-            return TAKE if type(message) in (kind, CloseConnection) else 0
+            wanted = type(message) in (kind, CloseConnection) or type(message) in self._meanwhile
+            return TAKE if wanted else 0
 
-        if type(self._inbox.receive(match, timeout)) is CloseConnection:
-            raise Cancelled
+        until = time.monotonic() + timeout
+        while True:
+            message = self._inbox.receive(match, max(0.0, until - time.monotonic()))
+            if type(message) is CloseConnection:
+                raise Cancelled
+            if type(message) is kind:
+                return
+            self._meanwhile[type(message)](message)

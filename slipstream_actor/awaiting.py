@@ -156,7 +156,7 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
 
     while not socket.joined(topic):
         if socket.join_status(topic) == "closed":
-            raise JoinFailedError(topic, socket.joins[topic].response, socket=socket)
+            raise JoinFailedError(topic, ChannelEnded("closed"), socket=socket)
         event = receive(socket, awaited, deadline, match)
         if type(event) is sockets.RejoinDue:
             socket = socket._request(event.join, "await_join")
@@ -183,12 +183,11 @@ def connect_first(socket: Socket, topic: str, deadline: Deadline) -> Socket:
     """
     if socket._link is None:
         raise NotConnectedError(f"await_join: {topic!r} waits for a connection", socket=socket)
-    if isinstance(socket.socket_pid, ThreadRef):
-        return await_connect(socket, deadline.left())
+    take = TAKE if isinstance(socket.socket_pid, ThreadRef) else LEAVE
     try:
-        return await_connect(socket, deadline.left(), take=LEAVE)
+        return await_connect(socket, deadline.left(), take=take)
     except ConnectFailedError as error:
-        raise JoinFailedError(topic, Disconnected(error.reason), socket=socket) from None
+        raise JoinFailedError(topic, Disconnected(error.reason), socket=error.socket) from None
 
 
 def concerns_join(socket: Socket, event: Any, topic: str) -> bool:
@@ -208,7 +207,9 @@ def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
     def match(message: Any) -> int:
         kind = type(message)
         if kind in JOIN_ENDS:
-            left = kind is TopicLeft or message.join_ref == join.join_ref
+            # With a new join in the place of the one that was left, any end of another is its.
+            this = message.join_ref in (None, join.join_ref)
+            left = this if join.status == "closed" else kind is TopicLeft
             return TAKE if left and message.topic == topic else 0
         return LEAVE if kind in sockets.CONNECTION_ENDS else 0
 
@@ -229,7 +230,8 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
         if kind is ReplyReceived:
             return TAKE if message.ref == ref else 0
         if kind in (TopicLeft, TopicJoinClosed):
-            return LEAVE if message.topic == topic and message.join_ref == join_ref else 0
+            over = message.topic == topic and message.join_ref in (None, join_ref)
+            return LEAVE if over else 0
         return LEAVE if kind in sockets.CONNECTION_ENDS else 0
 
     over = topic is not None and is_over(socket, topic, join_ref)
@@ -273,7 +275,12 @@ def await_message(
             return TAKE if found else 0
         return LEAVE if type(message) in sockets.CONNECTION_ENDS else 0
 
-    received = receive(socket, awaited, Deadline(timeout), match)
+    try:
+        received = receive(socket, awaited, Deadline(timeout if socket._link else 0.0), match)
+    except AwaitTimeoutError:
+        if socket._link is None:
+            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
+        raise
     if isinstance(received, MessageReceived):
         return received
     raise disconnected(awaited, received, socket)

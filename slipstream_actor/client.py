@@ -498,10 +498,10 @@ class ClientActor(BaseActor):
 
     # the rest of what an actor is told
 
-    def _state(self, _: GetState) -> ClientState:
+    def _state(self, asked: GetState) -> None:
         link = self.socket._link
         connection = link.connection if link is not None else None
-        return ClientState(self.socket, self.actor_inbox.depth, connection)
+        asked.future.set(ClientState(self.socket, self.actor_inbox.depth, connection))
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         Cast: lambda self, cast: self._run("handle_cast", cast.message),

@@ -116,6 +116,10 @@ def clean_text(value: Any) -> str:
     """Require printable text: a CR or LF would split the request."""
     if not isinstance(value, str):
         raise RuleError("must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RuleError("must be text that UTF-8 can hold") from None
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise RuleError("must hold no control characters (a CR or LF would split the request)")
     return value
@@ -155,7 +159,7 @@ def proxy_url(value: Any) -> Any:
     """Require a proxy's URL, `None` or `False`."""
     if value is None or value is False:
         return value
-    if not isinstance(value, str) or urllib.parse.urlsplit(value).scheme not in (
+    if not isinstance(value, str) or value.partition(":")[0] not in (
         "http",
         "socks4",
         "socks5",
@@ -163,6 +167,11 @@ def proxy_url(value: Any) -> Any:
     ):
         raise RuleError("must be a URL with http, socks4, socks5 or socks5h; None, or False")
     clean_text(value)
+    try:
+        if not urllib.parse.urlsplit(value).hostname or not urllib.parse.urlsplit(value).port:
+            raise ValueError
+    except ValueError:
+        raise RuleError("must be a URL with a host and a port") from None
     try:
         import python_socks  # noqa: F401 - only whether it is there
     except ImportError:
@@ -339,9 +348,14 @@ class Configuration:
         return self.uri.port or (443 if self.secure else 80)
 
     @property
+    def serializer_vsn(self) -> str:
+        """The version that is spoken: an explicit serializer's, if it says, else `vsn`."""
+        return getattr(self.serializer, "vsn", self.vsn)
+
+    @property
     def has_join_refs(self) -> bool:
         """Whether the server's messages carry a join_ref: not in V1 (note 52)."""
-        return getattr(self.serializer, "vsn", self.vsn) != "1.0.0"
+        return self.serializer_vsn != "1.0.0"
 
     def host_header(self) -> str:
         """Return the `Host` header, without the port that the scheme implies."""
@@ -358,7 +372,7 @@ class Configuration:
         pairs = list(flatten(params))
         query = self.uri.query
         if "vsn" not in dict(urllib.parse.parse_qsl(query, keep_blank_values=True)):
-            pairs.append(("vsn", self.vsn))
+            pairs.append(("vsn", self.serializer_vsn))
         added = urllib.parse.urlencode(pairs)
         path = urllib.parse.quote(self.uri.path or "/", safe="/%:@!$&'()*+,=~-._")
         query = urllib.parse.quote(query, safe="/%:@!$&'()*+,;=~-._?[]")

@@ -130,7 +130,8 @@ class Connection(BaseActor):
         try:
             resource = evaluate("params", config.resource)
             lines = evaluate("auth_token", config.request_headers)
-            waiter = MailboxWaiter(self.actor_inbox, config.connect_timeout_msec / 1000)
+            seconds = config.connect_timeout_msec / 1000
+            waiter = MailboxWaiter(self.actor_inbox, seconds, {GetState: self._answer_state})
             sock = dial(config, waiter)
             try:
                 self._transport = upgrade(sock, config, waiter, resource, lines)
@@ -335,7 +336,10 @@ class Connection(BaseActor):
 
     # a look inside
 
-    def _state(self, _: GetState) -> ConnectionState:
+    def _answer_state(self, asked: GetState) -> None:
+        asked.future.set(self._state())
+
+    def _state(self) -> ConnectionState:
         transport, protocol = self._transport, self._protocol
         counters = Counters(dropped=self._dropped)
         if transport is not None:
@@ -372,7 +376,7 @@ class Connection(BaseActor):
         OpenConnection: _open,
         CloseConnection: _close,
         CollectGarbage: _collect,
-        GetState: _state,
+        GetState: _answer_state,
     }
 
 

@@ -9,6 +9,8 @@ import msgspec
 import pykka
 
 from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.future import Future
+from slipstream_actor.mailbox import Request
 from slipstream_actor.process import Target, resolve
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ClientState", "ConnectionState", "Counters", "GetState", "TopicState", "get_state"]
 
 
-class GetState(msgspec.Struct, frozen=True):
+class GetState(Request):
     """Ask an actor for a snapshot of its state."""
 
 
@@ -71,7 +73,9 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     the middle of a callback answers when it has returned.
     """
     ref = resolve(target)
+    asked = GetState(None, Future())
+    ref.tell(asked)
     try:
-        return ref.ask(GetState(), timeout=timeout)
+        return asked.future.get(timeout=timeout)
     except pykka.Timeout:
         raise AwaitTimeoutError(f"the state of {ref}", timeout) from None

@@ -32,7 +32,7 @@ class Future(pykka.Future[T]):
         self._gate = threading.Lock()
         self._gate.acquire()
         self._once = threading.Lock()
-        self._taken = False
+        self._taken = self._complete = False
         self._value: Any = None
         self._error: BaseException | None = None
         self._source: pykka.Future[Any] | None = None
@@ -41,7 +41,7 @@ class Future(pykka.Future[T]):
     @property
     def done(self) -> bool:
         """Whether there is a value or an exception, or a foreign future to ask."""
-        return not self._gate.locked()
+        return self._complete
 
     def get(self, *, timeout: float | None = None) -> T:
         """Return the value or raise the exception, waiting up to `timeout` seconds for it.
@@ -52,7 +52,7 @@ class Future(pykka.Future[T]):
             return super().get(timeout=timeout)
         timeout = None if timeout == math.inf else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self._gate.locked():
+        if not self._complete:
             if not self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
                 raise pykka.Timeout(f"{timeout} seconds")
             self._gate.release()
@@ -91,7 +91,7 @@ class Future(pykka.Future[T]):
     def add_done_callback(self, function: Callable[[Future[T]], object]) -> None:
         """Call `function(self)` once done, in the thread that completes it; at once if it is."""
         with self._once:
-            if self._gate.locked():
+            if not self._complete:
                 self._callbacks.append(function)
                 return
         function(self)
@@ -103,6 +103,7 @@ class Future(pykka.Future[T]):
 
     def _open(self) -> None:
         with self._once:
+            self._complete = True
             self._gate.release()
             callbacks, self._callbacks = self._callbacks, []
         for function in callbacks:

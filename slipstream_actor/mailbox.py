@@ -433,11 +433,12 @@ class SelectorMailbox(Mailbox):
 
     def _select(self, timeout: float | None) -> Envelope[Any] | None:
         self._since_poll = 0
-        if self._again:
-            self._again = False
-            return READY[selectors.EVENT_READ]
         selector = self._selector or self._open_selector()
         ready = 0
+        if self._again:
+            # Whether it can be written too is still to be asked.
+            self._again = False
+            ready, timeout = selectors.EVENT_READ, 0.0
         try:
             if self._registered != self._interest:
                 self._register()
@@ -445,7 +446,7 @@ class SelectorMailbox(Mailbox):
                 if key.data is self:
                     self._drain_wakes()
                 else:
-                    ready = events
+                    ready |= events
         except (OSError, ValueError):
             # Nothing may be raised outside of Pykka's `try`. Reading the socket will tell why.
             self._interest = self._registered = 0

@@ -70,7 +70,7 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
         try:
             connector.connect(stream, to_host, to_port)
         except ReplyError as error:
-            raise AttemptFailed("proxy", f"the proxy refused: {error}") from error
+            raise AttemptFailed("proxy", f"the proxy refused (code {error.error_code})") from error
         except (ProxyError, IncompleteReadError, ValueError) as error:
             raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
 

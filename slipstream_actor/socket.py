@@ -272,6 +272,7 @@ class Socket(msgspec.Struct, frozen=True):
         The reply, if the channel makes one, comes to `handle_reply` or is awaited with
         `await_reply`. Raises `NotConnectedError`, `NotJoinedError`, `SerializerError`.
         """
+        require_text("event", event)
         connection = self.channel_pid
         if connection is None:
             raise not_sent(topic, event)

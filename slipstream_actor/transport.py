@@ -302,7 +302,7 @@ class Transport:
         if self.close_sent or self.write_error is not None:
             return self.bytes_out
         [frame] = frames.mask([(opcode, payload)])
-        self.frames_out += 1
+        self.frames_out += opcode not in self._urgent
         # Of the pings that could not be answered yet, the last is enough (RFC 6455 section 5.5.3).
         self.pending_bytes += len(frame) - len(self._urgent.get(opcode, b""))
         self._urgent[opcode] = frame
