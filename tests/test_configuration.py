@@ -1,0 +1,586 @@
+"""Every option: its default, good values, bad values; what is sent; and what is never shown."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import re
+import socket
+import ssl
+import sys
+import types
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipstream_actor.configuration import Configuration, redact, table
+from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.message import Message
+from slipstream_actor.serializer import MsgspecJson, V1Serializer, V2Serializer
+
+URI = "ws://localhost:4000/socket/websocket"
+README = Path(__file__).parent.parent / "README.md"
+SECRET = "s3cr3t"
+
+
+def configured(uri: Any = URI, **options: Any) -> Configuration:
+    return Configuration.validate(uri, options)
+
+
+class OwnSerializer:
+    def encode(self, message: Message, /) -> str:
+        return ""
+
+    def decode(self, data: str | bytes, /) -> Message:
+        return Message(None, None, "", "", None)
+
+
+def query_of(config: Configuration) -> list[tuple[str, str]]:
+    """The query as a server reads it."""
+    query = config.resource().partition("?")[2]
+    return urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+
+
+DEFAULTS: dict[str, Any] = {
+    "heartbeat_interval_msec": 30_000,
+    "headers": (),
+    "params": {},
+    "auth_token": None,
+    "vsn": "2.0.0",
+    "reconnect_after_msec": (10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000),
+    "rejoin_after_msec": (100, 500, 1000, 2000, 5000, 10000),
+    "connect_timeout_msec": 10_000,
+    "join_timeout_msec": 10_000,
+    "close_timeout_msec": 1000,
+    "max_message_bytes": 64 * 1024 * 1024,
+    "ssl_context": None,
+    "proxy": None,
+    "origin": None,
+    "sockopt": (),
+    "extensions": (),
+    "test_mode": False,
+}
+
+PROXIES = ["http://u:p@localhost:8080", "socks4://h:1", "socks5://h:1", "socks5h://[::1]:1"]
+CONTEXT = ssl.create_default_context()
+OWN = OwnSerializer()
+
+
+def params() -> dict[str, Any]:
+    return {"a": 1}
+
+
+GOOD: dict[str, list[tuple[Any, Any]]] = {
+    "heartbeat_interval_msec": [(0, 0), (1, 1), (10**9, 10**9)],
+    "headers": [
+        ({"X-A": "1"}, (("X-A", "1"),)),
+        ([("X-A", "1"), ["X-A", "2"]], (("X-A", "1"), ("X-A", "2"))),
+        ((), ()),
+        ({"x-empty": ""}, (("x-empty", ""),)),
+    ],
+    "params": [({"a": [1]}, {"a": [1]}), (params, params)],
+    "auth_token": [("t", "t"), ("", ""), (str, str), (None, None)],
+    "vsn": [("2.0.0", "2.0.0"), ("1.0.0", "1.0.0")],
+    "serializer": [(OWN, OWN)],
+    "json_parser": [(json, json)],
+    "reconnect_after_msec": [([0], (0,)), ((1, 2), (1, 2)), (range(2), (0, 1))],
+    "rejoin_after_msec": [([0], (0,)), ((1, 2), (1, 2))],
+    "connect_timeout_msec": [(1, 1)],
+    "join_timeout_msec": [(1, 1)],
+    "close_timeout_msec": [(0, 0), (1, 1)],
+    "max_message_bytes": [(1, 1)],
+    "ssl_context": [(CONTEXT, CONTEXT), (None, None)],
+    "proxy": [
+        (None, None),
+        (False, False),
+        *((url, url) for url in PROXIES),
+    ],
+    "origin": [("https://example.org", "https://example.org"), (None, None)],
+    "sockopt": [
+        ([(6, 1, 1)], ((6, 1, 1),)),
+        (
+            ((socket.SOL_SOCKET, socket.SO_RCVBUF, b"\0"),),
+            ((socket.SOL_SOCKET, socket.SO_RCVBUF, b"\0"),),
+        ),
+    ],
+    "extensions": [([], ()), ((), ())],
+    "test_mode": [(True, True), (False, False)],
+}
+
+NOT_WHOLE: list[Any] = [-1, 1.0, "1000", None, True, b"1", [], float("nan")]
+NO_SCHEDULE: list[Any] = [[], (), None, 5, "10", b"10", [1.5], ["1"], [-1], [True], [None], {1: 2}]
+BAD: dict[str, list[Any]] = {
+    "heartbeat_interval_msec": NOT_WHOLE,
+    "headers": [
+        "X-A: 1",
+        5,
+        None,
+        ["X-A"],
+        [("X-A",)],
+        [("X-A", "1", "2")],
+        {"X-A": 1},
+        {"X-A": b"1"},
+        {1: "1"},
+        {"": "1"},
+        {"X A": "1"},
+        {"X:A": "1"},
+        {"é": "1"},
+        {"X-A": "1\r\nX-B: 2"},
+        {"X-A": "1\n"},
+        {"X-A": "1\x00"},
+        {"X-A\r\nX-B": "1"},
+        {"X-A": "\ud800"},
+    ],
+    "params": [None, "a=1", 5, [("a", 1)], b""],
+    "auth_token": [5, b"token", ["t"], {}],
+    "vsn": ["2", "2.0", "3.0.0", "", 2, None, ["2.0.0"], "2.0.0\r\n"],
+    "serializer": ["json", 5, object(), V2Serializer.decode, types.SimpleNamespace(encode=len)],
+    "json_parser": ["json", object(), types.SimpleNamespace(loads=len, dumps=5)],
+    "reconnect_after_msec": NO_SCHEDULE,
+    "rejoin_after_msec": NO_SCHEDULE,
+    "connect_timeout_msec": [0, *NOT_WHOLE],
+    "join_timeout_msec": [0, *NOT_WHOLE],
+    "close_timeout_msec": NOT_WHOLE,
+    "max_message_bytes": [0, *NOT_WHOLE],
+    "ssl_context": [True, "cert.pem", ssl.SSLContext],
+    "proxy": [
+        True,
+        0,
+        "",
+        "localhost:8080",
+        "ftp://localhost",
+        5,
+        b"http://localhost",
+        "http://[",
+        f"http://user:{SECRET}@[::1",
+        "http://local\r\nhost",
+    ],
+    "origin": [5, b"x", "a\r\nb: c", "a\n", "\ud800"],
+    "sockopt": [None, 5, "abc", [5], [(1, 2)], [(1, 2, 3, 4, 5)], ["abcd"], {1: 2}],
+    "extensions": [["permessage-deflate"], None, "", 5, {}],
+    "test_mode": [1, 0, None, "yes", "False"],
+}
+
+GOOD_URIS = [
+    URI,
+    "wss://example.org/socket/websocket",
+    "ws://example.org",
+    "ws://[::1]:4000/socket/websocket",
+    "ws://127.0.0.1/?a=b",
+    "WS://EXAMPLE.ORG/x",
+    "ws://bücher.example/x",
+    "ws://user:pass@example.org/x",
+    urllib.parse.urlsplit(URI),
+    urllib.parse.urlparse(URI),
+]
+BAD_URIS: list[Any] = [
+    None,
+    5,
+    b"ws://localhost",
+    "",
+    "localhost",
+    "http://localhost",
+    "https://localhost",
+    "//localhost",
+    "ws:",
+    "ws://",
+    "ws:///path",
+    "ws://:4000/",
+    "ws://localhost:0/",
+    "ws://localhost:65536/",
+    "ws://localhost:-1/",
+    "ws://localhost:port/",
+    "ws://[::1/",
+    "ws://local\r\nhost/",
+    "ws://localhost/\r\nHost: evil",
+    "ws://localhost/\t",
+    "ws://localhost/\x7f",
+    "ws://" + "ü" * 80 + "/",
+    "ws://localhost/\ud800",
+    urllib.parse.urlsplit("http://localhost"),
+    object(),
+]
+
+
+def test_the_tables_have_every_option() -> None:
+    names = {field.name for field in dataclasses.fields(Configuration)}
+    assert names == {"uri", *GOOD}
+    assert names == {"uri", *BAD}
+    assert names == {"uri", "serializer", "json_parser", *DEFAULTS}
+
+
+def test_the_defaults() -> None:
+    config = configured()
+    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
+    assert isinstance(config.serializer, V2Serializer)
+    assert isinstance(config.json_parser, MsgspecJson)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"), [(n, v, k) for n, pairs in GOOD.items() for v, k in pairs]
+)
+def test_good_values(name: str, value: Any, kept: Any) -> None:
+    assert getattr(configured(**{name: value}), name) == kept
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in BAD.items() for v in values])
+def test_bad_values(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        configured(**{name: value})
+    error = raised.value
+    assert isinstance(error, ValueError)
+    assert error.option == name
+    text = str(error)
+    assert text.startswith(f"{name}: must ")
+    assert text.endswith(f"; got a value of type {type(value).__name__}")
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize("uri", GOOD_URIS)
+def test_good_uris(uri: Any) -> None:
+    assert configured(uri).uri.scheme in ("ws", "wss")
+
+
+@pytest.mark.parametrize("uri", BAD_URIS, ids=ascii)
+def test_bad_uris(uri: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^uri: must ") as raised:
+        configured(uri)
+    assert f"type {type(uri).__name__}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("heartbeat_interval", "heartbeat_interval_msec"),
+        ("header", "headers"),
+        ("timeout", None),
+        ("parms", "params"),
+        ("URI", None),
+        ("mint_opts", None),
+    ],
+)
+def test_an_option_that_there_is_not(wrong: str, meant: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{wrong}: there is no such option") as raised:
+        configured(**{wrong: SECRET})
+    assert raised.value.option == wrong
+    assert SECRET not in str(raised.value)
+    if meant is not None:
+        assert str(raised.value).endswith(f"; did you mean {meant}?")
+
+
+NAMES = st.sampled_from(sorted(GOOD))
+SECRETS = (
+    st.text(min_size=1, max_size=10).map(lambda s: SECRET + s)
+    | st.text(max_size=10).map(lambda s: f"http://user:{SECRET}@[{s}")
+    | st.binary(max_size=5).map(lambda b: SECRET.encode() + b)
+)
+
+
+@given(NAMES, SECRETS | st.lists(SECRETS, min_size=1) | st.dictionaries(SECRETS, SECRETS))
+def test_an_error_never_shows_the_value(name: str, value: Any) -> None:
+    try:
+        config = configured(**{name: value})
+    except ConfigurationError as error:
+        shown = f"{error} {error!r} {error.__cause__!r}"
+    else:
+        if name == "origin" or name == "headers":
+            return  # Not secret; a header's name is shown. See below.
+        shown = repr(config)
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        SECRET,
+        f"ws://user:{SECRET}@[",
+        f"http://user:{SECRET}@host",
+        f"ws://host:{SECRET}",
+        f"ws://user:{SECRET}@host:99999/",
+        f"ws://host/?token={SECRET}\n",
+    ],
+)
+def test_an_error_never_shows_the_uri(uri: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        configured(uri)
+    assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("url", PROXIES)
+def test_a_proxy_needs_the_extra(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with pytest.raises(ConfigurationError, match=r"^proxy: needs the extra: .*\[proxy\]"):
+        configured(proxy=url)
+
+
+# the serializer's version
+
+
+@pytest.mark.parametrize(("vsn", "kind"), [("2.0.0", V2Serializer), ("1.0.0", V1Serializer)])
+def test_the_version_chooses_the_serializer(vsn: str, kind: type) -> None:
+    config = configured(vsn=vsn)
+    assert type(config.serializer) is kind
+    assert config.has_join_refs is (vsn == "2.0.0")
+    assert query_of(config) == [("vsn", vsn)]
+
+
+def test_a_version_in_the_uri_must_agree() -> None:
+    with pytest.raises(ConfigurationError, match=r"^vsn: "):
+        configured(f"{URI}?vsn=1.0.0")
+    with pytest.raises(ConfigurationError, match=r"^vsn: "):
+        configured(f"{URI}?vsn=2.0.0", vsn="1.0.0")
+    for vsn in ("1.0.0", "2.0.0"):
+        config = configured(f"{URI}?a=b&vsn={vsn}", vsn=vsn)
+        assert query_of(config) == [("a", "b"), ("vsn", vsn)]
+
+
+def test_an_explicit_serializer_outranks_the_version() -> None:
+    config = configured(serializer=OWN)
+    assert config.serializer is OWN
+    assert query_of(config) == [("vsn", "2.0.0")]
+    assert configured(f"{URI}?vsn=1.0.0", serializer=OWN).serializer is OWN
+
+
+def test_the_version_that_is_sent_is_the_serializer_s() -> None:
+    config = configured(serializer=V1Serializer())
+    assert not config.has_join_refs
+    assert query_of(config) == [("vsn", "1.0.0")]
+
+
+@pytest.mark.parametrize("vsn", ["1.0.0", "2.0.0"])
+def test_the_serializer_uses_the_parser(vsn: str) -> None:
+    class Parser:
+        def loads(self, data: Any) -> Any:
+            return json.loads(data)
+
+        def dumps(self, value: Any) -> str:
+            return json.dumps(value).replace("before", "after")
+
+    serializer = configured(vsn=vsn, json_parser=Parser()).serializer
+    assert serializer is not None
+    text = serializer.encode(Message("1", "2", "t", "before", {}))
+    assert isinstance(text, str)
+    assert "after" in text
+
+
+# what is never shown
+
+
+def test_the_repr_shows_no_secret() -> None:
+    config = configured(
+        f"wss://user:{SECRET}1@example.org:444/socket/websocket?token={SECRET}2&a=b#{SECRET}3",
+        headers={"Authorization": f"Bearer {SECRET}4"},
+        params={"token": f"{SECRET}5"},
+        auth_token=f"{SECRET}6",
+    )
+    config = dataclasses.replace(config, proxy=f"http://user:{SECRET}7@proxy")
+    for shown in (repr(config), str(config), f"{config}", redact(config.uri)):
+        assert SECRET not in shown
+        assert "wss://example.org:444/socket/websocket?token=…&a=…" in shown
+    assert "Authorization" in repr(config)
+
+
+def test_the_repr_shows_whether_there_is_a_secret() -> None:
+    assert "auth_token=None" in repr(configured())
+    assert "auth_token='…'" in repr(configured(auth_token=SECRET))
+
+
+# the request
+
+
+@pytest.mark.parametrize(
+    ("uri", "secure", "host", "port", "header"),
+    [
+        ("ws://localhost:4000/x", False, "localhost", 4000, "localhost:4000"),
+        ("ws://localhost/x", False, "localhost", 80, "localhost"),
+        ("ws://localhost:80/x", False, "localhost", 80, "localhost"),
+        ("ws://localhost:443/x", False, "localhost", 443, "localhost:443"),
+        ("wss://Example.ORG/x", True, "example.org", 443, "example.org"),
+        ("wss://example.org:443/x", True, "example.org", 443, "example.org"),
+        ("wss://example.org:80/x", True, "example.org", 80, "example.org:80"),
+        ("ws://[::1]:4000/x", False, "::1", 4000, "[::1]:4000"),
+        ("ws://[::1]/x", False, "::1", 80, "[::1]"),
+        (
+            "ws://bücher.example/x",
+            False,
+            "xn--bcher-kva.example",
+            80,
+            "xn--bcher-kva.example",
+        ),
+        ("ws://user:pass@example.org/x", False, "example.org", 80, "example.org"),
+    ],
+)
+def test_host_and_port(uri: str, secure: bool, host: str, port: int, header: str) -> None:
+    config = configured(uri)
+    assert (config.secure, config.host, config.port) == (secure, host, port)
+    assert config.host_header() == header
+
+
+@pytest.mark.parametrize(
+    ("uri", "resource"),
+    [
+        ("ws://h", "/?vsn=2.0.0"),
+        ("ws://h?a=b", "/?a=b&vsn=2.0.0"),
+        ("ws://h/socket/websocket", "/socket/websocket?vsn=2.0.0"),
+        ("ws://h/socket/websocket/", "/socket/websocket/?vsn=2.0.0"),
+        ("ws://h/a?x=1&y=a%20b+c#fragment", "/a?x=1&y=a%20b+c&vsn=2.0.0"),
+        ("ws://h/a?flag", "/a?flag&vsn=2.0.0"),
+        ("ws://h/é%C3%A9?é=ü", "/%C3%A9%C3%A9?%C3%A9=%C3%BC&vsn=2.0.0"),
+        ("ws://h/a b?c d", "/a%20b?c%20d&vsn=2.0.0"),
+    ],
+)
+def test_the_resource(uri: str, resource: str) -> None:
+    assert configured(uri).resource() == resource
+
+
+def plug(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Pairs of a query as Plug decodes them: `a[]` is a list, `m[k]` a map (note 40)."""
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        first, *keys = [part.rstrip("]") for part in name.split("[")]
+        place: Any = result
+        for key, following in zip([first, *keys], [*keys, None], strict=True):
+            if following is None:
+                place.append(value) if key == "" else place.__setitem__(key, value)
+            elif key == "":
+                place.append([] if following == "" else {})
+                place = place[-1]
+            else:
+                place = place.setdefault(key, [] if following == "" else {})
+    return result
+
+
+def test_note_40_params_are_lists_and_maps() -> None:
+    asked = {
+        "a": ["1", "2"],
+        "m": {"k": "v", "deeper": {"n": "1"}, "list": ["x"]},
+        "plus": "a b+c",
+        "é": "ü&=?#",
+        "empty": "",
+    }
+    pairs = query_of(configured(f"{URI}?in=uri", params=asked))
+    assert plug(pairs) == {"in": "uri", **asked, "vsn": "2.0.0"}
+
+
+def test_params_that_are_no_text() -> None:
+    pairs = query_of(configured(params={"yes": True, "no": False, "none": None, "n": 1.5, 3: 4}))
+    assert pairs[:-1] == [("yes", "true"), ("no", "false"), ("none", ""), ("n", "1.5"), ("3", "4")]
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="[]"), min_size=1)
+
+
+@given(
+    st.dictionaries(WORDS.map(lambda s: "p" + s), WORDS | st.lists(WORDS, min_size=1), max_size=4)
+)
+def test_any_params_are_read_as_they_were(asked: Mapping[str, Any]) -> None:
+    config = configured(params=asked)
+    assert plug(query_of(config)) == {**asked, "vsn": "2.0.0"}
+    assert re.fullmatch(r"[\x21-\x7e]+", config.resource())
+
+
+def test_params_may_be_made_at_each_connect() -> None:
+    made = iter([{"n": 1}, {"n": 2}, None])
+    config = configured(params=lambda: next(made))
+    assert query_of(config)[0] == ("n", "1")
+    assert query_of(config)[0] == ("n", "2")
+    with pytest.raises(ConfigurationError, match=r"^params: must return a mapping; .* NoneType"):
+        config.resource()
+
+
+def token_in(config: Configuration) -> str:
+    """The token as Phoenix reads it: standard base64, its padding not needed (note 44)."""
+    [line] = [line for line in config.request_headers() if line.startswith("Sec-WebSocket-")]
+    name, _, value = line.partition(": ")
+    assert name == "Sec-WebSocket-Protocol"
+    phoenix, bearer = value.split(", ")
+    assert phoenix == "phoenix"
+    prefix = "base64url.bearer.phx."
+    assert bearer.startswith(prefix)
+    coded = bearer.removeprefix(prefix)
+    assert re.fullmatch(r"[A-Za-z0-9+/]*", coded), "no -, no _, no padding"
+    return base64.b64decode(coded + "=" * (-len(coded) % 4), validate=True).decode()
+
+
+@given(st.text())
+def test_note_44_the_token_is_standard_base64(token: str) -> None:
+    assert token_in(configured(auth_token=token)) == token
+
+
+def test_note_44_the_whole_alphabet() -> None:
+    token = "ÿþ>>??~"
+    lines = configured(auth_token=token).request_headers()
+    assert "+" in lines[0].rpartition(".")[2]
+    assert "/" in lines[0].rpartition(".")[2]
+    assert token_in(configured(auth_token=token)) == token
+
+
+def test_the_token_may_be_made_at_each_connect() -> None:
+    made = iter(["one", "two", None, b"three"])
+    config = configured(auth_token=lambda: next(made))
+    assert token_in(config) == "one"
+    assert token_in(config) == "two"
+    assert config.request_headers() == []
+    with pytest.raises(ConfigurationError, match=r"^auth_token: must return text; .* bytes"):
+        config.request_headers()
+
+
+def test_headers_are_lines_in_their_order() -> None:
+    config = configured(headers=[("X-B", "2"), ("X-A", "1"), ("X-B", "3")])
+    assert config.request_headers() == ["X-B: 2", "X-A: 1", "X-B: 3"]
+
+
+@given(st.text(), st.text())
+def test_no_header_splits_the_request(name: str, value: str) -> None:
+    try:
+        [line] = configured(headers=[(name, value)]).request_headers()
+    except ConfigurationError:
+        return
+    assert not re.search(r"[\r\n]", line)
+    assert line.partition(": ") == (name, ": ", value)
+
+
+def test_user_information_is_basic_authorization() -> None:
+    config = configured("ws://us%C3%A9r:p%40ss@example.org/")
+    [line] = config.request_headers()
+    scheme, coded = line.removeprefix("Authorization: ").split(" ")
+    assert scheme == "Basic"
+    assert base64.b64decode(coded).decode() == "usér:p@ss"
+    for name in ("Authorization", "authorization"):
+        config = configured("ws://user:pass@example.org/", headers={name: "mine"})
+        assert config.request_headers() == [f"{name}: mine"]
+
+
+# the documentation
+
+
+def test_the_table_has_every_option() -> None:
+    head, rule, *rows = table().splitlines()
+    assert head == "| option | default | what it is |"
+    assert rule == "|---|---|---|"
+    names = [row.split("`")[1] for row in rows]
+    assert names == [field.name for field in dataclasses.fields(Configuration)]
+    for row in rows:
+        # A pipe inside of a cell is escaped.
+        cells = re.split(r"(?<!\\)\|", row)
+        assert len(cells) == 5
+        assert all(cell.strip() for cell in cells[1:-1])
+
+
+def test_the_table_shows_the_defaults() -> None:
+    rows = {row.split("`")[1]: row for row in table().splitlines()[2:]}
+    for name, default in DEFAULTS.items():
+        shown = list(default) if isinstance(default, tuple) else default
+        assert f"| `{shown!r}` |" in rows[name]
+
+
+def test_the_readme_has_the_table() -> None:
+    text = README.read_text(encoding="utf-8")
+    between = text.partition("<!-- options -->\n")[2].partition("\n<!-- /options -->")[0]
+    assert between == table()

@@ -1,0 +1,161 @@
+"""The public surface: a committed list, importable and documented."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import types
+from typing import Any
+
+import pytest
+
+import slipstream_actor
+
+EXPORTS = [
+    "ANY",
+    "ActorDeadError",
+    "AlreadyStartedError",
+    "Answer",
+    "AwaitTimeoutError",
+    "BufferExpired",
+    "BufferOverflow",
+    "CallbackReturnError",
+    "ChannelClosed",
+    "ChannelConnectFailed",
+    "ChannelConnected",
+    "ChannelCrashed",
+    "ChannelEnded",
+    "ClientActor",
+    "ClientState",
+    "ClosedByClient",
+    "ClosedByPeer",
+    "Configuration",
+    "ConfigurationError",
+    "ConnectFailed",
+    "ConnectFailedError",
+    "Connection",
+    "ConnectionCrashed",
+    "ConnectionState",
+    "Disconnected",
+    "From",
+    "HeartbeatTimeout",
+    "Ignore",
+    "Join",
+    "JoinFailedError",
+    "JoinRefused",
+    "JoinTimeout",
+    "Message",
+    "MessageReceived",
+    "NeverJoinedError",
+    "Next",
+    "NotConfiguredError",
+    "NotConnectedError",
+    "NotJoinedError",
+    "NotOwnerError",
+    "PushFailed",
+    "PushTimeout",
+    "Ref",
+    "Reply",
+    "ReplyError",
+    "ReplyReceived",
+    "SendBufferFullError",
+    "SerializerError",
+    "SlipstreamError",
+    "Socket",
+    "StartError",
+    "Stop",
+    "Timer",
+    "TopicJoinClosed",
+    "TopicJoinFailed",
+    "TopicJoinSucceeded",
+    "TopicLeft",
+    "TransportFailed",
+    "V1Serializer",
+    "V2Serializer",
+    "call",
+    "cast",
+    "commands",
+    "connect",
+    "events",
+    "get_state",
+    "new_socket",
+    "reply",
+    "wait",
+    "wait_until_joined",
+    "whereis",
+]
+MODULES = [
+    f"slipstream_actor.{module.name}"
+    for module in pkgutil.iter_modules(slipstream_actor.__path__)
+    if not module.ispkg
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(slipstream_actor.__all__) == sorted(EXPORTS)
+    assert len(set(EXPORTS)) == len(EXPORTS)
+
+
+def test_there_are_no_others() -> None:
+    public = {
+        name
+        for name, value in vars(slipstream_actor).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public == set(EXPORTS) - {"commands", "events"}
+
+
+def documented(value: Any) -> bool:
+    # Its own, not its base class's.
+    return bool((vars(value) if isinstance(value, type) else {"__doc__": value.__doc__})["__doc__"])
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_each_is_importable_and_documented(name: str) -> None:
+    value = getattr(slipstream_actor, name)
+    if isinstance(value, type | types.FunctionType | types.ModuleType):
+        assert documented(value)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_what_each_class_offers_is_documented(name: str) -> None:
+    value = getattr(slipstream_actor, name)
+    if not isinstance(value, type) or not value.__module__.startswith("slipstream_actor"):
+        return
+    for attribute, member in vars(value).items():
+        if attribute.startswith("_"):
+            continue
+        function = member.fget if isinstance(member, property) else inspect.unwrap(member)
+        if inspect.isfunction(function):
+            assert function.__doc__, f"{name}.{attribute}"
+
+
+@pytest.mark.parametrize("name", [n for n in EXPORTS if n.endswith("Error")])
+def test_errors_have_one_root(name: str) -> None:
+    error = getattr(slipstream_actor, name)
+    if name != "ActorDeadError":  # Pykka's.
+        assert issubclass(error, slipstream_actor.SlipstreamError)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_keeps_its_own_list(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in module.__all__:
+        assert hasattr(module, public)
+
+
+@pytest.mark.parametrize("module", ["commands", "events"])
+def test_commands_and_events_are_all_there(module: str) -> None:
+    there = getattr(slipstream_actor, module)
+    structs = {
+        name
+        for name, value in vars(there).items()
+        if isinstance(value, type) and value.__module__ == there.__name__
+    }
+    assert structs <= set(there.__all__)
+    for name in structs:
+        assert documented(getattr(there, name))
+    if module == "events":
+        assert structs <= set(EXPORTS)

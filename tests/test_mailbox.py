@@ -1,0 +1,738 @@
+"""The inbox of a process: no message is lost, none overtakes another, and none waits for ever."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pykka import ActorDeadError
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from slipstream_actor import mailbox as mailboxes
+from slipstream_actor.future import Future
+from slipstream_actor.mailbox import (
+    LEAVE,
+    TAKE,
+    Burst,
+    Interrupted,
+    Mailbox,
+    Request,
+    SelectorMailbox,
+    SocketReady,
+)
+
+PATIENCE = 20.0
+KINDS = [Mailbox, SelectorMailbox]
+
+
+@pytest.fixture(params=KINDS)
+def mailbox(request: pytest.FixtureRequest) -> Iterator[Mailbox]:
+    box: Mailbox = request.param()
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def selecting() -> Iterator[SelectorMailbox]:
+    box = SelectorMailbox()
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    yield near, far
+    near.close()
+    far.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(mailboxes, "time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+def anything(message: Any, source: Any) -> int:
+    return TAKE
+
+
+def is_(*wanted: Any) -> Callable[[Any, Any], int]:
+    return lambda message, _: TAKE if message in wanted else 0
+
+
+def take(box: Mailbox) -> Any:
+    """The next message, or an error: a lost wake-up is no test that hangs."""
+    return box.receive(anything, PATIENCE)
+
+
+def is_empty(box: Mailbox) -> bool:
+    try:
+        found = box.receive(anything, 0)
+    except TimeoutError:
+        return True
+    raise AssertionError(f"{found!r} was there")
+
+
+def tell(box: Mailbox, *messages: Any) -> None:
+    for message in messages:
+        box.tell(message)
+
+
+def ask(box: Mailbox, message: Any = "question") -> Future[Any]:
+    future: Future[Any] = Future()
+    box.put(Envelope(message, reply_to=future))
+    return future
+
+
+def in_threads(*functions: Callable[[], object]) -> None:
+    """Run functions at once, and wait for them."""
+    barrier = threading.Barrier(len(functions))
+    failures: list[BaseException] = []
+
+    def run(function: Callable[[], object]) -> None:
+        try:
+            barrier.wait()
+            function()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(f,), daemon=True) for f in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert not failures
+
+
+# messages from several threads
+
+
+def test_messages_of_several_putters_all_come_in_their_order(mailbox: Mailbox) -> None:
+    putters, each = 4, 10_000
+    last = [-1] * putters
+
+    def put(putter: int) -> None:
+        for n in range(each):
+            mailbox.tell((putter, n))
+
+    def take_all() -> None:
+        for _ in range(putters * each):
+            putter, n = take(mailbox)
+            assert n == last[putter] + 1
+            last[putter] = n
+
+    in_threads(take_all, *(lambda p=p: put(p) for p in range(putters)))
+    assert last == [each - 1] * putters
+    assert is_empty(mailbox)
+
+
+def test_every_message_wakes_a_sleeper(mailbox: Mailbox) -> None:
+    # Each waits for the other: one lost wake-up stops both.
+    other = type(mailbox)()
+    rounds = 3_000
+
+    def serve() -> None:
+        for n in range(rounds):
+            assert take(other) == n
+            mailbox.tell(n)
+
+    def ask_each() -> None:
+        for n in range(rounds):
+            other.tell(n)
+            assert take(mailbox) == n
+
+    in_threads(serve, ask_each)
+    other.close()
+
+
+def test_wake_ups_race_the_owner_s_falling_asleep(mailbox: Mailbox) -> None:
+    # Two putters and an owner that sleeps after each message.
+    count = 5_000
+
+    def put() -> None:
+        for n in range(count):
+            mailbox.tell(n)
+            if n % 7 == 0:
+                answered.acquire(timeout=PATIENCE)
+
+    answered = threading.Semaphore(0)
+
+    def own() -> None:
+        for _ in range(2 * count):
+            if take(mailbox) % 7 == 0:
+                answered.release()
+
+    in_threads(own, put, put)
+
+
+def test_refs_are_given_out_once(mailbox: Mailbox) -> None:
+    refs: list[str] = []
+
+    def draw() -> None:
+        refs.extend([mailbox.next_ref() for _ in range(2_000)])
+
+    in_threads(draw, draw, draw)
+    assert len(set(refs)) == 6_000
+    assert mailbox.last_ref == 6_000
+    assert refs[0] == "1"
+
+
+# order
+
+
+def test_get_returns_envelopes_in_order_and_remembers_the_last(mailbox: Mailbox) -> None:
+    tell(mailbox, 1, 2)
+    future = ask(mailbox, 3)
+    assert [mailbox.get().message for _ in range(2)] == [1, 2]
+    assert mailbox.get().reply_to is future
+    assert mailbox.envelope is not None
+    assert mailbox.envelope.reply_to is future
+
+
+def test_receive_leaves_the_others_in_their_order(mailbox: Mailbox) -> None:
+    tell(mailbox, *range(6))
+    assert mailbox.receive(is_(3), 0) == 3
+    assert mailbox.receive(is_(1, 5), 0) == 1
+    mailbox.push_front("first")
+    tell(mailbox, 6)
+    assert mailbox.depth == 6
+    assert [mailbox.get().message for _ in range(6)] == ["first", 0, 2, 4, 5, 6]
+    assert mailbox.depth == 0
+
+
+def test_receive_may_leave_what_it_has_found(mailbox: Mailbox) -> None:
+    tell(mailbox, 1, 2, 3)
+    leave = lambda message, _: LEAVE if message == 2 else 0  # noqa: E731
+    assert mailbox.receive(leave, 0) == 2
+    assert mailbox.receive(leave, 0) == 2
+    assert [mailbox.get().message for _ in range(3)] == [1, 2, 3]
+
+
+def test_receive_never_takes_what_asks_for_an_answer(mailbox: Mailbox) -> None:
+    future = ask(mailbox, "question")
+    tell(mailbox, "question")
+    assert mailbox.receive(is_("question"), 0) == "question"
+    with pytest.raises(TimeoutError):
+        mailbox.receive(is_("question"), 0)
+    assert mailbox.get().reply_to is future
+
+
+def test_receive_looks_into_bursts_and_keeps_their_rest(mailbox: Mailbox) -> None:
+    seen = []
+
+    def match(message: Any, source: Any) -> int:
+        seen.append((message, source))
+        return TAKE if message == 3 else 0
+
+    tell(mailbox, 0, Burst("connection", [1, 2, 3, 4]), 5)
+    assert mailbox.receive(match, 0) == 3
+    assert seen == [(0, None), (1, "connection"), (2, "connection"), (3, "connection")]
+    assert mailbox.depth == 5
+    assert mailbox.get().message == 0
+    burst = mailbox.get().message
+    assert (burst.source, list(burst.events)) == ("connection", [1, 2, 4])
+    assert mailbox.get().message == 5
+
+
+def test_a_burst_that_is_taken_to_its_end_is_gone(mailbox: Mailbox) -> None:
+    tell(mailbox, Burst(None, [1, 2]), 3)
+    assert mailbox.receive(is_(2), 0) == 2
+    assert mailbox.receive(is_(1), 0) == 1
+    assert mailbox.get().message == 3
+
+
+def test_the_rest_of_the_current_burst_comes_first(mailbox: Mailbox) -> None:
+    tell(mailbox, "a", Burst(None, ["a", "b"]))
+    mailbox.burst = Burst("current", ["a", "c"])
+    match = lambda message, source: TAKE if message == "a" else 0  # noqa: E731
+    assert mailbox.receive(match, 0) == "a"
+    assert list(mailbox.burst.events) == ["c"]
+    assert mailbox.receive(match, 0) == "a"
+    assert mailbox.receive(match, 0) == "a"
+    with pytest.raises(TimeoutError):
+        mailbox.receive(match, 0)
+
+
+ITEMS = st.lists(st.integers(0, 5) | st.lists(st.integers(0, 5), max_size=4), max_size=12)
+WISHES = st.lists(st.tuples(st.sets(st.integers(0, 5), max_size=3), st.booleans()), max_size=12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(ITEMS, ITEMS, WISHES)
+def test_receive_is_a_search_from_the_front(
+    kind: type[Mailbox], first: list[Any], later: list[Any], wishes: list[tuple[set[int], bool]]
+) -> None:
+    box = kind()
+    plain: list[int] = []
+
+    def put(items: list[Any]) -> None:
+        for item in items:
+            box.tell(Burst(None, item) if isinstance(item, list) else item)
+            plain.extend(item if isinstance(item, list) else [item])
+
+    put(first)
+    for n, (wanted, leaving) in enumerate(wishes):
+        if n == len(wishes) // 2:
+            put(later)
+        verdict = LEAVE if leaving else TAKE
+        expected = next((item for item in plain if item in wanted), None)
+        try:
+            found = box.receive(lambda m, _, w=wanted, v=verdict: v if m in w else 0, 0)  # type: ignore[misc]
+        except TimeoutError:
+            found = None
+        assert found == expected
+        if found is not None and not leaving:
+            plain.remove(found)
+    assert [take(box) for _ in plain] == plain
+    assert is_empty(box)
+    box.close()
+
+
+def test_discard_drops_the_events_of_one_source(mailbox: Mailbox) -> None:
+    one, two = object(), object()
+    tell(mailbox, Burst(one, [1]), 2, Burst(two, [3]), Burst(one, [4]))
+    mailbox.receive(is_(2), 0)  # Some are stashed by now, some are not.
+    tell(mailbox, Burst(one, [5]), 6)
+    mailbox.discard(one)
+    assert [take(mailbox) for _ in range(2)] == [3, 6]
+    assert is_empty(mailbox)
+
+
+# timeouts and timers
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.001])
+def test_receive_gives_up_after_its_timeout(mailbox: Mailbox, timeout: float) -> None:
+    tell(mailbox, 1)
+    with pytest.raises(TimeoutError):
+        mailbox.receive(is_(2), timeout)
+    assert mailbox.get().message == 1
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf")])
+def test_receive_waits_for_ever(mailbox: Mailbox, timeout: float | None) -> None:
+    in_threads(
+        lambda: mailbox.receive(is_("it"), timeout), lambda: tell(mailbox, *range(100), "it")
+    )
+    assert mailbox.depth == 100
+
+
+def test_timers_are_due_in_their_order(mailbox: Mailbox, clock: Clock) -> None:
+    mailbox.send_after(3, "c")
+    mailbox.send_after(1, "a")
+    mailbox.send_at(clock.now + 2, "b")
+    mailbox.send_after(3, "d")
+    assert is_empty(mailbox)
+    clock.now += 1
+    assert mailbox.get().message == "a"
+    assert is_empty(mailbox)
+    clock.now += 2
+    assert [mailbox.get().message for _ in range(3)] == ["b", "c", "d"]
+    assert is_empty(mailbox)
+
+
+def test_a_timer_ends_the_wait(mailbox: Mailbox) -> None:
+    mailbox.send_after(0.02, "due")
+    assert mailbox.get().message == "due"
+    mailbox.send_after(0.02, "passed over")
+    mailbox.send_after(0.03, "found")
+    assert mailbox.receive(is_("found"), PATIENCE) == "found"
+    assert mailbox.get().message == "passed over"
+
+
+def test_a_timeout_ends_before_a_timer(mailbox: Mailbox) -> None:
+    mailbox.send_after(PATIENCE, "later")
+    with pytest.raises(TimeoutError):
+        mailbox.receive(anything, 0.001)
+
+
+def test_a_cancelled_timer_is_not_delivered(mailbox: Mailbox, clock: Clock) -> None:
+    timers = [mailbox.send_after(n, n) for n in range(1, 6)]
+    for n in (0, 2, 4):
+        timers[n].cancel()
+    clock.now += 10
+    assert [mailbox.get().message for _ in range(2)] == [2, 4]
+    assert is_empty(mailbox)
+
+
+def test_an_interval_is_due_again_and_again(mailbox: Mailbox, clock: Clock) -> None:
+    timer = mailbox.send_interval(2, "tick")
+    assert is_empty(mailbox)
+    for _ in range(3):
+        clock.now += 2
+        assert mailbox.get().message == "tick"
+        assert is_empty(mailbox)
+    timer.cancel()
+    clock.now += 100
+    assert is_empty(mailbox)
+
+
+def test_an_interval_that_was_missed_is_not_made_up_for(mailbox: Mailbox, clock: Clock) -> None:
+    mailbox.send_interval(1, "tick")
+    clock.now += 50.5
+    ticks = 0
+    while ticks < 5:
+        try:
+            assert mailbox.receive(anything, 0) == "tick"
+        except TimeoutError:
+            break
+        ticks += 1
+    assert ticks <= 2
+
+
+def test_an_interval_shorter_than_its_handling_starves_nobody(
+    mailbox: Mailbox, clock: Clock
+) -> None:
+    mailbox.send_interval(1, "tick")
+    tell(mailbox, "message")
+    seen = []
+    for _ in range(5):
+        clock.now += 2  # So long takes the handling of each.
+        seen.append(mailbox.get().message)
+    assert "message" in seen
+    assert "tick" in seen
+
+
+def test_cancelled_timers_do_not_pile_up(mailbox: Mailbox, clock: Clock) -> None:
+    kept = mailbox.send_after(50, "kept")
+    for _ in range(10_000):
+        mailbox.send_after(100, "never").cancel()
+    assert len(mailbox._timers) < 1_000
+    assert not kept.cancelled
+    clock.now += 200
+    assert mailbox.get().message == "kept"
+    assert is_empty(mailbox)
+
+
+# stop and close
+
+
+def test_a_stop_interrupts_a_receive(mailbox: Mailbox) -> None:
+    tell(mailbox, "other")
+
+    def wait() -> None:
+        with pytest.raises(Interrupted):
+            mailbox.receive(is_("never"), PATIENCE)
+
+    in_threads(wait, lambda: mailbox.put(Envelope(_ActorStop())))
+    assert mailbox.stopping
+    # The stop itself is left for Pykka's loop.
+    assert mailbox.get().message == "other"
+    assert isinstance(mailbox.get().message, _ActorStop)
+
+
+def test_a_receive_after_a_stop_waits_for_nothing(mailbox: Mailbox) -> None:
+    mailbox.put(Envelope(_ActorStop()))
+    with pytest.raises(Interrupted):
+        mailbox.receive(is_("never"), None)
+
+
+def test_an_interrupt_is_no_error_that_user_code_handles() -> None:
+    assert not issubclass(Interrupted, Exception)
+
+
+def dead(future: Future[Any]) -> bool:
+    try:
+        future.get(timeout=PATIENCE)
+    except ActorDeadError:
+        return True
+    return False
+
+
+def test_closing_answers_what_waits(mailbox: Mailbox) -> None:
+    stashed = ask(mailbox)
+    with pytest.raises(TimeoutError):
+        mailbox.receive(anything, 0)
+    queued = ask(mailbox)
+    request = Request("question", Future())
+    tell(mailbox, "told", request)
+    stop = ask(mailbox, _ActorStop())
+    assert mailbox.empty()
+    assert dead(stashed)
+    assert dead(queued)
+    assert dead(request.future)
+    assert stop.get(timeout=0) is None
+
+
+def test_a_closed_mailbox_answers_at_once(mailbox: Mailbox) -> None:
+    mailbox.close()
+    request = Request("question", Future())
+    tell(mailbox, "told", request)
+    assert dead(ask(mailbox))
+    assert dead(request.future)
+    assert ask(mailbox, _ActorStop()).get(timeout=0) is None
+    mailbox.close()
+    assert mailbox.depth == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_ask_races_the_end(kind: type[Mailbox]) -> None:
+    for _ in range(50):
+        box = kind()
+        asked: list[list[Future[Any]]] = [[], [], []]
+
+        def put(mine: list[Future[Any]], box: Mailbox = box) -> None:
+            mine.extend(ask(box) for _ in range(100))
+
+        def own(box: Mailbox = box) -> None:
+            for _ in range(50):
+                future = box.get().reply_to
+                assert future is not None
+                future.set("answer")
+            box.empty()
+
+        in_threads(own, *(lambda mine=mine: put(mine) for mine in asked))
+        answers = [dead(future) for future in itertools.chain(*asked)]
+        assert answers.count(False) == 50
+
+
+# the socket
+
+
+def next_ready(box: SelectorMailbox) -> SocketReady:
+    found = take(box)
+    assert isinstance(found, SocketReady)
+    return found
+
+
+def test_a_readable_socket_is_a_message(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=False)
+    assert is_empty(selecting)
+    in_threads(lambda: far.sendall(b"x"), lambda: next_ready(selecting))
+    # As long as there is something to read.
+    assert next_ready(selecting) == SocketReady(readable=True, writable=False)
+    near.recv(10)
+    assert is_empty(selecting)
+
+
+def test_what_is_watched_is_told(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    assert is_empty(selecting)
+    selecting.watch(read=True, write=True)
+    assert next_ready(selecting) == SocketReady(readable=False, writable=True)
+    far.sendall(b"x")
+    assert next_ready(selecting) == SocketReady(readable=True, writable=True)
+    selecting.watch(read=False, write=True)
+    assert next_ready(selecting) == SocketReady(readable=False, writable=True)
+    # Paused: neither.
+    selecting.watch(read=False, write=False)
+    assert is_empty(selecting)
+    selecting.watch(read=True, write=False)
+    assert next_ready(selecting) == SocketReady(readable=True, writable=False)
+    selecting.detach()
+    assert is_empty(selecting)
+
+
+def test_an_end_of_file_is_readable(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=False)
+    assert is_empty(selecting)
+    far.close()
+    assert next_ready(selecting).readable
+
+
+def test_another_socket_takes_the_place_of_the_first(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=False)
+    assert is_empty(selecting)
+    far.setblocking(False)
+    near.sendall(b"to far")
+    far.sendall(b"to near")
+    selecting.attach(far)
+    assert is_empty(selecting)
+    selecting.watch(read=True, write=False)
+    assert next_ready(selecting).readable
+    far.recv(10)
+    assert is_empty(selecting)
+
+
+def test_bytes_that_no_selector_sees_are_read_again(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    selecting.attach(pair[0])
+    selecting.watch(read=True, write=False)
+    selecting.read_again()
+    assert next_ready(selecting) == SocketReady(readable=True, writable=False)
+    assert is_empty(selecting)
+
+
+def test_a_busy_mailbox_does_not_starve_the_socket(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=False)
+    far.sendall(b"x")
+    tell(selecting, *range(1_000))
+    seen = [selecting.get().message for _ in range(300)]
+    ready = [at for at, message in enumerate(seen) if isinstance(message, SocketReady)]
+    assert len(ready) >= 3
+    assert ready[0] <= SelectorMailbox.POLL_EVERY
+    # Nor does the socket starve the mailbox, nor change its order.
+    assert [m for m in seen if not isinstance(m, SocketReady)] == list(range(300 - len(ready)))
+
+
+def test_messages_taken_in_batches_do_not_starve_the_socket(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=False)
+    far.sendall(b"x")
+    tell(selecting, *["push"] * 5_000)
+    taken = 0
+    while not isinstance(selecting.get().message, SocketReady):
+        taken += 1 + len(selecting.drain(str))
+    assert taken < 3_000
+
+
+def test_a_busy_socket_does_not_starve_the_mailbox(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=True)
+    far.sendall(b"x")
+    tell(selecting, "message")
+    assert "message" in [selecting.get().message for _ in range(3)]
+
+
+def test_messages_and_timers_and_the_socket_in_one_wait(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    selecting.attach(near)
+    selecting.watch(read=True, write=False)
+
+    def own() -> None:
+        seen: list[Any] = []
+        while len(seen) < 3:
+            message = selecting.get().message
+            if isinstance(message, SocketReady):
+                near.recv(10)
+            seen.append(message)
+        assert "told" in seen
+        assert "due" in seen
+
+    selecting.send_after(0.02, "due")
+    in_threads(own, lambda: tell(selecting, "told"), lambda: far.sendall(b"x"))
+
+
+def test_a_socket_that_was_closed_is_told_and_raises_nothing(
+    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    # Nothing may be raised outside of Pykka's `try`: reading the socket tells why.
+    selecting.attach(pair[0])
+    selecting.watch(read=True, write=False)
+    pair[0].close()
+    assert next_ready(selecting).readable
+    tell(selecting, "message")
+    assert take(selecting) == "message"
+
+
+def test_an_owner_that_is_awake_is_not_woken(selecting: SelectorMailbox) -> None:
+    assert is_empty(selecting)  # Now there is a socketpair.
+    tell(selecting, *range(1_000))
+    assert selecting._wake_reader is not None
+    with pytest.raises(BlockingIOError):
+        selecting._wake_reader.recv(1)
+
+
+def test_there_are_no_descriptors_before_the_first_wait() -> None:
+    box = SelectorMailbox()
+    tell(box, 1)
+    assert box.get().message == 1
+    assert box._selector is None
+    assert box._waker is None
+
+
+def test_close_frees_the_descriptors(pair: tuple[socket.socket, socket.socket]) -> None:
+    box = SelectorMailbox()
+    box.attach(pair[0])
+    box.watch(read=True, write=False)
+    assert is_empty(box)
+    ends = box._waker, box._wake_reader
+    box.close()
+    for end in ends:
+        assert end is not None
+        assert end.fileno() == -1
+    assert box._selector is None
+    # The attached socket is not the mailbox's.
+    assert pair[0].fileno() != -1
+    tell(box, "too late")
+
+
+def test_wakes_race_the_close() -> None:
+    for _ in range(100):
+        box = SelectorMailbox()
+
+        def put(box: SelectorMailbox = box) -> None:
+            for n in range(50):
+                box.tell(n)
+
+        def own(box: SelectorMailbox = box) -> None:
+            take(box)
+            box.close()
+
+        in_threads(own, put, put)
+
+
+# batches
+
+
+def test_drain_takes_what_stands_next(selecting: SelectorMailbox) -> None:
+    tell(selecting, 1, 2, "other", 3)
+    assert selecting.drain(int) == [1, 2]
+    # One of another kind is in the way until it is taken.
+    assert selecting.drain(int) == []
+    assert selecting.get().message == "other"
+    assert selecting.drain(int) == [3]
+    assert selecting.drain(int) == []
+
+
+def test_drain_takes_no_asks(selecting: SelectorMailbox) -> None:
+    future = ask(selecting, 1)
+    tell(selecting, 2)
+    assert selecting.drain(int) == []
+    assert selecting.get().reply_to is future
+    assert selecting.drain(int) == [2]
+
+
+def test_drain_has_an_end(selecting: SelectorMailbox) -> None:
+    tell(selecting, *range(5_000))
+    batches = [selecting.drain(int) for _ in range(6)]
+    assert list(itertools.chain(*batches)) == list(range(5_000))
+    assert max(map(len, batches)) <= 1024
