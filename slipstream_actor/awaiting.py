@@ -254,8 +254,10 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
 
 def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
     """Whether the join that a push belongs to has ended, as far as the socket knows."""
+    if not socket.connected or join_ref is None:
+        return not socket.connected
     join = socket.joins.get(topic)
-    return not socket.connected or join is None or join.join_ref != join_ref
+    return join is None or join.join_ref != join_ref
 
 
 def await_message(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -273,17 +274,32 @@ class Socket(msgspec.Struct, frozen=True):
         `await_reply`. Raises `NotConnectedError`, `NotJoinedError`, `SerializerError`.
         """
         require_text("event", event)
-        connection = self.channel_pid
-        if connection is None:
+        if not self.connected:
             raise not_sent(topic, event)
         join = self.joins.get(topic)
         if join is None or join.status != "joined":
             raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
+        return self._push(topic, event, payload, join.join_ref)
+
+    def ping(self, timeout: float | None = 5.0) -> float:
+        """Send a heartbeat of our own and return the seconds until its answer.
+
+        Raises `NotConnectedError`, and `AwaitTimeoutError` after `timeout` seconds.
+        """
+        awaiting.require_owner(self, "ping")
+        started = time.monotonic()
+        awaiting.await_reply(self, self._push("phoenix", "heartbeat", {}, None), timeout)
+        return time.monotonic() - started
+
+    def _push(self, topic: str, event: str, payload: Any, join_ref: str | None) -> Ref:
+        connection = self.channel_pid
+        if connection is None:
+            raise not_sent(topic, event)
         number = self.socket_pid.actor_inbox.next_ref()
-        ref = Ref(number, topic, join.join_ref)
-        data = self._encode(Message(join.join_ref, number, topic, event, payload))
+        ref = Ref(number, topic, join_ref)
+        data = self._encode(Message(join_ref, number, topic, event, payload))
         try:
-            connection.tell(PushMessage(topic, event, payload, number, join.join_ref, data))
+            connection.tell(PushMessage(topic, event, payload, number, join_ref, data))
         except ActorDeadError:
             raise not_sent(topic, event) from None
         return ref

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from slipstream_actor import (
     ChannelCrashed,
     ClosedByClient,
     ClosedByPeer,
+    NotConnectedError,
     Reply,
     connect,
     wait_until_joined,
@@ -67,3 +70,11 @@ def test_a_thread_awaits_step_by_step(server: PhoenixServer) -> None:
     assert socket.join_status("test:good") == "closed"
     socket = socket.disconnect().await_disconnect()
     assert not socket.connected
+
+
+def test_a_ping_measures_a_round_trip(server: PhoenixServer) -> None:
+    socket = connect(server.uri).await_connect()
+    assert 0 < socket.ping() < 5
+    socket = socket.disconnect().await_disconnect()
+    with pytest.raises(NotConnectedError):
+        socket.ping()
