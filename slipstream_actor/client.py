@@ -134,6 +134,8 @@ class ClientActor(BaseActor):
         self._require_own("the assignment of socket", socket)
         self.actor_inbox.uncommitted = None
         self._socket = socket
+        if self._watchers:
+            self._note_joins()
 
     # callbacks, with Slipstream's defaults
 
@@ -239,7 +241,7 @@ class ClientActor(BaseActor):
             return handle(self, message)
         envelope = self.actor_inbox.envelope
         if envelope is not None and envelope.reply_to is not None:
-            return self._handle_ask(message)
+            return self._handle_ask(message, envelope.reply_to)
         return self._run("handle_info", message)
 
     def on_stop(self) -> None:
@@ -347,18 +349,13 @@ class ClientActor(BaseActor):
 
     def _handle_request(self, request: Request) -> None:
         """`call`: GenServer's way, where an exception goes to the caller and ends the actor."""
-        try:
-            self._call(request.message, request.future)
-        except Interrupted:
-            request.future.fail(self._stopped())
-            raise
-        except BaseException as error:
-            request.future.fail(error)
-            raise
+        self._call(request.message, request.future)
 
-    def _handle_ask(self, message: Any) -> Future[Any]:
+    def _handle_ask(self, message: Any, asked: pykka.Future[Any]) -> Future[Any]:
         """`ref.ask`: Pykka's way, where an exception goes to the caller, and that is it."""
         future: Future[Any] = Future()
+        # Now, and not with Pykka's after this: the caller has its answer before a continuation.
+        asked.set(future)
         self._call(message, future)
         return future
 
@@ -378,8 +375,8 @@ class ClientActor(BaseActor):
             elif isinstance(result, Stop) and result.answer is not UNSET:
                 future.set(result.answer)
             self._go_on(result)
-        except BaseException:
-            self._callers.discard(future)
+        except BaseException as error:
+            future.fail(self._stopped() if isinstance(error, Interrupted) else error)
             raise
 
     # running callbacks
@@ -492,9 +489,9 @@ class ClientActor(BaseActor):
         if link is None or config is None or not isinstance(link.connection, pykka.ActorRef):
             return
         inbox = link.connection.actor_inbox
-        assert isinstance(inbox, Mailbox)
-        with contextlib.suppress(pykka.Timeout):
-            inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
+        if isinstance(inbox, Mailbox):
+            with contextlib.suppress(pykka.Timeout):
+                inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
 
     # the rest of what an actor is told
 

@@ -261,9 +261,12 @@ class Socket(msgspec.Struct, frozen=True):
         join = self.joins.get(require_text("topic", topic))
         if join is None or join.status == "closed":
             return self
-        if join.join_ref is not None and self._link is not None:
+        joins = self._joins_with(replace(join, status="closed"))
+        if join.join_ref is None:
+            return self._changed("leave", joins=joins)  # Only the socket knows of it.
+        if self._link is not None:
             tell(self._link.connection, LeaveTopic(topic))
-        return replace(self, joins=self._joins_with(replace(join, status="closed")))
+        return replace(self, joins=joins)
 
     def push(
         self, topic: str, event: str, payload: Any = NO_PARAMS, send_timeout: float = 5.0

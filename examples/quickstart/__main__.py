@@ -6,22 +6,21 @@ import threading
 from typing import Any
 
 from examples.quickstart.client import ROOM, Chat
-from slipstream_actor import Socket, wait_until_joined
+from slipstream_actor import Ref, Reply, Socket, wait_until_joined
 from slipstream_actor.testing import PhoenixServer
 
 
 class Demo(Chat):
     """The chat client, and flags for the demo to wait for."""
 
-    heard = threading.Event()
+    answered = threading.Event()
     disconnected = threading.Event()
 
-    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Socket:
-        """Set the flag once the second broadcast is here."""
-        socket = super().handle_message(topic, event, payload, socket)
-        if payload == {"text": "from another thread"}:
-            self.heard.set()
-        return socket
+    def handle_reply(self, ref: Ref, reply: Reply, socket: Socket) -> None:
+        """Set the flag once the proxied push has its reply: the last of all that comes."""
+        super().handle_reply(ref, reply, socket)
+        if ref not in socket.assigns["refs"]:
+            self.answered.set()
 
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
         """Set the flag."""
@@ -35,7 +34,7 @@ def main() -> None:
         chat = Demo.start(server.uri, name="chat")
         wait_until_joined("chat", ROOM)
         chat.proxy().say("from another thread").get()
-        Demo.heard.wait(10)
+        Demo.answered.wait(10)
         print("-- the server disconnects the user --")
         server.disconnect("user_socket:alice")
         Demo.disconnected.wait(10)
