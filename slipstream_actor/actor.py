@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, ClassVar
 
 import pykka
@@ -11,6 +12,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Mailbox
 from slipstream_actor.process import become
+from slipstream_actor.shutdown import stop_at_exit
 
 __all__ = ["BaseActor"]
 
@@ -23,7 +25,12 @@ class BaseActor(pykka.ThreadingActor):
     """A Pykka actor whose failures, `SystemExit` included, end no other actor."""
 
     use_daemon_thread: ClassVar[bool] = True
+    stops_last: ClassVar[bool] = False
     actor_inbox: Mailbox
+
+    def __init__(self) -> None:
+        super().__init__()
+        stop_at_exit(BaseActor, os.getpid())
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:

@@ -59,6 +59,7 @@ class Connection(BaseActor):
     """One connection. Started by `socket.connect`; everything it does is asked by commands."""
 
     actor_inbox: SelectorMailbox
+    stops_last: ClassVar[bool] = True
 
     @staticmethod
     def _create_actor_inbox() -> SelectorMailbox:
