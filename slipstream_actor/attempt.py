@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from slipstream_actor.commands import CloseConnection
-from slipstream_actor.mailbox import TAKE, SelectorMailbox, SocketReady
+from slipstream_actor.mailbox import TAKE, SelectorMailbox, SocketReady, WaitFailed
 from slipstream_actor.reasons import ConnectFailed, ConnectFailedKind
 
 __all__ = ["AttemptFailed", "Cancelled", "MailboxWaiter", "Waiter"]
@@ -149,7 +149,7 @@ class MailboxWaiter:
 
     def _receive(self, kind: type, timeout: float) -> None:
         def match(message: Any, _: Any) -> int:
-            wanted = type(message) in (kind, CloseConnection) or type(message) in self._meanwhile
+            wanted = type(message) in (kind, CloseConnection, WaitFailed, *self._meanwhile)
             return TAKE if wanted else 0
 
         until = time.monotonic() + timeout
@@ -157,6 +157,8 @@ class MailboxWaiter:
             message = self._inbox.receive(match, max(0.0, until - time.monotonic()))
             if type(message) is CloseConnection:
                 raise Cancelled
+            if type(message) is WaitFailed:
+                raise AttemptFailed("io", f"cannot wait: {message.error.strerror}")
             if type(message) is kind:
                 return
             self._meanwhile[type(message)](message)

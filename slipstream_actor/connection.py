@@ -30,12 +30,13 @@ from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicSta
 from slipstream_actor.dial import dial
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
-from slipstream_actor.mailbox import Burst, SelectorMailbox, SocketReady, Timer
+from slipstream_actor.mailbox import Burst, SelectorMailbox, SocketReady, Timer, WaitFailed
 from slipstream_actor.message import Message
 from slipstream_actor.process import ThreadRef
 from slipstream_actor.protocol import Protocol
 from slipstream_actor.reasons import (
     ClosedByClient,
+    ConnectFailed,
     ConnectionCrashed,
     HeartbeatTimeout,
     TransportFailed,
@@ -91,14 +92,14 @@ class Connection(BaseActor):
         self._moved = 0
         self._dropped = 0
         self._timer: Timer | None = None
+        self.actor_inbox.tell(OpenConnection())
 
     @classmethod
     def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
-        """Start a connection that belongs to `owner`, and let it connect."""
+        """Start a connection that belongs to `owner`; the first thing that it does is to connect."""
         ref = cls.start(owner, config)
         if isinstance(owner, ThreadRef):
             owner.own(ref)
-        ref.tell(OpenConnection())
         return ref
 
     # Pykka's hooks, in the actor's thread
@@ -154,6 +155,10 @@ class Connection(BaseActor):
         self._tell([ChannelConnected(self.actor_ref, transport.headers)])
         # Frames may have come with the 101, where no selector sees them.
         self._ready(SocketReady(readable=True, writable=False))
+
+    def _give_up_waiting(self, failed: WaitFailed) -> None:
+        reason = ConnectFailed("io", f"cannot wait: {failed.error.strerror}")
+        self._end(reason, ChannelConnectFailed)
 
     # steady state
 
@@ -370,6 +375,7 @@ class Connection(BaseActor):
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         SocketReady: _ready,
+        WaitFailed: _give_up_waiting,
         PushMessage: _push,
         JoinTopic: _join,
         LeaveTopic: _leave,

@@ -35,6 +35,7 @@ __all__ = [
     "SelectorMailbox",
     "SocketReady",
     "Timer",
+    "WaitFailed",
 ]
 
 TAKE = 1
@@ -320,6 +321,12 @@ class SocketReady(NamedTuple):
     writable: bool
 
 
+class WaitFailed(NamedTuple):
+    """There are no descriptors to wait with; the owner has to give up."""
+
+    error: OSError
+
+
 READY: dict[int, Envelope[Any] | None] = {
     0: None,
     selectors.EVENT_READ: Envelope(SocketReady(readable=True, writable=False)),
@@ -422,7 +429,11 @@ class SelectorMailbox(Mailbox):
         elif (envelope := self._poll()) is not None:
             return envelope
         if self._selector is None:
-            self._open_selector()
+            try:
+                self._open_selector()
+            except OSError as error:
+                # Nothing may be raised outside of Pykka's `try`.
+                return Envelope(WaitFailed(error))
         self._sleeping = True
         if (envelope := self._poll()) is not None:
             self._sleeping = False
@@ -471,11 +482,12 @@ class SelectorMailbox(Mailbox):
     def _open_selector(self) -> selectors.BaseSelector:
         # As fast as epoll with one descriptor less, and nothing shared with a forked child.
         kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-        self._selector = selector = kind()
         self._wake_reader, self._waker = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._waker.setblocking(False)
+        selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
+        self._selector = selector
         return selector
 
     def _drain_wakes(self) -> None:

@@ -7,6 +7,7 @@ with the embedded server. Everything has a deadline; a script that fails fails i
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import queue
@@ -18,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -44,13 +46,14 @@ class Request(NamedTuple):
         return [value for key, value in self.headers if key == name]
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     """One frame of the client, unmasked."""
 
     opcode: int
     payload: bytes
 
-    @property
+    @functools.cached_property
     def message(self) -> list[Any]:
         """The Phoenix message in a text frame: join_ref, ref, topic, event, payload."""
         message: list[Any] = json.loads(self.payload)

@@ -84,7 +84,7 @@ class Line(pykka.ActorRef[Any]):
 
     def __init__(self) -> None:
         self.commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.actor_inbox = Mailbox()
+        self.actor_inbox: Mailbox = Mailbox()
         self.alive = True
 
     def __str__(self) -> str:
@@ -634,6 +634,15 @@ def test_what_is_in_the_mailbox_is_not_handled_after_a_stop(play: Play) -> None:
     assert [entry[0] for entry in log.queue] == ["handle_info", "terminate"]
 
 
+def test_the_rest_of_the_burst_is_not_handled_after_a_stop(play: Play) -> None:
+    ref, log = play({"handle_message": lambda *_: Stop("shutdown")})
+    line = connected(ref, log)
+    ref.tell(Burst(line, messages("1", "2")))
+    assert wait(ref, timeout=PATIENCE) == "shutdown"
+    assert log.get(timeout=PATIENCE)[:3] == ("handle_message", TOPIC, "1")
+    assert log.get(timeout=PATIENCE) == ("terminate", "shutdown")
+
+
 # wrong returns
 
 WRONG: list[Any] = ["ok", 0, False, (1, 2), Ignore(), ("ok", new_socket())]
@@ -755,6 +764,15 @@ def test_every_callback_is_watched_for_lost_sockets(play: Play, name: str, trigg
     assert str(reason).startswith(f"{name} called socket.assign()")
 
 
+def test_a_recorded_join_that_is_left_may_not_be_lost(play: Play) -> None:
+    # Nothing is sent, so that the socket is all that knows of it.
+    ref, _ = play({**JOINING, "handle_cast": lambda *a: (a[-1].leave(TOPIC), None)[1]})
+    cast(ref, "leave")
+    reason = wait(ref, timeout=PATIENCE)
+    assert isinstance(reason, CallbackReturnError)
+    assert str(reason).startswith("handle_cast called socket.leave()")
+
+
 @pytest.mark.parametrize("result", [Next(), Stop("normal"), Next(then="t")], ids=repr)
 def test_next_and_stop_without_the_socket_lose_it_too(play: Play, result: Any) -> None:
     ref, _ = play({"handle_info": lambda *a: a[-1].assign(a=1) and result})
@@ -858,15 +876,17 @@ def test_answer_with_a_continuation(play: Play) -> None:
     assert get_state(ref).socket.assigns == {"a": 1}
 
 
-def test_a_caller_has_its_answer_before_the_continuation(play: Play) -> None:
+@pytest.mark.parametrize("kind", ["call", "ask"])
+def test_a_caller_has_its_answer_before_the_continuation(play: Play, kind: str) -> None:
     gate = Gate()
     acts: dict[str, Act] = {
         "handle_call": lambda *_: Answer("ok", then="go on"),
         "handle_continue": lambda *_: gate.hold(),
     }
     ref, _ = play(acts)
-    assert call(ref, "m") == "ok"
+    assert InThread(WAITERS[kind], ref).outcome() == "ok"
     gate.open()
+    gate.wait_until_reached()
 
 
 def test_an_answer_later_from_another_callback(play: Play) -> None:
@@ -1932,6 +1952,28 @@ def test_a_connection_by_hand_needs_only_to_be_told(play: Play) -> None:
     assert wait(ref, timeout=PATIENCE) == "normal"
 
 
+def test_a_connection_by_hand_may_be_any_actor(play: Play) -> None:
+    class Other(pykka.ThreadingActor):
+        use_daemon_thread = True
+
+        def on_receive(self, message: Any) -> None:
+            told.append(message)
+
+    told: list[Any] = []
+    other = Other.start()
+    ref, log = play({"handle_call": lambda *_: Next()})
+    ref.tell(ChannelConnected(other))
+    log.take("handle_connect")
+    asked = ref.ask("m", block=False)
+    log.take("handle_call")
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref, timeout=PATIENCE) == "normal"
+    with pytest.raises(ActorDeadError):
+        asked.get(timeout=PATIENCE)
+    other.stop()
+    assert told == [CloseConnection()]
+
+
 def test_the_end_does_not_wait_for_a_connection_that_a_thread_plays(play: Play) -> None:
     # In a test the thread that plays the server is the one that stops the client.
     ref, log = play({"init": lambda *_: connect(URI, test_mode=True, close_timeout_msec=60_000)})
@@ -1979,11 +2021,19 @@ def test_wait_returns_the_reason(play: Play, reason: Any) -> None:
     assert wait(ref) == reason
 
 
-def test_wait_until_joined_sees_a_join_that_was_awaited(play: Play) -> None:
-    def on_cast(_: Any, message: Any, socket: Socket) -> Socket:
-        return socket.join(TOPIC).await_join(TOPIC, timeout=PATIENCE)
+def await_the_join(socket: Socket) -> Socket:
+    return socket.join(TOPIC).await_join(TOPIC, timeout=PATIENCE)
 
-    ref, log = play({"handle_cast": on_cast})
+
+JOINERS: dict[str, Act] = {
+    "returned": lambda *a: await_the_join(a[-1]),
+    "assigned": lambda me, *a: setattr(me, "socket", await_the_join(a[-1])),
+}
+
+
+@pytest.mark.parametrize("kind", JOINERS)
+def test_wait_until_joined_sees_a_join_that_was_awaited(play: Play, kind: str) -> None:
+    ref, log = play({"handle_cast": JOINERS[kind]})
     line = connected(ref, log)
     waiting = waiting_for_a_join(ref)
     cast(ref, "join")

@@ -330,6 +330,12 @@ def test_the_version_chooses_the_serializer(vsn: str, kind: type) -> None:
     assert query_of(config) == [("vsn", vsn)]
 
 
+def test_note_37_the_version_is_always_asked_for() -> None:
+    # Without it the server speaks V1.
+    for uri in (URI, f"{URI}?", f"{URI}?a=b", "ws://h", "ws://h?vsn=2.0.0"):
+        assert query_of(configured(uri)).count(("vsn", "2.0.0")) == 1
+
+
 def test_a_version_in_the_uri_must_agree() -> None:
     with pytest.raises(ConfigurationError, match=r"^vsn: "):
         configured(f"{URI}?vsn=1.0.0")

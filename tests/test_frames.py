@@ -340,7 +340,7 @@ def pieces_of(stream: bytes, cuts: Any) -> list[bytes]:
     st.sampled_from([16, 300, transport.BIG_FRAME]),
     st.booleans(),
 )
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 # Text inside of fragments is refused, not passed by the fast path.
 @example(Frame(TEXT, b"a", fin=False).encode() + text("b"), [], LIMIT, 16, False)
 @example(Frame(TEXT, b"", fin=False).encode() + text("b"), [], LIMIT, 16, False)
@@ -359,6 +359,7 @@ def test_the_transport_agrees_with_websocket_client(
     assert got == Reference(limit).read(stream)
 
 
+@settings(deadline=None)
 @given(STREAMS, CUTS)
 def test_a_stream_is_the_same_however_it_is_cut(stream: bytes, cuts: Any) -> None:
     whole, cut = FakeSocket(stream), FakeSocket(*pieces_of(stream, cuts))
@@ -463,16 +464,17 @@ def test_a_long_message_in_pieces_is_handled_once(megabytes: int, fragments: int
 
 
 def test_fragments_are_joined_once() -> None:
-    count = 100_000
-    stream = Frame(TEXT, b"a", fin=False).encode()
-    stream += Frame(CONTINUATION, b"b", fin=False).encode() * count
-    stream += Frame(CONTINUATION, b"c").encode()
-    joined = b"a" + b"b" * count + b"c"
-    sock = FakeSocket(stream)
+    count = 10_000
+    sock = FakeSocket(
+        Frame(TEXT, b"a", fin=False).encode()
+        + Frame(CONTINUATION, b"b", fin=False).encode() * count
+    )
     over = make(sock)
-    # Its own joining is `+=`, which copies what there is with each fragment.
-    with patch.object(websocket._abnf.continuous_frame, "add", None):
-        assert receive_all(over, sock) == [joined]
+    assert receive_all(over, sock) == []
+    # Joined with each fragment, as websocket-client does it, they would be copied each time.
+    assert over._fragments.cont_data[1] == b""
+    sock.fed.append(Frame(CONTINUATION, b"c").encode())
+    assert over.receive() == [b"a" + b"b" * count + b"c"]
 
 
 def test_bytes_that_came_with_the_101_are_read_first() -> None:
@@ -561,6 +563,17 @@ def test_a_close_frame_is_answered_with_its_code(code: int) -> None:
     assert list(read_frames(bytes(sock.taken))) == [(CLOSE, struct.pack("!H", code))]
 
 
+@pytest.mark.parametrize("code", [1000, 1001, 1002, 1012])
+def test_notes_31_to_34_a_server_s_end_is_told_with_its_code(code: int) -> None:
+    # Without a reason, and with the FIN in the same instant: our answer may meet a closed door.
+    sock = FakeSocket(close_frame(code))
+    sock.eof = True
+    sock.write_error = BrokenPipeError(32, "Broken pipe")
+    over = make(sock)
+    over.receive()
+    assert over.ended == ClosedByPeer(code)
+
+
 def test_an_empty_close_frame_is_1005_and_answered_with_one() -> None:
     sock = FakeSocket(close_frame(None))
     over = make(sock)
@@ -615,6 +628,14 @@ def test_the_good_messages_before_a_violation_are_delivered(bad: bytes) -> None:
     assert list(read_frames(bytes(sock.taken))) == [(CLOSE, struct.pack("!H", 1002))]
     sock.fed.append(text("never"))
     assert over.receive() == []
+
+
+def test_a_message_of_the_limit_passes_and_a_longer_one_does_not() -> None:
+    for opcode in (TEXT, BINARY):
+        sock = FakeSocket(Frame(opcode, b"x" * 100).encode() + Frame(opcode, b"x" * 101).encode())
+        over = make(sock, limit=100)
+        assert len(receive_all(over, sock)) == 1
+        assert list(read_frames(bytes(sock.taken))) == [(CLOSE, struct.pack("!H", 1009))]
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, CONTINUATION])
@@ -797,6 +818,7 @@ OPERATIONS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(OPERATIONS, st.lists(st.integers(0, 40), max_size=200), st.sampled_from([50, 1 << 18]))
 def test_partial_writes_never_corrupt_the_stream(
     operations: list[tuple[str, list[bytes]]], rooms: list[int], write_size: int
@@ -959,11 +981,29 @@ def test_frames_in_the_segment_of_the_101(
     received += over.receive()
     assert received == [b"first", b"second"]
     assert over.headers["x-some"] == "thing, else"
+    # Note 42: nothing before the 101.
+    far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        far.recv(1)
+    assert server.request.endswith(b"\r\n\r\n")
     lines = server.request.split(b"\r\n")
     assert lines[0] == b"GET /socket/websocket?vsn=2.0.0 HTTP/1.1"
     assert b"Host: example.org" in lines
     assert b"X-Mine: 1" in lines
     assert not any(line.lower().startswith(b"origin") for line in lines)
+
+
+@pytest.mark.parametrize("selected", [b"", b"sec-websocket-protocol: phoenix\r\n"])
+def test_notes_45_and_46_a_subprotocol_need_not_be_selected(
+    pair: tuple[socket.socket, socket.socket], selected: bytes
+) -> None:
+    near, far = pair
+    config = Configuration.validate("ws://example.org/", {"auth_token": "token"})
+    head = HEAD.replace(b"X-Some: thing\r\n", selected)
+    server = Server(far, [head + text("open")])
+    over = upgrade(near, config, server, config.resource(), config.request_headers())
+    assert over.receive() == [b"open"]
+    assert server.request.lower().count(b"sec-websocket-protocol:") == 1
 
 
 @pytest.mark.parametrize(

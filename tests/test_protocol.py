@@ -250,6 +250,12 @@ def test_note_8_a_leave_carries_the_join_ref(core: Core) -> None:
     assert core.sent() == [Message(ref, "2", T, "phx_leave", {})]
 
 
+def test_note_10_the_order_of_keys_and_more_of_them_do_not_matter(core: Core) -> None:
+    ref = core.join()
+    payload = {"more": 1, "response": {"a": 1}, "status": "ok"}
+    assert core.told(ref, ref, "phx_reply", payload) == [TopicJoinSucceeded(T, {"a": 1}, ref)]
+
+
 # joins
 
 
@@ -267,6 +273,26 @@ def test_note_11_a_join_is_refused_with_a_response(core: Core, status: str) -> N
     events = core.told(ref, ref, "phx_reply", {"status": status, "response": {"bad": "join"}})
     assert events == [TopicJoinFailed(T, JoinRefused({"bad": "join"}), ref)]
     assert core.is_clean
+
+
+def test_note_13_pushes_behind_a_join_that_is_not_answered(core: Core) -> None:
+    ref = core.join()
+    first, second = core.push(ref), core.push(ref)
+    assert core.told(ref, ref, "phx_reply", OK) == [TopicJoinSucceeded(T, {}, ref)]
+    assert core.told(ref, first, "phx_reply", OK) == [reply(first)]
+    assert core.told(ref, second, "phx_reply", OK) == [reply(second)]
+
+
+def test_note_13_pushes_behind_a_join_that_is_refused(core: Core) -> None:
+    ref = core.join()
+    push = core.push(ref)
+    [lost, refused] = core.told(None, ref, "phx_reply", UNMATCHED)
+    assert lost == failed(push, ref, ChannelEnded("left"))
+    assert isinstance(refused, TopicJoinFailed)
+    # Its answer comes all the same (note 11).
+    assert core.told(None, push, "phx_reply", UNMATCHED) == [
+        reply(push, {"reason": "unmatched topic"}, "error")
+    ]
 
 
 def test_note_14_the_old_phx_close_does_not_close_the_new_join(core: Core) -> None:
@@ -323,6 +349,18 @@ def test_note_14_a_crash_of_the_replaced_join_is_not_the_new_one_s(core: Core) -
     assert core.told(old, old, "phx_error", {}) == []
     assert core.taken
     assert core.protocol.current_join_ref(T) == new
+
+
+def test_note_15_one_channel_too_many_is_a_refusal_and_a_leave_makes_room(core: Core) -> None:
+    first = core.joined("room:1")
+    too_many = {"status": "error", "response": {"reason": "too many channels joined"}}
+    ref = core.join("room:101")
+    reason = JoinRefused({"reason": "too many channels joined"})
+    assert core.told(ref, ref, "phx_reply", too_many, "room:101") == [
+        TopicJoinFailed("room:101", reason, ref)
+    ]
+    core.told(first, core.leave("room:1"), "phx_reply", OK, "room:1")
+    core.joined("room:101")
 
 
 def test_note_16_join_params_may_be_any_value(core: Core) -> None:
@@ -413,6 +451,18 @@ def test_a_second_answer_to_a_join_is_nobody_s(core: Core) -> None:
     assert core.dropped(ref, ref, "phx_reply", OK)
     assert core.dropped(ref, ref, "phx_reply", UNMATCHED)
     assert core.status() is JoinState.JOINED
+
+
+def test_note_19_a_crash_answers_no_push_and_ends_one_channel(core: Core) -> None:
+    ref, other = core.joined(), core.joined("room:2")
+    push = core.push(ref)
+    crash = ChannelCrashed({})
+    assert core.told(ref, ref, "phx_error", {}) == [
+        failed(push, ref, ChannelEnded(crash)),
+        TopicJoinClosed(T, crash, ref),
+    ]
+    assert core.status("room:2") is JoinState.JOINED
+    assert core.told(other, None, "new", {}, "room:2") == [MessageReceived("room:2", "new", {})]
 
 
 def test_note_20_a_reply_and_then_the_end(core: Core) -> None:
@@ -932,6 +982,7 @@ MESSAGES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(MESSAGES, max_size=30), st.booleans())
 def test_any_messages_raise_nothing_and_lead_to_events_or_none(
     messages: list[Message], v1: bool

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstream_actor.errors import SerializerError
@@ -135,6 +135,7 @@ def test_null_refs_are_null(serializer: V1Serializer | V2Serializer) -> None:
 
 
 @every_serializer
+@settings(deadline=None)
 @given(message=TEXTS)
 def test_decode_is_the_inverse_of_encode(
     serializer: V1Serializer | V2Serializer, message: Message
@@ -238,6 +239,7 @@ def test_invalid_utf8_is_no_message(serializer: V1Serializer | V2Serializer) -> 
 
 
 @usual_serializers
+@settings(deadline=None)
 @given(data=st.binary() | ANY_TEXT)
 def test_any_frame_raises_nothing_but_its_error(
     serializer: V1Serializer | V2Serializer, data: str | bytes
@@ -250,6 +252,7 @@ def test_any_frame_raises_nothing_but_its_error(
 
 
 @usual_serializers
+@settings(deadline=None)
 @given(
     value=st.lists(JSON, max_size=6)
     | st.dictionaries(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from pykka import ActorDeadError
@@ -337,6 +337,7 @@ def check(socket: Socket) -> None:
     assert socket.reconnect_counter >= 0
 
 
+@settings(deadline=None)
 @given(st.lists(events(REFS | st.none()), max_size=25))
 def test_any_events_leave_a_valid_socket(happened: list[Event]) -> None:
     socket = connected_to(FakeConnection()).join(T).join("room:2").assign(a=1)
@@ -354,6 +355,7 @@ def test_any_events_leave_a_valid_socket(happened: list[Event]) -> None:
             assert not socket.connected
 
 
+@settings(deadline=None)
 @given(st.lists(events(REFS), max_size=25))
 def test_only_what_is_connected_is_joined(happened: list[Event]) -> None:
     # But for what is sent by hand, without a join_ref.
@@ -730,6 +732,7 @@ USES = (
 DOCUMENTED = (NeverJoinedError, NotConnectedError, NotJoinedError)
 
 
+@settings(deadline=None)
 @given(st.lists(USES, max_size=25))
 def test_any_use_leaves_a_valid_socket(uses: list[Any]) -> None:
     process._here.__dict__.pop("ref", None)

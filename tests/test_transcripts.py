@@ -565,7 +565,7 @@ def test_answers_to_what_we_never_send_are_dropped(name: str, dropped: list[str 
     assert [o.event for o in done.outcomes if isinstance(o, Dropped)] == dropped
 
 
-def test_a_null_ref_is_a_message_whatever_its_event() -> None:
+def test_note_21_a_null_ref_is_a_message_whatever_its_event() -> None:
     [done] = replay("push_null_ref").values()
     answer = got(GOOD, "phx_reply", {"response": PONG, "status": "ok"})
     assert events(done) == [joined(GOOD, "1"), answer, answer]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import itertools
 import os
 import select
 import socket as sockets
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -407,6 +410,40 @@ def test_the_end_of_the_owning_thread_ends_the_attempt(phase: Phase) -> None:
     thread.start()
     thread.join(PATIENCE)
     assert_released(phase)
+
+
+LEAVING = """
+import sys
+from slipstream_actor import ClientActor, connect
+
+class Client(ClientActor):
+    def init(self, uri):
+        return connect(uri)
+
+Client.start(sys.argv[1])
+socket = connect(sys.argv[1])
+sys.stdin.read(1)
+"""
+
+
+def test_the_end_of_the_program_ends_the_attempt() -> None:
+    """Whoever attempts it, a client or the main thread: nothing keeps the program."""
+    reached = threading.Barrier(3)
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        reached.wait(PATIENCE)
+        peer.hold()
+
+    with RawServer(script) as server:
+        command = [sys.executable, "-c", LEAVING, server.uri]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as program:
+            reached.wait(PATIENCE)
+            output, errors = program.communicate(b"x", timeout=PATIENCE)
+        assert (program.returncode, output, errors) == (0, b"", b"")
+        assert server.hung_up.wait(PATIENCE)
 
 
 def test_a_second_connect_replaces_the_attempt(phase: Phase, server: PhoenixServer) -> None:
@@ -872,6 +909,47 @@ def receive_buffers(port: int) -> list[int]:
             finally:
                 sock.detach()
     return sizes
+
+
+def test_no_descriptor_is_left_to_wait_with(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt fails like any other: its thread does not just vanish."""
+
+    def none_left(*_: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sockets, "socketpair", none_left)
+        reason = failure(server.uri)
+        assert reason.kind == "io"
+        assert os.strerror(errno.EMFILE) in reason.detail
+    eventually(lambda: not our_connections(), "the end of the connection")
+
+
+@pytest.mark.parametrize("option", ["params", "auth_token"])
+def test_a_callable_that_does_not_return_holds_up_no_stop(option: str) -> None:
+    called, released = threading.Event(), threading.Event()
+
+    def function() -> Any:
+        called.set()
+        released.wait(PATIENCE)
+        return {} if option == "params" else "token"
+
+    with RawServer(serve) as server:
+        options: dict[str, Any] = {option: function, "close_timeout_msec": 100}
+        with recording(server.uri, **options) as (ref, log):
+            assert called.wait(PATIENCE)
+            ref.stop(timeout=PATIENCE)
+            assert log.take("terminate") == ("terminate", "normal")
+            released.set()
+        # What it then returns is no longer of use.
+        eventually(lambda: not our_connections(), "the end of the connection")
+        assert server.requests.empty()
+
+
+def our_connections() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("Connection")]
 
 
 @pytest.mark.parametrize("option", ["params", "auth_token"])

@@ -111,7 +111,7 @@ def talking(script: Script, kind: type[Recorder] = Recorder, **options: Any) -> 
         peer.join()
         script(peer)
 
-    options = {"reconnect_after_msec": [NEVER_MSEC], "close_timeout_msec": 200, **options}
+    options = {"reconnect_after_msec": [NEVER_MSEC], "close_timeout_msec": 100, **options}
     with RawServer(whole) as server, recording(server.uri, kind, **options) as (ref, log):
         log.take("connect")
         ref.proxy().do(lambda socket: socket.join("room")).get()
@@ -378,6 +378,19 @@ def test_a_message_that_is_too_long(data: bytes) -> None:
         assert [came.code for came in talk.closes()] == [1009]
 
 
+def test_a_peer_in_the_middle_of_a_message_that_is_too_long() -> None:
+    """It learns why, though we read no more of it."""
+
+    def script(peer: Peer) -> None:
+        with suppress(Gone):
+            peer.send(broadcast("big", BIG))
+        drain(peer)
+
+    with talking(script, max_message_bytes=MEGABYTE) as talk:
+        assert isinstance(talk.log.take("disconnect")[1], TransportFailed)
+        assert [came.code for came in talk.closes()] == [1009]
+
+
 def test_a_message_that_is_just_not_too_long() -> None:
     text = b'[null,null,"room","fits","%s"]'
     data = text % (b"x" * (1002 - len(text)))
@@ -518,7 +531,8 @@ def test_pongs_do_not_pile_up_for_a_peer_that_does_not_read_them() -> None:
     """The latest is answer enough (RFC 6455 section 5.5.3)."""
 
     def script(peer: Peer) -> None:
-        for _ in range(100):
+        # Twice what the system takes on its way.
+        for _ in range(40):
             peer.send(frame(PING, b"x" * 125) * 2000)
         peer.send(broadcast("behind"))
         peer.park()
@@ -532,13 +546,11 @@ def test_pongs_do_not_pile_up_for_a_peer_that_does_not_read_them() -> None:
 # a peer that does not read
 
 
-PUSHES = 50
-
-
 class Stuck:
     """The script of a peer that stops reading until it is told to go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, pushes: int) -> None:
+        self.pushes = pushes
         self.go_on = threading.Event()
         self.to_send = threading.Event()
         self.came: list[Frame] = []
@@ -547,18 +559,21 @@ class Stuck:
         peer.wait_for(self.to_send)
         peer.send(frame(PING, b"still here") + broadcast("still here"))
         peer.wait_for(self.go_on)
-        while sum(came.event == "big" for came in self.came if came.opcode == TEXT) < PUSHES:
-            self.came.append(peer.frame())
-            if self.came[-1].event == "heartbeat":
-                peer.reply(self.came[-1].message)
+        left = self.pushes
+        while left:
+            came = peer.frame()
+            self.came.append(came)
+            left -= came.event == "big"
+            if came.event == "heartbeat":
+                peer.reply(came.message)
         peer.send(broadcast("all came"))
         peer.serve()
 
 
-def push_much(socket: Socket) -> None:
-    """Push 50 MB."""
+def push_much(socket: Socket, pushes: int = 50) -> None:
+    """Push as many megabytes."""
     pad = "x" * MEGABYTE
-    for n in range(PUSHES):
+    for n in range(pushes):
         socket.push("room", "big", {"n": n, "pad": pad})
 
 
@@ -568,14 +583,15 @@ def push_while_there_is_a_connection(socket: Socket) -> None:
         push_much(socket)
 
 
-def fill(talk: Talk) -> None:
-    """Push until the system takes no more."""
-    talk.do(push_much)
-    eventually(lambda: talk.state().counters.bytes_pending > 30 * MEGABYTE, "a full buffer")
+def fill(talk: Talk, pushes: int = 50) -> None:
+    """Push more than the system takes, which is some ten megabytes at most."""
+    talk.do(lambda socket: push_much(socket, pushes))
+    enough = (pushes - 15) * MEGABYTE
+    eventually(lambda: talk.state().counters.bytes_pending > enough, "a full buffer")
 
 
 def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
-    stuck = Stuck()
+    stuck = Stuck(50)
     with talking(stuck) as talk:
         fill(talk)
         stuck.to_send.set()
@@ -584,7 +600,7 @@ def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
         stuck.go_on.set()
         talk.log.take("message", "room", "all came")
         big = [came.message[4] for came in stuck.came if came.event == "big"]
-        assert [payload["n"] for payload in big] == list(range(PUSHES))
+        assert [payload["n"] for payload in big] == list(range(50))
         assert {len(payload["pad"]) for payload in big} == {MEGABYTE}
         # The answer to the ping did not wait for all that stood before it.
         kinds = [came.opcode for came in stuck.came]
@@ -594,10 +610,10 @@ def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
 
 
 def test_a_heartbeat_overtakes_what_waits() -> None:
-    stuck = Stuck()
-    with talking(stuck, heartbeat_interval_msec=1500) as talk:
+    stuck = Stuck(20)
+    with talking(stuck, heartbeat_interval_msec=2000) as talk:
         stuck.to_send.set()
-        fill(talk)
+        fill(talk, 20)
         eventually(lambda: "heartbeat" in talk.state().refs.values(), "a heartbeat")
         stuck.go_on.set()
         talk.log.take("message", "room", "all came")

@@ -6,11 +6,13 @@ import collections
 import os
 import queue
 import selectors
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pykka
 import pytest
@@ -162,6 +164,36 @@ def test_many_reconnects_leave_nothing(server: PhoenixServer) -> None:
         eventually(lambda: len(our_threads() - threads) == 2, "the end of the others")
 
 
+CONNECTED = """
+import sys
+from slipstream_actor import ClientActor, connect
+
+class Client(ClientActor):
+    def init(self, uri):
+        return connect(uri)
+
+    def handle_connect(self, socket):
+        return socket.join("a client's")
+
+Client.start(sys.argv[1])
+socket = connect(sys.argv[1]).join("a thread's").await_join("a thread's")
+sys.stdin.read(1)
+"""
+
+
+def test_the_end_of_the_program_closes_what_is_open() -> None:
+    """With a close frame each, and without a word on standard error."""
+    with RawServer(serve) as server:
+        command = [sys.executable, "-c", CONNECTED, server.uri]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as program:
+            topics = {server.next_frame(event="phx_join").message[2] for _ in range(2)}
+            assert topics == {"a client's", "a thread's"}
+            output, errors = program.communicate(b"x", timeout=PATIENCE)
+        assert (program.returncode, output, errors) == (0, b"", b"")
+        assert [server.next_frame(opcode=CLOSE).code for _ in range(2)] == [1000, 1000]
+
+
 # wake-ups
 
 
@@ -188,11 +220,15 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[int]:
 class Beats:
     """A server's script that answers heartbeats, and counts them."""
 
-    wanted: ClassVar[int] = 20
-
-    def __init__(self) -> None:
+    def __init__(self, wanted: int = 20) -> None:
+        self.wanted = wanted
         self.came = 0
         self.enough = threading.Event()
+
+    def again(self, more: int) -> None:
+        """Wait for as many more."""
+        self.wanted = self.came + more
+        self.enough.clear()
 
     def __call__(self, peer: Peer) -> None:
         peer.upgrade()
@@ -234,6 +270,38 @@ def test_an_idle_connection_wakes_for_its_heartbeats_alone(
         assert sum(waits[i] for i in idle) - slept <= 2
         # For each: it is due, it is answered, and one more for a socket that is slow to write.
         assert sum(waits[i] for i in busy) - beaten <= 3 * (beats.came - before + 1) + 2
+
+
+def stuck_in_a_frame(peer: Peer) -> None:
+    """Send half a frame, and do not read."""
+    peer.upgrade()
+    peer.join()
+    peer.send(broadcast("half")[:5])
+    peer.park()
+
+
+@pytest.mark.skipif(not hasattr(selectors, "PollSelector"), reason="counts in a PollSelector")
+def test_a_connection_that_can_neither_read_nor_write_sleeps(
+    waits: collections.Counter[int],
+) -> None:
+    beats = Beats(3)
+    with RawServer(stuck_in_a_frame) as stuck, RawServer(beats) as beating, ExitStack() as stack:
+        before = our_threads()
+        client = recording(stuck.uri, heartbeat_interval_msec=0, close_timeout_msec=100)
+        ref, log = stack.enter_context(client)
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join("room")).get()
+        log.take("join")
+        threads = {thread.ident or 0 for thread in our_threads() - before}
+        ref.proxy().do(lambda s: s.push("room", "big", {"pad": "x" * 20_000_000})).get()
+        connection = get_state(ref).connection
+        eventually(lambda: get_state(connection).counters.bytes_out > 1_000_000, "a full buffer")
+        stack.enter_context(recording(beating.uri, heartbeat_interval_msec=20))
+        assert beats.enough.wait(PATIENCE)
+        slept = sum(waits[i] for i in threads)
+        beats.again(10)
+        assert beats.enough.wait(PATIENCE)
+        assert sum(waits[i] for i in threads) - slept <= 2
 
 
 @pytest.mark.skipif(not hasattr(selectors, "PollSelector"), reason="counts in a PollSelector")

@@ -155,7 +155,7 @@ def test_plain_where_the_server_speaks_tls(server: PhoenixServer) -> None:
 # what is offered
 
 
-def offered_to(context: ssl.SSLContext | None, monkeypatch: pytest.MonkeyPatch) -> str | None:
+def offered_to(context: ssl.SSLContext | None) -> str | None:
     """Return what a server that would like h2 best agrees on with us."""
     theirs = server_context()
     theirs.set_alpn_protocols(["h2", "http/1.1"])
@@ -166,20 +166,26 @@ def offered_to(context: ssl.SSLContext | None, monkeypatch: pytest.MonkeyPatch) 
         chosen.append(peer.sock.selected_alpn_protocol())
         serve(peer)
 
-    if context is None:
-        CA.configure_trust(dial.default_context())
     with RawServer(script, ssl_context=theirs) as server:
         socket = connect(server.uri, ssl_context=context).await_connect()
         socket.disconnect().await_disconnect()
     return chosen[0]
 
 
-def test_no_h2_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _trusting_default() -> Iterator[None]:
+    """Let our default trust our certificate authority, for one test."""
+    dial.default_context.cache_clear()
+    CA.configure_trust(dial.default_context())
+    yield
+    dial.default_context.cache_clear()
+
+
+@pytest.mark.usefixtures("_trusting_default")
+def test_no_h2_is_offered() -> None:
     """It would be chosen, and the upgrade would fail (note 43)."""
-    dial.default_context.cache_clear()
-    assert offered_to(None, monkeypatch) == "http/1.1"
-    dial.default_context.cache_clear()
-    assert offered_to(trusting(), monkeypatch) in (None, "http/1.1")
+    assert offered_to(None) == "http/1.1"
+    assert offered_to(trusting()) in (None, "http/1.1")
 
 
 def test_the_name_that_is_asked_for() -> None:

@@ -1,0 +1,307 @@
+"""Who is who: references, names, and the plain thread as a process; and waiting from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import pykka
+import pytest
+
+from slipstream_actor import (
+    ActorDeadError,
+    AlreadyStartedError,
+    Answer,
+    AwaitTimeoutError,
+    ClientActor,
+    From,
+    Next,
+    Socket,
+    Stop,
+    TopicJoinSucceeded,
+    TopicLeft,
+    call,
+    cast,
+    connect,
+    new_socket,
+    reply,
+    wait,
+    wait_until_joined,
+    whereis,
+)
+from slipstream_actor.commands import CloseConnection
+from slipstream_actor.process import ThreadRef, current, register, resolve, unregister
+from tests.support import PATIENCE
+from tests.test_client import InThread, Line
+
+TOPIC = "rooms:lobby"
+
+
+class Plain(pykka.ThreadingActor):
+    """An actor to have a reference of."""
+
+    use_daemon_thread = True
+
+
+@pytest.fixture
+def refs() -> Iterator[list[pykka.ActorRef[Any]]]:
+    """Three living actors."""
+    started = [Plain.start() for _ in range(3)]
+    yield started
+    for ref in started:
+        ref.stop()
+
+
+class Client(ClientActor):
+    """Answers what it is asked, and ends when it is told."""
+
+    def init(self) -> Socket:
+        """Wait for events by hand."""
+        return connect("ws://test.invalid/socket/websocket", test_mode=True)
+
+    def handle_call(self, message: Any, from_: From, socket: Socket) -> Any:
+        """Answer, or have it answered by the actor that is named."""
+        if isinstance(message, tuple):
+            name, question = message
+            return Answer(call(name, question))
+        return Answer([message])
+
+    def handle_info(self, message: Any, socket: Socket) -> Any:
+        """End."""
+        return Stop(message)
+
+    def me(self) -> Any:
+        """Return who this is to the library."""
+        return current()
+
+    def watchers(self) -> int:
+        """Return how many wait for a join."""
+        return sum(len(futures) for futures in self._watchers.values())
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    ref = Client.start()
+    yield ref
+    ref.stop()
+
+
+# who am I
+
+
+def test_a_thread_is_one_process() -> None:
+    here = current()
+    assert isinstance(here, ThreadRef)
+    assert current() is here
+    assert here.is_alive()
+    assert repr(here) == f"<ThreadRef {threading.current_thread().name}>"
+    assert InThread(current).outcome() is not here
+
+
+def test_an_actor_is_its_reference(client: Any) -> None:
+    assert client.proxy().me().get(timeout=PATIENCE) is client
+
+
+def test_a_socket_belongs_to_who_made_it(client: Any) -> None:
+    assert new_socket().socket_pid is current()
+    assert client.proxy().socket.get(timeout=PATIENCE).socket_pid is client
+
+
+def test_a_thread_takes_messages_while_it_lives() -> None:
+    leave = threading.Event()
+    made: list[ThreadRef] = []
+
+    def live() -> None:
+        made.append(current())
+        ready.set()
+        leave.wait(PATIENCE)
+
+    ready = threading.Event()
+    thread = threading.Thread(target=live)
+    thread.start()
+    assert ready.wait(PATIENCE)
+    [ref] = made
+    ref.tell("a message")
+    assert ref.actor_inbox.depth == 1
+    leave.set()
+    thread.join()
+    assert not ref.is_alive()
+    with pytest.raises(ActorDeadError, match="ThreadRef"):
+        ref.tell("too late")
+
+
+def test_a_thread_that_ends_closes_what_it_owns() -> None:
+    class Dead(Line):
+        def tell(self, command: Any) -> None:
+            raise ActorDeadError("as if it had just ended")
+
+    lines = [Line(), Dead(), Line(), Line()]
+    lines[2].alive = False
+
+    def own() -> None:
+        for line in lines:
+            current().own(line)
+
+    assert InThread(own).outcome() is None
+    for line in (lines[0], lines[3]):
+        line.told(CloseConnection)
+    assert lines[2].commands.empty()  # It was dead when the next one came, and is forgotten.
+
+
+# names
+
+
+@pytest.mark.parametrize("name", ["a text", 7, ("a", 1), frozenset({1}), Client])
+def test_any_hashable_is_a_name(refs: list[pykka.ActorRef[Any]], name: Hashable) -> None:
+    assert whereis(name) is None
+    register(name, refs[0])
+    assert whereis(name) is refs[0]
+    assert resolve(name) is refs[0]
+    unregister(name, refs[0])
+    assert whereis(name) is None
+
+
+def test_a_name_has_one_holder(refs: list[pykka.ActorRef[Any]]) -> None:
+    register("one", refs[0])
+    with pytest.raises(AlreadyStartedError) as raised:
+        register("one", refs[1])
+    assert (raised.value.name, raised.value.ref) == ("one", refs[0])
+    unregister("one", refs[1])  # Not the holder: without effect.
+    assert whereis("one") is refs[0]
+    unregister("one", refs[0])
+    register("one", refs[1])
+    assert whereis("one") is refs[1]
+    unregister("one", refs[1])
+
+
+def test_the_name_of_a_dead_actor_is_free(refs: list[pykka.ActorRef[Any]]) -> None:
+    register("one", refs[0])
+    refs[0].stop()
+    assert whereis("one") is None
+    register("one", refs[1])
+    unregister("one", refs[0])  # The late farewell of the former holder.
+    assert whereis("one") is refs[1]
+    unregister("one", refs[1])
+
+
+def test_of_many_that_want_a_name_one_gets_it() -> None:
+    def start() -> Any:
+        barrier.wait(PATIENCE)
+        return Client.start(name="the one")
+
+    for _ in range(20):
+        barrier = threading.Barrier(8)
+        outcomes = [thread.outcome() for thread in [InThread(start) for _ in range(8)]]
+        losers = [outcome for outcome in outcomes if isinstance(outcome, AlreadyStartedError)]
+        [winner] = [outcome for outcome in outcomes if outcome not in losers]
+        assert len(losers) == 7
+        assert all(loser.ref is winner for loser in losers)
+        winner.stop()
+
+
+def test_what_a_target_may_be(refs: list[pykka.ActorRef[Any]], client: Any) -> None:
+    assert resolve(refs[0]) is refs[0]
+    assert resolve(client.proxy()) is client
+    assert resolve(current()) is current()
+    for unknown in ("nobody", None, 7):
+        with pytest.raises(ActorDeadError, match=f"no actor has the name {unknown!r}"):
+            resolve(unknown)
+
+
+# calls
+
+
+def test_one_client_calls_another(client: Any) -> None:
+    other = Client.start(name="other")
+    assert call(client, ("other", "question")) == ["question"]
+    other.stop()
+
+
+def test_a_reply_may_come_before_somebody_waits() -> None:
+    class Eager(Client):
+        def handle_call(self, message: Any, from_: From, socket: Socket) -> Any:
+            reply(from_, "at once")
+            return Next()
+
+    ref = Eager.start()
+    assert call(ref, "m") == "at once"
+    assert ref.ask("m", timeout=PATIENCE) == "at once"
+    ref.stop()
+
+
+def test_cast_tells_nothing_of_the_dead(client: Any) -> None:
+    client.stop()
+    cast(client, "m")
+    cast("nobody", "m")
+
+
+# waiting
+
+
+def test_wait_returns_the_reason_to_everyone(client: Any) -> None:
+    waiting = [InThread(wait, client) for _ in range(3)]
+    client.tell(("shutdown", "enough"))
+    assert [waiter.outcome() for waiter in waiting] == [("shutdown", "enough")] * 3
+    assert wait(client) == ("shutdown", "enough")
+
+
+def test_wait_has_a_timeout(client: Any) -> None:
+    with pytest.raises(AwaitTimeoutError, match="awaited the end of Client") as raised:
+        wait(client, timeout=0.01)
+    assert raised.value.timeout == 0.01
+    assert client.is_alive()
+
+
+def test_wait_by_name() -> None:
+    ref = Client.start(name="waited for")
+    waiting = InThread(wait, "waited for", PATIENCE)
+    with pytest.raises(AwaitTimeoutError):
+        wait("waited for", timeout=0.01)
+    ref.tell("shutdown")
+    assert waiting.outcome() == "shutdown"
+    with pytest.raises(ActorDeadError, match="no actor has the name 'waited for'"):
+        wait("waited for")
+
+
+def test_wait_returns_an_exception_and_does_not_raise_it() -> None:
+    class Failing(Client):
+        def handle_info(self, message: Any, socket: Socket) -> Any:
+            raise message
+
+    ref = Failing.start()
+    error = ValueError("boom")
+    ref.tell(error)
+    assert wait(ref, timeout=PATIENCE) is error
+
+
+def test_wait_until_joined_returns_when_it_is(client: Any) -> None:
+    waiting = [InThread(wait_until_joined, client, TOPIC, PATIENCE) for _ in range(3)]
+    client.tell(TopicJoinSucceeded("another"))
+    client.tell(TopicJoinSucceeded(TOPIC))
+    assert [waiter.outcome() for waiter in waiting] == [None] * 3
+    wait_until_joined(client, TOPIC, timeout=PATIENCE)  # And at once when it was before.
+    assert client.proxy().watchers().get(timeout=PATIENCE) == 0
+
+
+def test_wait_until_joined_is_about_now(client: Any) -> None:
+    client.tell(TopicJoinSucceeded(TOPIC))
+    client.tell(TopicLeft(TOPIC))
+    with pytest.raises(AwaitTimeoutError, match=f"joining '{TOPIC}'") as raised:
+        wait_until_joined(client, TOPIC, timeout=0.01)
+    assert raised.value.timeout == 0.01
+
+
+def test_who_has_given_up_is_forgotten(client: Any) -> None:
+    for _ in range(30):
+        with pytest.raises(AwaitTimeoutError):
+            wait_until_joined(client, TOPIC, timeout=0.001)
+    assert client.proxy().watchers().get(timeout=PATIENCE) <= 2
+
+
+def test_wait_until_joined_of_a_client_that_ends(client: Any) -> None:
+    waiting = InThread(wait_until_joined, client, TOPIC, PATIENCE)
+    client.tell("shutdown")
+    assert isinstance(waiting.outcome(), ActorDeadError)
+    with pytest.raises(ActorDeadError):
+        wait_until_joined(client, TOPIC)
