@@ -96,7 +96,7 @@ class Connection(BaseActor):
 
     @classmethod
     def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
-        """Start a connection that belongs to `owner`; the first thing that it does is to connect."""
+        """Start a connection that belongs to `owner`; the first thing it does is to connect."""
         ref = cls.start(owner, config)
         if isinstance(owner, ThreadRef):
             owner.own(ref)
