@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from slipstream_actor.testing import PhoenixServer
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("slipstream", deadline=None)
+settings.load_profile("slipstream")
 
 DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE = 5.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -31,6 +33,7 @@ from slipstream_actor.errors import (
     NotConnectedError,
     NotJoinedError,
     NotOwnerError,
+    ReplyError,
     SerializerError,
 )
 from slipstream_actor.events import (
@@ -596,6 +599,26 @@ def test_a_push_of_what_cannot_be_encoded(joined: Socket, connection: FakeConnec
 def test_an_event_is_text(joined: Socket, event: Any, payload: Any) -> None:
     with pytest.raises(TypeError, match="event must be a str"):
         joined.push(T, event, payload)
+
+
+def test_a_ref_is_its_text_and_keeps_what_it_knows() -> None:
+    ref = Ref("2", T, "1")
+    assert ref == "2"
+    waiting: dict[str, int] = {ref: 1}
+    assert waiting["2"] == 1
+    for copied in (pickle.loads(pickle.dumps(ref)), copy.copy(ref), copy.deepcopy(ref)):
+        assert isinstance(copied, Ref)
+        assert (copied, copied.topic, copied.join_ref) == ("2", T, "1")
+
+
+def test_a_reply_is_unwrapped_or_raised() -> None:
+    assert Reply("ok", {"a": 1}).unwrap() == {"a": 1}
+    assert Reply("ok").ok
+    full = Reply("full", [1])
+    assert not full.ok
+    with pytest.raises(ReplyError, match="'full'") as raised:
+        full.unwrap()
+    assert (raised.value.reply, raised.value.status, raised.value.response) == (full, "full", [1])
 
 
 # connect, reconnect, disconnect
