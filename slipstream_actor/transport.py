@@ -308,7 +308,8 @@ class Transport:
         self._urgent[opcode] = frame
         ahead = len(self._current) if self._current is not None else 0
         mark = self.bytes_out + ahead + sum(map(len, self._urgent.values()))
-        self.flush()
+        if not self._blocked:
+            self.flush()
         return mark
 
     def send_close(self, code: int) -> None:

@@ -152,8 +152,10 @@ def test_await_connect_consumes_the_refusal() -> None:
         socket.await_connect(timeout=LONG)
     assert raised.value.reason == NO_SERVER
     assert raised.value.awaited == "the connection"
-    assert not raised.value.socket.connected
     assert left() == []
+    # The socket that comes with it knows that there is nothing to wait for.
+    socket = raised.value.socket.await_disconnect(timeout=LONG)
+    assert socket.reconnect().reconnect_counter == 1
 
 
 def test_await_connect_of_what_is_connected() -> None:
@@ -370,7 +372,7 @@ def test_await_leave_of_a_topic_that_has_crashed() -> None:
     peer = Peer()
     socket = joined(peer, online(peer))
     peer.send(TopicJoinClosed(TOPIC, ChannelCrashed({}), socket.joins[TOPIC].join_ref))
-    socket = socket.leave(TOPIC).await_leave(TOPIC, timeout=0.5)
+    socket = socket.leave(TOPIC).await_leave(TOPIC, timeout=LONG)
     assert socket.join_status(TOPIC) == "closed"
 
 
@@ -386,6 +388,27 @@ def test_await_leave_waits_for_this_leave() -> None:
         socket.await_leave(TOPIC, timeout=0.01)
     peer.send(TopicLeft(TOPIC, socket.joins[TOPIC].join_ref))
     assert socket.await_leave(TOPIC, timeout=LONG).joins[TOPIC].join_ref is None
+
+
+def test_await_leave_of_a_leave_and_a_join_in_one_go() -> None:
+    peer = Peer()
+    socket = joined(peer, online(peer))
+    former = socket.joins[TOPIC].join_ref
+    socket, join_ref = asked(peer, drained(peer, socket.leave(TOPIC)))
+    peer.send(TopicJoinSucceeded(TOPIC, {}, join_ref), TopicLeft(TOPIC, former))
+    socket = socket.await_leave(TOPIC, timeout=LONG)
+    assert socket.join_status(TOPIC) == "requested"
+    assert socket.await_join(TOPIC, timeout=LONG).joined(TOPIC)
+
+
+def test_await_leave_of_what_the_server_ends() -> None:
+    peer = Peer()
+    socket = joined(peer, joined(peer, online(peer)), "another")
+    refs = {topic: join.join_ref for topic, join in socket.joins.items()}
+    other = TopicLeft("another", refs["another"])
+    peer.send(other, TopicLeft(TOPIC, refs[TOPIC]))
+    assert socket.await_leave(TOPIC, timeout=LONG).join_status(TOPIC) == "closed"
+    assert left() == [other]
 
 
 # await_reply
@@ -434,7 +457,7 @@ def test_await_reply_fails_when_its_channel_ends(kind: str, hand: bool) -> None:
     with pytest.raises(
         NotJoinedError, match=f"awaited the reply to '{ref}' on '{TOPIC}'"
     ) as raised:
-        socket.await_reply(ref, timeout=0.5)
+        socket.await_reply(ref, timeout=LONG)
     assert raised.value.reason == reason
     assert left() == [end]
 
@@ -555,7 +578,7 @@ def test_await_message_when_there_is_no_connection_any_more() -> None:
     peer.send(ChannelClosed(CLOSED))
     socket = socket.await_disconnect(timeout=LONG)
     with pytest.raises(NotConnectedError):
-        socket.await_message(timeout=0.5)
+        socket.await_message(timeout=LONG)
 
 
 # timeouts
@@ -693,7 +716,39 @@ def test_two_sockets_of_one_thread_and_one_server(server: PhoenixServer) -> None
     second.disconnect().await_disconnect()
 
 
+def test_two_sockets_of_one_thread_reconnect_each_on_its_own(server: PhoenixServer) -> None:
+    pair = [connect(server.uri, reconnect_after_msec=[0]).await_connect() for _ in range(2)]
+    server.drop()
+    pair = [socket.await_disconnect(timeout=PATIENCE).reconnect() for socket in pair]
+    pair = [socket.await_connect(timeout=PATIENCE) for socket in reversed(pair)]
+    assert server.connections == 2
+    for socket in pair:
+        socket.disconnect().await_disconnect()
+
+
 # reconnecting and rejoining in a plain thread
+
+
+def test_a_reconnect_on_the_way_is_let_be() -> None:
+    socket = connect(URI, test_mode=True)
+    assert socket.reconnect() is socket
+
+
+CHANGES: dict[str, Callable[[Socket], Socket]] = {
+    "connect": lambda s: s.connect(URI, test_mode=True),
+    "reconnect": lambda s: s.reconnect(),
+}
+
+
+@pytest.mark.parametrize("method", CHANGES)
+def test_what_the_former_connection_has_said_is_forgotten(method: str) -> None:
+    peer, other = Peer(), Peer()
+    socket = online(peer)
+    peer.send(message("1"), ChannelClosed(CLOSED))
+    peer.alive = False
+    other.send(message("of another socket"))
+    CHANGES[method](socket)
+    assert left() == [message("of another socket")]
 
 
 def test_a_reconnect_in_a_thread_connects_at_the_next_await_connect(server: PhoenixServer) -> None:

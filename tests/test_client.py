@@ -52,6 +52,7 @@ from slipstream_actor import (
     connect,
     get_state,
     new_socket,
+    process,
     reply,
     wait,
     wait_until_joined,
@@ -639,8 +640,9 @@ def test_the_rest_of_the_burst_is_not_handled_after_a_stop(play: Play) -> None:
     line = connected(ref, log)
     ref.tell(Burst(line, messages("1", "2")))
     assert wait(ref, timeout=PATIENCE) == "shutdown"
-    assert log.get(timeout=PATIENCE)[:3] == ("handle_message", TOPIC, "1")
-    assert log.get(timeout=PATIENCE) == ("terminate", "shutdown")
+    eventually(lambda: ref.actor_inbox.closed, "the end of the loop")
+    assert seen(log, 2) == ["1", "shutdown"]
+    assert log.empty()
 
 
 # wrong returns
@@ -806,19 +808,31 @@ def test_a_proxied_method_may_not_lose_its_socket(play: Play) -> None:
     assert get_state(ref).socket.assigns == {"a": 2}
 
 
-def test_a_method_that_failed_leaves_no_suspicion_behind(play: Play) -> None:
+LATER: dict[str, tuple[str, Act]] = {
+    "burst": ("handle_message", lambda ref, line: ref.tell(Burst(line, messages("e")))),
+    "event": ("handle_leave", lambda ref, line: ref.tell(TopicLeft(TOPIC))),
+    "tell": ("handle_info", lambda ref, line: ref.tell("m")),
+    "ask": ("handle_call", lambda ref, line: ref.ask("m", timeout=PATIENCE)),
+    "proxy": ("terminate", lambda ref, line: ref.proxy().stop().get(timeout=PATIENCE)),
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_a_method_that_failed_leaves_no_suspicion_behind(play: Play, later: str) -> None:
     # The socket that it made is nobody's; the next callback has lost nothing.
     def fail(me: Any) -> None:
         me.socket.assign(a=1)
         raise ValueError("boom")
 
-    ref, log = play()
+    callback, send = LATER[later]
+    ref, log = play({"handle_call": lambda *_: Answer("ok")})
     line = connected(ref, log)
     with pytest.raises(ValueError, match="boom"):
         ref.proxy().do(fail).get(timeout=PATIENCE)
-    ref.tell(Burst(line, messages("e")))
-    log.take("handle_message")
-    assert before_mark(ref, log) == []
+    send(ref, line)
+    log.take(callback)
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref, timeout=PATIENCE) == "normal"
 
 
 def test_methods_may_be_called_for_their_effect_alone(play: Play) -> None:
@@ -1053,6 +1067,7 @@ def test_a_name_is_free_at_the_end(play: Play, end: str) -> None:
     ENDS[end](ref)
     wait(ref, timeout=PATIENCE)
     assert whereis(name) is None
+    assert name not in process._names  # Nor is the dead kept.
     again, _ = play(name=name)
     assert whereis(name) is again
 
@@ -1229,8 +1244,11 @@ def test_a_timer_that_raises_ends_the_client(play: Play) -> None:
     assert isinstance(wait(ref, timeout=PATIENCE), ValueError)
 
 
-def test_an_exception_in_terminate_is_logged(play: Play, caplog: pytest.LogCaptureFixture) -> None:
-    ref, log = play({"terminate": boom})
+@pytest.mark.parametrize("error", [ValueError("boom"), *EXITS], ids=repr)
+def test_an_exception_in_terminate_is_logged(
+    play: Play, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    ref, log = play({"terminate": raising(error)})
     line = connected(ref, log)
     ref.stop(timeout=PATIENCE)
     assert wait(ref, timeout=PATIENCE) == "normal"
@@ -1556,6 +1574,18 @@ def test_no_timeout_when_something_is_there_already(play: Play) -> None:
     assert log.take("handle_info") == ("handle_info", 1)
     assert log.take("handle_info") == ("handle_info", 2)
     assert before_mark(ref, log) == []
+
+
+def test_no_timeout_when_something_came_in_the_same_burst(play: Play) -> None:
+    acts: dict[str, Act] = {
+        "handle_message": lambda me, *a: (
+            Next(timeout=0.01) if a[1] == "1" else me.send_after(0.05, "the end") and None
+        )
+    }
+    ref, log = play(acts)
+    line = connected(ref, log)
+    ref.tell(Burst(line, messages("1", "2")))
+    assert seen(log, 3) == ["1", "2", "the end"]
 
 
 def test_a_look_at_the_state_is_no_reason_to_forget_a_timeout(play: Play) -> None:

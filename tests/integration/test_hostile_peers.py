@@ -735,7 +735,8 @@ def test_a_late_answer_is_an_answer() -> None:
         talk.log.take("message", "room", "two came")
         rtt = talk.state().heartbeat_rtt
         assert rtt is not None
-        assert rtt >= 0.05
+        # Half of it: a busy machine may take the time a little after the bytes were out.
+        assert rtt > 0.025
 
 
 def test_a_server_that_is_busy_with_a_join_is_not_dead() -> None:

@@ -298,6 +298,30 @@ def test_connect_from_a_thread_replaces_too(server: PhoenixServer) -> None:
     socket.disconnect().await_disconnect()
 
 
+def test_connect_makes_a_reconnect_void_that_is_due_already(server: PhoenixServer) -> None:
+    def pass_over_and_connect(socket: Socket) -> Socket:
+        try:
+            socket.await_message(timeout=0.05)
+        except AwaitTimeoutError:
+            return socket.connect(server.uri, params=attempt)
+        raise AssertionError("there is nothing to await")
+
+    def attempt() -> dict[str, Any]:
+        attempts.append(len(attempts))
+        return {}
+
+    attempts: list[int] = []
+    with recording(server.uri, params=attempt, reconnect_after_msec=[20]) as (ref, log):
+        log.take("connect")
+        server.drop()
+        log.take("disconnect")
+        do(ref, pass_over_and_connect)
+        log.take("connect")
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        assert attempts == [0, 1]
+
+
 # rejoins
 
 
