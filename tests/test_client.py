@@ -1465,9 +1465,9 @@ def test_a_cancelled_timer_says_nothing(play: Play) -> None:
 def test_a_timer_that_is_cancelled_from_outside_says_nothing(play: Play) -> None:
     # Its time comes while the client waits for it.
     ref, log = play()
-    timer(ref, lambda me: me.send_after(0.05, "cancelled")).cancel()
+    timer(ref, lambda me: me.send_after(0.4, "cancelled")).cancel()
     with pytest.raises(queue.Empty):
-        log.get(timeout=0.15)
+        log.get(timeout=0.6)
 
 
 def test_a_timer_may_be_an_event(play: Play) -> None:

@@ -260,7 +260,7 @@ def test_connect_replaces_the_connection(server: PhoenixServer, schedule: Schedu
         socket = get_state(ref).socket
         assert socket.assigns == {"kept": True}
         assert socket.join_status(TOPIC) == "closed"
-        assert other.connections == 1
+        other.wait_for_connections(1)
         assert schedule.delays == []
         assert until_mark(ref, log) == []
 
@@ -298,27 +298,31 @@ def test_connect_from_a_thread_replaces_too(server: PhoenixServer) -> None:
     socket.disconnect().await_disconnect()
 
 
-def test_connect_makes_a_reconnect_void_that_is_due_already(server: PhoenixServer) -> None:
-    def pass_over_and_connect(socket: Socket) -> Socket:
-        try:
-            socket.await_message(timeout=0.05)
-        except AwaitTimeoutError:
-            return socket.connect(server.uri, params=attempt)
-        raise AssertionError("there is nothing to await")
+def test_connect_makes_a_reconnect_void_that_is_due_already(
+    server: PhoenixServer, schedule: Schedule
+) -> None:
+    class Hasty(Recorder):
+        def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
+            socket = socket.reconnect()
+            try:
+                # It is due now, and passed over.
+                socket.await_message(timeout=0.05)
+            except AwaitTimeoutError:
+                return socket.connect(server.uri, params=attempt)
+            raise AssertionError("there is nothing to await")
 
     def attempt() -> dict[str, Any]:
         attempts.append(len(attempts))
         return {}
 
     attempts: list[int] = []
-    with recording(server.uri, params=attempt, reconnect_after_msec=[20]) as (ref, log):
+    with recording(server.uri, Hasty, params=attempt) as (ref, log):
         log.take("connect")
         server.drop()
-        log.take("disconnect")
-        do(ref, pass_over_and_connect)
         log.take("connect")
         do(ref, lambda s: s.join(TOPIC))
         log.take("join")
+        assert schedule.delays == [10]
         assert attempts == [0, 1]
 
 
@@ -394,19 +398,20 @@ def test_each_topic_has_a_count_of_its_own(moody: PhoenixServer, schedule: Sched
         assert schedule.delays == [100, 500, 100, 500]
 
 
-def test_a_rejoin_that_is_called_off_by_a_leave(moody: PhoenixServer, schedule: Schedule) -> None:
-    schedule.hurry = False
+def test_a_rejoin_is_called_off_by_a_leave(moody: PhoenixServer, schedule: Schedule) -> None:
+    class Leaving(Recorder):
+        def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
+            return socket.rejoin(topic).leave(topic)
+
     Moody.refusals = 1
-    with recording(moody.uri, rejoin_after_msec=[20]) as (ref, log):
+    with recording(moody.uri, Leaving) as (ref, log):
         log.take("connect")
         do(ref, lambda s: s.join("moody:1"))
-        log.take("topic_close")
-        do(ref, lambda s: s.leave("moody:1"))
-        do(ref, lambda s: s.join("moody:2"))
-        # Were it not called off, it would be sent before this one crashes and comes back.
-        log.take("join", "moody:2")
-        do(ref, lambda s: s.push("moody:2", "crash"))
-        assert log.take("join") == ("join", "moody:2", {"join": 3})
+        eventually(lambda: schedule.delays == [100], "the rejoin")
+        # It is due by now. Were it not called off, it would be sent before the last of these.
+        for n in (2, 3):
+            do(ref, lambda s, n=n: s.join(f"moody:{n}"))
+            assert log.take("join") == ("join", f"moody:{n}", {"join": n})
         assert get_state(ref).socket.join_status("moody:1") == "closed"
 
 
@@ -815,16 +820,22 @@ def test_a_client_that_repeats_what_it_hears(server: PhoenixServer) -> None:
 
 
 def test_wait_until_joined(server: PhoenixServer) -> None:
-    ref = Echo.start(server.uri, params={"connect_delay": "50"}, reconnect_after_msec=[1])
-    waiting = [InThread(wait_until_joined, ref, TOPIC, PATIENCE) for _ in range(3)]
-    assert [waiter.outcome() for waiter in waiting] == [None] * 3
-    wait_until_joined(ref, TOPIC, timeout=0.5)  # It is.
-    server.drop()
-    eventually(lambda: not get_state(ref).socket.joined(TOPIC))
-    wait_until_joined(ref, TOPIC, timeout=PATIENCE)
-    with pytest.raises(AwaitTimeoutError, match="joining 'elsewhere'"):
-        wait_until_joined(ref, "elsewhere", timeout=0.01)
-    ref.stop()
+    class Joining(Recorder):
+        def handle_connect(self, socket: Socket) -> Any:
+            return socket.join(TOPIC)
+
+    options = {"params": {"connect_delay": "50"}, "reconnect_after_msec": [1]}
+    with recording(server.uri, Joining, **options) as (ref, log):
+        waiting = [InThread(wait_until_joined, ref, TOPIC, PATIENCE) for _ in range(3)]
+        assert [waiter.outcome() for waiter in waiting] == [None] * 3
+        log.take("join")
+        wait_until_joined(ref, TOPIC, timeout=PATIENCE)  # It is.
+        server.drop()
+        log.take("disconnect")
+        wait_until_joined(ref, TOPIC, timeout=PATIENCE)
+        assert get_state(ref).socket.joined(TOPIC)
+        with pytest.raises(AwaitTimeoutError, match="joining 'elsewhere'"):
+            wait_until_joined(ref, "elsewhere", timeout=0.01)
 
 
 # the end of a client
