@@ -256,7 +256,7 @@ class ClientActor(BaseActor):
 
     def _dispatch(self, message: Any) -> Any:
         kind = type(message)
-        if self._idle is not None and kind is not GetState:
+        if self._idle is not None and kind is not GetState and kind is not WatchJoin:
             self._cancel_idle()
         if kind is not ProxyCall:
             return super()._dispatch(message)
@@ -473,6 +473,8 @@ class ClientActor(BaseActor):
                 self.terminate(reason, self.socket)
             except BaseException:
                 logger.exception("terminate of %s raised", self)
+        for source in inbox.hear_no_more():
+            tell(source, CloseConnection())
         self._close_connection()
         if self._beginning.name is not None:
             unregister(self._beginning.name, self.actor_ref)

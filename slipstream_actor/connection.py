@@ -6,13 +6,14 @@ it connects, and ends with its connection. What happens goes to the owner of the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
-from pykka import ActorDeadError, ActorRef
+from pykka import ActorRef, ActorRegistry
 
 from slipstream_actor import frames
 from slipstream_actor.actor import BaseActor
@@ -30,7 +31,15 @@ from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicSta
 from slipstream_actor.dial import dial
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
-from slipstream_actor.mailbox import Burst, SelectorMailbox, SocketReady, Timer, WaitFailed
+from slipstream_actor.mailbox import (
+    TAKE,
+    Burst,
+    Interrupted,
+    SelectorMailbox,
+    SocketReady,
+    Timer,
+    WaitFailed,
+)
 from slipstream_actor.message import Message
 from slipstream_actor.process import ThreadRef
 from slipstream_actor.protocol import Protocol
@@ -54,6 +63,9 @@ LAST_WORDS_SECONDS = 1.0
 
 class Tick(msgspec.Struct, frozen=True):
     """A deadline of the protocol or of the close has come."""
+
+
+WAITED_FOR = (SocketReady, Tick, WaitFailed)
 
 
 class Connection(BaseActor):
@@ -100,6 +112,9 @@ class Connection(BaseActor):
         ref = cls.start(owner, config)
         if isinstance(owner, ThreadRef):
             owner.own(ref)
+        else:
+            # Its client closes it: `ActorRegistry.stop_all()` would stop it first.
+            ActorRegistry.unregister(ref)
         return ref
 
     # Pykka's hooks, in the actor's thread
@@ -113,9 +128,18 @@ class Connection(BaseActor):
 
     def on_stop(self) -> None:
         """End with a close frame, whoever asked."""
-        if self._transport is not None:
-            self._transport.send_close(1000)
+        if self._status == "connected":
+            self._close(CloseConnection())
+            with contextlib.suppress(Interrupted):  # A second stop does not wait.
+                self._see_it_closed()
         self._end(self._reason or ClosedByClient())
+
+    def _see_it_closed(self) -> None:
+        """Write what waits and wait for the server's close, `close_timeout_msec` at most."""
+        self.actor_inbox.stopping = False
+        while self._status == "closing":
+            message = self.actor_inbox.receive(lambda m, _: TAKE if type(m) in WAITED_FOR else 0)
+            self._handlers[type(message)](self, message)
 
     def on_failure(self, *exc_info: Any) -> None:
         """Tell the owner that the connection has crashed."""
@@ -333,12 +357,12 @@ class Connection(BaseActor):
         self.actor_inbox.ended.set(reason)
 
     def _tell(self, events: list[Any]) -> None:
-        try:
-            self._owner.tell(Burst(self.actor_ref, events))
-        except ActorDeadError:
-            # The owner is gone. What it pushed last is still to arrive: close, and not abruptly.
-            if self._status == "connected":
-                self._close(CloseConnection())
+        # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
+        inbox = self._owner.actor_inbox
+        inbox.tell(Burst(self.actor_ref, events))
+        if inbox.deaf and self._status == "connected":
+            # The owner is gone. What it pushed last is still to be sent, and then a close frame.
+            self.actor_inbox.tell(CloseConnection())
 
     # a look inside
 

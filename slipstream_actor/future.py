@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import threading
 import time
@@ -35,6 +34,7 @@ class Future(pykka.Future[T]):
         self._taken = self._complete = False
         self._value: Any = None
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._source: pykka.Future[Any] | None = None
         self._callbacks: list[Callable[[Future[T]], object]] = []
 
@@ -50,7 +50,7 @@ class Future(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        timeout = None if timeout == math.inf else timeout
+        timeout = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self._complete:
             if not self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
@@ -60,7 +60,7 @@ class Future(pykka.Future[T]):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             return self._source.get(timeout=left)  # type: ignore[no-any-return]
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(self._traceback)
         return self._value  # type: ignore[no-any-return]
 
     def set(self, value: Any = None) -> None:
@@ -82,6 +82,7 @@ class Future(pykka.Future[T]):
         if self._take():
             kind, error, _ = exc_info or sys.exc_info()
             self._error = error if error is not None else (kind or Exception)()
+            self._traceback = self._error.__traceback__
             self._open()
 
     def fail(self, error: BaseException) -> None:
@@ -112,4 +113,5 @@ class Future(pykka.Future[T]):
 
     def _follow(self, done: Future[Any]) -> None:
         self._value, self._error, self._source = done._value, done._error, done._source
+        self._traceback = done._traceback
         self._open()

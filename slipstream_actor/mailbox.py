@@ -38,6 +38,9 @@ __all__ = [
     "WaitFailed",
 ]
 
+# A lock and poll take no more than so many seconds; who waits longer waits again.
+LONGEST_WAIT = 86_400.0
+
 TAKE = 1
 LEAVE = 2
 Match: TypeAlias = Callable[[Any, Any], int]
@@ -105,6 +108,7 @@ class Mailbox:
         self.burst: Burst | None = None
         self.uncommitted: str | None = None
         self.close_requested = False
+        self.deaf = False
         self.ended: Future[Any] = Future()
 
     def next_ref(self) -> str:
@@ -188,7 +192,11 @@ class Mailbox:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError
                 continue
-            verdict, message, rest = inspect(envelope, match)
+            try:
+                verdict, message, rest = inspect(envelope, match)
+            except BaseException:
+                self._stash.append(envelope)  # A user's predicate raised.
+                raise
             if rest:
                 self._stash.append(envelope)
             if verdict:
@@ -201,6 +209,14 @@ class Mailbox:
         self._stash = deque(
             e for e in self._stash if type(e.message) is not Burst or e.message.source is not source
         )
+
+    def hear_no_more(self) -> list[Any]:
+        """Say that no event is wanted any more; return the sources of those that wait."""
+        self.deaf = True
+        while (envelope := self._poll()) is not None:
+            self._stash.append(envelope)
+        bursts = [e.message for e in self._stash if type(e.message) is Burst]
+        return [burst.source for burst in bursts]
 
     def close(self) -> None:
         """Answer what waits, and whatever comes later, with `ActorDeadError`."""
@@ -260,9 +276,11 @@ class Mailbox:
 
     def _limit(self, timeout: float | None) -> float | None:
         """Return `timeout`, or the time until the next timer where that is less."""
+        if timeout is not None:
+            timeout = min(timeout, LONGEST_WAIT)
         if not self._timers:
             return timeout
-        left = max(0.0, self._timers[0][0] - time.monotonic())
+        left = min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)
         return left if timeout is None else min(left, timeout)
 
     def _due(self) -> Envelope[Any] | None:

@@ -70,6 +70,7 @@ class ThreadRef:
 
     def end(self) -> None:
         """Close what the thread owns: nobody could ever await its events."""
+        self.actor_inbox.deaf = True
         for connection in self._connections:
             with contextlib.suppress(ActorDeadError):
                 connection.tell(CloseConnection())
@@ -164,6 +165,7 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     try:
         return future.get(timeout=timeout)
     except pykka.Timeout:
+        future.set(None)  # Nobody waits any more: the actor may forget it.
         raise AwaitTimeoutError(f"the answer of {ref}", timeout) from None
 
 

@@ -255,6 +255,7 @@ class Transport:
         """Give one whole frame to websocket-client's parser, and do what it asks for."""
         self._parser.recv = io.BytesIO(whole).read
         frame = self._parser.recv_frame()
+        self._parser.recv = None  # It would keep the frame.
         if frame.opcode == frames.PING:
             self.frames_in += 1
             self.send_urgent(frames.PONG, frame.data)
@@ -268,6 +269,7 @@ class Transport:
             self._fragments.add(frame)
             if frame.fin:
                 opcode, joined = self._fragments.cont_data
+                self._fragments.cont_data = None
                 received.append(joined if opcode == frames.TEXT else Binary(joined))
 
     def _take_close(self, payload: bytes) -> None:
