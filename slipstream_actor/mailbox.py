@@ -167,7 +167,9 @@ class Mailbox:
         return self._schedule(Timer(message, due))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
-        """Deliver `message` to the owner every `seconds`."""
+        """Deliver `message` to the owner every `seconds`, which are more than none."""
+        if not seconds > 0:
+            raise ValueError(f"an interval must be more than 0 seconds, not {seconds}")
         return self._schedule(Timer(message, time.monotonic() + seconds, seconds))
 
     def receive(self, match: Match, timeout: float | None = None) -> Any:
@@ -462,7 +464,9 @@ class SelectorMailbox(Mailbox):
 
     def _select(self, timeout: float | None) -> Envelope[Any] | None:
         self._since_poll = 0
-        selector = self._selector or self._open_selector()
+        if self._selector is None:
+            return None  # The first wait opens it.
+        selector = self._selector
         ready = 0
         if self._again:
             # Whether it can be written too is still to be asked.

@@ -69,6 +69,10 @@ class Join(msgspec.Struct, frozen=True):
     response: Any = None
     join_ref: str | None = None
 
+    def __repr__(self) -> str:
+        # Params may hold tokens.
+        return f"<Join {self.topic!r} status={self.status!r} join_ref={self.join_ref!r}>"
+
 
 class Link(msgspec.Struct, frozen=True, eq=False):
     """The socket's way to a connection: about to be, being, or having been made."""
@@ -257,7 +261,10 @@ class Socket(msgspec.Struct, frozen=True):
         return self._changed("rejoin", joins=self._joins_with(again))
 
     def leave(self, topic: str) -> Socket:
-        """Ask to leave `topic`; `TopicLeft` follows. Without effect when it is not joined."""
+        """Ask to leave `topic`; `TopicLeft` follows. Without effect when it is not joined.
+
+        A join that has not been answered is left too, and one that was only recorded is forgotten.
+        """
         join = self.joins.get(require_text("topic", topic))
         if join is None or join.status == "closed":
             return self
@@ -274,7 +281,10 @@ class Socket(msgspec.Struct, frozen=True):
         """Push `event` with `payload` (JSON, or `bytes` for a binary frame) and return its `Ref`.
 
         The reply, if the channel makes one, comes to `handle_reply` or is awaited with
-        `await_reply`. Raises `NotConnectedError`, `NotJoinedError`, `SerializerError`.
+        `await_reply`. `send_timeout` is for the time when the send buffer is bounded: it is not
+        yet, and a push never waits.
+
+        Raises `NotConnectedError`, `NotJoinedError`, `SerializerError`.
         """
         require_text("event", event)
         if not self.connected:
