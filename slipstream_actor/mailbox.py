@@ -442,18 +442,18 @@ class SelectorMailbox(Mailbox):
         if self.closed:
             return self._poll()
         self._since_poll += 1
-        if self._since_poll >= self.POLL_EVERY:
-            # A busy mailbox must not starve the socket.
-            if (ready := self._select(0.0)) is not None:
-                return ready
-        elif (envelope := self._poll()) is not None:
+        busy = self._since_poll >= self.POLL_EVERY
+        if not busy and (envelope := self._poll()) is not None:
             return envelope
         if self._selector is None:
             try:
-                self._open_selector()
+                self._selector = self._open_selector()
             except OSError as error:
                 # Nothing may be raised outside of Pykka's `try`.
                 return Envelope(WaitFailed(error))
+        if busy and (ready := self._select(0.0)) is not None:
+            # A busy mailbox must not starve the socket.
+            return ready
         self._sleeping = True
         if (envelope := self._poll()) is not None:
             self._sleeping = False
@@ -464,9 +464,7 @@ class SelectorMailbox(Mailbox):
 
     def _select(self, timeout: float | None) -> Envelope[Any] | None:
         self._since_poll = 0
-        if self._selector is None:
-            return None  # The first wait opens it.
-        selector = self._selector
+        assert self._selector is not None
         ready = 0
         if self._again:
             # Whether it can be written too is still to be asked.
@@ -475,7 +473,7 @@ class SelectorMailbox(Mailbox):
         try:
             if self._registered != self._interest:
                 self._register()
-            for key, events in selector.select(timeout):
+            for key, events in self._selector.select(timeout):
                 if key.data is self:
                     self._drain_wakes()
                 else:
@@ -509,7 +507,6 @@ class SelectorMailbox(Mailbox):
         self._waker.setblocking(False)
         selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
-        self._selector = selector
         return selector
 
     def _drain_wakes(self) -> None:
