@@ -40,6 +40,14 @@ class BaseActor(pykka.ThreadingActor):
     def _create_future() -> Future[Any]:
         return Future()
 
+    def _start_actor_loop(self) -> None:
+        try:
+            super()._start_actor_loop()
+        except RuntimeError:
+            self._end_loop()
+            self.actor_inbox.close()
+            raise
+
     def _actor_loop(self) -> None:
         become(self.actor_ref)
         try:
@@ -59,8 +67,7 @@ class BaseActor(pykka.ThreadingActor):
             # Pykka would stop every actor of the process.
             logger.error("%r ends %s", error, self)
             self._answer(error)
-            self._end_loop()
-            self.on_failure(type(error), error, error.__traceback__)
+            self._crash(error)
         return None
 
     def _dispatch(self, message: Any) -> Any:
@@ -77,6 +84,11 @@ class BaseActor(pykka.ThreadingActor):
         envelope = self.actor_inbox.envelope
         if envelope is not None and isinstance(envelope.reply_to, Future):
             envelope.reply_to.fail(error)
+
+    def _crash(self, error: BaseException) -> None:
+        """End as Pykka has it when the handling of a `tell` raises."""
+        self._end_loop()
+        self.on_failure(type(error), error, error.__traceback__)
 
     def _end_loop(self) -> None:
         """Make the current message the last one."""

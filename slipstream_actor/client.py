@@ -106,7 +106,10 @@ class ClientActor(BaseActor):
         when `init` returned `Ignore()`.
         """
         beginning = Beginning(args, kwargs, name, Future())
-        ref = super().start(beginning)
+        try:
+            ref = super().start(beginning)
+        except RuntimeError as error:  # The system has no more threads.
+            raise StartError(error) from error
         return ref if beginning.started.get() else None
 
     def __init__(self, beginning: Beginning) -> None:
@@ -349,17 +352,21 @@ class ClientActor(BaseActor):
 
     def _handle_request(self, request: Request) -> None:
         """`call`: GenServer's way, where an exception goes to the caller and ends the actor."""
-        self._call(request.message, request.future)
+        self._call(request.message, request.future, lives=False)
 
     def _handle_ask(self, message: Any, asked: pykka.Future[Any]) -> Future[Any]:
         """`ref.ask`: Pykka's way, where an exception goes to the caller, and that is it."""
         future: Future[Any] = Future()
         # Now, and not with Pykka's after this: the caller has its answer before a continuation.
         asked.set(future)
-        self._call(message, future)
+        self._call(message, future, lives=True)
         return future
 
-    def _call(self, message: Any, future: Future[Any]) -> None:
+    def _call(self, message: Any, future: Future[Any], *, lives: bool) -> None:
+        """Have `handle_call` answer `future`.
+
+        An exception goes there too; the actor lives on if it `lives` when an exception is heard.
+        """
         self._callers.add(future)
         future.add_done_callback(self._callers.discard)
         socket = self._begin()
@@ -375,8 +382,16 @@ class ClientActor(BaseActor):
             elif isinstance(result, Stop) and result.answer is not UNSET:
                 future.set(result.answer)
             self._go_on(result)
+        except Interrupted:
+            future.fail(self._stopped())
+            raise
+        except Exception as error:
+            if future.fail(error) or not lives:
+                raise
+            # Raised by a continuation, behind the answer: it can reach nobody.
+            self._crash(error)
         except BaseException as error:
-            future.fail(self._stopped() if isinstance(error, Interrupted) else error)
+            future.fail(error)
             raise
 
     # running callbacks
@@ -480,7 +495,7 @@ class ClientActor(BaseActor):
             unregister(self._beginning.name, self.actor_ref)
         dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {reason!r}")
         for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
-            future.fail(dead)
+            future.abandon(dead)
         inbox.ended.set(reason)
 
     def _close_connection(self) -> None:

@@ -117,6 +117,13 @@ class Connection(BaseActor):
             ActorRegistry.unregister(ref)
         return ref
 
+    def _start_actor_loop(self) -> None:
+        try:
+            super()._start_actor_loop()
+        except RuntimeError as error:
+            # The system has no more threads: a failed attempt like any other.
+            self._end(ConnectFailed("io", str(error)), ChannelConnectFailed)
+
     # Pykka's hooks, in the actor's thread
 
     def on_receive(self, message: Any) -> Any:

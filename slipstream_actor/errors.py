@@ -166,10 +166,10 @@ class CallbackReturnError(SlipstreamError):
 
 
 class StartError(SlipstreamError):
-    """Raised by `ClientActor.start`: `init` returned `Stop(reason)`."""
+    """Raised by `ClientActor.start`: `init` returned `Stop(reason)`, or there was no thread."""
 
     def __init__(self, reason: Any) -> None:
-        super().__init__(f"init stopped: {reason!r}")
+        super().__init__(f"not started: {reason!r}")
         self.reason = reason
 
 

@@ -71,23 +71,25 @@ class Future(pykka.Future[T]):
             value.add_done_callback(self._follow)
         else:
             # A plain Pykka future, and a `map`, know no completion: they are asked when we are.
-            if isinstance(value, pykka.Future):
-                self._source = value
-            else:
-                self._value = value
-            self._open()
+            foreign = isinstance(value, pykka.Future)
+            self._settle(None, None if foreign else value, value if foreign else None)
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
         """Complete with an exception, the one being handled by default."""
-        if self._take():
-            kind, error, _ = exc_info or sys.exc_info()
-            self._error = error if error is not None else (kind or Exception)()
-            self._traceback = self._error.__traceback__
-            self._open()
+        kind, error, _ = exc_info or sys.exc_info()
+        self.fail(error if error is not None else (kind or Exception)())
 
-    def fail(self, error: BaseException) -> None:
-        """Complete with `error`."""
-        self.set_exception((type(error), error, None))
+    def fail(self, error: BaseException) -> bool:
+        """Complete with `error`; `False` when it was completed before."""
+        if not self._take():
+            return False
+        self._settle(error)
+        return True
+
+    def abandon(self, error: BaseException) -> None:
+        """Complete with `error` also where it follows a future that is not done yet."""
+        self._take()
+        self._settle(error)
 
     def add_done_callback(self, function: Callable[[Future[T]], object]) -> None:
         """Call `function(self)` once done, in the thread that completes it; at once if it is."""
@@ -102,8 +104,18 @@ class Future(pykka.Future[T]):
             taken, self._taken = self._taken, True
         return not taken
 
-    def _open(self) -> None:
+    def _settle(
+        self,
+        error: BaseException | None = None,
+        value: Any = None,
+        source: pykka.Future[Any] | None = None,
+    ) -> None:
+        """Open the gate, with what `get` shall return, raise or ask; the first time counts."""
         with self._once:
+            if self._complete:
+                return
+            self._value, self._error, self._source = value, error, source
+            self._traceback = error.__traceback__ if error is not None else None
             self._complete = True
             self._gate.release()
             callbacks, self._callbacks = self._callbacks, []
@@ -112,6 +124,4 @@ class Future(pykka.Future[T]):
                 function(self)
 
     def _follow(self, done: Future[Any]) -> None:
-        self._value, self._error, self._source = done._value, done._error, done._source
-        self._traceback = done._traceback
-        self._open()
+        self._settle(done._error, done._value, done._source)

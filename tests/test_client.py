@@ -1223,6 +1223,25 @@ def test_an_exception_elsewhere_ends_the_client(play: Play, name: str, trigger: 
     assert not ref.is_alive()
 
 
+@pytest.mark.parametrize("kind", ["call", "ask"])
+def test_an_exception_in_a_continuation_ends_the_client(play: Play, kind: str) -> None:
+    # Who asked has its answer: there is nobody else whom it could reach.
+    ref, _ = play({"handle_call": lambda *_: Answer("ok", then="go on"), "handle_continue": boom})
+    assert WAITERS[kind](ref) == "ok"
+    assert isinstance(wait(ref, timeout=PATIENCE), ValueError)
+
+
+@pytest.mark.parametrize("kind", ["call", "ask"])
+def test_an_exception_in_a_continuation_goes_to_who_still_waits(play: Play, kind: str) -> None:
+    ref, _ = play({"handle_call": lambda *_: Next(then="go on"), "handle_continue": boom})
+    with pytest.raises(ValueError, match="boom"):
+        WAITERS[kind](ref)
+    if kind == "call":
+        assert isinstance(wait(ref, timeout=PATIENCE), ValueError)
+    else:
+        assert get_state(ref).socket.socket_pid is ref
+
+
 def test_a_crash_closes_the_connection_and_is_logged(
     play: Play, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1874,6 +1893,17 @@ def test_a_connection_that_is_not_the_sockets_is_closed(play: Play) -> None:
     orphan = Line()
     ref.tell(Burst(orphan, [ChannelConnected(orphan)]))
     assert before_mark(ref, log) == []
+    orphan.told(CloseConnection)
+
+
+def test_a_connection_that_is_not_the_sockets_is_closed_at_the_end_too(play: Play) -> None:
+    gate = Gate()
+    ref, _ = play({"handle_cast": lambda *_: gate.hold() or Stop("shutdown")})
+    cast(ref, "m")
+    gate.wait_until_reached()
+    orphan = Line()
+    ref.tell(Burst(orphan, [ChannelConnected(orphan)]))
+    gate.open()
     orphan.told(CloseConnection)
 
 

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import math
 import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from slipstream_actor import ClientActor, Next, Reply, Socket, call, connect, wait_until_joined
+from slipstream_actor import (
+    ActorDeadError,
+    Answer,
+    ClientActor,
+    ConnectFailedError,
+    Next,
+    Reply,
+    Socket,
+    StartError,
+    call,
+    connect,
+    wait_until_joined,
+    whereis,
+)
+from slipstream_actor.future import Future
 from slipstream_actor.testing import Channel, PhoenixServer
+from tests.support import PATIENCE
 
 TOPIC = "rooms:lobby"
 
@@ -78,3 +95,52 @@ def test_an_await_whose_predicate_raises_loses_nothing(server: PhoenixServer) ->
     assert socket.await_message(payload={"n": None}).event == "shout"
     assert socket.await_reply(ref).ok
     socket.disconnect().await_disconnect()
+
+
+class Relay(ClientActor):
+    """Answers with a future that nobody ever completes."""
+
+    def init(self, asked: threading.Event) -> None:
+        self.asked = asked
+
+    def handle_call(self, message: Any, from_: Any, socket: Socket) -> Any:
+        self.asked.set()
+        return Answer(Future())
+
+
+@pytest.mark.parametrize("ask", [call, lambda ref, m, timeout: ref.ask(m, timeout=timeout)])
+def test_who_waits_for_a_future_of_a_dead_client_is_told(ask: Any) -> None:
+    asked = threading.Event()
+    client = Relay.start(asked)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask, client, "m", timeout=PATIENCE)
+        assert asked.wait(PATIENCE)
+        client.stop()
+        with pytest.raises(ActorDeadError):
+            asking.result(PATIENCE)
+
+
+def test_no_thread_for_a_client_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(StartError, match="no more threads"):
+            Patient.start(name="patient")
+    client: Any = Patient.start(name="patient")
+    assert whereis("patient") is client
+    client.stop()
+
+
+def test_no_thread_for_a_connection_is_a_failed_attempt(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        socket = connect(server.uri)
+    with pytest.raises(ConnectFailedError, match="no more threads") as failed:
+        socket.await_connect()
+    socket = failed.value.socket.reconnect().await_connect()
+    socket.disconnect().await_disconnect()
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("no more threads")
