@@ -13,33 +13,36 @@ import pykka
 from msgspec import UNSET
 from pykka.messages import ProxyCall
 
+from slipstream_actor import pushing
 from slipstream_actor.actor import BaseActor
 from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
+from slipstream_actor.changes import (
+    CONNECTION_ENDS,
+    ReconnectDue,
+    RejoinDue,
+    apply_event,
+    as_it_counts,
+)
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.debug import ClientState, GetState
 from slipstream_actor.errors import CallbackReturnError, StartError
 from slipstream_actor.events import (
     ChannelConnected,
-    Event,
     MessageReceived,
+    PushFailed,
+    ReplyReceived,
+    TopicJoinClosed,
+    TopicJoinFailed,
     TopicJoinSucceeded,
+    TopicLeft,
 )
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import Cast, From, register, unregister
-from slipstream_actor.reasons import ClosedByClient
+from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ConnectFailed, Disconnected
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
-from slipstream_actor.socket import (
-    CONNECTION_ENDS,
-    ReconnectDue,
-    RejoinDue,
-    Socket,
-    apply_event,
-    as_it_counts,
-    new_socket,
-    tell,
-)
+from slipstream_actor.socket import Socket, new_socket, tell
 
 __all__ = ["ClientActor", "WatchJoin"]
 
@@ -47,6 +50,7 @@ logger = logging.getLogger("slipstream_actor.client")
 
 Restart = Literal["permanent", "transient", "temporary"]
 
+TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
 
 
@@ -71,6 +75,10 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
 
 class WatchJoin(Request):
     """Complete `future` when the topic that is the message is joined."""
+
+
+# Messages of the library's own, which do not end a client's idling.
+UNNOTICED = (GetState, WatchJoin, pushing.BufferDue, pushing.RoomMade)
 
 
 class ClientActor(BaseActor):
@@ -174,8 +182,16 @@ class ClientActor(BaseActor):
         return socket
 
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        """The connection ended, or an attempt failed. By default: reconnect, unless we closed."""
+        """The connection ended, or an attempt failed. By default: reconnect.
+
+        Not after our own `disconnect`, and not for an error in the configuration, which retrying
+        cannot mend. `socket.reconnect_counter` is the number of the attempt that failed, 0 for
+        one that `connect` made, and for a connection that ended.
+        """
         if isinstance(reason, ClosedByClient) or socket.channel_config is None:
+            return socket
+        if isinstance(reason, ConnectFailed) and not reason.retryable:
+            logger.error("%s stays disconnected: %s", self, reason.detail)
             return socket
         return socket.reconnect()
 
@@ -189,6 +205,17 @@ class ClientActor(BaseActor):
 
     def handle_reply(self, ref: Ref, reply: Reply, socket: Socket) -> Any:
         """A push, whose `Ref` it is, was replied to."""
+        return socket
+
+    def handle_push_failed(
+        self, ref: Ref, topic: str, event: str, reason: Any, socket: Socket
+    ) -> Any:
+        """A push that asked for an outcome has failed, for `reason`. By default: log it.
+
+        `PushTimeout`, `ChannelEnded`, `Disconnected`, `BufferOverflow` or `BufferExpired`. With
+        the last two it was not sent; with the others nobody knows what the server has made of it.
+        """
+        logger.warning("%s: push %s of %r on %r failed: %r", self, ref, event, topic, reason)
         return socket
 
     def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
@@ -259,7 +286,7 @@ class ClientActor(BaseActor):
 
     def _dispatch(self, message: Any) -> Any:
         kind = type(message)
-        if self._idle is not None and kind is not GetState and kind is not WatchJoin:
+        if self._idle is not None and kind not in UNNOTICED:
             self._cancel_idle()
         if kind is not ProxyCall:
             return super()._dispatch(message)
@@ -288,7 +315,7 @@ class ClientActor(BaseActor):
     def _deliver(self, burst: Burst) -> None:
         """Take a connection's events one by one, as long as it is the socket's."""
         inbox = self.actor_inbox
-        events = burst.events
+        events, flow = burst.events, burst.flow
         inbox.burst = burst
         inbox.uncommitted = None
         try:
@@ -298,7 +325,10 @@ class ClientActor(BaseActor):
                     # One that was replaced, or whose socket was lost with an exception.
                     tell(burst.source, CloseConnection())
                     return
-                event = events.popleft()
+                event = events.popleft()  # `burst.take`, without its call.
+                flow.taken += 1
+                if flow.paused:
+                    flow.relieve()
                 if self._idle is not None:
                     self._cancel_idle()
                 if type(event) is MessageReceived:
@@ -311,7 +341,7 @@ class ClientActor(BaseActor):
         finally:
             inbox.burst = None
 
-    def _handle_event(self, event: Event, source: Any) -> None:
+    def _handle_event(self, event: Any, source: Any) -> None:
         """Apply an event to the socket and call its callback."""
         socket = self.socket
         if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
@@ -319,14 +349,40 @@ class ClientActor(BaseActor):
             tell(socket._link.connection, CloseConnection())
         event = as_it_counts(socket, event, source)
         self._socket = apply_event(socket, event)
-        if type(event) is TopicJoinSucceeded and not self._socket.joined(event.topic):
-            return  # It was left meanwhile.
+        if not self._prepare(event, source, socket):
+            return
         name, arguments = CALLBACKS[type(event)]
         self._run(name, *arguments(event))
-        if type(event) is ChannelConnected and not self._ended:
+        if self._ended:
+            return
+        if type(event) is ChannelConnected:
             self.socket = self.socket._send_requested()
         elif type(event) is TopicJoinSucceeded:
             self._note_joins()
+        elif type(event) in CONNECTION_ENDS:
+            pushing.give_up_buffered(self.socket, Disconnected(event.reason))
+        elif type(event) in TOPIC_ENDS:
+            reason = getattr(event, "reason", "left")
+            pushing.give_up_buffered(self.socket, ChannelEnded(reason))
+
+    def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
+        """Do what an event means for pushes; return whether it has a callback."""
+        kind = type(event)
+        if kind is ReplyReceived:
+            self.actor_inbox.ledger.settle(event.ref)
+        elif kind is PushFailed:
+            # Of a connection's only the first counts; one that was sent by hand, always.
+            return self.actor_inbox.ledger.settle(event.ref) is not None or source is None
+        elif kind is TopicJoinSucceeded:
+            if not self.socket.joined(event.topic):
+                return False  # It was left meanwhile.
+            pushing.send_buffered(self.socket, event.topic)
+        elif kind in CONNECTION_ENDS and before._link is not None:
+            pushing.fail_all_over(self.actor_ref, before._link.connection, event.reason)
+        return True
+
+    def _buffer_due(self, _: pushing.BufferDue) -> None:
+        pushing.tend_buffer(self.socket)
 
     def _note_joins(self) -> None:
         """Tell who waits for a join that the socket has."""
@@ -484,6 +540,7 @@ class ClientActor(BaseActor):
         inbox = self.actor_inbox
         inbox.stopping = False
         if terminate:
+            self._fail_pushes()
             try:
                 self.terminate(reason, self.socket)
             except BaseException:
@@ -497,6 +554,18 @@ class ClientActor(BaseActor):
         for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
             future.abandon(dead)
         inbox.ended.set(reason)
+
+    def _fail_pushes(self) -> None:
+        """Tell of every push whose outcome will not be seen any more."""
+        inbox = self.actor_inbox
+        reason = Disconnected(ClosedByClient())
+        unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
+        for push in unanswered:
+            ref = push.ref
+            try:
+                self.handle_push_failed(ref, ref.topic, push.event, reason, self.socket)
+            except BaseException:
+                logger.exception("handle_push_failed of %s raised", self)
 
     def _close_connection(self) -> None:
         """Close the connection with a close frame, and wait for that, for a bounded time."""
@@ -525,4 +594,6 @@ class ClientActor(BaseActor):
         RejoinDue: _rejoin_due,
         WatchJoin: _watch_join,
         GetState: _state,
+        pushing.BufferDue: _buffer_due,
+        pushing.RoomMade: lambda self, message: None,
     }

@@ -16,6 +16,7 @@ __all__ = [
     "LeaveTopic",
     "OpenConnection",
     "PushMessage",
+    "ResumeReading",
 ]
 
 
@@ -49,7 +50,7 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     """Push an event. `data` is the encoded message, where the sender has encoded it.
 
     `awaited`: the connection remembers the ref until its reply, and reports `PushFailed` when the
-    join or the connection ends first.
+    join or the connection ends first, or `reply_timeout` seconds pass.
     """
 
     topic: str
@@ -59,6 +60,11 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     join_ref: str | None = None
     data: str | bytes | None = None
     awaited: bool = False
+    reply_timeout: float | None = None
+
+
+class ResumeReading(msgspec.Struct, frozen=True):
+    """Read again: the owner has taken most of what was delivered."""
 
 
 class CollectGarbage(msgspec.Struct, frozen=True):

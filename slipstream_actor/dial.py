@@ -114,7 +114,8 @@ def set_options(sock: socket.socket, config: Configuration) -> None:
         for option in config.sockopt:
             sock.setsockopt(*option)
     except (OSError, TypeError, ValueError, OverflowError) as error:
-        raise AttemptFailed("io", f"sockopt: {text(error)}") from error
+        retryable = isinstance(error, OSError)
+        raise AttemptFailed("io", f"sockopt: {text(error)}", retryable=retryable) from error
 
 
 @functools.cache

@@ -27,17 +27,23 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Ref(str):
-    """The reference of one push: a string that knows its `topic` and the join it belongs to."""
+    """The reference of one push: a string that knows its `topic` and the join it belongs to.
 
-    __slots__ = ("join_ref", "topic")
+    `join_ref` is `None` while a buffered push waits for its join. `failure` is the reason that a
+    plain thread's push has failed for, and `None` otherwise: there is no callback to tell of it.
+    """
+
+    __slots__ = ("failure", "join_ref", "topic")
 
     topic: str
     join_ref: str | None
+    failure: Any
 
     def __new__(cls, ref: str, topic: str, join_ref: str | None) -> Ref:
         self = super().__new__(cls, ref)
         self.topic = topic
         self.join_ref = join_ref
+        self.failure = None
         return self
 
     def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:

@@ -20,6 +20,7 @@ __all__ = [
     "HeartbeatTimeout",
     "JoinRefused",
     "JoinTimeout",
+    "ParamsFailed",
     "PushTimeout",
     "TransportFailed",
 ]
@@ -36,6 +37,7 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     (`connect_timeout_msec` passed), `"tls"` (handshake or verification), `"upgrade"` (the server
     answered with something other than a 101: then `status`, `headers` with names in lower case,
     and the start of the `body` are its answer, notes 37 to 39), `"proxy"`, `"io"` (all else).
+    `retryable` is `False` for an error in the configuration, which no other attempt will mend.
     """
 
     kind: ConnectFailedKind
@@ -43,6 +45,7 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     status: int | None = None
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: str = ""
+    retryable: bool = True
 
     def __repr__(self) -> str:
         # Headers and body may hold cookies, tokens or a redirect's query.
@@ -92,6 +95,17 @@ class JoinTimeout(msgspec.Struct, frozen=True):
     """No answer to the join within `join_timeout_msec`."""
 
 
+class ParamsFailed(msgspec.Struct, frozen=True):
+    """The join was not sent: a callable in its params raised `error`, or what it returned cannot
+    be encoded."""
+
+    error: Exception
+
+    def __repr__(self) -> str:
+        # Its text may hold what the callable was to return.
+        return f"ParamsFailed({type(self.error).__name__})"
+
+
 class ChannelCrashed(msgspec.Struct, frozen=True):
     """The server sent `phx_error` for the channel, with this payload (notes 3 and 4)."""
 
@@ -105,7 +119,7 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 
 class PushTimeout(msgspec.Struct, frozen=True):
-    """No reply to the push within its time."""
+    """No reply to the push within its `reply_timeout`."""
 
 
 class ChannelEnded(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ from slipstream_actor import (
     MessageReceived,
     Next,
     PushFailed,
+    PushTimeout,
     Reply,
     ReplyReceived,
     SlipstreamError,
@@ -295,8 +296,11 @@ EVENTS: list[tuple[Any, tuple[Any, ...]]] = [
     (TopicLeft(TOPIC), ("handle_leave", TOPIC)),
     (MessageReceived(TOPIC, "shout", b"\x00"), ("handle_message", TOPIC, "shout", b"\x00")),
     (ReplyReceived(TOPIC, "7", Reply("ok", [])), ("handle_reply", "7", Reply("ok", []))),
+    (
+        PushFailed(TOPIC, "e", "7", ChannelEnded("left")),
+        ("handle_push_failed", "7", TOPIC, "e", ChannelEnded("left")),
+    ),
 ]
-FAILED_PUSH = PushFailed(TOPIC, "e", "7", ChannelEnded("left"))
 
 
 @pytest.mark.parametrize(("event", "expected"), EVENTS)
@@ -315,12 +319,6 @@ def test_a_connection_leads_to_handle_connect(play: Play) -> None:
     assert socket.channel_pid is line
     assert socket.connected
     assert socket.response_headers == {"server": "Cowboy"}
-
-
-def test_a_failed_push_is_a_message_to_handle_info(play: Play) -> None:
-    ref, log = play()
-    ref.tell(FAILED_PUSH)
-    assert log.get(timeout=PATIENCE) == ("handle_info", FAILED_PUSH)
 
 
 def test_every_event_has_a_callback() -> None:
@@ -508,6 +506,7 @@ TRIGGERS: dict[str, Act] = {
     "handle_message": lambda ref: ref.tell(MessageReceived(TOPIC, "e")),
     "handle_message of a burst": by_burst,
     "handle_reply": lambda ref: ref.tell(ReplyReceived(TOPIC, "1", Reply("ok"))),
+    "handle_push_failed": lambda ref: ref.tell(PushFailed(TOPIC, "e", "1", PushTimeout())),
     "handle_topic_close": lambda ref: ref.tell(TopicJoinClosed(TOPIC, ChannelCrashed({}))),
     "handle_info": lambda ref: ref.tell("a message"),
     "handle_cast": lambda ref: cast(ref, "a message"),

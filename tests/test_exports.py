@@ -53,6 +53,7 @@ EXPORTS = [
     "NotConnectedError",
     "NotJoinedError",
     "NotOwnerError",
+    "ParamsFailed",
     "PushFailed",
     "PushTimeout",
     "Ref",

@@ -112,7 +112,8 @@ def talking(script: Script, kind: type[Recorder] = Recorder, **options: Any) -> 
         peer.join()
         script(peer)
 
-    options = {"reconnect_after_msec": [NEVER_MSEC], "close_timeout_msec": 100, **options}
+    quiet = {"reconnect_after_msec": [NEVER_MSEC], "close_timeout_msec": 100}
+    options = {**quiet, "max_send_buffer_bytes": 100 * MEGABYTE, **options}
     with RawServer(whole) as server, recording(server.uri, kind, **options) as (ref, log):
         log.take("connect")
         ref.proxy().do(lambda socket: socket.join("room")).get()
