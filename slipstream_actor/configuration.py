@@ -135,7 +135,6 @@ class Configuration:
         optional(whole(1)),
         "Time for the reply to each push, which then ends in a reply or in `handle_push_failed`;"
         " `push(…, reply_timeout=seconds)` overrides it.",
-        shown="none",
     )
     buffer_pushes: bool = option(
         False,
