@@ -53,7 +53,7 @@ class Pipe:
     @property
     def wants_to_read(self) -> bool:
         """Whether there is room for more."""
-        return not (self.ended or self.rule.stalled) and self._size < BUFFER
+        return not self.ended and self._size < BUFFER
 
     def receive(self, now: float) -> None:
         """Reads once, what there is. The end of the stream goes on as the last of it."""

@@ -137,7 +137,7 @@ class FaultProxy:
     def silence(self) -> Healing:
         """Accepts connections and says nothing: they reach the server when the proxy is healed.
 
-        Open connections go on.
+        One that hangs up before is forgotten. Open connections go on.
         """
 
         def apply(relay: Relay) -> None:

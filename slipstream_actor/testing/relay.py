@@ -117,7 +117,7 @@ class Relay:
         listening = not self._refusing and self._retry_at is None
         self._watch(self._listener, selectors.EVENT_READ if listening else 0, None)
         self._bell.arm()
-        # What was sent before a call is looked at before it: only those that are there by now.
+        # What was sent before a call is passed on before it: only calls that are there by now.
         calls = len(self._calls)
         found = self._selector.select(0.0 if calls or self._closing else self._patience(now))
         self._bell.disarm()
@@ -141,8 +141,6 @@ class Relay:
         return max(0.0, min(times) - now) if times else None
 
     def _answer(self, function: Callable[[], None], done: concurrent.futures.Future[None]) -> None:
-        if not self._refusing:
-            self._accept(time.monotonic())
         failure = None
         try:
             function()

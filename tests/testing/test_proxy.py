@@ -146,6 +146,7 @@ def test_an_upstream_has_a_host_and_a_port(upstream: str) -> None:
 def test_it_listens_where_it_is_told_to() -> None:
     with FaultProxy("ws://127.0.0.1:1", host="::1") as proxy:
         assert proxy.uri == f"ws://[::1]:{proxy.port}"
+        proxy.silence()
         socket.create_connection(("::1", proxy.port), timeout=DEADLINE).close()
         with pytest.raises(OSError):
             FaultProxy("ws://127.0.0.1:1", host="::1", port=proxy.port)
@@ -178,6 +179,17 @@ def test_who_sends_to_one_that_is_gone_gets_a_reset(network: Network) -> None:
     with pytest.raises(ConnectionError):  # noqa: PT012 - the first go to the kernel
         while True:
             client.sendall(b"x")
+    network.proxy.wait_for_connections(0)
+
+
+def test_a_reset_that_comes_after_a_delayed_fin(network: Network) -> None:
+    client, server = network.pair()
+    network.proxy.delay(60, "down")
+    server.close()
+    for _ in range(3):
+        client.sendall(b"x")
+        assert network.proxy.connections == 1
+    network.proxy.heal()
     network.proxy.wait_for_connections(0)
 
 
@@ -387,6 +399,25 @@ def test_a_black_hole_fills_up(network: Network) -> None:
     assert len(read(server, sent)) == sent
 
 
+def test_what_is_under_way_falls_into_a_black_hole(network: Network) -> None:
+    client, server = network.pair()
+    network.proxy.delay(60)
+    client.sendall(b"x")
+    network.proxy.black_hole()
+    network.proxy.delay(0)
+    assert is_silent(server)
+    network.proxy.heal()
+    assert read(server, 1) == b"x"
+
+
+def test_what_was_sent_before_a_fault_passes(network: Network) -> None:
+    client, server = network.pair()
+    for _ in range(100):
+        client.sendall(b"x")
+        with network.proxy.black_hole():
+            assert read(server, 1) == b"x"
+
+
 def test_a_black_hole_in_one_direction(network: Network) -> None:
     before = network.pair()
     network.proxy.black_hole("down")
@@ -446,6 +477,11 @@ def test_throttle(network: Network) -> None:
     begun = time.monotonic()
     assert_passes(client, server, bytes(5_000))
     assert time.monotonic() - begun < 0.4
+    network.proxy.throttle(100, "down")
+    server.sendall(b"12345")
+    assert network.proxy.connections == 1
+    server.sendall(b"67890")
+    assert read(client, 10) == b"1234567890"
     network.proxy.throttle(1, "down")
     server.sendall(b"slow")
     assert client.recv(4) == b"s"
@@ -552,6 +588,8 @@ def test_a_connection_that_was_closed_is_read_from_for_a_while(network: Network)
     client, _ = network.pair()
     client.sendall(b"unread")
     network.proxy.cut()
+    # To a socket that is closed only the first would go.
+    client.sendall(b"too late")
     client.sendall(b"too late")
     assert client.recv(1) == b""
     # Neither side closes its own.
@@ -609,7 +647,9 @@ def test_heal_ends_them_all_at_once(network: Network) -> None:
     assert_passes_both_ways(*network.pair())
 
 
-@pytest.mark.parametrize("fault", ["heal", "refuse", "silence", "black_hole", "drop", "delay"])
+@pytest.mark.parametrize(
+    "fault", ["nobody reads", "heal", "refuse", "silence", "black_hole", "drop", "delay"]
+)
 def test_it_sleeps_while_nothing_happens(
     network: Network, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -618,8 +658,11 @@ def test_it_sleeps_while_nothing_happens(
     network.proxy.half_close("down")
     half_open[1].close()
     assert client.recv(1) == half_open[0].recv(1) == b""
-    getattr(network.proxy, fault)(*([60] if fault == "delay" else []))
-    client.sendall(b"x")
+    if fault == "nobody reads":
+        fill(client)
+    else:
+        getattr(network.proxy, fault)(*([60] if fault == "delay" else []))
+        client.sendall(b"x")
     server.sendall(b"x")
     half_open[0].close()
     turns: list[None] = []
