@@ -35,6 +35,7 @@ from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConn
 from slipstream_actor.flow import Inflow, SendBuffer
 from slipstream_actor.mailbox import (
     TAKE,
+    UNCOUNTED,
     Burst,
     Interrupted,
     SelectorMailbox,
@@ -312,7 +313,7 @@ class Connection(BaseActor):
         self.actor_inbox.watch(read=reading, write=transport.pending_bytes > 0)
         self._arm()
         if events:
-            self._tell(events)
+            self._tell(events, self.flow)
         if transport.ended is not None:
             if self._reason is None or isinstance(self._reason, TransportFailed):
                 self._reason = transport.ended
@@ -407,10 +408,10 @@ class Connection(BaseActor):
         self._tell([*self._protocol.events, event(reason)])
         self.actor_inbox.ended.set(reason)
 
-    def _tell(self, events: list[Any]) -> None:
+    def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         inbox = self._owner.actor_inbox
-        inbox.tell(Burst(self.actor_ref, events, self.flow))
+        inbox.tell(Burst(self.actor_ref, events, flow))
         if inbox.deaf and self._status == "connected":
             # The owner is gone. What it pushed last is still to be sent, and then a close frame.
             self.actor_inbox.tell(CloseConnection())

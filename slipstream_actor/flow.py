@@ -8,7 +8,7 @@ would end it at least one side sees both. Outbound a lock guards what any thread
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 __all__ = ["Inflow", "SendBuffer"]
 
@@ -57,22 +57,24 @@ class SendBuffer:
         self._lock = threading.Lock()
         self._accepted = 0
         self._pending = 0
-        self._waiting: list[Callable[[], object]] = []
+        self._waiting: dict[Hashable, Callable[[], object]] = {}
 
     @property
     def bytes(self) -> int:
         """How many bytes wait."""
         return self._accepted + self._pending
 
-    def reserve(self, size: int, tell: Callable[[], object] | None = None) -> bool:
+    def reserve(
+        self, size: int, who: Hashable = None, tell: Callable[[], object] | None = None
+    ) -> bool:
         """Take `size` bytes more, unless more than the limit wait.
 
-        Then, and with `tell`, that is called when it is worth trying again.
+        Then `who` waits, and is told by `tell`, once, when it is worth trying again.
         """
         with self._lock:
             if self._accepted + self._pending > self.limit:
                 if tell is not None:
-                    self._waiting.append(tell)
+                    self._waiting[who] = tell
                 return False
             self._accepted += size
             return True
@@ -89,8 +91,8 @@ class SendBuffer:
             self._pending = pending
             if not self._waiting or self._accepted + pending > self.limit:
                 return
-            waiting, self._waiting = self._waiting, []
-        for tell in waiting:
+            waiting, self._waiting = self._waiting, {}
+        for tell in waiting.values():
             tell()
 
     def close(self) -> None:

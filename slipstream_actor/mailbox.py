@@ -30,6 +30,7 @@ from slipstream_actor.pushes import Ledger, PushBuffer
 __all__ = [
     "LEAVE",
     "TAKE",
+    "UNCOUNTED",
     "Burst",
     "Interrupted",
     "Mailbox",

@@ -137,7 +137,7 @@ def await_room(
     """Wait in the mailbox of whoever pushes until there is room for `size` bytes."""
     inbox = current().actor_inbox
     deadline = None if timeout is None else time.monotonic() + timeout
-    while not room.reserve(size, lambda: inbox.tell(RoomMade(room))):
+    while not room.reserve(size, inbox, lambda: inbox.tell(RoomMade(room))):
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             inbox.receive(lambda m, _: TAKE if type(m) is RoomMade and m.room is room else 0, left)

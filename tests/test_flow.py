@@ -135,8 +135,9 @@ def test_who_waits_for_room_is_told_once() -> None:
     room = SendBuffer(10)
     told: list[int] = []
     assert room.reserve(11)
-    assert not room.reserve(1, lambda: told.append(1))
-    assert not room.reserve(1, lambda: told.append(2))
+    assert not room.reserve(1, "one", lambda: told.append(1))
+    assert not room.reserve(1, "two", lambda: told.append(2))
+    assert not room.reserve(1, "two", lambda: told.append(2))  # Asked again, it waits once.
     room.update(0, 0)
     assert told == []
     room.update(11, 10)
@@ -156,7 +157,7 @@ def test_the_end_of_a_connection_tells_who_waits() -> None:
     room = SendBuffer(10)
     told: list[int] = []
     assert room.reserve(11)
-    assert not room.reserve(1, lambda: told.append(1))
+    assert not room.reserve(1, "one", lambda: told.append(1))
     room.close()
     assert told == [1]
     assert room.bytes == 0
