@@ -19,6 +19,7 @@ from slipstream_actor.errors import (
     NotConnectedError,
     NotJoinedError,
     NotOwnerError,
+    shown,
 )
 from slipstream_actor.events import (
     ChannelClosed,
@@ -249,7 +250,7 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
     if type(event) in sockets.CONNECTION_ENDS:
         raise disconnected(awaited, event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
-    raise NotJoinedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
+    raise NotJoinedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
 
 
 def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
@@ -291,4 +292,4 @@ def await_message(
 def disconnected(awaited: str, event: Any, socket: Socket) -> NotConnectedError:
     """Return the error of an await that the end of the connection has failed."""
     reason = Disconnected(event.reason)
-    return NotConnectedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
+    return NotConnectedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)

@@ -38,6 +38,10 @@ class JoinTopic(msgspec.Struct, frozen=True):
     payload: Any = msgspec.field(default_factory=dict)
     join_ref: str | None = None
 
+    def __repr__(self) -> str:
+        # Params may hold tokens.
+        return f"JoinTopic(topic={self.topic!r}, join_ref={self.join_ref!r})"
+
 
 class LeaveTopic(msgspec.Struct, frozen=True):
     """Leave the topic's current join. `TopicLeft` follows."""
@@ -59,6 +63,10 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     join_ref: str | None = None
     data: str | bytes | None = None
     awaited: bool = False
+
+    def __repr__(self) -> str:
+        # Payloads may hold tokens, and `data` is the payload again.
+        return f"PushMessage(topic={self.topic!r}, event={self.event!r}, ref={self.ref!r})"
 
 
 class CollectGarbage(msgspec.Struct, frozen=True):

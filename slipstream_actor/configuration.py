@@ -26,6 +26,20 @@ __all__ = ["Configuration", "table"]
 
 Rule: TypeAlias = Callable[[Any], Any]
 
+# Headers that belong to the upgrade, or would end it early and let the server read on.
+NOT_OURS_TO_SET = frozenset(
+    {
+        "connection",
+        "content-length",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+SENT_ONCE = frozenset({"host", "origin", "sec-websocket-protocol"})
+
 
 class RuleError(Exception):
     """A value breaks an option's rule, which is the text."""
@@ -138,6 +152,12 @@ def header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
         if not name or any(c in '()<>@,;:\\"/[]?={} ' or not c.isascii() for c in name):
             raise RuleError("must have header names that are tokens (RFC 9110 section 5.1)")
         kept.append((name, content))
+    names = [name.lower() for name, _ in kept]
+    for name in sorted(NOT_OURS_TO_SET.intersection(names)):
+        raise RuleError(f"must not hold {name}, which belongs to the upgrade")
+    for name in sorted(SENT_ONCE):
+        if names.count(name) > 1:
+            raise RuleError(f"must hold {name} once")
     return tuple(kept)
 
 
@@ -317,17 +337,24 @@ class Configuration:
                 raise ConfigurationError(name, f"there is no such option{suggest(name, known)}")
         kept = {}
         for name, value in given.items():
+            problem = None
             try:
                 kept[name] = known[name].metadata["rule"](value)
             except RuleError as rule:
-                got = type(value).__name__
-                raise ConfigurationError(name, f"{rule}; got a value of type {got}") from None
+                problem = f"{rule}; got a value of type {type(value).__name__}"
+            # Not where it was caught: what led to it may hold the value.
+            if problem is not None:
+                raise ConfigurationError(name, problem)
         parser = kept.get("json_parser") or MsgspecJson()
         explicit = kept.get("serializer")
         config = cls(**{**kept, "json_parser": parser})
         in_uri = dict(urllib.parse.parse_qsl(config.uri.query, keep_blank_values=True)).get("vsn")
         if explicit is None and in_uri not in (None, config.vsn):
             raise ConfigurationError("vsn", f"is {config.vsn}, and the URI has another one")
+        names = config.header_names()
+        for name, header in (("origin", "origin"), ("auth_token", "sec-websocket-protocol")):
+            if header in names and getattr(config, name) is not None:
+                raise ConfigurationError(name, f"is sent as {header}, which the headers have too")
         by_vsn = V2Serializer if config.vsn == "2.0.0" else V1Serializer
         return dataclasses.replace(config, serializer=explicit or by_vsn(parser))
 
@@ -390,11 +417,14 @@ class Configuration:
             # Standard base64, whatever the prefix says, and on one line (notes 44 and 45).
             coded = base64.b64encode(token.encode()).decode().rstrip("=")
             lines.append(f"Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.{coded}")
-        names = {name.lower() for name, _ in self.headers}
-        if self.uri.username is not None and "authorization" not in names:
+        if self.uri.username is not None and "authorization" not in self.header_names():
             user = urllib.parse.unquote(f"{self.uri.username}:{self.uri.password or ''}")
             lines.append(f"Authorization: Basic {base64.b64encode(user.encode()).decode()}")
         return lines
+
+    def header_names(self) -> set[str]:
+        """Return the names of the configured headers, in lower case."""
+        return {name.lower() for name, _ in self.headers}
 
     def __repr__(self) -> str:
         shown = []
@@ -413,8 +443,10 @@ class Configuration:
 def redact(uri: urllib.parse.SplitResult) -> str:
     """Return `uri` without user information and with the names of its query alone."""
     host = uri.netloc.rpartition("@")[2]
-    names = [name for name, _ in urllib.parse.parse_qsl(uri.query, keep_blank_values=True)]
-    query = "?" + "&".join(f"{name}=…" for name in names) if names else ""
+    pairs = urllib.parse.parse_qsl(uri.query, keep_blank_values=True)
+    # What has no value may itself be one: a token, with the padding of its base64.
+    parts = [f"{name}=…" if value.strip("=") else "…" for name, value in pairs]
+    query = "?" + "&".join(parts) if parts else ""
     return f"{uri.scheme}://{host}{uri.path}{query}"
 
 

@@ -49,6 +49,11 @@ class ConnectFailed(msgspec.Struct, frozen=True):
         status = "" if self.status is None else f", status={self.status}"
         return f"ConnectFailed(kind={self.kind!r}, detail={self.detail!r}{status})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only mapping cannot be pickled.
+        headers = dict(self.headers)
+        return ConnectFailed, (self.kind, self.detail, self.status, headers, self.body)
+
 
 class ClosedByPeer(msgspec.Struct, frozen=True):
     """The server closed the connection.
