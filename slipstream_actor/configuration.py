@@ -115,6 +115,8 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
         uri = urllib.parse.urlsplit(value)
         port = uri.port
         host = uri.hostname
+        if host is not None and " " in host:
+            raise ValueError
         if host is not None and not host.isascii():
             host.encode("idna")
     except ValueError:

@@ -63,6 +63,7 @@ class SlipstreamError(Exception):
 def rebuilt(kind: type[SlipstreamError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
     """Return the exception that was pickled: its constructor takes other arguments than `args`."""
     error = kind.__new__(kind, *args)
+    error.args = args  # Those that are an `OSError` do not set them so.
     error.__dict__.update(state)
     return error
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import trustme
+import websocket
 
 from slipstream_actor import (
     ClientActor,
@@ -65,10 +66,18 @@ def assert_hidden(*things: Any) -> None:
     for thing in things:
         texts = [repr(thing), str(thing)]
         if isinstance(thing, BaseException):
-            texts += [repr(thing.args), "".join(traceback.format_exception(thing))]
+            texts += ["".join(traceback.format_exception(thing))]
+            texts += [text for error in chain(thing) for text in (repr(error), repr(error.args))]
         for text in texts:
             assert MARK not in text, text
             assert CODED not in text, text
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that led to it, what `raise … from None` hides too."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +173,34 @@ def test_events_and_reasons() -> None:
         commands.OpenConnection(),
     )
     assert "302" in repr(reason)
+
+
+def test_commands() -> None:
+    payload = {"token": f"{MARK}-payload"}
+    assert_hidden(
+        commands.JoinTopic("room", payload, "1"),
+        commands.PushMessage("room", "ask", payload, "2", "1", f'["1","2",{payload}]'),
+    )
+    assert "room" in repr(commands.JoinTopic("room")) + repr(commands.PushMessage("room", "ask"))
+
+
+def test_what_websocket_client_traces(logs: pytest.LogCaptureFixture) -> None:
+    """It would print the whole request and its answer: it is shown neither."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(f"Set-Cookie: session={MARK}-answer", f"X-Token: {MARK}-answer")
+        assert any(MARK in value for _, value in peer.server.requests.queue[0].headers)
+        peer.serve()
+
+    websocket.enableTrace(True, handler=logging.NullHandler())
+    try:
+        with RawServer(script) as server:
+            connect(confidential(server.uri), **options()).await_connect().disconnect()
+            refused_by(echo)
+            refused_by(wrong_accept)
+    finally:
+        websocket.enableTrace(False)
+    assert "request header" in logs.text
 
 
 # when an attempt fails
