@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.message import no_fields
+
 __all__ = [
     "CloseConnection",
     "CollectGarbage",
@@ -42,6 +44,8 @@ class JoinTopic(msgspec.Struct, frozen=True):
         # Params may hold tokens.
         return f"JoinTopic(topic={self.topic!r}, join_ref={self.join_ref!r})"
 
+    __rich_repr__ = no_fields
+
 
 class LeaveTopic(msgspec.Struct, frozen=True):
     """Leave the topic's current join. `TopicLeft` follows."""
@@ -67,6 +71,8 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         # Payloads may hold tokens, and `data` is the payload again.
         return f"PushMessage(topic={self.topic!r}, event={self.event!r}, ref={self.ref!r})"
+
+    __rich_repr__ = no_fields
 
 
 class CollectGarbage(msgspec.Struct, frozen=True):

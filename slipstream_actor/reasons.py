@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from slipstream_actor.message import no_fields
+
 __all__ = [
     "BufferExpired",
     "BufferOverflow",
@@ -48,6 +50,8 @@ class ConnectFailed(msgspec.Struct, frozen=True):
         # Headers and body may hold cookies, tokens or a redirect's query.
         status = "" if self.status is None else f", status={self.status}"
         return f"ConnectFailed(kind={self.kind!r}, detail={self.detail!r}{status})"
+
+    __rich_repr__ = no_fields
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only mapping cannot be pickled.

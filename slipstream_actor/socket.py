@@ -42,7 +42,7 @@ from slipstream_actor.events import (
 )
 from slipstream_actor.mailbox import Mailbox, Timer
 from slipstream_actor.matching import ANY
-from slipstream_actor.message import Message, Ref, Reply
+from slipstream_actor.message import Message, Ref, Reply, no_fields
 from slipstream_actor.process import current
 from slipstream_actor.reasons import ClosedByClient, JoinRefused
 
@@ -72,6 +72,8 @@ class Join(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Params may hold tokens.
         return f"<Join {self.topic!r} status={self.status!r} join_ref={self.join_ref!r}>"
+
+    __rich_repr__ = no_fields
 
 
 class Link(msgspec.Struct, frozen=True, eq=False):
@@ -113,6 +115,8 @@ class Socket(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # The configuration holds tokens; assigns are what Slipstream shows too.
         return f"<Socket assigns={dict(self.assigns)!r}>"
+
+    __rich_repr__ = no_fields
 
     # what it knows
 
