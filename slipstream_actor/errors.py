@@ -218,7 +218,7 @@ class StartError(SlipstreamError):
     """Raised by `ClientActor.start`: `init` returned `Stop(reason)`, or there was no thread."""
 
     def __init__(self, reason: Any) -> None:
-        super().__init__(f"not started: {reason!r}")
+        super().__init__(f"not started: {shown(reason)}")
         self.reason = reason
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import tracemalloc
@@ -20,10 +21,13 @@ from slipstream_actor import (
     ConnectFailed,
     ConnectFailedError,
     JoinFailedError,
+    JoinRefused,
     ReplyError,
     Socket,
+    Stop,
     connect,
     get_state,
+    wait,
 )
 from tests.raw_server import (
     CLOSE,
@@ -131,6 +135,7 @@ LINES: dict[str, dict[str, list[str]]] = {
             "test_a_message_takes_a_few_times_its_size",
             "test_what_is_nobodys_is_not_kept",
             "test_errors_show_what_the_server_chose_in_bounds",
+            "test_a_client_ends_for_a_reason_that_is_too_deep_to_show",
         ],
     },
 }
@@ -645,6 +650,53 @@ def assert_short_errors(response: str) -> None:
             deep(lambda: socket.await_join("other"))
         assert len(str(failed.value)) < 3000
         close(failed.value.socket)
+
+
+class Strict(Unmoved):
+    """Gives up when a topic is refused."""
+
+    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
+        return Stop(reason, socket)
+
+
+def test_a_client_ends_for_a_reason_that_is_too_deep_to_show(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The server finds out what is just not too deep to decode, and refuses a join with it."""
+    caplog.set_level(logging.DEBUG)
+    deepest = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        for levels in range(900, 1010):
+            nested = b"[" * levels + b"]" * levels
+            peer.send(frame(TEXT, b'[null,null,"room","%d",%s]' % (levels, nested)))
+        peer.send(broadcast("mark"))
+        peer.wait_for(deepest)
+        join_ref, ref, *_ = peer.expect("phx_join")
+        levels = counted[-1] - 2
+        nested = b"[" * levels + b"]" * levels
+        start = b'["%s","%s","room","phx_reply",' % (join_ref.encode(), ref.encode())
+        peer.send(frame(TEXT, start + b'{"status":"error","response":%s}]' % nested))
+        peer.hold()
+
+    counted: list[int] = []
+
+    class Counting(Strict):
+        def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Any:
+            if event == "mark":
+                deepest.set()
+            else:
+                counted.append(int(event))
+
+    with RawServer(script) as server, recording(server.uri, Counting) as (ref, log):
+        log.take("connect")
+        ref.proxy().do(lambda socket: socket.join("room")).get()
+        reason = wait(ref, PATIENCE)
+        assert isinstance(reason, JoinRefused)
+        with pytest.raises(RecursionError):
+            deep(lambda: repr(reason))
+    assert "stops: JoinRefused(response=[[[" in caplog.text
 
 
 def deep(function: Any, levels: int = 150) -> Any:
