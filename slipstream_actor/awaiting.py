@@ -29,6 +29,7 @@ from slipstream_actor.errors import (
     NotOwnerError,
     SendBufferFullError,
     SlipstreamError,
+    shown,
 )
 from slipstream_actor.events import (
     ChannelClosed,
@@ -314,14 +315,14 @@ def await_sending(
 
 def failed(reason: Any, awaited: str, deadline: Deadline, socket: Socket) -> SlipstreamError:
     """Return the error of an await whose push has failed for `reason`."""
-    text = f"awaited {awaited}: {reason!r}"
+    text = f"awaited {awaited}: {shown(reason)}"
     if isinstance(reason, ChannelEnded):
         return NotJoinedError(text, reason=reason, socket=socket)
     if isinstance(reason, Disconnected):
         return NotConnectedError(text, reason=reason, socket=socket)
     if isinstance(reason, BufferOverflow):
         return SendBufferFullError(text)
-    return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=f": {reason!r}")
+    return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=f": {shown(reason)}")
 
 
 def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
@@ -363,4 +364,4 @@ def await_message(
 def disconnected(awaited: str, event: Any, socket: Socket) -> NotConnectedError:
     """Return the error of an await that the end of the connection has failed."""
     reason = Disconnected(event.reason)
-    return NotConnectedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
+    return NotConnectedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)

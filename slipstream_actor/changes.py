@@ -23,6 +23,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.mailbox import Timer
+from slipstream_actor.message import no_fields
 from slipstream_actor.reasons import ClosedByClient, JoinRefused
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Join(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Params may hold tokens.
         return f"<Join {self.topic!r} status={self.status!r} join_ref={self.join_ref!r}>"
+
+    __rich_repr__ = no_fields
 
 
 class Link(msgspec.Struct, frozen=True, eq=False):

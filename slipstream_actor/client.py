@@ -25,7 +25,7 @@ from slipstream_actor.changes import (
 )
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.debug import ClientState, GetState
-from slipstream_actor.errors import CallbackReturnError, StartError
+from slipstream_actor.errors import CallbackReturnError, StartError, shown
 from slipstream_actor.events import (
     ChannelConnected,
     MessageReceived,
@@ -215,7 +215,7 @@ class ClientActor(BaseActor):
         `PushTimeout`, `ChannelEnded`, `Disconnected`, `BufferOverflow` or `BufferExpired`. With
         the last two it was not sent; with the others nobody knows what the server has made of it.
         """
-        logger.warning("%s: push %s of %r on %r failed: %r", self, ref, event, topic, reason)
+        logger.warning("%s: push %s of %r on %r failed: %s", self, ref, event, topic, shown(reason))
         return socket
 
     def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
@@ -517,7 +517,7 @@ class ClientActor(BaseActor):
     def _stop_with(self, reason: Any) -> None:
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
         if not is_normal(reason):
-            logger.error("%s stops: %r", self, reason)
+            logger.error("%s stops: %s", self, shown(reason))
         self._end_loop()
         self._finish(reason)
 
@@ -550,7 +550,7 @@ class ClientActor(BaseActor):
         self._close_connection()
         if self._beginning.name is not None:
             unregister(self._beginning.name, self.actor_ref)
-        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {reason!r}")
+        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
         for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
             future.abandon(dead)
         inbox.ended.set(reason)

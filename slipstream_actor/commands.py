@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.message import no_fields
+
 __all__ = [
     "CloseConnection",
     "CollectGarbage",
@@ -39,6 +41,12 @@ class JoinTopic(msgspec.Struct, frozen=True):
     payload: Any = msgspec.field(default_factory=dict)
     join_ref: str | None = None
 
+    def __repr__(self) -> str:
+        # Params may hold tokens.
+        return f"JoinTopic(topic={self.topic!r}, join_ref={self.join_ref!r})"
+
+    __rich_repr__ = no_fields
+
 
 class LeaveTopic(msgspec.Struct, frozen=True):
     """Leave the topic's current join. `TopicLeft` follows."""
@@ -61,6 +69,12 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     data: str | bytes | None = None
     awaited: bool = False
     reply_timeout: float | None = None
+
+    def __repr__(self) -> str:
+        # Payloads may hold tokens, and `data` is the payload again.
+        return f"PushMessage(topic={self.topic!r}, event={self.event!r}, ref={self.ref!r})"
+
+    __rich_repr__ = no_fields
 
 
 class ResumeReading(msgspec.Struct, frozen=True):

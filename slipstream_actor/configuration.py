@@ -220,25 +220,33 @@ class Configuration:
                 raise ConfigurationError(name, f"there is no such option{suggest(name, known)}")
         kept = {}
         for name, value in given.items():
+            problem = None
             try:
                 kept[name] = known[name].metadata["rule"](value)
             except RuleError as rule:
-                got = type(value).__name__
-                raise ConfigurationError(name, f"{rule}; got a value of type {got}") from None
+                problem = f"{rule}; got a value of type {type(value).__name__}"
+            # Not where it was caught: what led to it may hold the value.
+            if problem is not None:
+                raise ConfigurationError(name, problem)
         parser = kept.get("json_parser") or MsgspecJson()
-        explicit = kept.get("serializer")
         config = cls(**{**kept, "json_parser": parser})
-        in_uri = dict(urllib.parse.parse_qsl(config.uri.query, keep_blank_values=True)).get("vsn")
-        if explicit is None and in_uri not in (None, config.vsn):
-            raise ConfigurationError("vsn", f"is {config.vsn}, and the URI has another one")
-        low = kept.get("low_watermark")
-        if low is None:
-            low = config.high_watermark // 4
-        elif low >= config.high_watermark:
-            raise ConfigurationError("low_watermark", "must be below high_watermark")
+        if kept.get("low_watermark") is None:
+            config = dataclasses.replace(config, low_watermark=config.high_watermark // 4)
+        config._check_together()
         by_vsn = V2Serializer if config.vsn == "2.0.0" else V1Serializer
-        serializer = explicit or by_vsn(parser)
-        return dataclasses.replace(config, serializer=serializer, low_watermark=low)
+        return dataclasses.replace(config, serializer=config.serializer or by_vsn(parser))
+
+    def _check_together(self) -> None:
+        """Raise `ConfigurationError` for options that contradict each other."""
+        in_uri = dict(urllib.parse.parse_qsl(self.uri.query, keep_blank_values=True)).get("vsn")
+        if self.serializer is None and in_uri not in (None, self.vsn):
+            raise ConfigurationError("vsn", f"is {self.vsn}, and the URI has another one")
+        if self.low_watermark >= self.high_watermark:
+            raise ConfigurationError("low_watermark", "must be below high_watermark")
+        names = self.header_names()
+        for name, header in (("origin", "origin"), ("auth_token", "sec-websocket-protocol")):
+            if header in names and getattr(self, name) is not None:
+                raise ConfigurationError(name, f"is sent as {header}, which the headers have too")
 
     @property
     def secure(self) -> bool:
@@ -299,11 +307,14 @@ class Configuration:
             # Standard base64, whatever the prefix says, and on one line (notes 44 and 45).
             coded = base64.b64encode(token.encode()).decode().rstrip("=")
             lines.append(f"Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.{coded}")
-        names = {name.lower() for name, _ in self.headers}
-        if self.uri.username is not None and "authorization" not in names:
+        if self.uri.username is not None and "authorization" not in self.header_names():
             user = urllib.parse.unquote(f"{self.uri.username}:{self.uri.password or ''}")
             lines.append(f"Authorization: Basic {base64.b64encode(user.encode()).decode()}")
         return lines
+
+    def header_names(self) -> set[str]:
+        """Return the names of the configured headers, in lower case."""
+        return {name.lower() for name, _ in self.headers}
 
     def __repr__(self) -> str:
         shown = []
@@ -322,8 +333,10 @@ class Configuration:
 def redact(uri: urllib.parse.SplitResult) -> str:
     """Return `uri` without user information and with the names of its query alone."""
     host = uri.netloc.rpartition("@")[2]
-    names = [name for name, _ in urllib.parse.parse_qsl(uri.query, keep_blank_values=True)]
-    query = "?" + "&".join(f"{name}=…" for name in names) if names else ""
+    pairs = urllib.parse.parse_qsl(uri.query, keep_blank_values=True)
+    # What has no value may itself be one: a token, with the padding of its base64.
+    parts = [f"{name}=…" if value.strip("=") else "…" for name, value in pairs]
+    query = "?" + "&".join(parts) if parts else ""
     return f"{uri.scheme}://{host}{uri.path}{query}"
 
 

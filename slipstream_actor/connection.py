@@ -239,7 +239,7 @@ class Connection(BaseActor):
         self._dropped += 1
         if logger.isEnabledFor(logging.DEBUG):
             size = len(data) if isinstance(data, bytes) else len(data.data)
-            logger.debug("dropped a message of %d bytes: %.80s", size, why)
+            logger.debug("dropped a message of %d bytes: %.80r", size, why)
 
     def _join(self, command: JoinTopic) -> None:
         self._protocol.join(command, time.monotonic())

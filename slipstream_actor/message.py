@@ -8,7 +8,12 @@ import msgspec
 
 from slipstream_actor.errors import ReplyError
 
-__all__ = ["Message", "Ref", "Reply"]
+__all__ = ["Message", "Ref", "Reply", "no_fields"]
+
+
+def no_fields(_: Any) -> list[tuple[str, Any]]:
+    """The `__rich_repr__` of a struct that hides fields in its `repr`: msgspec's shows all."""
+    return []
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):

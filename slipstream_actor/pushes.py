@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.message import Ref
+from slipstream_actor.message import Ref, no_fields
 
 __all__ = ["Asked", "BufferedPush", "Ledger", "PushBuffer"]
 
@@ -60,6 +60,12 @@ class BufferedPush(msgspec.Struct, frozen=True, eq=False):
     size: int
     expires: float
     reply_timeout: float
+
+    def __repr__(self) -> str:
+        # Payloads may hold tokens.
+        return f"<BufferedPush {self.ref} of {self.event!r} on {self.ref.topic!r}>"
+
+    __rich_repr__ = no_fields
 
 
 class PushBuffer:

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from slipstream_actor.message import no_fields
+
 __all__ = [
     "BufferExpired",
     "BufferOverflow",
@@ -51,6 +53,13 @@ class ConnectFailed(msgspec.Struct, frozen=True):
         # Headers and body may hold cookies, tokens or a redirect's query.
         status = "" if self.status is None else f", status={self.status}"
         return f"ConnectFailed(kind={self.kind!r}, detail={self.detail!r}{status})"
+
+    __rich_repr__ = no_fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only mapping cannot be pickled.
+        headers = dict(self.headers)
+        return ConnectFailed, (self.kind, self.detail, self.status, headers, self.body)
 
 
 class ClosedByPeer(msgspec.Struct, frozen=True):
@@ -104,6 +113,8 @@ class ParamsFailed(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # Its text may hold what the callable was to return.
         return f"ParamsFailed({type(self.error).__name__})"
+
+    __rich_repr__ = no_fields
 
 
 class ChannelCrashed(msgspec.Struct, frozen=True):

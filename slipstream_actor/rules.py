@@ -30,6 +30,20 @@ __all__ = [
 
 Rule: TypeAlias = Callable[[Any], Any]
 
+# Headers that belong to the upgrade, or would end it early and let the server read on.
+NOT_OURS_TO_SET = frozenset(
+    {
+        "connection",
+        "content-length",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+SENT_ONCE = frozenset({"host", "origin", "sec-websocket-protocol"})
+
 
 class RuleError(Exception):
     """A value breaks an option's rule, which is the text."""
@@ -95,6 +109,8 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
         uri = urllib.parse.urlsplit(value)
         port = uri.port
         host = uri.hostname
+        if host is not None and " " in host:
+            raise ValueError
         if host is not None and not host.isascii():
             host.encode("idna")
     except ValueError:
@@ -132,6 +148,12 @@ def header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
         if not name or any(c in '()<>@,;:\\"/[]?={} ' or not c.isascii() for c in name):
             raise RuleError("must have header names that are tokens (RFC 9110 section 5.1)")
         kept.append((name, content))
+    names = [name.lower() for name, _ in kept]
+    for name in sorted(NOT_OURS_TO_SET.intersection(names)):
+        raise RuleError(f"must not hold {name}, which belongs to the upgrade")
+    for name in sorted(SENT_ONCE):
+        if names.count(name) > 1:
+            raise RuleError(f"must hold {name} once")
     return tuple(kept)
 
 

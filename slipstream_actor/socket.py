@@ -29,7 +29,7 @@ from slipstream_actor.errors import NeverJoinedError, NotConfiguredError
 from slipstream_actor.events import MessageReceived, TopicJoinFailed
 from slipstream_actor.mailbox import Burst, Mailbox
 from slipstream_actor.matching import ANY
-from slipstream_actor.message import Message, Ref, Reply
+from slipstream_actor.message import Message, Ref, Reply, no_fields
 from slipstream_actor.process import current
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
 from slipstream_actor.retry import delay
@@ -63,6 +63,8 @@ class Socket(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         # The configuration holds tokens; assigns are what Slipstream shows too.
         return f"<Socket assigns={dict(self.assigns)!r}>"
+
+    __rich_repr__ = no_fields
 
     # what it knows
 

@@ -232,6 +232,7 @@ BAD_URIS: list[Any] = [
     "ws://local\r\nhost/",
     "ws://localhost/\r\nHost: evil",
     "ws://localhost/\t",
+    "ws://local host/",
     "ws://localhost/\x7f",
     "ws://" + "ü" * 80 + "/",
     "ws://localhost/\ud800",
@@ -326,7 +327,7 @@ def test_an_error_never_shows_the_value(name: str, value: Any) -> None:
     try:
         config = configured(**{name: value})
     except ConfigurationError as error:
-        shown = f"{error} {error!r} {error.__cause__!r}"
+        shown = f"{error} {error!r} {error.__cause__!r} {error.__context__!r}"
     else:
         if name == "origin" or name == "headers":
             return  # Not secret; a header's name is shown. See below.
@@ -348,7 +349,8 @@ def test_an_error_never_shows_the_value(name: str, value: Any) -> None:
 def test_an_error_never_shows_the_uri(uri: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         configured(uri)
-    assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+    assert SECRET not in f"{raised.value} {raised.value!r}"
+    assert raised.value.__cause__ is raised.value.__context__ is None
 
 
 @pytest.mark.parametrize("url", PROXIES)
@@ -429,6 +431,14 @@ def test_the_repr_shows_no_secret() -> None:
         assert SECRET not in shown
         assert "wss://example.org:444/socket/websocket?token=…&a=…" in shown
     assert "Authorization" in repr(config)
+
+
+@pytest.mark.parametrize("query", [SECRET, f"{SECRET}==", f"{SECRET}=", f"a=1&{SECRET}&b"])
+def test_a_query_without_names_is_not_shown(query: str) -> None:
+    config = configured(f"{URI}?{query}")
+    for shown in (repr(config), redact(config.uri)):
+        assert SECRET not in shown
+        assert f"{URI}?" in shown
 
 
 def test_the_repr_shows_whether_there_is_a_secret() -> None:
@@ -589,6 +599,42 @@ def test_no_header_splits_the_request(name: str, value: str) -> None:
         return
     assert not re.search(r"[\r\n]", line)
     assert line.partition(": ") == (name, ": ", value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "CONTENT-LENGTH",
+        "Sec-WebSocket-Extensions",
+        "sec-websocket-key",
+        "Sec-WebSocket-Version",
+        "Transfer-Encoding",
+        "Upgrade",
+    ],
+)
+def test_headers_that_are_the_upgrades_own(name: str) -> None:
+    """A second one would be read by some, and not by others."""
+    problem = f"^headers: must not hold {name.lower()}, which belongs to the upgrade"
+    with pytest.raises(ConfigurationError, match=problem):
+        configured(headers=[("X-A", "1"), (name, "1")])
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin", "Sec-WebSocket-Protocol"])
+def test_headers_that_are_sent_once(name: str) -> None:
+    assert configured(headers={name: "a"}).request_headers() == [f"{name}: a"]
+    with pytest.raises(ConfigurationError, match=f"^headers: must hold {name.lower()} once"):
+        configured(headers=[(name, "a"), (name.upper(), "b")])
+
+
+@pytest.mark.parametrize(
+    ("option", "header"), [("origin", "Origin"), ("auth_token", "Sec-WebSocket-Protocol")]
+)
+def test_an_option_and_its_header(option: str, header: str) -> None:
+    problem = f"^{option}: is sent as {header.lower()}, which the headers have too"
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        configured(headers={header: SECRET}, **{option: SECRET})
+    assert SECRET not in repr(raised.value)
 
 
 def test_user_information_is_basic_authorization() -> None:

@@ -126,7 +126,8 @@ def test_tcp_pushes_back(turns: threading.Semaphore) -> None:
         except TimeoutError:
             pass
         sent.put(total)
-        peer.serve()
+        peer.sock.settimeout(PATIENCE)
+        peer.hold()
 
     with RawServer(flood) as server, recording(server.uri, Slow, **SMALL) as (ref, log):
         log.take("connect")
