@@ -104,6 +104,8 @@ class Mailbox:
         self.last_ref = 0
         self.closed = False
         self.stopping = False
+        self.stop_reason: Any = "normal"
+        self.interrupt: Callable[[], object] | None = None
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
         self.uncommitted: str | None = None
@@ -131,6 +133,8 @@ class Mailbox:
         """Take in a message, from any thread. In a closed mailbox it is answered at once."""
         if type(envelope.message) is _ActorStop:
             self.stopping = True
+            if (interrupt := self.interrupt) is not None:
+                interrupt()
         self._queue.put(envelope)
         if self.closed:
             self._refuse_all()
@@ -172,19 +176,22 @@ class Mailbox:
             raise ValueError(f"an interval must be more than 0 seconds, not {seconds}")
         return self._schedule(Timer(message, time.monotonic() + seconds, seconds))
 
-    def receive(self, match: Match, timeout: float | None = None) -> Any:
+    def receive(
+        self, match: Match, timeout: float | None = None, *, interruptible: bool = True
+    ) -> Any:
         """Return the first message for which `match(message, source)` is true, as Erlang does.
 
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
         out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
-        `TimeoutError` after `timeout` seconds and `Interrupted` when the owner shall stop.
+        `TimeoutError` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
+        it is not `interruptible`.
         """
         found, message = self._search(match)
         if found:
             return message
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         while True:
-            if self.stopping:
+            if interruptible and self.stopping:
                 raise Interrupted
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left < 0:
