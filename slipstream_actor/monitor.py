@@ -12,7 +12,7 @@ from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.process import Target, current, resolve
 
-__all__ = ["Down", "Monitor", "monitor"]
+__all__ = ["Down", "Monitor", "end_of", "monitor"]
 
 
 class Down(msgspec.Struct, frozen=True):
@@ -77,6 +77,11 @@ def monitor(target: Target) -> Monitor:
         nobody: Future[Any] = Future()
         nobody.set("noproc")
         return Monitor(target, nobody, inbox)
+    return Monitor(ref, end_of(ref), inbox)
+
+
+def end_of(ref: Any) -> Future[Any]:
+    """Return the future of the reason that `ref` ends for."""
     if not isinstance(ref.actor_inbox, Mailbox):
         raise TypeError(f"{ref} cannot be monitored: it is no actor of slipstream_actor")
-    return Monitor(ref, ref.actor_inbox.ended, inbox)
+    return ref.actor_inbox.ended

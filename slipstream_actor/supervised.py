@@ -15,7 +15,7 @@ from slipstream_actor.client import ClientActor
 from slipstream_actor.debug import GetState
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.mailbox import TAKE, Interrupted, Mailbox, Request
-from slipstream_actor.monitor import Down, Monitor
+from slipstream_actor.monitor import Down, Monitor, end_of
 
 __all__ = ["Ask", "Intensity", "Supervised"]
 
@@ -74,8 +74,14 @@ class Supervised:
 
         Whoever only looks at the supervisor meanwhile, has an `answer`.
         """
-        assert self.ref is not None
-        stop_for("shutdown", self.ref)
+        ref = self.ref
+        assert ref is not None
+        ended = end_of(ref)
+        if ended.done:
+            # Its `Down` is in the mailbox, or was lost with a crash of the supervisor.
+            self.is_gone()
+            return Down(ref, ended.get())
+        stop_for("shutdown", ref)
         seconds = self.spec.shutdown
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
@@ -103,9 +109,8 @@ class Supervised:
         return TAKE if looks else 0
 
     def _runs_as(self, ref: ActorRef[Any]) -> None:
-        inbox: Any = ref.actor_inbox
         self.ref = ref
-        self._monitor = Monitor(ref, inbox.ended, self._inbox)
+        self._monitor = Monitor(ref, end_of(ref), self._inbox)
 
     def _leave_behind(self) -> None:
         """A callback that does not return cannot be ended: free what a replacement needs."""
