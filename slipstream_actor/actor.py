@@ -65,8 +65,8 @@ class BaseActor(pykka.ThreadingActor):
             super()._actor_loop()
         finally:
             become(None)
-            # Who waits for the end hears of it, however the thread came to it.
-            self.actor_inbox.ended.set(sys.exc_info()[1] or "normal")
+            # Without effect, but for an actor that did not get to say why it ends.
+            self.actor_inbox.ended.set(sys.exc_info()[1] or "killed")
 
     def _handle_receive(self, message: Any) -> Any:
         try:

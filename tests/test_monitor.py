@@ -196,6 +196,19 @@ def test_the_end_of_a_supervisor() -> None:
     assert take_down(ref).reason == "normal"
 
 
+def test_one_that_could_not_say_why_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for an end that has come."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("a bug of ours")
+
+    ref = Mortal.start()
+    monitor(ref)
+    monkeypatch.setattr(Mortal, "_finish", fail)
+    ref.stop()
+    assert take_down(ref).reason == "killed"
+
+
 def test_the_end_of_a_plain_thread() -> None:
     ref = InThread(current).outcome()
     monitor(ref)

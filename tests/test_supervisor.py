@@ -680,20 +680,22 @@ def test_a_stop_ends_a_start_that_waits(events: Events, restarts: int) -> None:
 
     class Waiting(ClientActor):
         def init(self, begin: Any) -> None:
-            if begin() is not None:
+            begin()
+            if gate.entered.is_set():
                 self.actor_inbox.receive(lambda *_: 0)  # As an await does.
 
         def handle_info(self, message: Any, socket: Any) -> Any:
             return Stop("abnormal")
 
-    waits = threading.Event()
-    begin = Failures(*[None] * restarts, lambda: waits.set() is None)
+    gate = Gate()
+    gate.open.set()
+    begin = Failures(*[None] * restarts, gate)
     children = [worker(events, "a"), ChildSpec(Waiting, begin, name="waiting")]
     starting = InThread(Supervisor.start, children, "one_for_one", 3, 5.0, "supervisor")
     for _ in range(restarts):
         starting.outcome()
         ref_of("waiting").tell("end")
-    assert waits.wait(PATIENCE)
+    assert gate.entered.wait(PATIENCE)
     supervisor = ref_of("supervisor")
     assert supervisor.stop(timeout=PATIENCE)
     if not restarts:
