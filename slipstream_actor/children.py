@@ -78,9 +78,9 @@ class ChildSpec:
         """Start the child, as `client_class.start` does, and return its ref; `None`: ignored."""
         kwargs = self.kwargs if self.name is None else {**self.kwargs, "name": self.name}
         ref = self.client_class.start(*self.args, **kwargs)
-        if ref is not None and not isinstance(getattr(ref, "actor_inbox", None), Mailbox):
-            raise TypeError(f"{self.client_class.__name__}.start returned {type(ref).__name__}")
-        return ref  # type: ignore[no-any-return]
+        if ref is None or (isinstance(ref, ActorRef) and isinstance(ref.actor_inbox, Mailbox)):
+            return ref
+        raise TypeError(f"{self.client_class.__name__}.start returned {type(ref).__name__}")
 
 
 def specs(children: Iterable[Any]) -> tuple[ChildSpec, ...]:

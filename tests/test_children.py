@@ -15,6 +15,7 @@ from slipstream_actor import (
     Supervisor,
 )
 from slipstream_actor.children import spec_of, specs
+from slipstream_actor.process import ThreadRef
 
 
 class Transient(ClientActor, restart="transient"):
@@ -22,11 +23,11 @@ class Transient(ClientActor, restart="transient"):
 
 
 class Odd(ClientActor):
-    """Its `start` returns what is no ref."""
+    """Its `start` returns what it is given."""
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> Any:
-        return "started"
+        return args[0]
 
 
 def test_the_defaults() -> None:
@@ -93,6 +94,8 @@ def test_children_are_a_list_of_these(children: Any) -> None:
         specs(children)
 
 
-def test_a_start_must_return_a_ref() -> None:
-    with pytest.raises(TypeError, match=r"Odd\.start returned str"):
-        ChildSpec(Odd).start()
+@pytest.mark.parametrize("returned", ["started", 0, ThreadRef()])
+def test_a_start_must_return_the_ref_of_an_actor(returned: Any) -> None:
+    with pytest.raises(TypeError, match=rf"Odd\.start returned {type(returned).__name__}"):
+        ChildSpec(Odd, returned).start()
+    assert ChildSpec(Odd, None).start() is None
