@@ -11,6 +11,7 @@ import pykka
 import pytest
 
 from slipstream_actor import ClientActor, Down, Socket, Stop, Supervisor, connect, monitor, wait
+from slipstream_actor.future import Future
 from slipstream_actor.mailbox import LEAVE, TAKE, Mailbox
 from slipstream_actor.process import current
 from slipstream_actor.testing import PhoenixServer
@@ -161,6 +162,16 @@ def test_cancelling_while_it_ends_tells_once_or_not_at_all() -> None:
         assert is_told(ref) is told
         if told:
             take_down(ref)
+
+
+def test_one_that_is_cancelled_on_its_way_tells_nothing(mortal: Any) -> None:
+    """The future calls back without a lock: the cancel may come in between."""
+    watch = monitor(mortal)
+    watch.cancel()
+    over: Future[Any] = Future()
+    over.set("normal")
+    watch._tell(over)
+    assert not is_told(mortal)
 
 
 def test_monitors_do_not_pile_up(mortal: Any) -> None:

@@ -26,10 +26,12 @@ from slipstream_actor import (
     call,
     cast,
     get_state,
+    process,
     wait,
     wait_until_joined,
     whereis,
 )
+from slipstream_actor.monitor import end_of
 from slipstream_actor.supervisor import Options
 from tests.supervision import (
     Boom,
@@ -156,7 +158,7 @@ def test_a_name_is_taken_once() -> None:
         with pytest.raises(AlreadyStartedError) as raised:
             Supervisor.start([], name="supervisor")
         assert raised.value.ref is supervisor is whereis("supervisor")
-    assert whereis("supervisor") is None
+    assert "supervisor" not in process._names
 
 
 def test_no_thread_for_it_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +394,9 @@ def test_a_supervisor_that_crashes_ends_its_children(
     def crash(*_: Any) -> None:
         raise boom
 
-    supervisor = Supervisor.start([worker(events, key) for key in "abc"], name="supervisor")
+    # A child whose `Down` went with the crash is not waited for.
+    children = [worker(events, key, shutdown=None) for key in "abc"]
+    supervisor = Supervisor.start(children, name="supervisor")
     monkeypatch.setitem(Supervisor._handlers, Down, crash)
     end(ref_of("b"), "stop")
     assert wait(supervisor, PATIENCE) is boom
@@ -593,7 +597,8 @@ def test_a_nested_one_whose_child_fails_is_a_failed_start(events: Events) -> Non
 
 
 def test_a_down_of_nobody_is_nothing(events: Events) -> None:
-    with supervising([worker(events, "a")]) as supervisor:
+    with supervising([worker(events, "a"), worker(events, "b")]) as supervisor:
+        Supervisor.terminate_child(supervisor, "b")
         old = ref_of("a")
         end(old, Boom())
         new = restarted("a", old)
@@ -702,6 +707,48 @@ def test_a_stop_ends_a_start_that_waits(events: Events, restarts: int) -> None:
         assert isinstance(starting.outcome(), ActorDeadError)
     assert (whereis("a"), whereis("waiting")) == (None, None)
     events.take(("init", "a"), ("terminate", "a", "shutdown"))
+
+
+def test_a_stop_waits_for_the_child_whose_start_it_ended(events: Events) -> None:
+    """What ended before the stop came is not started again, nor does it count."""
+    gate = Gate()
+    supervisor = Supervisor.start([worker(events, "a")], max_restarts=0)
+    starting = InThread(Supervisor.start_child, supervisor, worker(events, "b", begin=gate))
+    assert gate.entered.wait(PATIENCE)
+    b = ref_of("b")
+    end(ref_of("a"), boom := Boom())
+    stopping = InThread(supervisor.stop)
+    assert isinstance(starting.outcome(), ActorDeadError)
+    assert b.is_alive()
+    assert not end_of(supervisor).done
+    gate.open.set()
+    assert stopping.outcome() is True
+    assert end_of(b).get() == "shutdown"
+    assert wait(supervisor) == "normal"
+    events.take(
+        ("init", "a"), ("init", "b"), ("terminate", "a", boom), ("terminate", "b", "shutdown")
+    )
+    assert events.empty()
+
+
+def test_after_a_stop_nothing_is_started(events: Events) -> None:
+    """It comes while others are ended, to begin anew."""
+    gate = Gate()
+    children = [worker(events, "a"), worker(events, "b")]
+    supervisor: Any = Supervisor.start(children, "one_for_all")
+    b = ref_of("b")
+    b.tell(gate)
+    assert gate.entered.wait(PATIENCE)
+    end(ref_of("a"), Boom())
+    eventually(lambda: b.actor_inbox.stopping)
+    stopping = InThread(supervisor.stop)
+    eventually(lambda: supervisor.actor_inbox.stopping)
+    gate.open.set()
+    assert stopping.outcome() is True
+    assert [entry[:2] for entry in events.take_all()] == [
+        *(("init", key) for key in "ab"),
+        *(("terminate", key) for key in "ab"),
+    ]
 
 
 @pytest.mark.parametrize("asking", ["ask", "proxy"])
