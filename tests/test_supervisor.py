@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import threading
 from typing import Any
 
@@ -779,3 +781,36 @@ def test_the_registry_stops_them_all(events: Events) -> None:
     assert wait(supervisor, PATIENCE) in ("normal", "shutdown")
     assert [whereis(name) for name in ("a", "b", "c", "d", "inner")] == [None] * 5
     assert pykka.ActorRegistry.get_all() == []
+
+
+@pytest.mark.parametrize("strategy", [strategy for strategy, *_ in STRATEGIES])
+def test_all_at_once(events: Events, strategy: Any) -> None:
+    """Crashes, stops and requests from several threads: at the end everybody runs, or nobody."""
+    children = [worker(events, key) for key in "abc"]
+    supervisor = Supervisor.start(children, strategy, max_restarts=10**6)
+
+    def disturb(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(40):
+            id = chance.choice("abc")
+            request = chance.choice(["terminate_child", "restart_child", "which_children", None])
+            try:
+                if request is None:
+                    ref_of(id).tell(chance.choice([Boom(), Stop("normal"), Stop("abnormal")]))
+                elif request == "which_children":
+                    Supervisor.which_children(supervisor)
+                else:
+                    getattr(Supervisor, request)(supervisor, id)
+            except (ActorDeadError, AlreadyStartedError, ConfigurationError, AssertionError):
+                pass  # Another was faster.
+
+    for trouble in [InThread(disturb, seed) for seed in range(4)]:
+        assert trouble.outcome() is None
+    for child in Supervisor.which_children(supervisor):
+        if child.ref is None:
+            with contextlib.suppress(AlreadyStartedError, ConfigurationError):
+                Supervisor.restart_child(supervisor, child.id)
+    eventually(lambda: running(supervisor) == ["a", "b", "c"])
+    assert supervisor.stop(timeout=PATIENCE)
+    assert wait(supervisor) == "normal"
+    assert [whereis(key) for key in "abc"] == [None] * 3
