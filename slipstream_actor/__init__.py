@@ -3,6 +3,7 @@
 from pykka import ActorDeadError
 
 from slipstream_actor import commands, events
+from slipstream_actor.changes import Join
 from slipstream_actor.client import ClientActor
 from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection import Connection
@@ -55,12 +56,13 @@ from slipstream_actor.reasons import (
     HeartbeatTimeout,
     JoinRefused,
     JoinTimeout,
+    ParamsFailed,
     PushTimeout,
     TransportFailed,
 )
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
 from slipstream_actor.serializer import V1Serializer, V2Serializer
-from slipstream_actor.socket import Join, Socket, connect, new_socket
+from slipstream_actor.socket import Socket, connect, new_socket
 from slipstream_actor.supervisor import Child, ChildSpec, Supervisor
 from slipstream_actor.waiting import wait, wait_until_joined
 
@@ -108,6 +110,7 @@ __all__ = [
     "NotConnectedError",
     "NotJoinedError",
     "NotOwnerError",
+    "ParamsFailed",
     "PushFailed",
     "PushTimeout",
     "Ref",

@@ -6,11 +6,19 @@ meanwhile fails the await and stays in the mailbox, for `handle_disconnect` or `
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slipstream_actor import socket as sockets
+from slipstream_actor import pushing
+from slipstream_actor.changes import (
+    CONNECTION_ENDS,
+    ReconnectDue,
+    RejoinDue,
+    apply_event,
+    is_stale,
+)
 from slipstream_actor.errors import (
     AwaitTimeoutError,
     ConnectFailedError,
@@ -19,12 +27,16 @@ from slipstream_actor.errors import (
     NotConnectedError,
     NotJoinedError,
     NotOwnerError,
+    SendBufferFullError,
+    SlipstreamError,
+    shown,
 )
 from slipstream_actor.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
     MessageReceived,
+    PushFailed,
     ReplyReceived,
     TopicJoinClosed,
     TopicJoinFailed,
@@ -35,7 +47,7 @@ from slipstream_actor.mailbox import LEAVE, TAKE
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import ThreadRef, current
-from slipstream_actor.reasons import ChannelEnded, Disconnected
+from slipstream_actor.reasons import BufferExpired, BufferOverflow, ChannelEnded, Disconnected
 
 if TYPE_CHECKING:
     from slipstream_actor.socket import Socket
@@ -105,19 +117,19 @@ def await_connect(socket: Socket, timeout: float | None, *, take: int = TAKE) ->
         kind = type(message)
         if kind is ChannelConnected or kind is ChannelConnectFailed:
             return take
-        if kind is sockets.ReconnectDue:
+        if kind is ReconnectDue:
             return TAKE if message.link is socket._link else 0
         return LEAVE if kind is ChannelClosed else 0
 
     while not socket.connected:
         event = receive(socket, "the connection", deadline, match)
-        if type(event) is sockets.ReconnectDue:
+        if type(event) is ReconnectDue:
             socket = socket._open("await_connect")
         elif type(event) is ChannelConnected:
-            socket = sockets.apply_event(socket, event)
+            socket = apply_event(socket, event)
         else:
             if type(event) is ChannelConnectFailed:
-                socket = sockets.apply_event(socket, event)
+                socket = apply_event(socket, event)
             raise ConnectFailedError(event.reason, socket=socket)
     return socket._send_requested()
 
@@ -131,9 +143,14 @@ def await_disconnect(socket: Socket, timeout: float | None) -> Socket:
         socket,
         "the disconnect",
         Deadline(timeout),
-        lambda message: TAKE if type(message) in sockets.CONNECTION_ENDS else 0,
+        lambda message: TAKE if type(message) in CONNECTION_ENDS else 0,
     )
-    return sockets.apply_event(socket, event)
+    link, owner = socket._link, socket.socket_pid
+    socket = apply_event(socket, event)
+    pushing.fail_all_over(owner, link.connection, event.reason)
+    pushing.give_up_buffered(socket, Disconnected(event.reason))
+    owner.actor_inbox.former.append(link.connection)
+    return socket
 
 
 def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
@@ -150,15 +167,15 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
         kind = type(message)
         if kind is TopicJoinSucceeded or kind in JOIN_ENDS:
             return TAKE if concerns_join(socket, message, topic) else 0
-        if kind is sockets.RejoinDue:
+        if kind is RejoinDue:
             return TAKE if message.join is socket.joins[topic] else 0
-        return LEAVE if kind in sockets.CONNECTION_ENDS else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
 
     while not socket.joined(topic):
         if socket.join_status(topic) == "closed":
             raise JoinFailedError(topic, ChannelEnded("closed"), socket=socket)
         event = receive(socket, awaited, deadline, match)
-        if type(event) is sockets.RejoinDue:
+        if type(event) is RejoinDue:
             socket = socket._request(event.join, "await_join")
         else:
             socket = concluded(socket, topic, event)
@@ -167,12 +184,14 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
 
 def concluded(socket: Socket, topic: str, event: Any) -> Socket:
     """Return the socket after the event that ended the wait for a join; raise a refusal."""
-    if type(event) in sockets.CONNECTION_ENDS:
+    if type(event) in CONNECTION_ENDS:
         raise JoinFailedError(topic, Disconnected(event.reason), socket=socket)
-    socket = sockets.apply_event(socket, event)
+    socket = apply_event(socket, event)
     if type(event) is TopicJoinSucceeded:
+        pushing.send_buffered(socket, topic)
         return socket
     reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
+    pushing.give_up_buffered(socket, ChannelEnded(reason))
     raise JoinFailedError(topic, reason, socket=socket)
 
 
@@ -192,7 +211,7 @@ def connect_first(socket: Socket, topic: str, deadline: Deadline) -> Socket:
 
 def concerns_join(socket: Socket, event: Any, topic: str) -> bool:
     """Whether an event is about the socket's join of `topic`."""
-    return event.topic == topic and not sockets.is_stale(socket.joins[topic], event.join_ref)
+    return event.topic == topic and not is_stale(socket.joins[topic], event.join_ref)
 
 
 def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
@@ -211,12 +230,12 @@ def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
             this = message.join_ref in (None, join.join_ref)
             left = this if join.status == "closed" else kind is TopicLeft
             return TAKE if left and message.topic == topic else 0
-        return LEAVE if kind in sockets.CONNECTION_ENDS else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
 
     event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
-    if type(event) in sockets.CONNECTION_ENDS:
+    if type(event) in CONNECTION_ENDS:
         raise disconnected(f"the leave of {topic!r}", event, socket)
-    return sockets.apply_event(socket, event)
+    return apply_event(socket, event)
 
 
 def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
@@ -224,19 +243,22 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
     require_owner(socket, "await_reply")
     topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
+    deadline = Deadline(timeout)
+    if topic is not None and join_ref is None and topic != "phoenix":
+        join_ref = await_sending(socket, ref, topic, awaited, deadline)
 
     def match(message: Any) -> int:
         kind = type(message)
-        if kind is ReplyReceived:
+        if kind in (ReplyReceived, PushFailed):
             return TAKE if message.ref == ref else 0
         if kind in (TopicLeft, TopicJoinClosed):
             over = message.topic == topic and message.join_ref in (None, join_ref)
             return LEAVE if over else 0
-        return LEAVE if kind in sockets.CONNECTION_ENDS else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
 
     over = topic is not None and is_over(socket, topic, join_ref)
     try:
-        event = receive(socket, awaited, Deadline(0.0 if over else timeout), match)
+        event = receive(socket, awaited, Deadline(0.0) if over else deadline, match)
     except AwaitTimeoutError:
         if over and not socket.connected:
             raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
@@ -244,12 +266,63 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
             text = f"awaited {awaited}: its join is over"
             raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
         raise
+    return answer(event, ref, awaited, deadline, socket)
+
+
+def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: Socket) -> Reply:
+    """Return the reply that an event is, or raise why there will be none."""
+    if type(event) in (ReplyReceived, PushFailed):
+        socket.socket_pid.actor_inbox.ledger.settle(ref)
     if type(event) is ReplyReceived:
-        return event.reply
-    if type(event) in sockets.CONNECTION_ENDS:
+        reply: Reply = event.reply
+        return reply
+    if type(event) is PushFailed:
+        raise failed(event.reason, awaited, deadline, socket)
+    if type(event) in CONNECTION_ENDS:
         raise disconnected(awaited, event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
-    raise NotJoinedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
+    raise failed(reason, awaited, deadline, socket)
+
+
+def await_sending(
+    socket: Socket, ref: Any, topic: str, awaited: str, deadline: Deadline
+) -> str | None:
+    """Wait until a buffered push is sent, and return the join_ref that it was sent with.
+
+    The event of the join is left where it is, for `await_join` or `handle_join`.
+    """
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    expiry = buffer.expiry(ref)
+    if expiry is not None:
+        left = min(expiry - time.monotonic(), math.inf if (t := deadline.left()) is None else t)
+        try:
+            event = receive(
+                socket,
+                awaited,
+                Deadline(max(0.0, left)),
+                lambda m: LEAVE if type(m) is TopicJoinSucceeded and m.topic == topic else 0,
+            )
+        except AwaitTimeoutError:
+            for kept in buffer.take_expired(time.monotonic()):
+                pushing.fail(owner, kept.ref, kept.event, BufferExpired())
+        else:
+            pushing.send_buffered(socket, topic, event.join_ref)
+    if isinstance(ref, Ref) and ref.failure is not None:
+        raise failed(ref.failure, awaited, deadline, socket)
+    return ref.join_ref if isinstance(ref, Ref) else None
+
+
+def failed(reason: Any, awaited: str, deadline: Deadline, socket: Socket) -> SlipstreamError:
+    """Return the error of an await whose push has failed for `reason`."""
+    text = f"awaited {awaited}: {shown(reason)}"
+    if isinstance(reason, ChannelEnded):
+        return NotJoinedError(text, reason=reason, socket=socket)
+    if isinstance(reason, Disconnected):
+        return NotConnectedError(text, reason=reason, socket=socket)
+    if isinstance(reason, BufferOverflow):
+        return SendBufferFullError(text)
+    return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=f": {shown(reason)}")
 
 
 def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
@@ -275,7 +348,7 @@ def await_message(
                 and matches(payload, message.payload)
             )
             return TAKE if found else 0
-        return LEAVE if type(message) in sockets.CONNECTION_ENDS else 0
+        return LEAVE if type(message) in CONNECTION_ENDS else 0
 
     try:
         received = receive(socket, awaited, Deadline(timeout if socket._link else 0.0), match)
@@ -291,4 +364,4 @@ def await_message(
 def disconnected(awaited: str, event: Any, socket: Socket) -> NotConnectedError:
     """Return the error of an await that the end of the connection has failed."""
     reason = Disconnected(event.reason)
-    return NotConnectedError(f"awaited {awaited}: {reason!r}", reason=reason, socket=socket)
+    return NotConnectedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)

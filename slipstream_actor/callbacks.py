@@ -33,7 +33,10 @@ CALLBACKS: dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
     TopicLeft: ("handle_leave", lambda event: (event.topic,)),
     MessageReceived: ("handle_message", lambda event: (event.topic, event.event, event.payload)),
     ReplyReceived: ("handle_reply", lambda event: (event.ref, event.reply)),
-    PushFailed: ("handle_info", lambda event: (event,)),
+    PushFailed: (
+        "handle_push_failed",
+        lambda event: (event.ref, event.topic, event.event, event.reason),
+    ),
 }
 
 NORMAL = ("normal", "shutdown")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Literal
 
@@ -13,33 +14,36 @@ import pykka
 from msgspec import UNSET
 from pykka.messages import ProxyCall
 
+from slipstream_actor import pushing
 from slipstream_actor.actor import BaseActor, begun
 from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
+from slipstream_actor.changes import (
+    CONNECTION_ENDS,
+    ReconnectDue,
+    RejoinDue,
+    apply_event,
+    as_it_counts,
+)
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.debug import ClientState, GetState
-from slipstream_actor.errors import CallbackReturnError, StartError
+from slipstream_actor.errors import CallbackReturnError, StartError, shown
 from slipstream_actor.events import (
     ChannelConnected,
-    Event,
     MessageReceived,
+    PushFailed,
+    ReplyReceived,
+    TopicJoinClosed,
+    TopicJoinFailed,
     TopicJoinSucceeded,
+    TopicLeft,
 )
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
 from slipstream_actor.message import Ref, Reply
-from slipstream_actor.process import Cast, From, register, unregister
-from slipstream_actor.reasons import ClosedByClient
+from slipstream_actor.process import Cast, From, current, register, unregister
+from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ConnectFailed, Disconnected
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
-from slipstream_actor.socket import (
-    CONNECTION_ENDS,
-    ReconnectDue,
-    RejoinDue,
-    Socket,
-    apply_event,
-    as_it_counts,
-    new_socket,
-    tell,
-)
+from slipstream_actor.socket import Socket, new_socket, tell
 
 __all__ = ["ClientActor", "WatchJoin"]
 
@@ -47,6 +51,7 @@ logger = logging.getLogger("slipstream_actor.client")
 
 Restart = Literal["permanent", "transient", "temporary"]
 
+TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
 
 
@@ -71,6 +76,10 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
 
 class WatchJoin(Request):
     """Complete `future` when the topic that is the message is joined."""
+
+
+# Messages of the library's own, which do not end a client's idling.
+UNNOTICED = (GetState, Timer, WatchJoin, pushing.BufferDue, pushing.RoomMade)
 
 
 class ClientActor(BaseActor):
@@ -174,8 +183,16 @@ class ClientActor(BaseActor):
         return socket
 
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        """The connection ended, or an attempt failed. By default: reconnect, unless we closed."""
+        """The connection ended, or an attempt failed. By default: reconnect.
+
+        Not after our own `disconnect`, and not for an error in the configuration, which retrying
+        cannot mend. `socket.reconnect_counter` is the number of the attempt that failed, 0 for
+        one that `connect` made, and for a connection that ended.
+        """
         if isinstance(reason, ClosedByClient) or socket.channel_config is None:
+            return socket
+        if isinstance(reason, ConnectFailed) and not reason.retryable:
+            logger.error("%s stays disconnected: %s", self, reason.detail)
             return socket
         return socket.reconnect()
 
@@ -191,6 +208,17 @@ class ClientActor(BaseActor):
         """A push, whose `Ref` it is, was replied to."""
         return socket
 
+    def handle_push_failed(
+        self, ref: Ref, topic: str, event: str, reason: Any, socket: Socket
+    ) -> Any:
+        """A push that asked for an outcome has failed, for `reason`. By default: log it.
+
+        `PushTimeout`, `ChannelEnded`, `Disconnected`, `BufferOverflow` or `BufferExpired`. With
+        the last two it was not sent; with the others nobody knows what the server has made of it.
+        """
+        logger.warning("%s: push %s of %r on %r failed: %s", self, ref, event, topic, shown(reason))
+        return socket
+
     def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
         """A join was refused, timed out or crashed. By default: rejoin."""
         return socket.rejoin(topic) if topic in socket.joins else socket
@@ -202,12 +230,24 @@ class ClientActor(BaseActor):
     # timers
 
     def send_after(self, seconds: float, message: Any) -> Timer:
-        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`)."""
-        return self.actor_inbox.send_after(seconds, message)
+        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`).
+
+        Works in any thread, as `send_interval` does.
+        """
+        if current() is self.actor_ref:
+            return self.actor_inbox.send_after(seconds, message)
+        return self._set(Timer(message, time.monotonic() + seconds))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`)."""
-        return self.actor_inbox.send_interval(seconds, message)
+        if current() is self.actor_ref:
+            return self.actor_inbox.send_interval(seconds, message)
+        return self._set(Timer.repeated(message, seconds))
+
+    def _set(self, timer: Timer) -> Timer:
+        """Have the actor itself, whose timers are its thread's, schedule one."""
+        self.actor_inbox.tell(timer)
+        return timer
 
     # Pykka's hooks, in the actor's thread
 
@@ -259,7 +299,7 @@ class ClientActor(BaseActor):
 
     def _dispatch(self, message: Any) -> Any:
         kind = type(message)
-        if self._idle is not None and kind is not GetState and kind is not WatchJoin:
+        if self._idle is not None and kind not in UNNOTICED:
             self._cancel_idle()
         if kind is not ProxyCall:
             return super()._dispatch(message)
@@ -288,7 +328,7 @@ class ClientActor(BaseActor):
     def _deliver(self, burst: Burst) -> None:
         """Take a connection's events one by one, as long as it is the socket's."""
         inbox = self.actor_inbox
-        events = burst.events
+        events, flow = burst.events, burst.flow
         inbox.burst = burst
         inbox.uncommitted = None
         try:
@@ -298,7 +338,10 @@ class ClientActor(BaseActor):
                     # One that was replaced, or whose socket was lost with an exception.
                     tell(burst.source, CloseConnection())
                     return
-                event = events.popleft()
+                event = events.popleft()  # `burst.take`, without its call.
+                flow.taken += 1
+                if flow.paused:
+                    flow.relieve()
                 if self._idle is not None:
                     self._cancel_idle()
                 if type(event) is MessageReceived:
@@ -311,7 +354,7 @@ class ClientActor(BaseActor):
         finally:
             inbox.burst = None
 
-    def _handle_event(self, event: Event, source: Any) -> None:
+    def _handle_event(self, event: Any, source: Any) -> None:
         """Apply an event to the socket and call its callback."""
         socket = self.socket
         if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
@@ -319,14 +362,40 @@ class ClientActor(BaseActor):
             tell(socket._link.connection, CloseConnection())
         event = as_it_counts(socket, event, source)
         self._socket = apply_event(socket, event)
-        if type(event) is TopicJoinSucceeded and not self._socket.joined(event.topic):
-            return  # It was left meanwhile.
+        if not self._prepare(event, source, socket):
+            return
         name, arguments = CALLBACKS[type(event)]
         self._run(name, *arguments(event))
-        if type(event) is ChannelConnected and not self._ended:
+        if self._ended:
+            return
+        if type(event) is ChannelConnected:
             self.socket = self.socket._send_requested()
         elif type(event) is TopicJoinSucceeded:
             self._note_joins()
+        elif type(event) in CONNECTION_ENDS:
+            pushing.give_up_buffered(self.socket, Disconnected(event.reason))
+        elif type(event) in TOPIC_ENDS:
+            reason = getattr(event, "reason", "left")
+            pushing.give_up_buffered(self.socket, ChannelEnded(reason))
+
+    def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
+        """Do what an event means for pushes; return whether it has a callback."""
+        kind = type(event)
+        if kind is ReplyReceived:
+            self.actor_inbox.ledger.settle(event.ref)
+        elif kind is PushFailed:
+            # Of a connection's only the first counts; one that was sent by hand, always.
+            return self.actor_inbox.ledger.settle(event.ref) is not None or source is None
+        elif kind is TopicJoinSucceeded:
+            if not self.socket.joined(event.topic):
+                return False  # It was left meanwhile.
+            pushing.send_buffered(self.socket, event.topic)
+        elif kind in CONNECTION_ENDS and before._link is not None:
+            pushing.fail_all_over(self.actor_ref, before._link.connection, event.reason)
+        return True
+
+    def _buffer_due(self, _: pushing.BufferDue) -> None:
+        pushing.tend_buffer(self.socket)
 
     def _note_joins(self) -> None:
         """Tell who waits for a join that the socket has."""
@@ -461,7 +530,7 @@ class ClientActor(BaseActor):
     def _stop_with(self, reason: Any) -> None:
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
         if not is_normal(reason):
-            logger.error("%s stops: %r", self, reason)
+            logger.error("%s stops: %s", self, shown(reason))
         self._end_loop()
         self._finish(reason)
 
@@ -484,6 +553,7 @@ class ClientActor(BaseActor):
         inbox = self.actor_inbox
         inbox.stopping = False
         if terminate:
+            self._fail_pushes()
             try:
                 self.terminate(reason, self.socket)
             except BaseException:
@@ -493,10 +563,22 @@ class ClientActor(BaseActor):
         self._close_connection()
         if self._beginning.name is not None:
             unregister(self._beginning.name, self.actor_ref)
-        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {reason!r}")
+        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
         for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
             future.abandon(dead)
         inbox.ended.set(reason)
+
+    def _fail_pushes(self) -> None:
+        """Tell of every push whose outcome will not be seen any more."""
+        inbox = self.actor_inbox
+        reason = Disconnected(ClosedByClient())
+        unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
+        for push in unanswered:
+            ref = push.ref
+            try:
+                self.handle_push_failed(ref, ref.topic, push.event, reason, self.socket)
+            except BaseException:
+                logger.exception("handle_push_failed of %s raised", self)
 
     def _close_connection(self) -> None:
         """Close the connection with a close frame, and wait for that, for a bounded time."""
@@ -532,4 +614,7 @@ class ClientActor(BaseActor):
         RejoinDue: _rejoin_due,
         WatchJoin: _watch_join,
         GetState: _state,
+        Timer: lambda self, timer: self.actor_inbox.schedule(timer),
+        pushing.BufferDue: _buffer_due,
+        pushing.RoomMade: lambda self, message: None,
     }

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.message import no_fields
+
 __all__ = [
     "CloseConnection",
     "CollectGarbage",
@@ -16,6 +18,7 @@ __all__ = [
     "LeaveTopic",
     "OpenConnection",
     "PushMessage",
+    "ResumeReading",
 ]
 
 
@@ -38,6 +41,12 @@ class JoinTopic(msgspec.Struct, frozen=True):
     payload: Any = msgspec.field(default_factory=dict)
     join_ref: str | None = None
 
+    def __repr__(self) -> str:
+        # Params may hold tokens.
+        return f"JoinTopic(topic={self.topic!r}, join_ref={self.join_ref!r})"
+
+    __rich_repr__ = no_fields
+
 
 class LeaveTopic(msgspec.Struct, frozen=True):
     """Leave the topic's current join. `TopicLeft` follows."""
@@ -49,7 +58,7 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     """Push an event. `data` is the encoded message, where the sender has encoded it.
 
     `awaited`: the connection remembers the ref until its reply, and reports `PushFailed` when the
-    join or the connection ends first.
+    join or the connection ends first, or `reply_timeout` seconds pass.
     """
 
     topic: str
@@ -59,6 +68,17 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     join_ref: str | None = None
     data: str | bytes | None = None
     awaited: bool = False
+    reply_timeout: float | None = None
+
+    def __repr__(self) -> str:
+        # Payloads may hold tokens, and `data` is the payload again.
+        return f"PushMessage(topic={self.topic!r}, event={self.event!r}, ref={self.ref!r})"
+
+    __rich_repr__ = no_fields
+
+
+class ResumeReading(msgspec.Struct, frozen=True):
+    """Read again: the owner has taken most of what was delivered."""
 
 
 class CollectGarbage(msgspec.Struct, frozen=True):

@@ -10,10 +10,30 @@ import dataclasses
 import difflib
 import ssl
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.retry import Policy
+from slipstream_actor.rules import (
+    Rule,
+    RuleError,
+    clean_text,
+    header_pairs,
+    instance,
+    known_vsn,
+    methods,
+    no_extensions,
+    optional,
+    parse_uri,
+    policy,
+    proxy_url,
+    query_params,
+    socket_options,
+    token,
+    truth,
+    whole,
+)
 from slipstream_actor.serializer import (
     JsonParser,
     MsgspecJson,
@@ -24,11 +44,7 @@ from slipstream_actor.serializer import (
 
 __all__ = ["Configuration", "table"]
 
-Rule: TypeAlias = Callable[[Any], Any]
-
-
-class RuleError(Exception):
-    """A value breaks an option's rule, which is the text."""
+MEBIBYTE = 1024 * 1024
 
 
 def option(default: Any, rule: Rule, doc: str, *, shown: str | None = None) -> Any:
@@ -41,165 +57,6 @@ def option(default: Any, rule: Rule, doc: str, *, shown: str | None = None) -> A
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def whole(least: int) -> Rule:
-    """Require a whole number of at least `least`."""
-
-    def rule(value: Any) -> int:
-        if type(value) is not int or value < least:
-            raise RuleError(f"must be a whole number of at least {least}")
-        return value
-
-    return rule
-
-
-def instance(types: type | tuple[type, ...], rule_text: str) -> Rule:
-    """Require an instance of `types`."""
-
-    def rule(value: Any) -> Any:
-        if not isinstance(value, types):
-            raise RuleError(rule_text)
-        return value
-
-    return rule
-
-
-def optional(rule: Rule) -> Rule:
-    """Let `None` pass."""
-    return lambda value: None if value is None else rule(value)
-
-
-def methods(*names: str) -> Rule:
-    """Require an object or module with callables of these names."""
-
-    def rule(value: Any) -> Any:
-        if not all(callable(getattr(value, name, None)) for name in names):
-            raise RuleError(f"must be an object or module with {' and '.join(names)}")
-        return value
-
-    return rule
-
-
-def schedule(value: Any) -> tuple[int, ...]:
-    """Require a list of milliseconds that is not empty."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or not value:
-        raise RuleError("must be a list of whole milliseconds that is not empty")
-    if not all(type(item) is int and item >= 0 for item in value):
-        raise RuleError("must hold whole milliseconds of at least 0")
-    return tuple(value)
-
-
-def parse_uri(value: Any) -> urllib.parse.SplitResult:
-    """Require a ws or wss URI: a string, or a result of `urllib.parse`."""
-    if isinstance(value, (urllib.parse.SplitResult, urllib.parse.ParseResult)):
-        value = value.geturl()
-    if not isinstance(value, str):
-        raise RuleError("must be a string or a result of urllib.parse")
-    clean_text(value)
-    try:
-        uri = urllib.parse.urlsplit(value)
-        port = uri.port
-        host = uri.hostname
-        if host is not None and not host.isascii():
-            host.encode("idna")
-    except ValueError:
-        raise RuleError("must be a URI with a host and a port from 1 to 65535") from None
-    if uri.scheme not in ("ws", "wss"):
-        raise RuleError("must begin with ws:// or wss://")
-    if not host or port == 0:
-        raise RuleError("must be a URI with a host and a port from 1 to 65535")
-    return uri
-
-
-def clean_text(value: Any) -> str:
-    """Require printable text: a CR or LF would split the request."""
-    if not isinstance(value, str):
-        raise RuleError("must be text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RuleError("must be text that UTF-8 can hold") from None
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise RuleError("must hold no control characters (a CR or LF would split the request)")
-    return value
-
-
-def header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    """Require a mapping or a list of pairs of header names and values."""
-    pairs = list(value.items()) if isinstance(value, Mapping) else value
-    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
-        raise RuleError("must be a mapping or a list of pairs of text")
-    kept = []
-    for pair in pairs:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise RuleError("must be a mapping or a list of pairs of text")
-        name, content = (clean_text(part) for part in pair)
-        if not name or any(c in '()<>@,;:\\"/[]?={} ' or not c.isascii() for c in name):
-            raise RuleError("must have header names that are tokens (RFC 9110 section 5.1)")
-        kept.append((name, content))
-    return tuple(kept)
-
-
-def query_params(value: Any) -> Any:
-    """Require a mapping, or a callable that returns one."""
-    if not isinstance(value, Mapping) and not callable(value):
-        raise RuleError("must be a mapping, or a callable that returns one")
-    return value
-
-
-def token(value: Any) -> Any:
-    """Require text, or a callable that returns it."""
-    if not isinstance(value, str) and not callable(value):
-        raise RuleError("must be text, or a callable that returns it")
-    return value
-
-
-def proxy_url(value: Any) -> Any:
-    """Require a proxy's URL, `None` or `False`."""
-    if value is None or value is False:
-        return value
-    if not isinstance(value, str) or value.partition(":")[0] not in (
-        "http",
-        "socks4",
-        "socks5",
-        "socks5h",
-    ):
-        raise RuleError("must be a URL with http, socks4, socks5 or socks5h; None, or False")
-    clean_text(value)
-    try:
-        if not urllib.parse.urlsplit(value).hostname or not urllib.parse.urlsplit(value).port:
-            raise ValueError
-    except ValueError:
-        raise RuleError("must be a URL with a host and a port") from None
-    try:
-        import python_socks  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise RuleError("needs the extra: pip install 'slipstream_actor[proxy]'") from None
-    return value
-
-
-def socket_options(value: Any) -> tuple[tuple[Any, ...], ...]:
-    """Require a list of what `socket.setsockopt` takes."""
-    if not isinstance(value, (list, tuple)):
-        raise RuleError("must be a list of (level, option, value)")
-    if not all(isinstance(item, (tuple, list)) and len(item) in (3, 4) for item in value):
-        raise RuleError("must be a list of (level, option, value)")
-    return tuple(tuple(item) for item in value)
-
-
-def no_extensions(value: Any) -> tuple[()]:
-    """Require an empty list."""
-    if not isinstance(value, (list, tuple)) or value:
-        raise RuleError("must be empty: there are no extensions yet")
-    return ()
-
-
-def known_vsn(value: Any) -> str:
-    """Require a version of the serializer."""
-    if value not in ("2.0.0", "1.0.0"):
-        raise RuleError("must be '2.0.0' or '1.0.0'")
-    return str(value)
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False, kw_only=True, slots=True)
@@ -251,15 +108,61 @@ class Configuration:
         "A module or object with `loads` and `dumps`: `json`, `orjson`, …",
         shown="msgspec",
     )
-    reconnect_after_msec: tuple[int, ...] = option(
+    reconnect_after_msec: Policy = option(
         [10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000],
-        schedule,
-        "Delays of the first, second, … `reconnect`; the last one repeats.",
+        policy,
+        "Delays of the first, second, … `reconnect`; the last one repeats. Or a callable that"
+        " takes the attempt's number, 1 for the first.",
     )
-    rejoin_after_msec: tuple[int, ...] = option(
+    reconnect_jitter_msec: int = option(
+        1000,
+        whole(0),
+        "A uniform random part of it is added to each of those delays, so that clients do not all"
+        " come back at once; 0 for Slipstream's exact times.",
+    )
+    rejoin_after_msec: Policy = option(
         [100, 500, 1000, 2000, 5000, 10000],
-        schedule,
-        "Delays of the first, second, … `rejoin` of a topic; the last one repeats.",
+        policy,
+        "Delays of the first, second, … `rejoin` of a topic; the last one repeats. Or a callable.",
+    )
+    rejoin_on_reconnect: bool = option(
+        True,
+        truth,
+        "After a reconnect, join every topic again that was joined or asked for.",
+    )
+    reply_timeout_msec: int | None = option(
+        None,
+        optional(whole(1)),
+        "Time for the reply to each push, which then ends in a reply or in `handle_push_failed`;"
+        " `push(…, reply_timeout=seconds)` overrides it.",
+    )
+    buffer_pushes: bool = option(
+        False,
+        truth,
+        "Keep pushes for a topic that is being joined, or is coming back, and send them after the"
+        " join; `push(…, buffer=…)` overrides it.",
+    )
+    buffer_max_pushes: int = option(1000, whole(1), "How many pushes are kept, for all topics.")
+    buffer_max_bytes: int = option(
+        16 * MEBIBYTE, whole(1), "How many bytes of them are kept.", shown="`16777216`"
+    )
+    buffer_max_age_msec: int = option(10_000, whole(1), "How long each of them is kept.")
+    high_watermark: int = option(
+        20_000,
+        whole(1),
+        "Above so many undelivered messages the connection stops reading, and TCP pushes back.",
+    )
+    low_watermark: int = option(
+        None,
+        optional(whole(0)),
+        "Down to so many it does not read again; by default a quarter of `high_watermark`.",
+        shown="`5000`",
+    )
+    max_send_buffer_bytes: int = option(
+        16 * MEBIBYTE,
+        whole(1),
+        "While more bytes than these wait to be sent, `push` blocks, for up to its `send_timeout`.",
+        shown="`16777216`",
     )
     connect_timeout_msec: int = option(
         10_000,
@@ -273,7 +176,7 @@ class Configuration:
         "Time for the server's answer to our close frame.",
     )
     max_message_bytes: int = option(
-        64 * 1024 * 1024,
+        64 * MEBIBYTE,
         whole(1),
         "Longest message taken from the server, in bytes; a longer one"
         " ends the connection with 1009.",
@@ -303,7 +206,7 @@ class Configuration:
     extensions: tuple[()] = option([], no_extensions, "Websocket extensions: none yet.")
     test_mode: bool = option(
         False,
-        instance(bool, "must be True or False"),
+        truth,
         "Open no socket: the test is the server.",
     )
 
@@ -317,19 +220,33 @@ class Configuration:
                 raise ConfigurationError(name, f"there is no such option{suggest(name, known)}")
         kept = {}
         for name, value in given.items():
+            problem = None
             try:
                 kept[name] = known[name].metadata["rule"](value)
             except RuleError as rule:
-                got = type(value).__name__
-                raise ConfigurationError(name, f"{rule}; got a value of type {got}") from None
+                problem = f"{rule}; got a value of type {type(value).__name__}"
+            # Not where it was caught: what led to it may hold the value.
+            if problem is not None:
+                raise ConfigurationError(name, problem)
         parser = kept.get("json_parser") or MsgspecJson()
-        explicit = kept.get("serializer")
         config = cls(**{**kept, "json_parser": parser})
-        in_uri = dict(urllib.parse.parse_qsl(config.uri.query, keep_blank_values=True)).get("vsn")
-        if explicit is None and in_uri not in (None, config.vsn):
-            raise ConfigurationError("vsn", f"is {config.vsn}, and the URI has another one")
+        if kept.get("low_watermark") is None:
+            config = dataclasses.replace(config, low_watermark=config.high_watermark // 4)
+        config._check_together()
         by_vsn = V2Serializer if config.vsn == "2.0.0" else V1Serializer
-        return dataclasses.replace(config, serializer=explicit or by_vsn(parser))
+        return dataclasses.replace(config, serializer=config.serializer or by_vsn(parser))
+
+    def _check_together(self) -> None:
+        """Raise `ConfigurationError` for options that contradict each other."""
+        in_uri = dict(urllib.parse.parse_qsl(self.uri.query, keep_blank_values=True)).get("vsn")
+        if self.serializer is None and in_uri not in (None, self.vsn):
+            raise ConfigurationError("vsn", f"is {self.vsn}, and the URI has another one")
+        if self.low_watermark >= self.high_watermark:
+            raise ConfigurationError("low_watermark", "must be below high_watermark")
+        names = self.header_names()
+        for name, header in (("origin", "origin"), ("auth_token", "sec-websocket-protocol")):
+            if header in names and getattr(self, name) is not None:
+                raise ConfigurationError(name, f"is sent as {header}, which the headers have too")
 
     @property
     def secure(self) -> bool:
@@ -390,11 +307,14 @@ class Configuration:
             # Standard base64, whatever the prefix says, and on one line (notes 44 and 45).
             coded = base64.b64encode(token.encode()).decode().rstrip("=")
             lines.append(f"Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.{coded}")
-        names = {name.lower() for name, _ in self.headers}
-        if self.uri.username is not None and "authorization" not in names:
+        if self.uri.username is not None and "authorization" not in self.header_names():
             user = urllib.parse.unquote(f"{self.uri.username}:{self.uri.password or ''}")
             lines.append(f"Authorization: Basic {base64.b64encode(user.encode()).decode()}")
         return lines
+
+    def header_names(self) -> set[str]:
+        """Return the names of the configured headers, in lower case."""
+        return {name.lower() for name, _ in self.headers}
 
     def __repr__(self) -> str:
         shown = []
@@ -413,8 +333,10 @@ class Configuration:
 def redact(uri: urllib.parse.SplitResult) -> str:
     """Return `uri` without user information and with the names of its query alone."""
     host = uri.netloc.rpartition("@")[2]
-    names = [name for name, _ in urllib.parse.parse_qsl(uri.query, keep_blank_values=True)]
-    query = "?" + "&".join(f"{name}=…" for name in names) if names else ""
+    pairs = urllib.parse.parse_qsl(uri.query, keep_blank_values=True)
+    # What has no value may itself be one: a token, with the padding of its base64.
+    parts = [f"{name}=…" if value.strip("=") else "…" for name, value in pairs]
+    query = "?" + "&".join(parts) if parts else ""
     return f"{uri.scheme}://{host}{uri.path}{query}"
 
 

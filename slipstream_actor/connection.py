@@ -25,14 +25,17 @@ from slipstream_actor.commands import (
     LeaveTopic,
     OpenConnection,
     PushMessage,
+    ResumeReading,
 )
 from slipstream_actor.configuration import Configuration, redact
 from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicState
 from slipstream_actor.dial import dial
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
+from slipstream_actor.flow import Inflow, SendBuffer
 from slipstream_actor.mailbox import (
     TAKE,
+    UNCOUNTED,
     Burst,
     Interrupted,
     SelectorMailbox,
@@ -103,7 +106,14 @@ class Connection(BaseActor):
         self._progress = float("-inf")
         self._moved = 0
         self._dropped = 0
+        self._paused = False
         self._timer: Timer | None = None
+        self.flow = Inflow(
+            config.high_watermark,
+            config.low_watermark,
+            resume=lambda: self.actor_inbox.tell(ResumeReading()),
+        )
+        self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
         self.actor_inbox.tell(OpenConnection())
 
     @classmethod
@@ -209,6 +219,10 @@ class Connection(BaseActor):
         received = transport.receive()
         now = time.monotonic()
         decode_text, receive = self._decode_text, self._protocol.receive
+        if self._status == "closing" and self.flow.undelivered > self.flow.high:
+            # We are leaving: what the owner has no room for is read for the close frame behind it.
+            self._dropped += len(received)
+            return
         for data in received:
             try:
                 if isinstance(data, bytes):
@@ -225,7 +239,7 @@ class Connection(BaseActor):
         self._dropped += 1
         if logger.isEnabledFor(logging.DEBUG):
             size = len(data) if isinstance(data, bytes) else len(data.data)
-            logger.debug("dropped a message of %d bytes: %.80s", size, why)
+            logger.debug("dropped a message of %d bytes: %.80r", size, why)
 
     def _join(self, command: JoinTopic) -> None:
         self._protocol.join(command, time.monotonic())
@@ -241,13 +255,22 @@ class Connection(BaseActor):
         if transport is None:
             return
         batch = [command, *self.actor_inbox.drain(PushMessage)]
-        for push in batch:
-            if push.awaited:
-                self._protocol.push(push)
+        taken = sum(len(push.data) for push in batch if push.data is not None)
+        awaited = [push for push in batch if push.awaited]
+        if awaited:
+            now = time.monotonic()
+            failed = {push.ref for push in awaited if not self._protocol.push(push, now)}
+            batch = [push for push in batch if not push.awaited or push.ref not in failed]
         transport.send(
             [push.data if push.data is not None else self._encode(push) for push in batch]
         )
-        if transport.pending_bytes or transport.write_error is not None or self._protocol.events:
+        self._room.update(taken, transport.pending_bytes)
+        if (
+            awaited
+            or transport.pending_bytes
+            or transport.write_error is not None
+            or self._protocol.events
+        ):
             self._settle()
 
     def _encode(self, push: PushMessage) -> str | bytes:
@@ -281,13 +304,16 @@ class Connection(BaseActor):
         self._note_progress(transport)
         if transport.write_error is not None and self._give_up_at is None:
             self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
-        if transport.read_again:
+        self._room.update(0, transport.pending_bytes)
+        events, protocol.events = protocol.events, []
+        self.flow.delivered += len(events)
+        reading = self._reads()
+        if transport.read_again and reading:
             self.actor_inbox.read_again()
-        self.actor_inbox.watch(read=True, write=transport.pending_bytes > 0)
+        self.actor_inbox.watch(read=reading, write=transport.pending_bytes > 0)
         self._arm()
-        if protocol.events:
-            events, protocol.events = protocol.events, []
-            self._tell(events)
+        if events:
+            self._tell(events, self.flow)
         if transport.ended is not None:
             if self._reason is None or isinstance(self._reason, TransportFailed):
                 self._reason = transport.ended
@@ -295,6 +321,24 @@ class Connection(BaseActor):
         elif protocol.heartbeat_failed:
             transport.send_close(1000)
             self._end(HeartbeatTimeout())
+
+    def _reads(self) -> bool:
+        """Whether to read on: not while the owner has too much to take, unless we are closing."""
+        now = time.monotonic()
+        paused = self._status != "closing" and self.flow.pause()
+        if paused != self._paused:
+            self._paused = paused
+            if paused:
+                self._protocol.pause(now)
+            else:
+                self._protocol.resume(now)
+                # Bytes that TLS has decrypted wait where no selector sees them.
+                self.actor_inbox.read_again()
+        return not paused
+
+    def _resume(self, _: ResumeReading) -> None:
+        if self._status != "closed":
+            self._settle()
 
     def _send_outgoing(self, transport: Transport) -> None:
         outgoing, self._protocol.outgoing = self._protocol.outgoing, []
@@ -355,18 +399,22 @@ class Connection(BaseActor):
             return
         self._status = "closed"
         logger.debug("connection to %s ended: %r", redact(self._config.uri), reason)
-        self.actor_inbox.detach()
-        if self._transport is not None:
-            self._transport.free()
-        self._end_loop()
-        self._protocol.close(reason)
-        self._tell([*self._protocol.events, event(reason)])
-        self.actor_inbox.ended.set(reason)
+        try:
+            self.actor_inbox.detach()
+            if self._transport is not None:
+                self._transport.free()
+        finally:
+            # Whatever else fails, the owner is told.
+            self._end_loop()
+            self._protocol.close(reason)
+            self._room.close()
+            self._tell([*self._protocol.events, event(reason)])
+            self.actor_inbox.ended.set(reason)
 
-    def _tell(self, events: list[Any]) -> None:
+    def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         inbox = self._owner.actor_inbox
-        inbox.tell(Burst(self.actor_ref, events))
+        inbox.tell(Burst(self.actor_ref, events, flow))
         if inbox.deaf and self._status == "connected":
             # The owner is gone. What it pushed last is still to be sent, and then a close frame.
             self.actor_inbox.tell(CloseConnection())
@@ -402,6 +450,9 @@ class Connection(BaseActor):
             counters=counters,
             heartbeat_rtt=protocol.heartbeat_rtt,
             mailbox=self.actor_inbox.depth,
+            undelivered=self.flow.undelivered,
+            paused=self._paused,
+            send_buffer_bytes=self._room.bytes,
         )
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
@@ -414,6 +465,7 @@ class Connection(BaseActor):
         OpenConnection: _open,
         CloseConnection: _close,
         CollectGarbage: _collect,
+        ResumeReading: _resume,
         GetState: _answer_state,
     }
 
@@ -428,7 +480,7 @@ def evaluate(option: str, function: Callable[[], T]) -> T:
     try:
         return function()
     except ConfigurationError as error:
-        raise AttemptFailed("io", str(error)) from error
+        raise AttemptFailed("io", str(error), retryable=False) from error
     except Exception as error:
         # The error's text may hold what it was to return.
         logger.warning("the callable %s raised %s", option, type(error).__name__)

@@ -55,7 +55,9 @@ class ConnectionState(msgspec.Struct, frozen=True):
 
     `status` is `"connecting"`, `"connected"` or `"closing"`; `topics` are its joins; `refs` maps
     each ref that something waits for to its event; `heartbeat_rtt` is in seconds, `None` before
-    the first heartbeat was answered; `mailbox` is how many commands wait.
+    the first heartbeat was answered; `mailbox` is how many commands wait. `undelivered` counts the
+    messages that the owner has not taken, `paused` says whether reading waits for it to;
+    `send_buffer_bytes` are accepted and not sent.
     """
 
     status: str
@@ -65,6 +67,9 @@ class ConnectionState(msgspec.Struct, frozen=True):
     counters: Counters
     heartbeat_rtt: float | None
     mailbox: int
+    undelivered: int = 0
+    paused: bool = False
+    send_buffer_bytes: int = 0
 
 
 class ClientState(msgspec.Struct, frozen=True):

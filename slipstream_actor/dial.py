@@ -114,7 +114,8 @@ def set_options(sock: socket.socket, config: Configuration) -> None:
         for option in config.sockopt:
             sock.setsockopt(*option)
     except (OSError, TypeError, ValueError, OverflowError) as error:
-        raise AttemptFailed("io", f"sockopt: {text(error)}") from error
+        retryable = isinstance(error, OSError)
+        raise AttemptFailed("io", f"sockopt: {text(error)}", retryable=retryable) from error
 
 
 @functools.cache
@@ -204,12 +205,12 @@ class ProxyStream:
 
     def read(self, _: int = 0) -> bytes:
         """Return the head of an HTTP proxy's answer, byte by byte: what follows is the server's."""
-        data = b""
+        data = bytearray()
         while not data.endswith(b"\r\n\r\n"):
             if len(data) > MAX_PROXY_HEAD:
                 raise AttemptFailed("proxy", "the proxy's answer has no end")
             data += self._read(1)
-        return data
+        return bytes(data)
 
     def _read(self, size: int) -> bytes:
         while True:

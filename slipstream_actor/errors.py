@@ -17,12 +17,17 @@
     ├── StartError                        `init` returned `Stop`, or a supervised child failed
     └── AlreadyStartedError               the name is taken
 
-A dead actor is Pykka's `ActorDeadError`.
+A dead actor is Pykka's `ActorDeadError`. All of them can be pickled: what cannot travel (the
+`socket`, a `ref`) is `None` on the other side.
 """
 
 from __future__ import annotations
 
+import pickle
+import reprlib
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from slipstream_actor.message import Reply
@@ -50,6 +55,50 @@ __all__ = [
 
 class SlipstreamError(Exception):
     """The root of every exception of this library."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt, (type(self), self.args, {k: portable(v) for k, v in vars(self).items()})
+
+
+def rebuilt(kind: type[SlipstreamError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    """Return the exception that was pickled: its constructor takes other arguments than `args`."""
+    error = kind.__new__(kind, *args)
+    error.args = args  # Those that are an `OSError` do not set them so.
+    error.__dict__.update(state)
+    return error
+
+
+def portable(value: Any) -> Any:
+    """Return `value` if it can be pickled, else `None`."""
+    try:
+        pickle.dumps(value)
+    except Exception:  # Whatever an object's own pickling raises.
+        return None
+    return value
+
+
+class Shown(reprlib.Repr):
+    """A `repr` of bounded size, depth and cost, of what the server chose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxdict = self.maxlist = 10
+        self.maxstring = self.maxlong = self.maxother = 200
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """Show a reason's fields within the bounds, unless it has a `repr` of its own."""
+        if isinstance(x, bytes):
+            return self.repr_str(x, level)  # type: ignore[arg-type]
+        if not isinstance(x, msgspec.Struct) or type(x).__repr__ is not msgspec.Struct.__repr__:
+            return super().repr_instance(x, level)
+        fields = ", ".join(
+            f"{name}={self.repr1(getattr(x, name), level - 1)}" for name in x.__struct_fields__
+        )
+        return f"{type(x).__name__}({fields})"
+
+
+shown = Shown().repr
 
 
 class ConfigurationError(SlipstreamError, ValueError):
@@ -107,7 +156,7 @@ class ReplyError(SlipstreamError):
     """Raised by `Reply.unwrap()` for a status other than `"ok"`; holds the `reply`."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(f"the reply has the status {reply.status!r}: {reply.response!r}")
+        super().__init__(f"the reply has the status {shown(reply.status)}: {shown(reply.response)}")
         self.reply = reply
 
     @property
@@ -125,7 +174,7 @@ class ConnectFailedError(SlipstreamError):
     """Raised by `await_connect`: the attempt failed for `reason`."""
 
     def __init__(self, reason: Any, *, socket: Socket, awaited: str = "the connection") -> None:
-        super().__init__(f"awaited {awaited}: {reason!r}")
+        super().__init__(f"awaited {awaited}: {shown(reason)}")
         self.reason = reason
         self.socket = socket
         self.awaited = awaited
@@ -135,7 +184,7 @@ class JoinFailedError(SlipstreamError):
     """Raised by `await_join`: the join of `topic` failed for `reason`."""
 
     def __init__(self, topic: str, reason: Any, *, socket: Socket) -> None:
-        super().__init__(f"awaited the join of {topic!r}: {reason!r}")
+        super().__init__(f"awaited the join of {topic!r}: {shown(reason)}")
         self.topic = topic
         self.reason = reason
         self.socket = socket
@@ -173,7 +222,7 @@ class StartError(SlipstreamError):
     """
 
     def __init__(self, reason: Any) -> None:
-        super().__init__(f"not started: {reason!r}")
+        super().__init__(f"not started: {shown(reason)}")
         self.reason = reason
 
 

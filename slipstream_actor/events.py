@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from slipstream_actor.message import Reply
+from slipstream_actor.message import Reply, no_fields
 
 __all__ = [
     "ChannelClosed",
@@ -37,6 +37,8 @@ class ChannelConnected(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"ChannelConnected(channel_pid={self.channel_pid!r})"
+
+    __rich_repr__ = no_fields
 
 
 class ChannelConnectFailed(msgspec.Struct, frozen=True):
@@ -99,7 +101,8 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class PushFailed(msgspec.Struct, frozen=True):
-    """A push that somebody waits for will get no reply, for `reason` (note 18)."""
+    """A push that asked for an outcome will get no reply (note 18):
+    `handle_push_failed(ref, topic, event, reason)`."""
 
     topic: str
     event: str

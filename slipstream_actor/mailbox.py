@@ -23,11 +23,14 @@ from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from slipstream_actor.flow import Inflow, SendBuffer
 from slipstream_actor.future import Future
+from slipstream_actor.pushes import Ledger, PushBuffer
 
 __all__ = [
     "LEAVE",
     "TAKE",
+    "UNCOUNTED",
     "Burst",
     "Interrupted",
     "Mailbox",
@@ -53,14 +56,31 @@ class Interrupted(BaseException):
     """
 
 
+# Of events that count nowhere, as a test sends them.
+UNCOUNTED = Inflow(0, 0, lambda: None)
+
+
 class Burst:
-    """Several events of one `source`, handed over as one message and taken one by one."""
+    """Several events of one `source`, handed over as one message and taken one by one.
 
-    __slots__ = ("events", "source")
+    Who takes one counts it in `flow`.
+    """
 
-    def __init__(self, source: Any, events: Iterable[Any]) -> None:
+    __slots__ = ("events", "flow", "source")
+
+    def __init__(self, source: Any, events: Iterable[Any], flow: Inflow = UNCOUNTED) -> None:
         self.source = source
         self.events = deque(events)
+        self.flow = flow
+
+    def take(self, at: int = 0) -> Any:
+        """Take out an event."""
+        event = self.events[at]
+        del self.events[at]
+        self.flow.taken += 1
+        if self.flow.paused:
+            self.flow.relieve()
+        return event
 
 
 class Request:
@@ -83,6 +103,13 @@ class Timer:
         self.due = due
         self.interval = interval
         self.cancelled = False
+
+    @classmethod
+    def repeated(cls, message: Any, interval: float) -> Timer:
+        """Return one that is due every `interval` seconds, which are more than none."""
+        if not interval > 0:
+            raise ValueError(f"an interval must be more than 0 seconds, not {interval}")
+        return cls(message, time.monotonic() + interval, interval)
 
     def cancel(self) -> None:
         """Deliver it no more."""
@@ -112,6 +139,10 @@ class Mailbox:
         self.close_requested = False
         self.deaf = False
         self.ended: Future[Any] = Future()
+        # Connections that nobody can await anything of any more.
+        self.former: list[Any] = []
+        self.ledger = Ledger()
+        self.buffer = PushBuffer()
 
     def next_ref(self) -> str:
         """Return a reference that this process has not used before. Any thread may ask."""
@@ -164,17 +195,15 @@ class Mailbox:
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner in `seconds`."""
-        return self._schedule(Timer(message, time.monotonic() + seconds))
+        return self.schedule(Timer(message, time.monotonic() + seconds))
 
     def send_at(self, due: float, message: Any) -> Timer:
         """Deliver `message` to the owner when `time.monotonic()` is `due`."""
-        return self._schedule(Timer(message, due))
+        return self.schedule(Timer(message, due))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner every `seconds`, which are more than none."""
-        if not seconds > 0:
-            raise ValueError(f"an interval must be more than 0 seconds, not {seconds}")
-        return self._schedule(Timer(message, time.monotonic() + seconds, seconds))
+        return self.schedule(Timer.repeated(message, seconds))
 
     def receive(
         self, match: Match, timeout: float | None = None, *, interruptible: bool = True
@@ -190,33 +219,55 @@ class Mailbox:
         if found:
             return message
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
-        while True:
-            if interruptible and self.stopping:
-                raise Interrupted
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left < 0:
-                left = 0.0
-            envelope = self._take(left)
-            if envelope is None:
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise TimeoutError
-                continue
-            try:
-                verdict, message, rest = inspect(envelope, match)
-            except BaseException:
-                self._stash.append(envelope)  # A user's predicate raised.
-                raise
-            if rest:
-                self._stash.append(envelope)
-            if verdict:
-                return message
+        held = [e.message for e in self._stash if type(e.message) is Burst]
+        passed = Passed([self.burst, *held] if self.burst is not None else held)
+        try:
+            while True:
+                envelope = self._await(deadline, interruptible)
+                if envelope is not None:
+                    verdict, message = self._consider(envelope, match, passed)
+                    if verdict:
+                        return message
+        finally:
+            passed.count_again()
+
+    def _await(self, deadline: float | None, interruptible: bool) -> Envelope[Any] | None:
+        """Return the next message; `None` when it is worth asking again."""
+        if interruptible and self.stopping:
+            raise Interrupted
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        envelope = self._take(left)
+        if envelope is None and deadline is not None and time.monotonic() >= deadline:
+            raise TimeoutError
+        return envelope
+
+    def _consider(self, envelope: Envelope[Any], match: Match, passed: Passed) -> tuple[int, Any]:
+        """Return the verdict on a message that has come; keep what is not taken."""
+        try:
+            verdict, message, rest = inspect(envelope, match)
+        except BaseException:
+            self._stash.append(envelope)  # A user's predicate raised.
+            raise
+        if rest:
+            self._stash.append(envelope)
+            if type(envelope.message) is Burst:
+                passed.over(envelope.message)
+        return verdict, message
 
     def discard(self, source: Any) -> None:
-        """Drop every event of `source`."""
+        """Drop every event of `source`, also those that come yet."""
+        self.former.append(source)
+        self.discard_former()
+
+    def discard_former(self) -> None:
+        """Drop the events of former connections; the dead ones are then forgotten."""
+        former, self.former = self.former, [c for c in self.former if c.is_alive()]
+        if not former:
+            return
         while (envelope := self._poll()) is not None:
             self._stash.append(envelope)
         self._stash = deque(
-            e for e in self._stash if type(e.message) is not Burst or e.message.source is not source
+            e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
 
     def hear_no_more(self) -> list[Any]:
@@ -236,7 +287,8 @@ class Mailbox:
             refuse(self._stash.popleft())
         self._refuse_all()
 
-    def _schedule(self, timer: Timer) -> Timer:
+    def schedule(self, timer: Timer) -> Timer:
+        """Deliver a timer's message to the owner when it is due."""
         if len(self._timers) >= self._crowded:
             # Cancelled timers stay until they are due: with idle timeouts, one for each message.
             self._timers = [entry for entry in self._timers if not entry[2].cancelled]
@@ -301,7 +353,7 @@ class Mailbox:
                 continue
             if timer.interval is not None:
                 timer.due = max(timer.due + timer.interval, time.monotonic())
-                self._schedule(timer)
+                self.schedule(timer)
             return Envelope(timer.message)
         return None
 
@@ -310,13 +362,33 @@ class Mailbox:
             refuse(envelope)
 
 
+class Passed:
+    """The events that a waiting `receive` has passed over: they do not count while it waits."""
+
+    def __init__(self, bursts: Iterable[Burst]) -> None:
+        self._flows: set[Inflow] = set()
+        for burst in bursts:
+            self.over(burst)
+
+    def over(self, burst: Burst) -> None:
+        """Leave the events of `burst` where they are."""
+        self._flows.add(burst.flow)
+        burst.flow.passed += len(burst.events)
+        burst.flow.relieve()
+
+    def count_again(self) -> None:
+        """The wait is over."""
+        for flow in self._flows:
+            flow.passed = 0
+
+
 def search(burst: Burst, match: Match) -> tuple[int, Any, bool]:
     """Return the verdict on a burst, the event that matched, and whether events are left."""
     for at, event in enumerate(burst.events):
         verdict = match(event, burst.source)
         if verdict:
             if verdict == TAKE:
-                del burst.events[at]
+                burst.take(at)
             return verdict, event, bool(burst.events)
     return 0, None, bool(burst.events)
 
@@ -384,6 +456,7 @@ class SelectorMailbox(Mailbox):
         self._registered = 0
         self._again = False
         self._since_poll = 0
+        self.room: SendBuffer | None = None
 
     def put(self, envelope: Envelope[Any]) -> None:
         """Take in a message, from any thread, and wake the owner if it sleeps."""

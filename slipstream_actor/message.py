@@ -8,7 +8,12 @@ import msgspec
 
 from slipstream_actor.errors import ReplyError
 
-__all__ = ["Message", "Ref", "Reply"]
+__all__ = ["Message", "Ref", "Reply", "no_fields"]
+
+
+def no_fields(_: Any) -> list[tuple[str, Any]]:
+    """The `__rich_repr__` of a struct that hides fields in its `repr`: msgspec's shows all."""
+    return []
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -27,17 +32,23 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Ref(str):
-    """The reference of one push: a string that knows its `topic` and the join it belongs to."""
+    """The reference of one push: a string that knows its `topic` and the join it belongs to.
 
-    __slots__ = ("join_ref", "topic")
+    `join_ref` is `None` while a buffered push waits for its join. `failure` is the reason that a
+    plain thread's push has failed for, and `None` otherwise: there is no callback to tell of it.
+    """
+
+    __slots__ = ("failure", "join_ref", "topic")
 
     topic: str
     join_ref: str | None
+    failure: Any
 
     def __new__(cls, ref: str, topic: str, join_ref: str | None) -> Ref:
         self = super().__new__(cls, ref)
         self.topic = topic
         self.join_ref = join_ref
+        self.failure = None
         return self
 
     def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:

@@ -7,6 +7,7 @@ rules are those of a real server; "note N" is a line of the protocol notes in th
 from __future__ import annotations
 
 import enum
+import heapq
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -30,12 +31,15 @@ from slipstream_actor.reasons import (
     Disconnected,
     JoinRefused,
     JoinTimeout,
+    PushTimeout,
 )
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
 RESERVED = frozenset({"phx_reply", "phx_error", "phx_close"})
+# Of so many refs, whose answers are nobody's, it is remembered that they are.
 LATE_REPLIES = 256
+LATE_PUSHES = 16_384
 
 
 class JoinState(enum.Enum):
@@ -134,9 +138,13 @@ class Protocol:
         self._sign_of_life = float("-inf")
         # Joins, leaves and heartbeats whose answers, should they come late, are nobody's replies.
         self._spent: dict[str, None] = {}
+        # Pushes that were reported as failed, and so are not to be reported as answered.
+        self._failed: dict[str, None] = {}
         # Joins without an answer, left and replaced ones too, in the order of their deadlines,
         # since all have the same time.
         self._joining: dict[str, Channel] = {}
+        self._push_deadlines: list[tuple[float, str]] = []
+        self._paused_at: float | None = None
 
     # commands
 
@@ -151,7 +159,7 @@ class Protocol:
         former = self.channels.get(command.topic)
         if former is not None:
             self._retire(former)
-        channel = Channel(command.topic, join_ref, now + self._join_timeout)
+        channel = Channel(command.topic, join_ref, self._running(now) + self._join_timeout)
         self.channels[command.topic] = channel
         self._joining[join_ref] = channel
         self.refs[join_ref] = Waiting("join", "phx_join", channel)
@@ -168,18 +176,23 @@ class Protocol:
         self.refs[ref] = Waiting("leave", "phx_leave", channel)
         self._send(channel.join_ref, ref, topic, "phx_leave", {})
 
-    def push(self, command: PushMessage) -> None:
-        """Enter an awaited push into the ledger; a plain one leaves nothing behind."""
+    def push(self, command: PushMessage, now: float) -> bool:
+        """Enter an awaited push into the ledger; a plain one leaves nothing behind.
+
+        Returns `False` when it is not to be sent, since the join it belongs to is over.
+        """
         if not command.awaited or command.ref is None:
-            return
+            return True
         channel = self.channels.get(command.topic)
         if channel is None or channel.join_ref != command.join_ref:
             ref = Ref(command.ref, command.topic, command.join_ref)
-            reason = ChannelEnded("left")
-            self.events.append(PushFailed(command.topic, command.event, ref, reason))
-        else:
-            self.refs[command.ref] = Waiting("push", command.event, channel)
-            channel.pushes[command.ref] = None
+            self.events.append(PushFailed(command.topic, command.event, ref, ChannelEnded("left")))
+            return False
+        self.refs[command.ref] = Waiting("push", command.event, channel)
+        channel.pushes[command.ref] = None
+        if command.reply_timeout is not None:
+            self._expect(command.ref, self._running(now) + command.reply_timeout)
+        return True
 
     def current_join_ref(self, topic: str) -> str | None:
         """Return the join_ref of the topic's join, for a push that names none."""
@@ -194,6 +207,7 @@ class Protocol:
         self.channels.clear()
         self.former.clear()
         self._joining.clear()
+        self._push_deadlines.clear()
         self.heartbeat = self._beat_at = None
 
     # messages
@@ -256,7 +270,7 @@ class Protocol:
         if waiting is None or waiting.kind == "push":
             if waiting is not None:
                 waiting.channel.pushes.pop(ref, None)
-            elif not self._given_out(ref):
+            elif ref in self._failed or not self._given_out(ref):
                 return False  # a reply to nothing
             answered = Ref(ref, message.topic, message.join_ref)
             self.events.append(ReplyReceived(message.topic, answered, reply))
@@ -282,15 +296,34 @@ class Protocol:
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
-        join = self._first_join_deadline()
-        if join is None or self._beat_at is None:
-            return self._beat_at if join is None else join
-        return min(join, self._beat_at)
+        if self._paused_at is not None:
+            return self._beat_at
+        due = (self._beat_at, self._first_join_deadline(), self._first_push_deadline())
+        return min((at for at in due if at is not None), default=None)
+
+    def pause(self, now: float) -> None:
+        """We stop reading: what the server may have sent is not late."""
+        self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """We read again: the deadlines go on from where they stood."""
+        if self._paused_at is None:
+            return
+        away, self._paused_at = now - self._paused_at, None
+        for channel in self._joining.values():
+            channel.deadline += away
+        self._push_deadlines = [(at + away, ref) for at, ref in self._push_deadlines]
+        if self.heartbeat is not None and self._beat_at is not None:
+            self.heartbeat.since = now
+            self._beat_at = now + self._interval
 
     def handle_timer(self, now: float, progress: float = float("-inf")) -> None:
         """Do what is due. `progress`: when bytes of an unfinished transfer last moved."""
-        while (first := self._first_join_deadline()) is not None and first <= now:
+        running = self._running(now)
+        while (first := self._first_join_deadline()) is not None and first <= running:
             self._time_out(next(iter(self._joining.values())))
+        while (first := self._first_push_deadline()) is not None and first <= running:
+            self._time_out_push(heapq.heappop(self._push_deadlines)[1])
         if self._beat_at is not None and self._beat_at <= now:
             self._beat(now, progress)
 
@@ -305,9 +338,13 @@ class Protocol:
         if self._beat_at is not None:
             self._beat_at = min(self._beat_at, now + self._interval)
 
+    def _running(self, now: float) -> float:
+        """Return the time on the clock that stands still while reading is paused."""
+        return now if self._paused_at is None else self._paused_at
+
     def _beat(self, now: float, progress: float) -> None:
         """Send a heartbeat, or find that the last one was not answered."""
-        if self.heartbeat is None:
+        if self.heartbeat is None or self._paused_at is not None:
             ref = self._next_ref()
             self.heartbeat = Heartbeat(ref, now)
             self._spend(ref)
@@ -332,6 +369,27 @@ class Protocol:
         self._spend(ref)
         self._step(channel, "timeout")
         self._send(channel.join_ref, ref, channel.topic, "phx_leave", {})
+
+    def _expect(self, ref: str, deadline: float) -> None:
+        """Have a push fail at `deadline`."""
+        if len(self._push_deadlines) > 2 * len(self.refs) + 64:
+            # Those that were answered stay until they are due.
+            self._push_deadlines = [d for d in self._push_deadlines if d[1] in self.refs]
+            heapq.heapify(self._push_deadlines)
+        heapq.heappush(self._push_deadlines, (deadline, ref))
+
+    def _first_push_deadline(self) -> float | None:
+        while self._push_deadlines:
+            at, ref = self._push_deadlines[0]
+            if ref in self.refs:
+                return at
+            heapq.heappop(self._push_deadlines)
+        return None
+
+    def _time_out_push(self, ref: str) -> None:
+        waiting = self.refs[ref]
+        waiting.channel.pushes.pop(ref)
+        self._fail_push(waiting.channel, ref, PushTimeout())
 
     # transitions
 
@@ -373,9 +431,7 @@ class Protocol:
                 self._spend(ref)
 
     def _spend(self, ref: str) -> None:
-        self._spent[ref] = None
-        if len(self._spent) > LATE_REPLIES:
-            del self._spent[next(iter(self._spent))]
+        remember(self._spent, ref, LATE_REPLIES)
 
     def _first_join_deadline(self) -> float | None:
         for channel in self._joining.values():
@@ -383,13 +439,25 @@ class Protocol:
         return None
 
     def _fail_pushes(self, channel: Channel, reason: Any) -> None:
-        topic, join_ref = channel.topic, channel.join_ref
         for ref in channel.pushes:
-            waiting = self.refs.pop(ref, None)
-            if waiting is not None:
-                known = Ref(ref, topic, join_ref)
-                self.events.append(PushFailed(topic, waiting.event, known, reason))
+            self._fail_push(channel, ref, reason)
         channel.pushes.clear()
+
+    def _fail_push(self, channel: Channel, ref: str, reason: Any) -> None:
+        """Report that an awaited push is not answered, and will not be."""
+        waiting = self.refs.pop(ref, None)
+        if waiting is None:
+            return
+        known = Ref(ref, channel.topic, channel.join_ref)
+        self.events.append(PushFailed(channel.topic, waiting.event, known, reason))
+        remember(self._failed, ref, LATE_PUSHES)
 
     def _send(self, join_ref: str | None, ref: str, topic: str, event: str, payload: Any) -> None:
         self.outgoing.append(Message(join_ref, ref, topic, event, payload))
+
+
+def remember(refs: dict[str, None], ref: str, most: int) -> None:
+    """Add `ref`, and forget the oldest one when there are more than `most`."""
+    refs[ref] = None
+    if len(refs) > most:
+        del refs[next(iter(refs))]

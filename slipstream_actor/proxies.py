@@ -55,14 +55,14 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
         from python_socks._protocols.errors import ReplyError
     except ImportError as error:
         detail = "a proxy needs the extra: pip install 'slipstream_actor[proxy]'"
-        raise AttemptFailed("proxy", detail) from error
+        raise AttemptFailed("proxy", detail, retryable=False) from error
     remote_names = True if url.startswith("socks5h:") else None
     try:
         kind, host, port, user, password = parse_proxy_url(url.replace("socks5h:", "socks5:", 1))
     except (ValueError, TypeError) as error:
         # Its text holds the URL, and with it the password.
         detail = "the proxy must be a URL with http, socks4, socks5 or socks5h, host and port"
-        raise AttemptFailed("proxy", detail) from error
+        raise AttemptFailed("proxy", detail, retryable=False) from error
     resolver: Any = Resolver(look_up)
     connector = create_connector(kind, user, password, remote_names, resolver)
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from slipstream_actor.message import no_fields
+
 __all__ = [
     "BufferExpired",
     "BufferOverflow",
@@ -20,6 +22,7 @@ __all__ = [
     "HeartbeatTimeout",
     "JoinRefused",
     "JoinTimeout",
+    "ParamsFailed",
     "PushTimeout",
     "TransportFailed",
 ]
@@ -36,6 +39,7 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     (`connect_timeout_msec` passed), `"tls"` (handshake or verification), `"upgrade"` (the server
     answered with something other than a 101: then `status`, `headers` with names in lower case,
     and the start of the `body` are its answer, notes 37 to 39), `"proxy"`, `"io"` (all else).
+    `retryable` is `False` for an error in the configuration, which no other attempt will mend.
     """
 
     kind: ConnectFailedKind
@@ -43,11 +47,19 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     status: int | None = None
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: str = ""
+    retryable: bool = True
 
     def __repr__(self) -> str:
         # Headers and body may hold cookies, tokens or a redirect's query.
         status = "" if self.status is None else f", status={self.status}"
         return f"ConnectFailed(kind={self.kind!r}, detail={self.detail!r}{status})"
+
+    __rich_repr__ = no_fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only mapping cannot be pickled.
+        headers = dict(self.headers)
+        return ConnectFailed, (self.kind, self.detail, self.status, headers, self.body)
 
 
 class ClosedByPeer(msgspec.Struct, frozen=True):
@@ -92,6 +104,19 @@ class JoinTimeout(msgspec.Struct, frozen=True):
     """No answer to the join within `join_timeout_msec`."""
 
 
+class ParamsFailed(msgspec.Struct, frozen=True):
+    """The join was not sent: a callable in its params raised `error`, or what it returned cannot
+    be encoded."""
+
+    error: Exception
+
+    def __repr__(self) -> str:
+        # Its text may hold what the callable was to return.
+        return f"ParamsFailed({type(self.error).__name__})"
+
+    __rich_repr__ = no_fields
+
+
 class ChannelCrashed(msgspec.Struct, frozen=True):
     """The server sent `phx_error` for the channel, with this payload (notes 3 and 4)."""
 
@@ -105,7 +130,7 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 
 class PushTimeout(msgspec.Struct, frozen=True):
-    """No reply to the push within its time."""
+    """No reply to the push within its `reply_timeout`."""
 
 
 class ChannelEnded(msgspec.Struct, frozen=True):

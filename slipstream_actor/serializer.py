@@ -136,7 +136,10 @@ def dump(parser: JsonParser, value: Any, message: Message) -> str:
             msgspec.json.decode(text)
         return text if isinstance(text, str) else bytes(text).decode()
     except Exception as error:
-        raise SerializerError(f"{name(message)} cannot be encoded: {error}") from error
+        why = error
+    # Those of Unicode hold the text that they are about, and show it.
+    cause = None if isinstance(why, UnicodeError) else why
+    raise SerializerError(f"{name(message)} cannot be encoded: {why}") from cause
 
 
 def load(parser: JsonParser, data: str | bytes) -> Any:

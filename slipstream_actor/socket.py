@@ -6,92 +6,40 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 from pykka import ActorDeadError, ActorRef
 
-from slipstream_actor import awaiting
-from slipstream_actor.commands import (
-    CloseConnection,
-    CollectGarbage,
-    JoinTopic,
-    LeaveTopic,
-    PushMessage,
+from slipstream_actor import awaiting, pushing
+from slipstream_actor.changes import (
+    Join,
+    JoinStatus,
+    Link,
+    ReconnectDue,
+    RejoinDue,
+    without_connection,
 )
+from slipstream_actor.commands import CloseConnection, CollectGarbage, JoinTopic, LeaveTopic
 from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection import Connection
-from slipstream_actor.errors import (
-    NeverJoinedError,
-    NotConfiguredError,
-    NotConnectedError,
-    NotJoinedError,
-)
-from slipstream_actor.events import (
-    ChannelClosed,
-    ChannelConnected,
-    ChannelConnectFailed,
-    Event,
-    MessageReceived,
-    TopicJoinClosed,
-    TopicJoinFailed,
-    TopicJoinSucceeded,
-    TopicLeft,
-)
-from slipstream_actor.mailbox import Mailbox, Timer
+from slipstream_actor.errors import NeverJoinedError, NotConfiguredError
+from slipstream_actor.events import MessageReceived, TopicJoinFailed
+from slipstream_actor.mailbox import Burst, Mailbox
 from slipstream_actor.matching import ANY
-from slipstream_actor.message import Message, Ref, Reply
+from slipstream_actor.message import Message, Ref, Reply, no_fields
 from slipstream_actor.process import current
-from slipstream_actor.reasons import ClosedByClient, JoinRefused
+from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
+from slipstream_actor.retry import delay
 
-__all__ = ["Join", "ReconnectDue", "RejoinDue", "Socket", "apply_event", "connect", "new_socket"]
+__all__ = ["Socket", "connect", "new_socket", "tell"]
 
-JoinStatus: TypeAlias = Literal["requested", "joined", "closed"]
 S = TypeVar("S", bound="Socket")
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 NO_PARAMS: dict[str, Any] = {}
-
-
-class Join(msgspec.Struct, frozen=True):
-    """What the socket knows of one topic.
-
-    `response` is the server's last answer to the join. `join_ref` is the ref of the join that the
-    server knows of, `None` while it has not been asked, and when the join is over.
-    """
-
-    topic: str
-    params: Any = msgspec.field(default_factory=dict)
-    status: JoinStatus = "requested"
-    rejoin_counter: int = 0
-    response: Any = None
-    join_ref: str | None = None
-
-    def __repr__(self) -> str:
-        # Params may hold tokens.
-        return f"<Join {self.topic!r} status={self.status!r} join_ref={self.join_ref!r}>"
-
-
-class Link(msgspec.Struct, frozen=True, eq=False):
-    """The socket's way to a connection: about to be, being, or having been made."""
-
-    status: Literal["scheduled", "connecting", "connected"]
-    connection: Any = None
-    timer: Timer | None = None
-
-
-class ReconnectDue(msgspec.Struct, frozen=True, eq=False):
-    """The delay of a `reconnect` is over; void when the socket has another link by now."""
-
-    link: Any
-
-
-class RejoinDue(msgspec.Struct, frozen=True, eq=False):
-    """The delay of a `rejoin` is over; void when the socket has another join by now."""
-
-    join: Join
 
 
 class Socket(msgspec.Struct, frozen=True):
@@ -109,10 +57,14 @@ class Socket(msgspec.Struct, frozen=True):
     reconnect_counter: int = 0
     response_headers: Mapping[str, str] | None = None
     _link: Link | None = None
+    # Topics that the last connection had, and that the next one is to join again.
+    _rejoins: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         # The configuration holds tokens; assigns are what Slipstream shows too.
         return f"<Socket assigns={dict(self.assigns)!r}>"
+
+    __rich_repr__ = no_fields
 
     # what it knows
 
@@ -168,15 +120,19 @@ class Socket(msgspec.Struct, frozen=True):
         """
         config = Configuration.validate(uri, options)
         self._drop_link()
-        joins = MappingProxyType({topic: closed(join) for topic, join in self.joins.items()})
-        return replace(self, channel_config=config, joins=joins)._open("connect")
+        fresh = replace(without_connection(self), channel_config=config, _rejoins=frozenset())
+        pushing.give_up_buffered(fresh, ChannelEnded("left"))
+        return fresh._open("connect")
 
     def reconnect(self) -> Socket:
         """Ask to connect again with the same configuration, after the delay that is its turn.
 
-        The delays are `reconnect_after_msec`'s; a connection starts the count anew. Without effect
-        while connected or on the way. Raises `NotConfiguredError`. A plain thread, which has no
-        loop to be called back in, connects at its next `await_connect`.
+        The delays are `reconnect_after_msec`'s, each with a random part of `reconnect_jitter_msec`;
+        a connection starts the count anew. Topics that were joined or asked for are joined again
+        when it is there, after `handle_connect`, unless `rejoin_on_reconnect` is off. Without
+        effect while connected or on the way. Raises `NotConfiguredError`, and `ConfigurationError`
+        for a callable that returns no milliseconds. A plain thread, which has no loop to be called
+        back in, connects at its next `await_connect`.
         """
         config = self.channel_config
         if config is None:
@@ -187,16 +143,20 @@ class Socket(msgspec.Struct, frozen=True):
         if link is not None and link.timer is not None and not link.timer.cancelled:
             return self
         awaiting.require_owner(self, "reconnect")
-        delay = at_or_last(config.reconnect_after_msec, self.reconnect_counter)
-        mailbox = self.socket_pid.actor_inbox
-        mailbox.discard(link.connection if link is not None else None)
-        timer = mailbox.send_after(delay / 1000, None)
+        attempt = self.reconnect_counter + 1
+        seconds = delay(
+            "reconnect_after_msec",
+            config.reconnect_after_msec,
+            attempt,
+            config.reconnect_jitter_msec,
+        )
+        if link is not None:
+            self._let_go(link.connection)
+        timer = self.socket_pid.actor_inbox.send_after(seconds, None)
         link = Link("scheduled", timer=timer)
         timer.message = ReconnectDue(link)
-        joins = MappingProxyType({topic: closed(join) for topic, join in self.joins.items()})
-        return self._changed(
-            "reconnect", _link=link, joins=joins, reconnect_counter=self.reconnect_counter + 1
-        )
+        socket = replace(without_connection(self), _link=link, reconnect_counter=attempt)
+        return self._commit("reconnect", socket)
 
     def disconnect(self) -> Socket:
         """Ask to close the connection; `ChannelClosed` with `ClosedByClient` follows.
@@ -226,6 +186,8 @@ class Socket(msgspec.Struct, frozen=True):
     def join(self, topic: str, params: Any = NO_PARAMS) -> Socket:
         """Ask to join `topic`; `TopicJoinSucceeded` or `TopicJoinFailed` follows.
 
+        `params` may be a callable, or a mapping with callables as values: they are called at each
+        join, in the owner's thread, and when one raises the join has failed with `ParamsFailed`.
         While not connected the join is recorded as requested, and sent on connect. Without effect
         when the topic is joined or has been asked for. Raises `SerializerError` for params that
         are no JSON.
@@ -241,7 +203,7 @@ class Socket(msgspec.Struct, frozen=True):
 
         The delays are `rejoin_after_msec`'s; a join starts the count anew. Without `params` those
         of the last join are used. Without effect while joined or asked for. Raises
-        `NeverJoinedError`.
+        `NeverJoinedError`, and `ConfigurationError` for a callable that returns no milliseconds.
         """
         join = self.joins.get(require_text("topic", topic))
         if join is None:
@@ -249,50 +211,67 @@ class Socket(msgspec.Struct, frozen=True):
         if join.status != "closed":
             return self
         awaiting.require_owner(self, "rejoin")
+        attempt = join.rejoin_counter + 1
         again = Join(
             topic,
             join.params if params is UNSET else params,
-            rejoin_counter=join.rejoin_counter + 1,
+            rejoin_counter=attempt,
             response=join.response,
         )
         config = self.channel_config
-        delay = at_or_last(config.rejoin_after_msec, join.rejoin_counter) if config else 0
-        self.socket_pid.actor_inbox.send_after(delay / 1000, RejoinDue(again))
+        seconds = delay("rejoin_after_msec", config.rejoin_after_msec, attempt) if config else 0.0
+        self.socket_pid.actor_inbox.send_after(seconds, RejoinDue(again))
         return self._changed("rejoin", joins=self._joins_with(again))
 
     def leave(self, topic: str) -> Socket:
         """Ask to leave `topic`; `TopicLeft` follows. Without effect when it is not joined.
 
-        A join that has not been answered is left too, and one that was only recorded is forgotten.
+        A join that has not been answered is left too; one that was only recorded, or that waits
+        for the next connection, is forgotten.
         """
         join = self.joins.get(require_text("topic", topic))
-        if join is None or join.status == "closed":
+        if join is None or not self._is_wanted(topic):
             return self
         joins = self._joins_with(replace(join, status="closed"))
+        left = replace(self, joins=joins, _rejoins=self._rejoins - {topic})
+        pushing.give_up_buffered(left, ChannelEnded("left"))
         if join.join_ref is None:
-            return self._changed("leave", joins=joins)  # Only the socket knows of it.
+            return self._commit("leave", left)  # Only the socket knows of it.
         if self._link is not None:
             tell(self._link.connection, LeaveTopic(topic))
-        return replace(self, joins=joins)
+        return left
 
     def push(
-        self, topic: str, event: str, payload: Any = NO_PARAMS, send_timeout: float = 5.0
+        self,
+        topic: str,
+        event: str,
+        payload: Any = NO_PARAMS,
+        send_timeout: float | None = 5.0,
+        *,
+        reply_timeout: float | None = None,
+        buffer: bool | None = None,
     ) -> Ref:
         """Push `event` with `payload` (JSON, or `bytes` for a binary frame) and return its `Ref`.
 
         The reply, if the channel makes one, comes to `handle_reply` or is awaited with
-        `await_reply`. `send_timeout` is for the time when the send buffer is bounded: it is not
-        yet, and a push never waits.
+        `await_reply`. Waits, up to `send_timeout` seconds (`None`: for ever), while more than
+        `max_send_buffer_bytes` wait to be sent, and for nothing else.
 
-        Raises `NotConnectedError`, `NotJoinedError`, `SerializerError`.
+        With `reply_timeout` (seconds; the option `reply_timeout_msec` otherwise) the push ends in
+        exactly one of a reply, an error raised here, or `handle_push_failed`: when that time has
+        passed, or as soon as the topic or the connection ends. A push with neither is
+        fire-and-forget.
+
+        With `buffer` (the option `buffer_pushes` otherwise) a push for a topic that is being
+        joined, or is coming back, is kept and sent once, after the join, in order; it asks for an
+        outcome too, by default within 10 s of being sent. What is kept is bounded by
+        `buffer_max_pushes`, `buffer_max_bytes` and `buffer_max_age_msec`.
+
+        Raises `NotConnectedError`, `NotJoinedError`, `SendBufferFullError`, `SerializerError`: the
+        push was not sent then.
         """
         require_text("event", event)
-        if not self.connected:
-            raise not_sent(topic, event)
-        join = self.joins.get(topic)
-        if join is None or join.status != "joined":
-            raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
-        return self._push(topic, event, payload, join.join_ref)
+        return pushing.push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
 
     def ping(self, timeout: float | None = 5.0) -> float:
         """Send a heartbeat of our own and return the seconds until its answer.
@@ -301,21 +280,13 @@ class Socket(msgspec.Struct, frozen=True):
         """
         awaiting.require_owner(self, "ping")
         started = time.monotonic()
-        awaiting.await_reply(self, self._push("phoenix", "heartbeat", {}, None), timeout)
-        return time.monotonic() - started
-
-    def _push(self, topic: str, event: str, payload: Any, join_ref: str | None) -> Ref:
         connection = self.channel_pid
         if connection is None:
-            raise not_sent(topic, event)
-        number = self.socket_pid.actor_inbox.next_ref()
-        ref = Ref(number, topic, join_ref)
-        data = self._encode(Message(join_ref, number, topic, event, payload))
-        try:
-            connection.tell(PushMessage(topic, event, payload, number, join_ref, data))
-        except ActorDeadError:
-            raise not_sent(topic, event) from None
-        return ref
+            raise pushing.not_sent("phoenix", "heartbeat")
+        ref = Ref(self.socket_pid.actor_inbox.next_ref(), "phoenix", None)
+        pushing.send(self, connection, ref, "heartbeat", {}, crowded=True)
+        awaiting.await_reply(self, ref, timeout)
+        return time.monotonic() - started
 
     # awaits: see `awaiting`
 
@@ -345,7 +316,9 @@ class Socket(msgspec.Struct, frozen=True):
         """Wait for the reply to a push, of any status.
 
         Raises `NotJoinedError` (with the `reason`) as soon as the join that the push belongs to is
-        over, `NotConnectedError` when the connection is, and `AwaitTimeoutError`.
+        over, `NotConnectedError` when the connection is, `SendBufferFullError` when a buffered
+        push had to make room, and `AwaitTimeoutError`, also when the push's `reply_timeout` or its
+        time in the buffer has passed.
         """
         return awaiting.await_reply(self, ref, timeout)
 
@@ -379,6 +352,8 @@ class Socket(msgspec.Struct, frozen=True):
         """Start a connection for this socket, now."""
         config = self.channel_config
         assert config is not None
+        if current() is self.socket_pid:
+            self.socket_pid.actor_inbox.discard_former()
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
         return self._changed(method, _link=Link("connecting", connection))
 
@@ -391,28 +366,57 @@ class Socket(msgspec.Struct, frozen=True):
             link.timer.cancel()
         if link.connection is not None:
             tell(link.connection, CloseConnection())
-            if current() is self.socket_pid:
-                self.socket_pid.actor_inbox.discard(link.connection)
+            self._let_go(link.connection)
+
+    def _let_go(self, connection: Any) -> None:
+        """Drop what a connection has said, and fail what it has not answered."""
+        if connection is None:
+            return
+        if current() is self.socket_pid:
+            self.socket_pid.actor_inbox.discard(connection)
+        pushing.fail_all_over(self.socket_pid, connection, ClosedByClient())
 
     def _request(self, join: Join, method: str) -> Socket:
         """Ask for a join: now if connected, else it is recorded."""
         connection = self.channel_pid
         inbox = self.socket_pid.actor_inbox
         ref = inbox.next_ref() if connection is not None else None
-        if self.channel_config is not None:
+        params = join.params
+        if has_callables(params):
+            if connection is None:
+                return self._changed(method, joins=self._joins_with(join))
+            try:
+                params = evaluated(params)
+                self._encode(Message(ref, ref, join.topic, "phx_join", params))
+            except Exception as error:
+                failed = TopicJoinFailed(join.topic, ParamsFailed(error), ref)
+                inbox.tell(Burst(connection, [failed]))
+                join = replace(join, join_ref=ref)
+                return self._changed(method, joins=self._joins_with(join))
+        elif self.channel_config is not None:
             # Encoded again where it is sent; here it is only to fail where the mistake is.
-            self._encode(Message(ref, ref, join.topic, "phx_join", join.params))
-        if connection is not None and tell(connection, JoinTopic(join.topic, join.params, ref)):
+            self._encode(Message(ref, ref, join.topic, "phx_join", params))
+        if connection is not None and tell(connection, JoinTopic(join.topic, params, ref)):
             join = replace(join, join_ref=ref)
         return self._changed(method, joins=self._joins_with(join))
 
     def _send_requested(self) -> Socket:
-        """Send the joins that were recorded before the connection came."""
+        """Send the joins that were recorded before the connection came, and those that the last
+        one had."""
         socket = self
+        if not socket.connected:
+            return socket
         for join in self.joins.values():
-            if join.status == "requested" and join.join_ref is None and socket.connected:
+            if join.status == "requested" and join.join_ref is None:
                 socket = socket._request(join, "join")
-        return socket
+            elif join.status == "closed" and join.topic in self._rejoins:
+                socket = socket._request(replace(join, status="requested"), "rejoin")
+        return replace(socket, _rejoins=frozenset()) if socket._rejoins else socket
+
+    def _is_wanted(self, topic: str) -> bool:
+        """Whether `topic` is joined, being joined, or to be joined on the next connection."""
+        join = self.joins.get(topic)
+        return join is not None and (join.status != "closed" or topic in self._rejoins)
 
     def _joins_with(self, join: Join) -> Mapping[str, Join]:
         return MappingProxyType({**self.joins, join.topic: join})
@@ -433,102 +437,6 @@ def connect(uri: Any, **options: Any) -> Socket:
     return new_socket().connect(uri, **options)
 
 
-def apply_event(socket: Socket, event: Event) -> Socket:
-    """Return the socket as `event` leaves it.
-
-    An event of a join that is no longer the topic's changes nothing; one without a join_ref, as a
-    test sends it, is taken at its word.
-    """
-    change = CHANGES.get(type(event))
-    return socket if change is None else change(socket, event)
-
-
-def apply_connected(socket: Socket, event: ChannelConnected) -> Socket:
-    link = socket._link
-    if link is None or link.status != "connected" or link.connection is not event.channel_pid:
-        link = Link("connected", event.channel_pid)
-    return replace(socket, _link=link, response_headers=event.response_headers, reconnect_counter=0)
-
-
-def apply_closed(socket: Socket, _: ChannelClosed | ChannelConnectFailed) -> Socket:
-    joins = {topic: closed(join) for topic, join in socket.joins.items()}
-    return replace(socket, _link=None, joins=MappingProxyType(joins))
-
-
-def apply_joined(socket: Socket, event: TopicJoinSucceeded) -> Socket:
-    join = socket.joins.get(event.topic) or Join(event.topic)
-    if is_stale(join, event.join_ref) or (event.join_ref is not None and join.status == "closed"):
-        return socket
-    join = replace(
-        join,
-        status="joined",
-        rejoin_counter=0,
-        response=event.response,
-        join_ref=event.join_ref or join.join_ref,
-    )
-    return replace(socket, joins=socket._joins_with(join))
-
-
-def apply_ended(socket: Socket, event: TopicJoinFailed | TopicJoinClosed | TopicLeft) -> Socket:
-    join = socket.joins.get(event.topic)
-    if join is None or is_stale(join, event.join_ref):
-        return socket
-    refusal = event.reason if isinstance(event, TopicJoinFailed) else None
-    response = refusal.response if isinstance(refusal, JoinRefused) else join.response
-    join = replace(join, status="closed", response=response, join_ref=None)
-    return replace(socket, joins=socket._joins_with(join))
-
-
-def as_it_counts(socket: Socket, event: Event, source: Any) -> Event:
-    """Return what an event means after what we have asked for meanwhile.
-
-    The end of a connection that we were closing is our own; the end of a join that we were leaving
-    is its leave.
-    """
-    if type(event) in CONNECTION_ENDS:
-        if getattr(getattr(source, "actor_inbox", None), "close_requested", False):
-            return ChannelClosed(ClosedByClient())
-    elif isinstance(event, (TopicJoinClosed, TopicJoinFailed)):
-        join = socket.joins.get(event.topic)
-        leaving = join is not None and join.status == "closed" and join.join_ref is not None
-        if join is not None and leaving and join.join_ref == event.join_ref:
-            return TopicLeft(event.topic, event.join_ref)
-    return event
-
-
-CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)
-
-# The types of the arguments follow from the keys.
-CHANGES: dict[type, Callable[[Socket, Any], Socket]] = {
-    ChannelConnected: apply_connected,
-    ChannelConnectFailed: apply_closed,
-    ChannelClosed: apply_closed,
-    TopicJoinSucceeded: apply_joined,
-    TopicJoinFailed: apply_ended,
-    TopicJoinClosed: apply_ended,
-    TopicLeft: apply_ended,
-}
-
-
-def is_stale(join: Join, join_ref: str | None) -> bool:
-    """Whether `join_ref` is that of another join than the socket's."""
-    return join_ref is not None and join_ref != join.join_ref
-
-
-def closed(join: Join) -> Join:
-    """Return what is left of a join without its connection; what was never sent stays asked for."""
-    if join.status == "closed" and join.join_ref is None:
-        return join
-    if join.status == "requested" and join.join_ref is None:
-        return join
-    return replace(join, status="closed", join_ref=None)
-
-
-def at_or_last(delays: tuple[int, ...], turn: int) -> int:
-    """Return the delay of a turn; the last one repeats (Slipstream's `retry_time`)."""
-    return delays[min(turn, len(delays) - 1)]
-
-
 def alive(link: Link) -> bool:
     """Whether the connection of a link is alive, or there is none to be, as in test mode."""
     return link.connection is None or link.connection.is_alive()
@@ -543,13 +451,24 @@ def tell(connection: Any, command: Any) -> bool:
     return True
 
 
-def not_sent(topic: str, event: str) -> NotConnectedError:
-    """Return the error of a push without a connection."""
-    return NotConnectedError(f"push: not connected; {event!r} on {topic!r} was not sent")
-
-
 def require_text(name: str, value: Any) -> str:
     """Return `value` if it is a string; `TypeError` names it otherwise."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     return value
+
+
+def has_callables(params: Any) -> bool:
+    """Whether there is something to call in a join's params, at each join."""
+    if isinstance(params, Mapping):
+        return any(map(callable, params.values()))
+    return callable(params)
+
+
+def evaluated(params: Any) -> Any:
+    """Return a join's params with their callables called; what these raise goes through."""
+    if callable(params):
+        params = params()
+    if isinstance(params, Mapping):
+        return {key: part() if callable(part) else part for key, part in params.items()}
+    return params

@@ -17,7 +17,7 @@ from slipstream_actor.callbacks import is_normal
 from slipstream_actor.children import Child, ChildSpec, spec_of, specs
 from slipstream_actor.client import Restart
 from slipstream_actor.debug import GetState, SupervisorState
-from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError
+from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Request
 from slipstream_actor.monitor import Down
@@ -261,7 +261,7 @@ class Supervisor(BaseActor):
             self._restart(child, down.reason)
             return
         if not normal:
-            logger.warning("%s: child %r ended: %r", self, child.spec.id, down.reason)
+            logger.warning("%s: child %r ended: %s", self, child.spec.id, shown(down.reason))
         if restart == "temporary":
             self._drop(child)
 
@@ -276,12 +276,12 @@ class Supervisor(BaseActor):
         id, limits = child.spec.id, self._intensity
         if limits.is_exceeded_by(time.monotonic()):
             logger.error(
-                "%s gives up: more than %d restarts in %s s; the last child to end was %r: %r",
-                *(self, limits.max_restarts, limits.max_seconds, id, reason),
+                "%s gives up: more than %d restarts in %s s; the last child to end was %r: %s",
+                *(self, limits.max_restarts, limits.max_seconds, id, shown(reason)),
             )
             self._stop_with("shutdown")
             return
-        logger.warning("%s restarts child %r, which ended: %r", self, id, reason)
+        logger.warning("%s restarts child %r, which ended: %s", self, id, shown(reason))
         affected = AFFECTED[self._options.strategy](self._children, self._children.index(child))
         for other in reversed(affected):
             self._terminate(other)
@@ -300,7 +300,7 @@ class Supervisor(BaseActor):
         for child in children:
             error = self._launch(child)
             if error is not None:
-                logger.warning("%s: child %r did not start: %r", self, child.spec.id, error)
+                logger.warning("%s: child %r did not start: %s", self, child.spec.id, shown(error))
                 return child, error
         return None
 
@@ -327,7 +327,7 @@ class Supervisor(BaseActor):
             id, seconds = child.spec.id, child.spec.shutdown
             down = child.stop(self.on_receive)
             if down is not None and not is_normal(down.reason):
-                logger.warning("%s: child %r ended: %r", self, id, down.reason)
+                logger.warning("%s: child %r ended: %s", self, id, shown(down.reason))
             elif down is None and seconds:
                 logger.error(
                     "%s leaves child %r behind: it has not ended within %s s", self, id, seconds

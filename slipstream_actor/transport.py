@@ -42,21 +42,17 @@ def upgrade(
 
     `resource` is the request's path and query, `lines` are its headers besides the usual ones.
     """
-    shim = UpgradeSocket(sock, waiter)
+    if not any(line.lower().startswith("host:") for line in lines):
+        lines = [f"Host: {config.host_header()}", *lines]
+    if config.origin is not None:
+        lines = [*lines, f"Origin: {config.origin}"]
+    shim = UpgradeSocket(sock, waiter, resource, lines)
     client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
     client.cont_frame = Fragments(config.max_message_bytes)
     # A host of our own invention never matches a cookie in websocket-client's jar.
-    url = f"ws://upgrade-{next(_attempts)}.invalid{resource}"
+    url = f"ws://upgrade-{next(_attempts)}.invalid/"
     try:
-        client.connect(
-            url,
-            socket=shim,
-            host=config.host_header(),
-            origin=config.origin,
-            suppress_origin=config.origin is None,
-            header=lines,
-            redirect_limit=0,
-        )
+        client.connect(url, socket=shim, suppress_host=True, suppress_origin=True, redirect_limit=0)
     except AttemptFailed:
         raise
     except websocket.WebSocketException as error:
@@ -80,28 +76,30 @@ class ProtocolViolation(Exception):
 
 
 class Fragments(continuous_frame):
-    """Joins the fragments of a message once, at its end, and limits their sum."""
+    """Gathers the fragments of a message, in as many bytes as they have, and limits their sum."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(False, True)
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._gathered = bytearray()
+
+    def check(self, header: frames.Header) -> None:
+        """Refuse a frame by its header that is too long, or makes its message so."""
+        if header.length > self._limit:
+            raise ProtocolViolation(1009, f"a frame of more than {self._limit} bytes")
+        continued = header.first & 0x0F == frames.CONTINUATION
+        if continued and len(self._gathered) + header.length > self._limit:
+            raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
 
     def add(self, frame: Any) -> None:
         """Take in a text, binary or continuation frame that `validate` let pass."""
         if frame.opcode != frames.CONTINUATION:
-            self._parts, self._size = [], 0
             self.recving_frames = frame.opcode
             self.cont_data = [frame.opcode, b""]
-        if frame.data:
-            self._parts.append(frame.data)
-            self._size += len(frame.data)
-        if self._size > self._limit:
-            raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
+        self._gathered += frame.data
         if frame.fin:
-            self.cont_data = [self.recving_frames, b"".join(self._parts)]
-            self._parts, self.recving_frames = [], None
+            self.cont_data = [self.recving_frames, bytes(self._gathered)]
+            self._gathered, self.recving_frames = bytearray(), None
 
 
 class Transport:
@@ -131,7 +129,7 @@ class Transport:
         self._rest = rest
         self._fresh = bool(rest)
         self._big: bytearray | None = None
-        self._filled = 0
+        self._big_size = self._filled = 0
         self._output: deque[bytes] = deque()
         self._current: memoryview | None = None
         self._urgent: dict[int, bytes] = {}
@@ -197,8 +195,12 @@ class Transport:
         return len(chunk)
 
     def _read_big(self, received: list[Data]) -> int:
-        """Read into the buffer of a big frame, which has its full size from the start."""
+        """Read into the buffer of a big frame, which grows as that comes."""
         assert self._big is not None
+        if self._filled == len(self._big):
+            # By as much again as has come: what is only announced costs nothing.
+            more = max(self._filled, READ_SIZE)
+            self._big += bytes(min(more, self._big_size - self._filled))
         with memoryview(self._big) as view:
             try:
                 count = self.sock.recv_into(view[self._filled :])
@@ -209,7 +211,7 @@ class Transport:
             return 0
         self.bytes_in += count
         self._filled += count
-        if self._filled == len(self._big):
+        if self._filled == self._big_size:
             whole, self._big = bytes(self._big), None
             self._take(whole, received)
         return count
@@ -230,7 +232,8 @@ class Transport:
             end = at + header.start + header.length
             if end > len(buffer):
                 if header.length > BIG_FRAME:
-                    self._start_big(buffer, at, end)
+                    self._big, self._big_size = bytearray(buffer[at:]), end - at
+                    self._filled = len(self._big)
                     return
                 break
             self._take_frame(buffer[at:end], received)
@@ -243,13 +246,7 @@ class Transport:
             raise ProtocolViolation(1002, "a masked frame from the server")
         if header.first & 0x08 and (header.length > 125 or not header.first & frames.FIN):
             raise ProtocolViolation(1002, "a control frame that is fragmented or over 125 bytes")
-        if header.length > self._limit:
-            raise ProtocolViolation(1009, f"a frame of more than {self._limit} bytes")
-
-    def _start_big(self, buffer: bytes, at: int, end: int) -> None:
-        self._big = bytearray(end - at)
-        self._filled = len(buffer) - at
-        self._big[: self._filled] = buffer[at:]
+        self._fragments.check(header)
 
     def _take_frame(self, whole: bytes, received: list[Data]) -> None:
         """Give one whole frame to websocket-client's parser, and do what it asks for."""

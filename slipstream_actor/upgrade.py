@@ -1,6 +1,7 @@
-"""The answer to the upgrade request, read in the mailbox's time, and what a refusal says.
+"""The upgrade over the wire: the request completed, its answer bounded, and what a refusal says.
 
-websocket-client makes the request and checks the 101; all that comes over the wire passes here.
+websocket-client makes the request's frame and checks the 101. It sees neither what is configured
+in confidence nor more of the answer than it checks: whatever it logs or keeps is harmless.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
@@ -19,9 +20,13 @@ from slipstream_actor.attempt import AttemptFailed, Waiter
 
 __all__ = ["UpgradeSocket"]
 
+# Of all heads together: interim answers (RFC 9110 section 15.2) may come before the last one.
 MAX_HEAD = 64 * 1024
+MAX_HEADERS = 100
 BODY_START = 1024
 BODY_SECONDS = 1.0
+
+END_OF_HEAD = b"\r\n\r\n"
 
 # What websocket-client is shown of a 101: what it checks, and nothing that it would keep (it has
 # one cookie jar for the whole process) or stumble over.
@@ -35,13 +40,18 @@ CLEAN_HEAD = (
 class UpgradeSocket:
     """The socket that websocket-client sees during the upgrade.
 
-    It waits in the mailbox, has one deadline for the whole, bounds the answer's head, and shows
-    websocket-client only the head of a 101; every other answer ends the attempt here.
+    It waits in the mailbox, has one deadline for the whole, puts `resource` and the header `lines`
+    into the request, bounds the answer's head, and shows websocket-client only what it checks of a
+    101; every other answer ends the attempt here.
     """
 
-    def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
+    def __init__(
+        self, sock: socket.socket, waiter: Waiter, resource: str, lines: Sequence[str]
+    ) -> None:
         self._sock = sock
         self._waiter = waiter
+        self._resource = resource
+        self._lines = lines
         self._head: io.BytesIO | None = None
         self.headers: Mapping[str, str] = {}
         self.rest = b""
@@ -54,8 +64,10 @@ class UpgradeSocket:
         """Do nothing: the socket is not websocket-client's."""
 
     def send(self, data: bytes) -> int:
-        """Send all of `data`."""
-        view = memoryview(data)
+        """Send the request: websocket-client's `data`, with all that is configured in it."""
+        usual = data.partition(b"\r\n")[2]
+        lines = [f"GET {self._resource} HTTP/1.1", *self._lines]
+        view = memoryview("\r\n".join(lines).encode() + b"\r\n" + usual)
         while view:
             try:
                 view = view[self._sock.send(view) :]
@@ -68,26 +80,52 @@ class UpgradeSocket:
     def recv(self, size: int) -> bytes:
         """Return a part of the answer's head."""
         if self._head is None:
-            self._head = io.BytesIO(self._read_head())
+            self._head = io.BytesIO(self._read_answer())
         return self._head.read(size)
 
-    def _read_head(self) -> bytes:
-        answer = bytearray()
-        while (end := answer.find(b"\r\n\r\n")) < 0:
-            if len(answer) > MAX_HEAD:
-                raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
+    def _read_answer(self) -> bytes:
+        """Return what websocket-client is shown of a 101. Interim answers are passed over."""
+        size = headers = 0
+        status = 100
+        while 100 <= status < 200 and status != 101:
+            head = self._read_head(MAX_HEAD - size)
+            size += len(head)
+            headers += head.count(b"\r\n")
+            if headers > MAX_HEADERS:
+                raise AttemptFailed("upgrade", f"the answer has more than {MAX_HEADERS} headers")
+            status, self.headers = parse_head(head)
+        if status != 101:
+            self._refuse(status, head + END_OF_HEAD)
+        self._check_choices()
+        return CLEAN_HEAD % tuple(
+            self.headers.get(name, "").encode("ascii", "replace") for name in CHECKED_HEADERS
+        )
+
+    def _read_head(self, limit: int) -> bytes:
+        """Return an answer's head, without its end; what came behind it is `rest`."""
+        answer = bytearray(self.rest)
+        seen = 0
+        while (end := answer.find(END_OF_HEAD, seen)) < 0 and len(answer) <= limit:
+            seen = max(0, len(answer) - len(END_OF_HEAD) + 1)
             chunk = self._read()
             if not chunk:
                 what = "in the middle of" if answer else "without"
                 raise AttemptFailed("upgrade", f"the server closed {what} an answer")
             answer += chunk
-        self.rest = bytes(answer[end + 4 :])
-        status, self.headers = parse_head(bytes(answer[:end]))
-        if status != 101:
-            self._refuse(status, bytes(answer[: end + 4]))
-        return CLEAN_HEAD % tuple(
-            self.headers.get(name, "").encode("ascii", "replace") for name in CHECKED_HEADERS
-        )
+        if not 0 <= end <= limit:
+            raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
+        self.rest = bytes(answer[end + len(END_OF_HEAD) :])
+        return bytes(answer[:end])
+
+    def _check_choices(self) -> None:
+        """Refuse a choice among what was not offered (RFC 6455 section 4.1)."""
+        if self.headers.get("sec-websocket-extensions"):
+            detail = "the server chose an extension, and none was offered"
+            raise AttemptFailed("upgrade", detail)
+        chosen = self.headers.get("sec-websocket-protocol")
+        if chosen and chosen not in offered_protocols(self._lines):
+            detail = "the server chose a subprotocol that was not offered"
+            raise AttemptFailed("upgrade", detail)
 
     def _read(self, until: float = math.inf) -> bytes:
         """Return what comes, `b""` at the end or when it is later than `until`."""
@@ -169,9 +207,29 @@ def parse_head(head: bytes) -> tuple[int, Mapping[str, str]]:
     if len(code) < 3 or after[3:4] not in ("", " "):
         raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
     headers: dict[str, str] = {}
-    for line in lines:
+    for line in unfolded(lines):
         name, colon, value = line.partition(":")
         if colon:
             name, value = name.strip().lower(), value.strip()
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return int(code), MappingProxyType(headers)
+
+
+def unfolded(lines: Sequence[str]) -> list[str]:
+    """Return header lines with a continued one in one piece (RFC 9112 section 5.2)."""
+    whole: list[str] = []
+    for line in lines:
+        if not line.startswith((" ", "\t")):
+            whole.append(line)
+        elif whole:
+            whole[-1] += f" {line.strip()}"
+        else:
+            raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+    return whole
+
+
+def offered_protocols(lines: Sequence[str]) -> set[str]:
+    """Return the subprotocols in the request's header `lines`."""
+    pairs = (line.partition(":") for line in lines)
+    offers = [value for name, _, value in pairs if name.lower() == "sec-websocket-protocol"]
+    return {offer.strip() for value in offers for offer in value.split(",")}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from slipstream_actor.testing import PhoenixServer
+from slipstream_actor.testing import FaultProxy, PhoenixServer
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("slipstream", deadline=None)
@@ -64,3 +64,10 @@ def server() -> Iterator[PhoenixServer]:
     """The embedded server with the recorded channels."""
     with PhoenixServer() as server:
         yield server
+
+
+@pytest.fixture
+def proxy(server: PhoenixServer) -> Iterator[FaultProxy]:
+    """A proxy before the embedded server."""
+    with FaultProxy(server.uri) as proxy:
+        yield proxy

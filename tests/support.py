@@ -60,6 +60,12 @@ class Recorder(ClientActor):
         self.note("reply", ref, reply)
         return super().handle_reply(ref, reply, socket)
 
+    def handle_push_failed(
+        self, ref: Any, topic: str, event: str, reason: Any, socket: Socket
+    ) -> Any:
+        self.note("push_failed", ref, reason)
+        return super().handle_push_failed(ref, topic, event, reason, socket)
+
     def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
         self.note("topic_close", topic, reason)
         return super().handle_topic_close(topic, reason, socket)
@@ -106,8 +112,9 @@ class Log(queue.Queue[Any]):
 def recording(
     uri: str, kind: type[Recorder] = Recorder, **options: Any
 ) -> Iterator[tuple[pykka.ActorRef[Recorder], Log]]:
-    """Start a `Recorder`, and stop it at the end."""
+    """Start a `Recorder`, and stop it at the end. Its reconnects come without jitter."""
     log = Log()
+    options.setdefault("reconnect_jitter_msec", 0)
     ref = kind.start(uri, log, **options)
     try:
         yield ref, log

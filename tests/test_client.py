@@ -36,6 +36,7 @@ from slipstream_actor import (
     MessageReceived,
     Next,
     PushFailed,
+    PushTimeout,
     Reply,
     ReplyReceived,
     SlipstreamError,
@@ -295,8 +296,11 @@ EVENTS: list[tuple[Any, tuple[Any, ...]]] = [
     (TopicLeft(TOPIC), ("handle_leave", TOPIC)),
     (MessageReceived(TOPIC, "shout", b"\x00"), ("handle_message", TOPIC, "shout", b"\x00")),
     (ReplyReceived(TOPIC, "7", Reply("ok", [])), ("handle_reply", "7", Reply("ok", []))),
+    (
+        PushFailed(TOPIC, "e", "7", ChannelEnded("left")),
+        ("handle_push_failed", "7", TOPIC, "e", ChannelEnded("left")),
+    ),
 ]
-FAILED_PUSH = PushFailed(TOPIC, "e", "7", ChannelEnded("left"))
 
 
 @pytest.mark.parametrize(("event", "expected"), EVENTS)
@@ -315,12 +319,6 @@ def test_a_connection_leads_to_handle_connect(play: Play) -> None:
     assert socket.channel_pid is line
     assert socket.connected
     assert socket.response_headers == {"server": "Cowboy"}
-
-
-def test_a_failed_push_is_a_message_to_handle_info(play: Play) -> None:
-    ref, log = play()
-    ref.tell(FAILED_PUSH)
-    assert log.get(timeout=PATIENCE) == ("handle_info", FAILED_PUSH)
 
 
 def test_every_event_has_a_callback() -> None:
@@ -508,6 +506,7 @@ TRIGGERS: dict[str, Act] = {
     "handle_message": lambda ref: ref.tell(MessageReceived(TOPIC, "e")),
     "handle_message of a burst": by_burst,
     "handle_reply": lambda ref: ref.tell(ReplyReceived(TOPIC, "1", Reply("ok"))),
+    "handle_push_failed": lambda ref: ref.tell(PushFailed(TOPIC, "e", "1", PushTimeout())),
     "handle_topic_close": lambda ref: ref.tell(TopicJoinClosed(TOPIC, ChannelCrashed({}))),
     "handle_info": lambda ref: ref.tell("a message"),
     "handle_cast": lambda ref: cast(ref, "a message"),
@@ -1487,6 +1486,23 @@ def test_a_timer_that_is_cancelled_from_outside_says_nothing(play: Play) -> None
     timer(ref, lambda me: me.send_after(0.4, "cancelled")).cancel()
     with pytest.raises(queue.Empty):
         log.get(timeout=0.6)
+
+
+def test_timers_may_be_set_by_another_thread(play: Play) -> None:
+    here: list[Any] = []
+    ref, log = play({"handle_cast": lambda me, *_: here.append(me)})
+    cast(ref, "who are you")
+    [me] = eventually(lambda: here, "the client itself")
+    assert log.take("handle_cast")
+    # The client sleeps, without a deadline of its own.
+    me.send_after(0.01, "once")
+    assert log.get(timeout=PATIENCE) == ("handle_info", "once")
+    again = me.send_interval(0.01, "again")
+    for _ in range(3):
+        assert log.get(timeout=PATIENCE) == ("handle_info", "again")
+    again.cancel()
+    with pytest.raises(ValueError, match="interval"):
+        me.send_interval(0, "never")
 
 
 def test_a_timer_may_be_an_event(play: Play) -> None:

@@ -54,7 +54,17 @@ DEFAULTS: dict[str, Any] = {
     "auth_token": None,
     "vsn": "2.0.0",
     "reconnect_after_msec": (10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000),
+    "reconnect_jitter_msec": 1000,
     "rejoin_after_msec": (100, 500, 1000, 2000, 5000, 10000),
+    "rejoin_on_reconnect": True,
+    "reply_timeout_msec": None,
+    "buffer_pushes": False,
+    "buffer_max_pushes": 1000,
+    "buffer_max_bytes": 16 * 1024 * 1024,
+    "buffer_max_age_msec": 10_000,
+    "high_watermark": 20_000,
+    "low_watermark": 5_000,
+    "max_send_buffer_bytes": 16 * 1024 * 1024,
     "connect_timeout_msec": 10_000,
     "join_timeout_msec": 10_000,
     "close_timeout_msec": 1000,
@@ -89,8 +99,18 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
     "vsn": [("2.0.0", "2.0.0"), ("1.0.0", "1.0.0")],
     "serializer": [(OWN, OWN)],
     "json_parser": [(json, json)],
-    "reconnect_after_msec": [([0], (0,)), ((1, 2), (1, 2)), (range(2), (0, 1))],
-    "rejoin_after_msec": [([0], (0,)), ((1, 2), (1, 2))],
+    "reconnect_after_msec": [([0], (0,)), ((1, 2), (1, 2)), (range(2), (0, 1)), (abs, abs)],
+    "reconnect_jitter_msec": [(0, 0), (1, 1)],
+    "rejoin_after_msec": [([0], (0,)), ((1, 2), (1, 2)), (abs, abs)],
+    "rejoin_on_reconnect": [(True, True), (False, False)],
+    "reply_timeout_msec": [(None, None), (1, 1)],
+    "buffer_pushes": [(True, True), (False, False)],
+    "buffer_max_pushes": [(1, 1)],
+    "buffer_max_bytes": [(1, 1)],
+    "buffer_max_age_msec": [(1, 1)],
+    "high_watermark": [(1, 1), (100, 100)],
+    "low_watermark": [(0, 0), (19_999, 19_999), (None, 5000)],
+    "max_send_buffer_bytes": [(1, 1)],
     "connect_timeout_msec": [(1, 1)],
     "join_timeout_msec": [(1, 1)],
     "close_timeout_msec": [(0, 0), (1, 1)],
@@ -115,6 +135,8 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
 
 NOT_WHOLE: list[Any] = [-1, 1.0, "1000", None, True, b"1", [], float("nan")]
 NO_SCHEDULE: list[Any] = [[], (), None, 5, "10", b"10", [1.5], ["1"], [-1], [True], [None], {1: 2}]
+NO_TIME = [value for value in NOT_WHOLE if value is not None]
+NO_TRUTH: list[Any] = [1, 0, None, "yes", "False"]
 BAD: dict[str, list[Any]] = {
     "heartbeat_interval_msec": NOT_WHOLE,
     "headers": [
@@ -143,7 +165,17 @@ BAD: dict[str, list[Any]] = {
     "serializer": ["json", 5, object(), V2Serializer.decode, types.SimpleNamespace(encode=len)],
     "json_parser": ["json", object(), types.SimpleNamespace(loads=len, dumps=5)],
     "reconnect_after_msec": NO_SCHEDULE,
+    "reconnect_jitter_msec": NOT_WHOLE,
     "rejoin_after_msec": NO_SCHEDULE,
+    "rejoin_on_reconnect": NO_TRUTH,
+    "reply_timeout_msec": [0, *NO_TIME],
+    "buffer_pushes": NO_TRUTH,
+    "buffer_max_pushes": [0, *NOT_WHOLE],
+    "buffer_max_bytes": [0, *NOT_WHOLE],
+    "buffer_max_age_msec": [0, *NOT_WHOLE],
+    "high_watermark": [0, *NOT_WHOLE],
+    "low_watermark": NO_TIME,
+    "max_send_buffer_bytes": [0, *NOT_WHOLE],
     "connect_timeout_msec": [0, *NOT_WHOLE],
     "join_timeout_msec": [0, *NOT_WHOLE],
     "close_timeout_msec": NOT_WHOLE,
@@ -164,7 +196,7 @@ BAD: dict[str, list[Any]] = {
     "origin": [5, b"x", "a\r\nb: c", "a\n", "\ud800"],
     "sockopt": [None, 5, "abc", [5], [(1, 2)], [(1, 2, 3, 4, 5)], ["abcd"], {1: 2}],
     "extensions": [["permessage-deflate"], None, "", 5, {}],
-    "test_mode": [1, 0, None, "yes", "False"],
+    "test_mode": NO_TRUTH,
 }
 
 GOOD_URIS = [
@@ -200,6 +232,7 @@ BAD_URIS: list[Any] = [
     "ws://local\r\nhost/",
     "ws://localhost/\r\nHost: evil",
     "ws://localhost/\t",
+    "ws://local host/",
     "ws://localhost/\x7f",
     "ws://" + "ü" * 80 + "/",
     "ws://localhost/\ud800",
@@ -213,6 +246,13 @@ def test_the_tables_have_every_option() -> None:
     assert names == {"uri", *GOOD}
     assert names == {"uri", *BAD}
     assert names == {"uri", "serializer", "json_parser", *DEFAULTS}
+
+
+def test_the_low_watermark_is_below_the_high_one() -> None:
+    assert configured(high_watermark=100).low_watermark == 25
+    assert configured(high_watermark=1).low_watermark == 0
+    with pytest.raises(ConfigurationError, match="low_watermark: must be below high_watermark"):
+        configured(high_watermark=10, low_watermark=10)
 
 
 def test_the_defaults() -> None:
@@ -287,7 +327,7 @@ def test_an_error_never_shows_the_value(name: str, value: Any) -> None:
     try:
         config = configured(**{name: value})
     except ConfigurationError as error:
-        shown = f"{error} {error!r} {error.__cause__!r}"
+        shown = f"{error} {error!r} {error.__cause__!r} {error.__context__!r}"
     else:
         if name == "origin" or name == "headers":
             return  # Not secret; a header's name is shown. See below.
@@ -309,7 +349,8 @@ def test_an_error_never_shows_the_value(name: str, value: Any) -> None:
 def test_an_error_never_shows_the_uri(uri: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         configured(uri)
-    assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.__cause__!r}"
+    assert SECRET not in f"{raised.value} {raised.value!r}"
+    assert raised.value.__cause__ is raised.value.__context__ is None
 
 
 @pytest.mark.parametrize("url", PROXIES)
@@ -390,6 +431,14 @@ def test_the_repr_shows_no_secret() -> None:
         assert SECRET not in shown
         assert "wss://example.org:444/socket/websocket?token=…&a=…" in shown
     assert "Authorization" in repr(config)
+
+
+@pytest.mark.parametrize("query", [SECRET, f"{SECRET}==", f"{SECRET}=", f"a=1&{SECRET}&b"])
+def test_a_query_without_names_is_not_shown(query: str) -> None:
+    config = configured(f"{URI}?{query}")
+    for shown in (repr(config), redact(config.uri)):
+        assert SECRET not in shown
+        assert f"{URI}?" in shown
 
 
 def test_the_repr_shows_whether_there_is_a_secret() -> None:
@@ -550,6 +599,42 @@ def test_no_header_splits_the_request(name: str, value: str) -> None:
         return
     assert not re.search(r"[\r\n]", line)
     assert line.partition(": ") == (name, ": ", value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "CONTENT-LENGTH",
+        "Sec-WebSocket-Extensions",
+        "sec-websocket-key",
+        "Sec-WebSocket-Version",
+        "Transfer-Encoding",
+        "Upgrade",
+    ],
+)
+def test_headers_that_are_the_upgrades_own(name: str) -> None:
+    """A second one would be read by some, and not by others."""
+    problem = f"^headers: must not hold {name.lower()}, which belongs to the upgrade"
+    with pytest.raises(ConfigurationError, match=problem):
+        configured(headers=[("X-A", "1"), (name, "1")])
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin", "Sec-WebSocket-Protocol"])
+def test_headers_that_are_sent_once(name: str) -> None:
+    assert configured(headers={name: "a"}).request_headers() == [f"{name}: a"]
+    with pytest.raises(ConfigurationError, match=f"^headers: must hold {name.lower()} once"):
+        configured(headers=[(name, "a"), (name.upper(), "b")])
+
+
+@pytest.mark.parametrize(
+    ("option", "header"), [("origin", "Origin"), ("auth_token", "Sec-WebSocket-Protocol")]
+)
+def test_an_option_and_its_header(option: str, header: str) -> None:
+    problem = f"^{option}: is sent as {header.lower()}, which the headers have too"
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        configured(headers={header: SECRET}, **{option: SECRET})
+    assert SECRET not in repr(raised.value)
 
 
 def test_user_information_is_basic_authorization() -> None:

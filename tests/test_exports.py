@@ -56,6 +56,7 @@ EXPORTS = [
     "NotConnectedError",
     "NotJoinedError",
     "NotOwnerError",
+    "ParamsFailed",
     "PushFailed",
     "PushTimeout",
     "Ref",

@@ -30,6 +30,7 @@ from slipstream_actor.mailbox import (
     SelectorMailbox,
     SocketReady,
 )
+from slipstream_actor.process import ThreadRef
 
 PATIENCE = 20.0
 KINDS = [Mailbox, SelectorMailbox]
@@ -345,7 +346,7 @@ def test_receive_is_a_search_from_the_front(
 
 
 def test_discard_drops_the_events_of_one_source(mailbox: Mailbox) -> None:
-    one, two = object(), object()
+    one, two = ThreadRef(), ThreadRef()
     tell(mailbox, Burst(one, [1]), 2, Burst(two, [3]), Burst(one, [4]))
     mailbox.receive(is_(2), 0)  # Some are stashed by now, some are not.
     tell(mailbox, Burst(one, [5]), 6)

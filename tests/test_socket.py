@@ -18,6 +18,7 @@ from pykka import ActorDeadError
 
 from slipstream_actor import Join, Socket, connect, new_socket, process
 from slipstream_actor import mailbox as mailboxes
+from slipstream_actor.changes import ReconnectDue, RejoinDue, apply_event
 from slipstream_actor.commands import (
     CloseConnection,
     CollectGarbage,
@@ -60,7 +61,6 @@ from slipstream_actor.reasons import (
     JoinRefused,
     JoinTimeout,
 )
-from slipstream_actor.socket import ReconnectDue, RejoinDue, apply_event
 
 URI = "ws://localhost:4000/socket/websocket"
 T = "room:1"
@@ -659,7 +659,7 @@ def test_reconnect_is_without_effect_while_connected_or_on_the_way(
 
 
 def test_reconnects_have_their_delays(clock: Clock) -> None:
-    socket = connect(URI, test_mode=True, reconnect_after_msec=[10, 200])
+    socket = connect(URI, test_mode=True, reconnect_after_msec=[10, 200], reconnect_jitter_msec=0)
     for turn, delay in enumerate([0.01, 0.2, 0.2]):
         socket = apply_event(socket, ChannelClosed(ClosedByPeer(1001))).reconnect()
         assert socket.reconnect_counter == turn + 1

@@ -406,6 +406,17 @@ def test_a_supervisor_that_crashes_ends_its_children(
     assert [whereis(name) for name in ("supervisor", "a", "b", "c")] == [None] * 4
 
 
+def test_a_reason_that_is_too_deep_to_show_knocks_nobody_over(events: Events) -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    with supervising([worker(events, "a")]) as supervisor:
+        end(ref_of("a"), Stop(deep))
+        assert running(supervisor) == ["a"]
+    while deep:  # Comparing or freeing it in one go is too deep as well.
+        deep = deep.pop()
+
+
 # what is asked of it
 
 

@@ -208,7 +208,7 @@ class Replay:
         ours = Message(join_ref, *wire(sent)[1:])
         command = PushMessage(sent.topic, sent.event, sent.payload, sent.ref, join_ref, None, True)
         # With the join_ref of a former join it fails at once: one that was under way.
-        self.protocol.push(command)
+        self.protocol.push(command, self.now)
         self._take_events()
         self.pushed.add(str(sent.ref))
         self.protocol.outgoing.append(ours)

@@ -1,8 +1,8 @@
 """What users test their clients with.
 
-The embedded server (`PhoenixServer`, `Channel` and what belongs to them) is imported only when one
-of its names is asked for: it needs `wsproto`, which the extra `slipstream_actor[testing]` brings,
-and the rest of this package needs no extra.
+Everything is imported when it is asked for: the embedded server (`PhoenixServer`, `Channel` and
+what belongs to them) needs `wsproto`, which the extra `slipstream_actor[testing]` brings, and the
+rest of this package, such as `FaultProxy`, needs no extra.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slipstream_actor.testing.channel import Channel, ChannelSocket, RefuseJoin
     from slipstream_actor.testing.endpoint import Mount, RefuseConnect
+    from slipstream_actor.testing.proxy import FaultProxy
     from slipstream_actor.testing.server import PhoenixServer
 
 __all__ = [
     "Channel",
     "ChannelSocket",
+    "FaultProxy",
     "Mount",
     "PhoenixServer",
     "RefuseConnect",
     "RefuseJoin",
 ]
 
-_SERVER_NAMES = {
+_MODULES = {
     "Channel": "channel",
     "ChannelSocket": "channel",
+    "FaultProxy": "proxy",
     "Mount": "endpoint",
     "PhoenixServer": "server",
     "RefuseConnect": "endpoint",
@@ -35,7 +38,7 @@ _SERVER_NAMES = {
 
 
 def __getattr__(name: str) -> Any:
-    module = _SERVER_NAMES.get(name)
+    module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{module}", __name__), name)

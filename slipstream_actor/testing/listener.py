@@ -22,7 +22,7 @@ class Listener:
     def __init__(
         self, host: str, port: int, accepted: Callable[[socket.socket, tuple[Any, ...]], None]
     ) -> None:
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port)
         self._accepted = accepted
         self._bell = Bell()
         self._closing = False
@@ -68,7 +68,19 @@ class Listener:
         self._accepted(sock, address)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Returns a non-blocking socket that listens. Raises `OSError`."""
+    sock = bind(host, port)
+    try:
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Returns a non-blocking socket that holds the port, and refuses. Raises `OSError`."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -79,7 +91,6 @@ def _listen(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setblocking(False)
         sock.bind(address)
-        sock.listen(BACKLOG)
     except BaseException:
         with contextlib.suppress(OSError):
             sock.close()

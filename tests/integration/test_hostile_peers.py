@@ -112,7 +112,8 @@ def talking(script: Script, kind: type[Recorder] = Recorder, **options: Any) -> 
         peer.join()
         script(peer)
 
-    options = {"reconnect_after_msec": [NEVER_MSEC], "close_timeout_msec": 100, **options}
+    quiet = {"reconnect_after_msec": [NEVER_MSEC], "close_timeout_msec": 100}
+    options = {**quiet, "max_send_buffer_bytes": 100 * MEGABYTE, **options}
     with RawServer(whole) as server, recording(server.uri, kind, **options) as (ref, log):
         log.take("connect")
         ref.proxy().do(lambda socket: socket.join("room")).get()
@@ -465,6 +466,9 @@ JUNK = [
             b'["999","999","room","phx_close",{}]',
             b'["999","999","room","phx_error",{}]',
             b'["999",null,"room","of another join",{}]',
+            b'["999",null,"room","of another\\n\\u001b[2Jline",{}]',
+            b'[null,"1","room","phx_reply",{"status":1,"response":{}}]',
+            b'[null,"1","room","phx_reply",{"status":null,"response":{}}]',
         )
     ),
     *(
@@ -503,6 +507,8 @@ def test_junk_is_counted_and_hurts_nothing(caplog: pytest.LogCaptureFixture) -> 
         True
     ] * len(JUNK)
     assert max(map(len, lines)) < 200
+    # Nor does it write lines of its own.
+    assert all(line.isprintable() for line in lines)
 
 
 def test_junk_alone_costs_nothing_when_nobody_listens() -> None:

@@ -782,7 +782,7 @@ def test_a_client_that_gets_a_new_token(server: PhoenixServer, schedule: Schedul
         def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
             self.note("disconnect", reason)
             if isinstance(reason, ConnectFailed) and reason.status == 401:
-                return socket.connect(server.uri, params={"id": "new"})
+                return socket.connect(server.uri, params={"id": "new"}, reconnect_jitter_msec=0)
             return socket.reconnect()
 
     with recording(server.uri, Refreshing, params={"reject": "401"}) as (ref, log):

@@ -6,6 +6,7 @@ Header values, query values, tokens, user information, proxy passwords, and the 
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import socket as sockets
 import ssl
@@ -15,8 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import msgspec
+import orjson
 import pytest
 import trustme
+import websocket
 
 from slipstream_actor import (
     ClientActor,
@@ -31,7 +35,7 @@ from slipstream_actor import (
     get_state,
     wait,
 )
-from slipstream_actor.errors import SlipstreamError
+from slipstream_actor.errors import SerializerError, SlipstreamError
 from slipstream_actor.testing import PhoenixServer
 from tests.raw_server import Peer, RawServer, Script, closing, dead_port, frame, switching
 from tests.support import PATIENCE, recording
@@ -40,6 +44,7 @@ from tests.support import PATIENCE, recording
 MARK = "s3cret"
 CODED = base64.b64encode(MARK.encode()).decode()
 NEVER_MSEC = 60_000
+URI = "ws://127.0.0.1:1/socket/websocket"
 CA = trustme.CA()
 
 
@@ -64,11 +69,21 @@ def assert_hidden(*things: Any) -> None:
     """No secret is in the `repr` or the text of any of `things`; of errors, in their tracebacks."""
     for thing in things:
         texts = [repr(thing), str(thing)]
+        if isinstance(thing, msgspec.Struct):
+            texts += [repr(list(thing.__rich_repr__()))]  # What rich shows.
         if isinstance(thing, BaseException):
-            texts += [repr(thing.args), "".join(traceback.format_exception(thing))]
+            texts += ["".join(traceback.format_exception(thing))]
+            texts += [text for error in chain(thing) for text in (repr(error), repr(error.args))]
         for text in texts:
             assert MARK not in text, text
             assert CODED not in text, text
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that led to it, what `raise … from None` hides too."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +93,11 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
     for name in ("slipstream_actor", "pykka", "websocket", "python_socks"):
         caplog.set_level(logging.DEBUG, name)
     yield caplog
-    assert_hidden(caplog.text)
-    for record in caplog.records:
+    # `caplog.records` are those of this phase, in which nothing happens any more.
+    for record in caplog.get_records("call"):
+        assert_hidden(logging.Formatter().format(record))
         # What a handler that looks deeper would send.
-        assert_hidden(record.args, record.getMessage())
+        assert_hidden(record.args, record.exc_info and record.exc_info[1])
 
 
 def show_all(socket: Socket) -> list[Any]:
@@ -164,6 +180,56 @@ def test_events_and_reasons() -> None:
         commands.OpenConnection(),
     )
     assert "302" in repr(reason)
+
+
+def test_commands() -> None:
+    payload = {"token": f"{MARK}-payload"}
+    assert_hidden(
+        commands.JoinTopic("room", payload, "1"),
+        commands.PushMessage("room", "ask", payload, "2", "1", f'["1","2",{payload}]'),
+    )
+    assert "room" in repr(commands.JoinTopic("room")) + repr(commands.PushMessage("room", "ask"))
+
+
+PARSERS = {"msgspec": None, "json": json, "orjson": orjson}
+BAD_PAYLOADS = {
+    "object": {"token": f"{MARK}-payload", "bad": object()},
+    "surrogate": {"token": f"{MARK}-payload\ud800"},
+    "number": {"token": f"{MARK}-payload", "bad": float("nan")},
+    "key": {"token": f"{MARK}-payload", (1, 2): 1},
+}
+
+
+@pytest.mark.parametrize("payload", BAD_PAYLOADS)
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_payload_that_cannot_be_encoded(parser: str, payload: str) -> None:
+    more = {"json_parser": PARSERS[parser]} if PARSERS[parser] else {}
+    socket = connect(URI, test_mode=True, **options(), **more)
+    try:
+        socket.join("room", BAD_PAYLOADS[payload])
+    except SerializerError as error:
+        assert_hidden(error)
+    else:
+        assert payload in ("number", "key")  # Of which some make what JSON has.
+
+
+def test_what_websocket_client_traces(logs: pytest.LogCaptureFixture) -> None:
+    """It would print the whole request and its answer: it is shown neither."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(f"Set-Cookie: session={MARK}-answer", f"X-Token: {MARK}-answer")
+        assert any(MARK in value for _, value in peer.server.requests.queue[0].headers)
+        peer.serve()
+
+    websocket.enableTrace(True, handler=logging.NullHandler())
+    try:
+        with RawServer(script) as server:
+            connect(confidential(server.uri), **options()).await_connect().disconnect()
+            refused_by(echo)
+            refused_by(wrong_accept)
+    finally:
+        websocket.enableTrace(False)
+    assert "request header" in logs.text
 
 
 # when an attempt fails
@@ -385,7 +451,6 @@ def test_a_connection_that_crashes(server: PhoenixServer, logs: pytest.LogCaptur
 # when the configuration is wrong
 
 
-URI = "ws://127.0.0.1:1/socket/websocket"
 WRONG: list[tuple[str, dict[str, Any]]] = [
     (f"http://{MARK}:{MARK}@127.0.0.1/{MARK}?a={MARK}", {}),
     (f"ws://[{MARK}/", {}),

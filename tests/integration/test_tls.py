@@ -274,7 +274,9 @@ def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
         peer.serve()
 
     with raw(script) as server:
-        socket = connect(server.uri, ssl_context=trusting()).join("room").await_join("room")
+        room_for_all = {"max_send_buffer_bytes": count * MEGABYTE}
+        socket = connect(server.uri, ssl_context=trusting(), **room_for_all)
+        socket = socket.join("room").await_join("room")
         socket.push("room", "begin")
         for n in range(count):
             socket.push("room", "big", {"n": n, "pad": "x" * MEGABYTE})

@@ -50,6 +50,12 @@ def test_without_wsproto_the_error_names_the_extra() -> None:
     assert "slipstream_actor[testing]" in done.stderr
 
 
+def test_without_wsproto_there_is_the_proxy() -> None:
+    no_wsproto = "import sys; sys.modules['wsproto'] = None"
+    done = run(f"{no_wsproto}; import slipstream_actor.testing as testing; testing.FaultProxy")
+    assert done.returncode == 0, done.stderr
+
+
 SERVER_MODULES = sorted(
     path.stem for path in Path(slipstream_actor.testing.__file__).parent.glob("*.py")
 )

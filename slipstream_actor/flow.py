@@ -1,0 +1,101 @@
+"""Pressure between an owner and its connection: what is not delivered yet, and what is not sent.
+
+Inbound there are two counters with one writer each: the connection counts what it delivers, the
+owner what it takes. Each writes its own before it reads the other's, so that of a pause and what
+would end it at least one side sees both. Outbound a lock guards what any thread may add to.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+
+__all__ = ["Inflow", "SendBuffer"]
+
+
+class Inflow:
+    """The events of one connection that its owner has not taken yet.
+
+    `passed` are those that a waiting `receive` has passed over: they do not count while it waits,
+    else the answer that it waits for could wait for itself.
+    """
+
+    __slots__ = ("delivered", "high", "low", "passed", "paused", "resume", "taken")
+
+    def __init__(self, high: int, low: int, resume: Callable[[], object]) -> None:
+        self.high = high
+        self.low = low
+        self.resume = resume
+        self.delivered = self.taken = self.passed = 0
+        self.paused = False
+
+    @property
+    def undelivered(self) -> int:
+        """How many events wait."""
+        return self.delivered - self.taken - self.passed
+
+    def pause(self) -> bool:
+        """Return whether to stop reading; the connection asks, in its thread."""
+        if self.undelivered > self.high:
+            self.paused = True
+            if self.undelivered <= self.low:
+                self.paused = False  # Taken meanwhile, and nobody saw the pause.
+        return self.paused
+
+    def relieve(self) -> None:
+        """Have the connection read again when few enough wait; the owner asks, in its thread."""
+        if self.paused and self.undelivered <= self.low:
+            self.paused = False
+            self.resume()
+
+
+class SendBuffer:
+    """The bytes that are on their way into one connection, or in it and not sent."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._accepted = 0
+        self._pending = 0
+        self._waiting: dict[Hashable, Callable[[], object]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes wait."""
+        return self._accepted + self._pending
+
+    def reserve(
+        self, size: int, who: Hashable = None, tell: Callable[[], object] | None = None
+    ) -> bool:
+        """Take `size` bytes more, unless more than the limit wait.
+
+        Then `who` waits, and is told by `tell`, once, when it is worth trying again.
+        """
+        with self._lock:
+            if self._accepted + self._pending > self.limit:
+                if tell is not None:
+                    self._waiting[who] = tell
+                return False
+            self._accepted += size
+            return True
+
+    def add(self, size: int) -> None:
+        """Take `size` bytes more, however many wait."""
+        with self._lock:
+            self._accepted += size
+
+    def update(self, taken: int, pending: int) -> None:
+        """Of the accepted bytes the connection has `taken` so many; `pending` are not sent."""
+        with self._lock:
+            self._accepted -= taken
+            self._pending = pending
+            if not self._waiting or self._accepted + pending > self.limit:
+                return
+            waiting, self._waiting = self._waiting, {}
+        for tell in waiting.values():
+            tell()
+
+    def close(self) -> None:
+        """The connection is gone: who waits for room looks for itself."""
+        self.limit = 0
+        self.update(self._accepted, 0)

@@ -1,0 +1,269 @@
+"""Pushes: sent, kept until their topic is joined, and told of when they fail.
+
+A plain push leaves nothing behind once it is sent. One that asks for an outcome stands in its
+owner's ledger until it has one: a reply, or a reason, for which `handle_push_failed` is called. A
+plain thread has no callbacks: there the reason is kept with the ref, for `await_reply`.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from pykka import ActorDeadError
+
+from slipstream_actor.commands import PushMessage
+from slipstream_actor.errors import NotConnectedError, NotJoinedError, SendBufferFullError
+from slipstream_actor.events import PushFailed
+from slipstream_actor.flow import SendBuffer
+from slipstream_actor.mailbox import TAKE
+from slipstream_actor.message import Message, Ref
+from slipstream_actor.process import ThreadRef, current
+from slipstream_actor.pushes import Asked, BufferedPush
+from slipstream_actor.reasons import BufferExpired, BufferOverflow, Disconnected
+
+if TYPE_CHECKING:
+    from slipstream_actor.socket import Socket
+
+__all__ = [
+    "BufferDue",
+    "RoomMade",
+    "fail_all_over",
+    "give_up_buffered",
+    "push",
+    "send",
+    "send_buffered",
+    "tend_buffer",
+]
+
+# Seconds for the reply to a push that asks for an outcome and names no time: phoenix.js's.
+REPLY_TIMEOUT = 10.0
+
+
+class BufferDue(msgspec.Struct, frozen=True):
+    """A buffered push may have expired, or another thread has buffered one."""
+
+
+class RoomMade(msgspec.Struct, frozen=True, eq=False):
+    """There is room in a send buffer that was full."""
+
+    room: SendBuffer
+
+
+def push(
+    socket: Socket,
+    topic: str,
+    event: str,
+    payload: Any,
+    send_timeout: float | None,
+    reply_timeout: float | None,
+    buffer: bool | None,
+) -> Ref:
+    """See `Socket.push`."""
+    config = socket.channel_config
+    if config is not None:
+        if buffer is None:
+            buffer = config.buffer_pushes
+        if reply_timeout is None and config.reply_timeout_msec is not None:
+            reply_timeout = config.reply_timeout_msec / 1000
+    if buffer and reply_timeout is None:
+        reply_timeout = REPLY_TIMEOUT
+    number = socket.socket_pid.actor_inbox.next_ref()
+    connection = socket.channel_pid
+    join = socket.joins.get(topic)
+    if connection is not None and join is not None and join.status == "joined":
+        ref = Ref(number, topic, join.join_ref)
+        try:
+            send(socket, connection, ref, event, payload, reply_timeout, send_timeout)
+            return ref
+        except NotConnectedError:
+            if not buffer:
+                raise
+    if buffer and socket._is_wanted(topic):
+        ref = Ref(number, topic, None)
+        keep(socket, ref, event, payload, reply_timeout or REPLY_TIMEOUT)
+        return ref
+    if connection is None:
+        raise not_sent(topic, event)
+    raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
+
+
+def send(
+    socket: Socket,
+    connection: Any,
+    ref: Ref,
+    event: str,
+    payload: Any,
+    reply_timeout: float | None = None,
+    send_timeout: float | None = 0.0,
+    *,
+    crowded: bool = False,
+) -> None:
+    """Send a push, when there is room for it, or at once when it may be `crowded`.
+
+    Raises `NotConnectedError`, `SendBufferFullError`, `SerializerError`.
+    """
+    number = str(ref)
+    data = socket._encode(Message(ref.join_ref, number, ref.topic, event, payload))
+    room = getattr(getattr(connection, "actor_inbox", None), "room", None)
+    if room is not None:
+        if crowded:
+            room.add(len(data))
+        elif not room.reserve(len(data)):
+            await_room(connection, room, len(data), ref.topic, event, send_timeout)
+    awaited = reply_timeout is not None
+    ledger = socket.socket_pid.actor_inbox.ledger
+    if awaited:
+        ledger.ask(Asked(ref, event, connection))
+    command = PushMessage(
+        ref.topic, event, payload, number, ref.join_ref, data, awaited, reply_timeout
+    )
+    try:
+        connection.tell(command)
+    except ActorDeadError:
+        ledger.settle(ref)
+        raise not_sent(ref.topic, event) from None
+    if awaited and not connection.is_alive() and ledger.settle(ref) is not None:
+        # It died meanwhile, and its owner may have settled its pushes before this one came.
+        raise not_sent(ref.topic, event)
+
+
+def await_room(
+    connection: Any, room: SendBuffer, size: int, topic: str, event: str, timeout: float | None
+) -> None:
+    """Wait in the mailbox of whoever pushes until there is room for `size` bytes."""
+    inbox = current().actor_inbox
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not room.reserve(size, inbox, lambda: inbox.tell(RoomMade(room))):
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            inbox.receive(lambda m, _: TAKE if type(m) is RoomMade and m.room is room else 0, left)
+        except TimeoutError:
+            raise SendBufferFullError(
+                f"push: {room.bytes} bytes wait to be sent, and {timeout} s made no room;"
+                f" {event!r} on {topic!r} was not sent"
+            ) from None
+        if not connection.is_alive():
+            raise not_sent(topic, event)
+
+
+# buffered pushes
+
+
+def keep(socket: Socket, ref: Ref, event: str, payload: Any, reply_timeout: float) -> None:
+    """Keep a push until its topic is joined."""
+    config = socket.channel_config
+    assert config is not None
+    size = len(socket._encode(Message(None, str(ref), ref.topic, event, payload)))
+    if size > config.buffer_max_bytes:
+        raise SendBufferFullError(
+            f"push: {event!r} on {ref.topic!r} has {size} bytes; buffer_max_bytes is"
+            f" {config.buffer_max_bytes}"
+        )
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    expires = time.monotonic() + config.buffer_max_age_msec / 1000
+    # What the caller does with the payload meanwhile does not show.
+    kept = BufferedPush(
+        key(socket, ref.topic), ref, event, copy.deepcopy(payload), size, expires, reply_timeout
+    )
+    for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
+        fail(owner, oldest.ref, oldest.event, BufferOverflow())
+    if isinstance(owner, ThreadRef):
+        return
+    if current() is not owner:
+        owner.actor_inbox.tell(BufferDue())
+    elif not buffer.watched:
+        buffer.watched = True
+        owner.actor_inbox.send_at(expires, BufferDue())
+
+
+def key(socket: Socket, topic: str) -> Hashable:
+    """Return what tells the buffered pushes of a socket's topic from others of its owner."""
+    return socket.metadata.get("socket_id"), topic
+
+
+def send_buffered(socket: Socket, topic: str, join_ref: str | None = None) -> None:
+    """Send what was kept for `topic`, which has been joined, and drop what is too old.
+
+    What a connection that dies meanwhile does not take is kept on.
+    """
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    if not buffer:
+        return
+    link, now = socket._link, time.monotonic()
+    pushes = buffer.take(key(socket, topic))
+    for at, kept in enumerate(pushes):
+        if kept.expires <= now:
+            fail(owner, kept.ref, kept.event, BufferExpired())
+            continue
+        kept.ref.join_ref = join_ref or socket.joins[topic].join_ref
+        try:
+            if link is None:
+                raise not_sent(topic, kept.event)
+            send(
+                socket,
+                link.connection,
+                kept.ref,
+                kept.event,
+                kept.payload,
+                kept.reply_timeout,
+                crowded=True,
+            )
+        except NotConnectedError:
+            kept.ref.join_ref = None
+            buffer.put_back(pushes[at:])
+            return
+
+
+def tend_buffer(socket: Socket) -> None:
+    """Drop what is too old, and send what another thread kept for a topic that is joined."""
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    for kept in buffer.take_expired(time.monotonic()):
+        fail(owner, kept.ref, kept.event, BufferExpired())
+    for topic in buffer.topics():
+        if socket.joined(topic):
+            send_buffered(socket, topic)
+    expiry = buffer.expiry()
+    buffer.watched = expiry is not None
+    if expiry is not None:
+        owner.actor_inbox.send_at(expiry, BufferDue())
+
+
+def give_up_buffered(socket: Socket, reason: Any) -> None:
+    """Fail what is kept for topics that nobody wants to be joined any more."""
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    for topic in buffer.topics() if buffer else ():
+        if not socket._is_wanted(topic):
+            for kept in buffer.take(key(socket, topic)):
+                fail(owner, kept.ref, kept.event, reason)
+
+
+# failures
+
+
+def fail(owner: Any, ref: Ref, event: str, reason: Any) -> None:
+    """Tell of a push that has failed."""
+    if isinstance(owner, ThreadRef):
+        ref.failure = reason
+    else:
+        owner.actor_inbox.tell(PushFailed(ref.topic, event, ref, reason))
+
+
+def fail_all_over(owner: Any, connection: Any, reason: Any) -> None:
+    """Fail what still waits for an outcome over a connection that has ended, for `reason`."""
+    if connection is None:
+        return
+    for asked in owner.actor_inbox.ledger.settle_all(connection):
+        fail(owner, asked.ref, asked.event, Disconnected(reason))
+
+
+def not_sent(topic: str, event: str) -> NotConnectedError:
+    """Return the error of a push without a connection."""
+    return NotConnectedError(f"push: not connected; {event!r} on {topic!r} was not sent")

@@ -1,0 +1,482 @@
+"""Every push that asks for an outcome has exactly one, over real sockets."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import (
+    AwaitTimeoutError,
+    BufferExpired,
+    BufferOverflow,
+    ChannelCrashed,
+    ChannelEnded,
+    ClosedByClient,
+    ClosedByPeer,
+    Disconnected,
+    NotConnectedError,
+    NotJoinedError,
+    PushTimeout,
+    Ref,
+    Reply,
+    SendBufferFullError,
+    SerializerError,
+    Socket,
+    Stop,
+    cast,
+    connect,
+    get_state,
+    wait_until_joined,
+)
+from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
+from tests.support import PATIENCE, Log, Recorder, eventually, recording
+
+TOPIC = "bench:room"
+
+
+class Held(Channel):
+    """Its joins and its answers wait until the test lets them go; what it hears it tells."""
+
+    gate: threading.Event
+    heard: queue.Queue[Any]
+
+    def join(self, params: Any) -> Any:
+        assert self.gate.wait(PATIENCE)
+        if params == {"refuse": True}:
+            raise RefuseJoin({"reason": "no"})
+        return {}
+
+    def handle_in(self, event: str, payload: Any) -> Any:
+        self.heard.put((event, payload))
+        return ("ok", payload) if event == "say" else None
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def heard() -> queue.Queue[Any]:
+    return queue.Queue()
+
+
+@pytest.fixture
+def held(gate: threading.Event, heard: queue.Queue[Any]) -> Iterator[PhoenixServer]:
+    """A server whose channels are `Held`."""
+    gated = type("Gated", (Held,), {"gate": gate, "heard": heard})
+    with PhoenixServer({"room:*": gated}) as server:
+        yield server
+
+
+def do(ref: Any, function: Any) -> Any:
+    return ref.proxy().do(function).get(timeout=PATIENCE)
+
+
+def joined(server: PhoenixServer, topic: str = TOPIC, **options: Any) -> Socket:
+    return connect(server.uri, **options).join(topic).await_join(topic)
+
+
+def settled(ref: Any) -> bool:
+    """Whether nothing of any push is left, in the client and in its connection."""
+    state = get_state(ref)
+    inbox = ref.actor_inbox
+    refs = get_state(state.connection).refs if state.connection is not None else {}
+    return not inbox.ledger.settle_all() and not len(inbox.buffer) and not refs
+
+
+# with a time for the reply
+
+
+def test_a_reply_is_the_outcome(server: PhoenixServer) -> None:
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "echo", {"n": 1}, reply_timeout=PATIENCE))
+        assert log.take("reply") == ("reply", push, Reply("ok", {"n": 1}))
+        assert settled(ref)
+
+
+def test_no_reply_in_time(server: PhoenixServer) -> None:
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=0.05))
+        assert log.take("push_failed") == ("push_failed", push, PushTimeout())
+        assert settled(ref)
+
+
+def test_the_option_is_for_every_push(server: PhoenixServer) -> None:
+    with recording(server.uri, reply_timeout_msec=50) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never"))
+        assert log.take("push_failed") == ("push_failed", push, PushTimeout())
+
+
+def test_a_reply_that_comes_too_late_is_no_second_outcome(server: PhoenixServer) -> None:
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        slow = do(ref, lambda s: s.push(TOPIC, "slow", {"ms": 150}, reply_timeout=0.05))
+        assert log.take("push_failed") == ("push_failed", slow, PushTimeout())
+        before = get_state(get_state(ref).connection).counters.dropped
+        eventually(
+            lambda: get_state(get_state(ref).connection).counters.dropped > before, "the late reply"
+        )
+        last = do(ref, lambda s: s.push(TOPIC, "echo"))
+        assert log.get(timeout=PATIENCE)[:2] == ("reply", last)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda s: s.push(TOPIC, "raise_unknown") and None, ChannelCrashed),
+        (lambda s: s.leave(TOPIC), None),
+    ],
+    ids=["crash", "leave"],
+)
+def test_the_end_of_the_topic_fails_what_is_under_way(
+    server: PhoenixServer, end: Any, reason: Any
+) -> None:
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
+        do(ref, end)
+        failed = log.take("push_failed")
+        assert failed[1] == push
+        assert isinstance(failed[2], ChannelEnded)
+        if reason is None:
+            assert failed[2] == ChannelEnded("left")
+        else:
+            assert isinstance(failed[2].reason, reason)
+
+
+def test_the_end_of_the_connection_fails_what_is_under_way(server: PhoenixServer) -> None:
+    with recording(server.uri, reconnect_after_msec=[1]) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        pushes = [do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60)) for _ in range(5)]
+        server.drop()
+        for push in pushes:
+            entry = log.take("push_failed")
+            assert entry[1] == push
+            assert isinstance(entry[2], Disconnected)
+        log.take("join")
+        assert settled(ref)
+
+
+def test_a_connection_that_is_replaced_fails_what_is_under_way(server: PhoenixServer) -> None:
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
+        do(ref, lambda s: s.connect(server.uri))
+        assert log.take("push_failed") == ("push_failed", push, Disconnected(ClosedByClient()))
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_the_end_of_the_client_fails_what_is_under_way(server: PhoenixServer, how: str) -> None:
+    class Ending(Recorder):
+        def handle_cast(self, message: Any, socket: Socket) -> Any:
+            if message == "crash":
+                raise ValueError
+            return Stop("shutdown")
+
+    with recording(server.uri, Ending) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
+        cast(ref, how)
+        assert log.take("push_failed") == ("push_failed", push, Disconnected(ClosedByClient()))
+        assert log.get(timeout=PATIENCE)[0] == "terminate"
+
+
+def test_a_plain_push_leaves_nothing_behind(server: PhoenixServer) -> None:
+    with recording(server.uri, reconnect_after_msec=[1]) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        do(ref, lambda s: s.push(TOPIC, "never"))
+        assert settled(ref)
+        server.drop()
+        log.take("join")
+        ref.tell("mark")
+        assert log.get(timeout=PATIENCE) == ("info", "mark")
+
+
+def test_pushes_of_many_threads_and_a_server_that_comes_and_goes(server: PhoenixServer) -> None:
+    """Each push of a thousand has one outcome: an error, a reply, or a failure."""
+    errors = (NotConnectedError, NotJoinedError)
+    count, threads = 250, 4
+    with recording(server.uri, reconnect_after_msec=[1], rejoin_after_msec=[1]) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        refs: queue.Queue[str | None] = queue.Queue()
+
+        def pusher(client: Any) -> None:
+            for n in range(count):
+                socket = client.socket.get()
+                try:
+                    refs.put(socket.push(TOPIC, "echo", {"n": n}, reply_timeout=PATIENCE))
+                except errors:
+                    refs.put(None)
+
+        workers = [threading.Thread(target=pusher, args=(ref.proxy(),)) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            server.drop()
+            threading.Event().wait(0.02)
+        for worker in workers:
+            worker.join(PATIENCE)
+        pushed = [push for push in (refs.get_nowait() for _ in range(count * threads)) if push]
+        assert len(set(pushed)) == len(pushed) > 0
+        outcomes: list[str] = []
+        while len(outcomes) < len(pushed):
+            entry = log.get(timeout=PATIENCE)
+            if entry[0] in ("reply", "push_failed"):
+                outcomes.append(str(entry[1]))
+        assert sorted(outcomes) == sorted(map(str, pushed))
+        wait_until_joined(ref, TOPIC, PATIENCE)
+        assert settled(ref)
+
+
+# awaited
+
+
+def test_what_an_await_raises(server: PhoenixServer) -> None:
+    socket = joined(server)
+    push = socket.push(TOPIC, "never", reply_timeout=0.05)
+    with pytest.raises(AwaitTimeoutError, match="PushTimeout"):
+        socket.await_reply(push, timeout=PATIENCE)
+    push = socket.push(TOPIC, "never", reply_timeout=60)
+    server.drop()
+    with pytest.raises(NotConnectedError) as lost:
+        socket.await_reply(push)
+    assert isinstance(lost.value.reason, Disconnected)
+    socket.await_disconnect()
+
+
+def test_an_await_that_is_answered(server: PhoenixServer) -> None:
+    socket = joined(server, reply_timeout_msec=5000)
+    assert socket.await_reply(socket.push(TOPIC, "echo", {"n": 1})).unwrap() == {"n": 1}
+    socket.disconnect().await_disconnect()
+
+
+def test_an_await_in_a_callback_takes_the_failure(server: PhoenixServer) -> None:
+    class Awaiting(Recorder):
+        def handle_cast(self, message: Any, socket: Socket) -> None:
+            push = socket.push(TOPIC, "never", reply_timeout=0.05)
+            with pytest.raises(AwaitTimeoutError):
+                socket.await_reply(push, timeout=PATIENCE)
+            self.note("awaited")
+
+    with recording(server.uri, Awaiting) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        cast(ref, "go")
+        log.take("awaited")
+        ref.tell("mark")
+        assert log.get(timeout=PATIENCE) == ("info", "mark")
+
+
+# buffered
+
+
+def test_buffered_pushes_are_sent_after_the_join_in_order(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    class Greets(Recorder):
+        def handle_join(self, topic: str, response: Any, socket: Socket) -> None:
+            self.note("join", topic)
+            socket.push(topic, "say", "last")
+
+    with recording(held.uri, Greets) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        pushes = [
+            do(ref, lambda s, n=n: s.push("room:1", "say", {"n": n}, buffer=True)) for n in range(5)
+        ]
+        assert [push.join_ref for push in pushes] == [None] * 5
+        assert heard.empty()
+        gate.set()
+        said = [heard.get(timeout=PATIENCE) for _ in range(6)]
+        assert said == [*(("say", {"n": n}) for n in range(5)), ("say", "last")]
+        assert [log.take("reply")[1] for _ in range(5)] == pushes
+        assert pushes[0].join_ref is not None
+        assert settled(ref)
+
+
+def test_what_becomes_of_the_payload_meanwhile_does_not_show(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    payload = {"list": [1]}
+    with recording(held.uri, buffer_pushes=True) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        do(ref, lambda s: s.push("room:1", "say", payload))
+        payload["list"].append(2)
+        gate.set()
+        assert heard.get(timeout=PATIENCE) == ("say", {"list": [1]})
+
+
+def test_buffered_pushes_survive_the_connection(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    gate.set()
+    with recording(held.uri, reconnect_after_msec=[1]) as (ref, log):
+        do(ref, lambda s: s.join("room:1"))
+        log.take("join")
+        held.stop()
+        log.take("disconnect", ClosedByPeer(1012))
+        with pytest.raises(NotConnectedError):
+            do(ref, lambda s: s.push("room:1", "say", "plain"))
+        pushes = [
+            do(ref, lambda s, n=n: s.push("room:1", "say", {"n": n}, buffer=True)) for n in range(3)
+        ]
+        held.start()
+        assert [log.take("reply")[1] for _ in range(3)] == pushes
+        assert [heard.get(timeout=PATIENCE)[1]["n"] for _ in range(3)] == [0, 1, 2]
+        assert heard.empty()
+
+
+def test_too_many_buffered_pushes(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    with recording(held.uri, buffer_pushes=True, buffer_max_pushes=3) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        pushes = [do(ref, lambda s, n=n: s.push("room:1", "say", {"n": n})) for n in range(5)]
+        for push in pushes[:2]:
+            assert log.take("push_failed") == ("push_failed", push, BufferOverflow())
+        gate.set()
+        assert [log.take("reply")[1] for _ in range(3)] == pushes[2:]
+
+
+def test_too_many_buffered_bytes(held: PhoenixServer, gate: threading.Event) -> None:
+    with recording(held.uri, buffer_pushes=True, buffer_max_bytes=1000) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        pushes = [do(ref, lambda s: s.push("room:1", "say", "x" * 400)) for _ in range(3)]
+        assert log.take("push_failed") == ("push_failed", pushes[0], BufferOverflow())
+        with pytest.raises(SendBufferFullError, match="buffer_max_bytes is 1000"):
+            do(ref, lambda s: s.push("room:1", "say", "x" * 1000))
+        with pytest.raises(SerializerError):
+            do(ref, lambda s: s.push("room:1", "say", object()))
+        gate.set()
+        assert [log.take("reply")[1] for _ in range(2)] == pushes[1:]
+
+
+def test_buffered_pushes_expire(held: PhoenixServer, gate: threading.Event) -> None:
+    with recording(held.uri, buffer_pushes=True, buffer_max_age_msec=50) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        first = do(ref, lambda s: s.push("room:1", "say", 1))
+        assert log.take("push_failed") == ("push_failed", first, BufferExpired())
+        second = do(ref, lambda s: s.push("room:1", "say", 2))
+        assert log.take("push_failed") == ("push_failed", second, BufferExpired())
+        gate.set()
+        log.take("join")
+        assert settled(ref)
+
+
+def test_a_leave_fails_what_is_buffered(held: PhoenixServer) -> None:
+    with recording(held.uri, buffer_pushes=True) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1").join("room:2"))
+        one = do(ref, lambda s: s.push("room:1", "say", 1))
+        do(ref, lambda s: s.push("room:2", "say", 2))
+        do(ref, lambda s: s.leave("room:1"))
+        assert log.take("push_failed") == ("push_failed", one, ChannelEnded("left"))
+        with pytest.raises(NotJoinedError):
+            do(ref, lambda s: s.push("room:1", "say", 1))
+        with pytest.raises(NotJoinedError):
+            do(ref, lambda s: s.push("room:3", "say", 1))
+
+
+def test_a_refusal_fails_what_is_buffered_unless_there_is_a_rejoin(
+    held: PhoenixServer, gate: threading.Event
+) -> None:
+    class Resigned(Recorder):
+        def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
+            self.note("topic_close", topic, reason)
+            return socket.rejoin(topic, {}) if topic == "room:again" else socket
+
+    options: dict[str, Any] = {"buffer_pushes": True, "rejoin_after_msec": [1]}
+    with recording(held.uri, Resigned, **options) as (ref, log):
+        log.take("connect")
+        refused: list[Ref] = []
+        for topic in ("room:given up", "room:again"):
+            do(ref, lambda s, topic=topic: s.join(topic, {"refuse": True}))
+            refused.append(do(ref, lambda s, topic=topic: s.push(topic, "say", topic)))
+        gate.set()
+        failed = log.take("push_failed")
+        assert failed[1] == refused[0]
+        assert failed[2].reason.response == {"reason": "no"}
+        assert log.take("reply")[1] == refused[1]
+
+
+def test_another_threads_pushes_are_buffered_too(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    with recording(held.uri) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        socket = get_state(ref).socket
+        assert socket.join_status("room:1") == "requested"
+        socket.push("room:1", "say", 1, buffer=True)
+        gate.set()
+        log.take("join")
+        assert heard.get(timeout=PATIENCE) == ("say", 1)
+        # The socket that this thread has is an old one.
+        socket.push("room:1", "say", 2, buffer=True)
+        assert heard.get(timeout=PATIENCE) == ("say", 2)
+
+
+def test_a_thread_buffers_and_awaits(held: PhoenixServer, gate: threading.Event) -> None:
+    socket = connect(held.uri).await_connect().join("room:1")
+    one, two = (socket.push("room:1", "say", n, buffer=True) for n in (1, 2))
+    gate.set()
+    assert socket.await_reply(two).response == 2
+    socket = socket.await_join("room:1")
+    assert socket.await_reply(one).response == 1
+    socket.disconnect().await_disconnect()
+
+
+def test_a_thread_is_told_when_it_awaits(held: PhoenixServer, gate: threading.Event) -> None:
+    options = {"buffer_max_pushes": 1, "buffer_max_age_msec": 50, "buffer_pushes": True}
+    socket = connect(held.uri, **options).await_connect().join("room:1")
+    dropped, old = (socket.push("room:1", "say", n) for n in (1, 2))
+    with pytest.raises(SendBufferFullError):
+        socket.await_reply(dropped)
+    with pytest.raises(AwaitTimeoutError, match="BufferExpired"):
+        socket.await_reply(old)
+    socket = socket.leave("room:1").join("room:2")
+    left = socket.push("room:2", "say", 3)
+    socket = socket.leave("room:2")
+    with pytest.raises(NotJoinedError):
+        socket.await_reply(left)
+    gate.set()
+    socket.disconnect().await_disconnect()
+
+
+def test_a_log_line_tells_of_a_failure(
+    server: PhoenixServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: Log
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {"secret": 1}, reply_timeout=0.01))
+        log.take("push_failed")
+        get_state(ref)
+    [line] = [r.getMessage() for r in caplog.records if "failed" in r.getMessage()]
+    assert f"push {push} of 'never' on 'bench:room' failed: PushTimeout()" in line
+    assert "secret" not in line

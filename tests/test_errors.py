@@ -1,0 +1,138 @@
+"""Every exception: it travels between processes, and shows what a server chose in bounds."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from slipstream_actor import errors
+from slipstream_actor.configuration import Configuration
+from slipstream_actor.errors import SlipstreamError, shown
+from slipstream_actor.message import Reply
+from slipstream_actor.reasons import (
+    ChannelCrashed,
+    ChannelEnded,
+    ConnectFailed,
+    Disconnected,
+    JoinRefused,
+    JoinTimeout,
+)
+from slipstream_actor.socket import Socket, new_socket
+
+HEADERS = MappingProxyType({"retry-after": "7"})
+REFUSED = ConnectFailed("upgrade", "refused", status=429, headers=HEADERS, body="slow down")
+
+
+def a_socket() -> Socket:
+    """A socket as it is: with what cannot be pickled."""
+    config = Configuration.validate("ws://localhost/socket/websocket", {"params": dict})
+    return Socket(threading.Lock(), channel_config=config, metadata=MappingProxyType({}))
+
+
+EXAMPLES: list[Callable[[], SlipstreamError]] = [
+    lambda: errors.AlreadyStartedError("name", threading.Lock()),
+    lambda: errors.AwaitTimeoutError("the join of 'a'", 5.0, socket=a_socket(), hint="!"),
+    lambda: errors.AwaitTimeoutError("an answer", None),
+    lambda: errors.CallbackReturnError("init: not a socket"),
+    lambda: errors.ConfigurationError("vsn", "must be '2.0.0'"),
+    lambda: errors.ConnectFailedError(REFUSED, socket=a_socket()),
+    lambda: errors.JoinFailedError("a", JoinRefused({"reason": "no"}), socket=a_socket()),
+    lambda: errors.JoinFailedError("a", Disconnected(REFUSED), socket=a_socket()),
+    lambda: errors.NeverJoinedError("rejoin: 'a' was never joined"),
+    lambda: errors.NotConfiguredError("reconnect"),
+    lambda: errors.NotConnectedError("no", reason=Disconnected(REFUSED), socket=a_socket()),
+    lambda: errors.NotJoinedError("no", reason=ChannelEnded(ChannelCrashed({}))),
+    lambda: errors.NotOwnerError("await_join"),
+    lambda: errors.ReplyError(Reply("error", {"a": [1]})),
+    lambda: errors.SendBufferFullError("full"),
+    lambda: errors.SerializerError("no JSON"),
+    lambda: errors.SlipstreamError("a", 1),
+    lambda: errors.StartError(JoinTimeout()),
+]
+
+
+def test_the_examples_have_every_exception() -> None:
+    assert {type(make()).__name__ for make in EXAMPLES} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("make", EXAMPLES)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_exception_travels(make: Callable[[], SlipstreamError], protocol: int) -> None:
+    """To another process, say; without its socket, which is of use in its own process alone."""
+    error = make()
+    error.add_note("on the way")
+    came = pickle.loads(pickle.dumps(error, protocol))
+    assert type(came) is type(error)
+    assert (str(came), came.args) == (str(error), error.args)
+    assert came.__notes__ == ["on the way"]
+    left = {"socket": None, "ref": None}
+    assert vars(came) == {name: left.get(name, value) for name, value in vars(error).items()}
+
+
+def test_a_reason_travels() -> None:
+    assert pickle.loads(pickle.dumps(REFUSED)) == REFUSED
+    assert copy.deepcopy(REFUSED) == REFUSED
+
+
+class Own(errors.ReplyError):
+    """One of a user's, with state of its own."""
+
+    def __init__(self, reply: Reply, *, kept: Any, lost: Any) -> None:
+        super().__init__(reply)
+        self.kept, self.lost = kept, lost
+
+
+def test_an_exception_of_a_users_travels() -> None:
+    came = pickle.loads(pickle.dumps(Own(Reply("no"), kept=[1], lost=lambda: 1)))
+    assert (came.status, came.kept, came.lost) == ("no", [1], None)
+
+
+# what is shown
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("x" * 1_000_000, id="text"),
+        pytest.param(b"x" * 1_000_000, id="bytes"),
+        pytest.param(list(range(100_000)), id="list"),
+        pytest.param({str(n): n for n in range(100_000)}, id="map"),
+        pytest.param(10**4000, id="number"),
+        pytest.param(nested(100_000), id="deep"),
+    ],
+)
+def test_what_a_server_chose_is_shown_in_bounds(value: Any) -> None:
+    for thing in (value, Reply("no", value), JoinRefused({"reason": value})):
+        assert 0 < len(shown(thing)) < 500
+    for error in (
+        errors.ReplyError(Reply("no", value)),
+        errors.JoinFailedError("a", ChannelEnded(ChannelCrashed(value)), socket=new_socket()),
+    ):
+        assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"reason": "unmatched topic"},
+        JoinRefused({"reason": ["a", 1, None]}),
+        REFUSED,
+        None,
+        b"\x00",
+    ],
+)
+def test_what_is_short_is_shown_as_it_is(value: Any) -> None:
+    assert shown(value) == repr(value)
