@@ -37,6 +37,7 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.forks import ForkedError
 from slipstream_actor.mailbox import Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
@@ -88,6 +89,7 @@ __all__ = [
     "ConnectionCrashed",
     "ConnectionState",
     "Disconnected",
+    "ForkedError",
     "From",
     "HeartbeatTimeout",
     "Ignore",

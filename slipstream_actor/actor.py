@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
+from slipstream_actor.forks import LocalRef
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Mailbox
 from slipstream_actor.process import become
@@ -30,6 +31,7 @@ class BaseActor(pykka.ThreadingActor):
 
     def __init__(self) -> None:
         super().__init__()
+        self._actor_ref = LocalRef(self)
         stop_at_exit(BaseActor, os.getpid())
 
     @staticmethod

@@ -31,6 +31,7 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.forks import require_here
 from slipstream_actor.mailbox import LEAVE, TAKE
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
@@ -55,6 +56,7 @@ JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 
 def require_owner(socket: Socket, method: str) -> None:
     """Raise `NotOwnerError` in a thread that events of `socket` cannot reach."""
+    require_here(socket.socket_pid)
     here = current()
     if here is not socket.socket_pid:
         raise NotOwnerError(

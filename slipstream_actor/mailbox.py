@@ -23,6 +23,7 @@ from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from slipstream_actor.forks import own_socket
 from slipstream_actor.future import Future
 
 __all__ = [
@@ -503,8 +504,9 @@ class SelectorMailbox(Mailbox):
         # As fast as epoll with one descriptor less, and nothing shared with a forked child.
         kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
         self._wake_reader, self._waker = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._waker.setblocking(False)
+        for end in (self._wake_reader, self._waker):
+            end.setblocking(False)
+            own_socket(end)
         selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
         return selector

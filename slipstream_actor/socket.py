@@ -40,6 +40,7 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.forks import require_here
 from slipstream_actor.mailbox import Mailbox, Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
@@ -166,6 +167,7 @@ class Socket(msgspec.Struct, frozen=True):
         Keeps the assigns; replaces a connection that there is. The options are in the README's
         table. Raises `ConfigurationError`.
         """
+        require_here(self.socket_pid)
         config = Configuration.validate(uri, options)
         self._drop_link()
         joins = MappingProxyType({topic: closed(join) for topic, join in self.joins.items()})
@@ -178,6 +180,7 @@ class Socket(msgspec.Struct, frozen=True):
         while connected or on the way. Raises `NotConfiguredError`. A plain thread, which has no
         loop to be called back in, connects at its next `await_connect`.
         """
+        require_here(self.socket_pid)
         config = self.channel_config
         if config is None:
             raise NotConfiguredError("reconnect: the socket has never been connected")
@@ -204,6 +207,7 @@ class Socket(msgspec.Struct, frozen=True):
         Also ends an attempt to connect, and cancels a `reconnect` that is scheduled. Nobody
         reconnects by itself afterwards. Without a connection there is nothing to do.
         """
+        require_here(self.socket_pid)
         link = self._link
         if link is None:
             return self
@@ -217,6 +221,7 @@ class Socket(msgspec.Struct, frozen=True):
 
     def collect_garbage(self) -> Socket:
         """Release the connection's idle buffers."""
+        require_here(self.socket_pid)
         if self._link is not None:
             tell(self._link.connection, CollectGarbage())
         return self
@@ -230,6 +235,7 @@ class Socket(msgspec.Struct, frozen=True):
         when the topic is joined or has been asked for. Raises `SerializerError` for params that
         are no JSON.
         """
+        require_here(self.socket_pid)
         join = self.joins.get(require_text("topic", topic))
         if join is not None and join.status != "closed" and join.join_ref is not None:
             return self
@@ -243,6 +249,7 @@ class Socket(msgspec.Struct, frozen=True):
         of the last join are used. Without effect while joined or asked for. Raises
         `NeverJoinedError`.
         """
+        require_here(self.socket_pid)
         join = self.joins.get(require_text("topic", topic))
         if join is None:
             raise NeverJoinedError(f"rejoin: {topic!r} was never joined")
@@ -265,6 +272,7 @@ class Socket(msgspec.Struct, frozen=True):
 
         A join that has not been answered is left too, and one that was only recorded is forgotten.
         """
+        require_here(self.socket_pid)
         join = self.joins.get(require_text("topic", topic))
         if join is None or join.status == "closed":
             return self
@@ -288,6 +296,7 @@ class Socket(msgspec.Struct, frozen=True):
         """
         require_text("event", event)
         if not self.connected:
+            require_here(self.socket_pid)
             raise not_sent(topic, event)
         join = self.joins.get(topic)
         if join is None or join.status != "joined":

@@ -38,6 +38,7 @@ EXPORTS = [
     "ConnectionCrashed",
     "ConnectionState",
     "Disconnected",
+    "ForkedError",
     "From",
     "HeartbeatTimeout",
     "Ignore",
