@@ -26,7 +26,6 @@ class BaseActor(pykka.ThreadingActor):
     """A Pykka actor whose failures, `SystemExit` included, end no other actor."""
 
     use_daemon_thread: ClassVar[bool] = True
-    stops_last: ClassVar[bool] = False
     actor_inbox: Mailbox
 
     def __init__(self) -> None:

@@ -4,38 +4,124 @@ and are stopped when it does, within a bounded time and with their close frames 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import os
+import sys
 import time
+import weakref
 from typing import Any
 
 import pykka
 
-__all__ = ["stop_at_exit"]
+from slipstream_actor.process import ThreadRef, current
 
-# For all actors together; one in the middle of a callback is abandoned.
+__all__ = ["closes_at_exit", "stop_at_exit"]
+
+# For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0
+
+# Of its time a client that does not come back leaves so much to its connection.
+CLOSING_SHARE = 0.25
+
+# `multiprocessing`'s own have 10, for closing the queues, and less.
+EXIT_PRIORITY = 20
+MULTIPROCESSING = "multiprocessing.util"
+
+_kinds: set[type[pykka.Actor]] = set()
+_announced: set[type[pykka.Actor]] = set()
+
+# Weakly both ways: a thread's reference holds those of its connections.
+_owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
+_seconds: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 
 
 @functools.cache
 def stop_at_exit(kind: type[pykka.Actor], pid: int) -> None:
     """Have this process stop its actors of `kind` when it exits."""
     atexit.register(stop_all, kind, pid)
+    _kinds.add(kind)
+    if MULTIPROCESSING in sys.modules:
+        finalize(kind)
+
+
+def finalize(kind: type[pykka.Actor]) -> None:
+    """Say the same to `multiprocessing`: the children that it forks leave by `os._exit`."""
+    util: Any = sys.modules[MULTIPROCESSING]
+    util.Finalize(None, stop_all, (kind, os.getpid()), exitpriority=EXIT_PRIORITY)
+
+
+def _before_fork() -> None:
+    """Have a child of `multiprocessing` say it again: it forgets what was said in a fork's hook."""
+    util: Any = sys.modules.get(MULTIPROCESSING)
+    for kind in _kinds - _announced if util is not None else ():
+        _announced.add(kind)
+        util.register_after_fork(kind, finalize)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
+
+
+def closes_at_exit(connection: Any, owner: Any, seconds: float) -> None:
+    """Have the exit close `connection`, and give its owner so many `seconds` to end."""
+    _owners[connection] = weakref.ref(owner)
+    _seconds[owner] = max(seconds, _seconds.get(owner, 0.0))
 
 
 def stop_all(kind: type[pykka.Actor], pid: int) -> None:
-    """Stop the actors of `kind`: the clients, then the connections that plain threads own."""
+    """Stop the actors of `kind`, each within its own time."""
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
-    deadline = time.monotonic() + SHUTDOWN_SECONDS
-    for last in (False, True):
-        refs = [
-            ref
-            for ref in pykka.ActorRegistry.get_by_class(kind)
-            if getattr(ref.actor_class, "stops_last", False) is last
-        ]
-        stopping: list[Any] = [ref.stop(block=False) for ref in refs]
-        for stopped in stopping:
-            with contextlib.suppress(pykka.Timeout):
-                stopped.get(timeout=max(0.0, deadline - time.monotonic()))
+    try:
+        Leave(kind).take()
+    except (SystemExit, KeyboardInterrupt):
+        return  # A signal's handler: the program wants to be gone now, and ends anyhow.
+
+
+class Leave:
+    """One exit: first the clients, all at once, then the connections that are still there.
+
+    These are the plain threads', and those of clients that do not come back from a callback.
+    """
+
+    def __init__(self, kind: type[pykka.Actor]) -> None:
+        self._started = time.monotonic()
+        self._kind = kind
+
+    def take(self) -> None:
+        """Stop them and wait; return when they have ended or their time is over."""
+        refs = pykka.ActorRegistry.get_by_class(self._kind)
+        clients = sorted((ref for ref in refs if ref not in _owners), key=seconds_of)
+        stopping = [(client, client.stop(block=False)) for client in clients]
+        closing: list[tuple[Any, Any]] = []
+        for client, stopped in stopping:
+            if not self._wait(stopped, seconds_of(client) * (1 - CLOSING_SHARE)):
+                closing += [(client, c.stop(block=False)) for c in connections_of(client)]
+        for connection in refs:
+            if connection in _owners:
+                owner = _owners[connection]()
+                if isinstance(owner, ThreadRef) and owner is not current():
+                    # It is not to be woken by an exception: the exit's is the last word.
+                    owner.actor_inbox.deaf = True
+                closing.append((owner, connection.stop(block=False)))
+        for owner, stopped in closing:
+            self._wait(stopped, seconds_of(owner))
+
+    def _wait(self, stopped: pykka.Future[Any], seconds: float) -> bool:
+        """Wait for the end of an actor until so many `seconds` after the start."""
+        try:
+            stopped.get(timeout=max(0.0, self._started + seconds - time.monotonic()))
+        except pykka.Timeout:
+            return False
+        return True
+
+
+def seconds_of(owner: Any) -> float:
+    """Return the time that the exit gives a client, or a thread with its connections."""
+    return SHUTDOWN_SECONDS if owner is None else _seconds.get(owner, SHUTDOWN_SECONDS)
+
+
+def connections_of(owner: Any) -> list[Any]:
+    """Return the connections of `owner` that are alive."""
+    refs = (reference() for reference in _owners.keyrefs())
+    return [ref for ref in refs if ref is not None and ref.is_alive() and _owners[ref]() is owner]

@@ -1,0 +1,95 @@
+"""Programs as users write them, run in a process of their own, with a deadline."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+DEADLINE = 30.0
+
+# From 3.12 on Python warns of every fork beside threads, which is what is tested here.
+PYTHON = [sys.executable, "-X", "dev", "-W", "ignore:This process:DeprecationWarning"]
+
+
+class Outcome(NamedTuple):
+    """How a program ended, and what it wrote."""
+
+    code: int
+    output: str
+    errors: str
+
+
+class Program:
+    """A program that runs while its context is entered, `DEADLINE` seconds at most.
+
+    It is Python's source, or a file of it.
+    """
+
+    def __init__(self, source: str | Path, *arguments: str) -> None:
+        what = [str(source)] if isinstance(source, Path) else ["-c", source]
+        self.process = subprocess.Popen(
+            [*PYTHON, *what, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._deadline = threading.Timer(DEADLINE, self.process.kill)
+        self._deadline.daemon = True
+
+    def __enter__(self) -> Program:
+        self._deadline.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        _, errors = self.process.communicate()
+        self._deadline.cancel()
+        self._deadline.join()
+        if error is not None and errors:
+            error.add_note(errors)
+
+    def line(self) -> str:
+        """Return the next line that the program writes, without its end; "" when there is none."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().removesuffix("\n")
+
+    def say(self, text: str = "") -> None:
+        """Write a line to the program's standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def terminate(self) -> None:
+        """Send it a SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> Outcome:
+        """Wait for its end."""
+        output, errors = self.process.communicate()
+        return Outcome(self.process.returncode, output, errors)
+
+    def seconds_to_end(self) -> float:
+        """Wait for its end without reading, and return how long that took."""
+        started = time.monotonic()
+        self.process.wait()
+        return time.monotonic() - started
+
+
+def run(source: str | Path, *arguments: str) -> Outcome:
+    """Run a program to its end."""
+    with Program(source, *arguments) as program:
+        return program.end()
