@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -41,8 +43,9 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
-        self._deadline = threading.Timer(DEADLINE, self.process.kill)
+        self._deadline = threading.Timer(DEADLINE, self.kill)
         self._deadline.daemon = True
 
     def __enter__(self) -> Program:
@@ -55,7 +58,7 @@ class Program:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.process.kill()
+        self.kill()
         _, errors = self.process.communicate()
         self._deadline.cancel()
         self._deadline.join()
@@ -72,6 +75,11 @@ class Program:
         assert self.process.stdin is not None
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it at once, with the children that it has forked."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def terminate(self) -> None:
         """Send it a SIGTERM."""

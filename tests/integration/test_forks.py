@@ -425,6 +425,26 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
         assert [server.next_frame(opcode=CLOSE).code for _ in range(5)] == [1000] * 5
 
 
+BEGUN_IN_A_HOOK = """
+import multiprocessing
+from slipstream_actor import forks
+
+forks.after_fork(lambda: start(sys.argv[1]))
+worker = multiprocessing.get_context("fork").Process(target=print, args=("worked",))
+worker.start()
+worker.join()
+print(worker.exitcode)
+"""
+
+
+def test_what_began_in_the_fork_itself_takes_its_leave_too() -> None:
+    """`multiprocessing` forgets in a new child whatever was to be done at its end."""
+    with RawServer(serve) as server:
+        warm = BEGIN + "start(sys.argv[1]).stop()\n" + BEGUN_IN_A_HOOK
+        assert run(warm, server.uri) == (0, "worked\n0\n", "")
+        assert [server.next_frame(opcode=CLOSE).code for _ in range(2)] == [1000] * 2
+
+
 BEGINNINGS = """
 from slipstream_actor import forks
 begun = []
