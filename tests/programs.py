@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -85,16 +84,15 @@ class Program:
         """Send it a SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
+    def sleeps(self) -> bool:
+        """Whether its main thread waits for something, as far as the system tells."""
+        status = Path(f"/proc/{self.process.pid}/stat")
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "S"
+
     def end(self) -> Outcome:
         """Wait for its end."""
         output, errors = self.process.communicate()
         return Outcome(self.process.returncode, output, errors)
-
-    def seconds_to_end(self) -> float:
-        """Wait for its end without reading, and return how long that took."""
-        started = time.monotonic()
-        self.process.wait()
-        return time.monotonic() - started
 
 
 def run(source: str | Path, *arguments: str) -> Outcome:
