@@ -32,7 +32,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.forks import require_here
-from slipstream_actor.mailbox import LEAVE, TAKE
+from slipstream_actor.mailbox import LEAVE, TAKE, Interrupted
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import ThreadRef, current
@@ -94,6 +94,10 @@ def receive(
 
     try:
         return socket.socket_pid.actor_inbox.receive(concerns, deadline.left())
+    except Interrupted:
+        if isinstance(socket.socket_pid, ThreadRef):
+            require_here(socket.socket_pid)  # A greenlet, which a fork copies.
+        raise
     except TimeoutError:
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
@@ -30,11 +30,13 @@ __all__ = [
     "own_socket",
     "require_here",
     "reset_in_child",
+    "vanish",
 ]
 
 logger = logging.getLogger("slipstream_actor")
 
 _epoch = 0
+_survivor: int | None = None
 _sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _resets: list[Callable[[], object]] = []
 _beginnings: list[Callable[[], object]] = []
@@ -130,9 +132,21 @@ def forget(function: Callable[[], object]) -> None:
         _beginnings.remove(function)
 
 
+def vanish() -> NoReturn:
+    """End a thread of an actor in the child, where it is nobody, without a word.
+
+    The thread that forked, in a callback, can simply end. gevent's, which a fork copies, must not:
+    `threading` has forgotten them in the child, and would complain.
+    """
+    while threading.get_ident() != _survivor:
+        threading.Event().wait()
+    raise SystemExit
+
+
 def _in_child() -> None:
-    global _epoch  # noqa: PLW0603 - a number is compared faster than anything that holds one
+    global _epoch, _survivor  # noqa: PLW0603 - a number is compared faster than anything that holds one
     _epoch += 1
+    _survivor = threading.get_ident()
     beginnings = _beginnings[:]
     _beginnings.clear()
     # All of Pykka's actors run in threads; whoever held the lock is gone too.

@@ -23,7 +23,7 @@ from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor.forks import own_socket
+from slipstream_actor.forks import current_epoch, is_forked, own_socket, vanish
 from slipstream_actor.future import Future
 
 __all__ = [
@@ -48,7 +48,7 @@ Match: TypeAlias = Callable[[Any, Any], int]
 
 
 class Interrupted(BaseException):
-    """Unwinds a callback that waits in `receive` when its actor is asked to stop.
+    """Unwinds a callback that waits in `receive` when its actor is asked to stop, or was forked.
 
     No `Exception`, since it is no error that user code could handle.
     """
@@ -94,6 +94,7 @@ class Mailbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     def __init__(self) -> None:
+        self.epoch = current_epoch()
         # Looked up at run time: gevent patches the module.
         self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
         self._stash: deque[Envelope[Any]] = deque()
@@ -138,9 +139,9 @@ class Mailbox:
 
     def get(self) -> Envelope[Any]:
         """Return the next message, waiting for it; remembers its envelope."""
-        envelope = self._stash.popleft() if self._stash else self._take(None)
+        envelope = self._stash.popleft() if self._stash else self._next()
         while envelope is None:  # A cancelled timer's time has come.
-            envelope = Envelope(None) if self.closed else self._take(None)
+            envelope = Envelope(None) if self.closed else self._next()
         self.envelope = envelope
         return envelope
 
@@ -178,19 +179,18 @@ class Mailbox:
 
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
         out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
-        `TimeoutError` after `timeout` seconds and `Interrupted` when the owner shall stop.
+        `TimeoutError` after `timeout` seconds and `Interrupted` when the owner shall stop, or is
+        that of a forked process' parent.
         """
         found, message = self._search(match)
         if found:
             return message
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         while True:
-            if self.stopping:
-                raise Interrupted
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left < 0:
                 left = 0.0
-            envelope = self._take(left)
+            envelope = self._await(left)
             if envelope is None:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError
@@ -251,6 +251,21 @@ class Mailbox:
                     del self._stash[at]
                 return True, message
         return False, None
+
+    def _next(self) -> Envelope[Any] | None:
+        envelope = None if is_forked(self) else self._take(None)
+        if is_forked(self):
+            # Pykka has no `try` around `get`: this ends the thread without its teardown.
+            vanish()
+        return envelope
+
+    def _await(self, timeout: float | None) -> Envelope[Any] | None:
+        if self.stopping:
+            raise Interrupted
+        envelope = self._take(timeout)
+        if is_forked(self):
+            raise Interrupted
+        return envelope
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:
         """Return the next message or timer; `None` when neither came within `timeout`."""

@@ -119,7 +119,7 @@ def current() -> Any:
 def become(ref: ActorRef[Any] | None) -> None:
     """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
     if ref is None:
-        del _here.ref
+        _here.__dict__.pop("ref", None)  # A fork in a callback has forgotten it.
     else:
         _here.ref = ref
 

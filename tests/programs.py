@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -35,12 +36,14 @@ class Program:
 
     def __init__(self, source: str | Path, *arguments: str) -> None:
         what = [str(source)] if isinstance(source, Path) else ["-c", source]
+        # A file, lest a program that complains a lot wait for a reader.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
             [*PYTHON, *what, *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             start_new_session=True,
         )
@@ -58,9 +61,13 @@ class Program:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
-        _, errors = self.process.communicate()
         self._deadline.cancel()
         self._deadline.join()
+        errors = self.end().errors
+        for stream in (self.process.stdin, self.process.stdout, self._errors):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
         if error is not None and errors:
             error.add_note(errors)
 
@@ -91,8 +98,13 @@ class Program:
 
     def end(self) -> Outcome:
         """Wait for its end."""
-        output, errors = self.process.communicate()
-        return Outcome(self.process.returncode, output, errors)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        output = self.process.stdout.read()
+        code = self.process.wait()
+        self._errors.seek(0)
+        return Outcome(code, output, self._errors.read())
 
 
 def run(source: str | Path, *arguments: str) -> Outcome:

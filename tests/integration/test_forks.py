@@ -292,6 +292,19 @@ def test_a_fork_in_a_callback(server: PhoenixServer) -> None:
     assert run(BEGIN + CALLBACK, server.uri) == (0, "0 parent\n", "")
 
 
+RETURNING = """
+ref = start(sys.argv[1])
+pid = ref.proxy().run(lambda _: os.fork()).get()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), ref.proxy().echo("parent").get())
+ref.stop()
+"""
+
+
+def test_a_child_that_returns_from_a_callback_ends(server: PhoenixServer) -> None:
+    """It has no mailbox to wait in, and nobody who could write to it."""
+    assert run(BEGIN + RETURNING, server.uri) == (0, "0 parent\n", "")
+
+
 THREADS = """
 from slipstream_actor import process
 reached, go_on = threading.Barrier(4), threading.Event()
