@@ -26,6 +26,8 @@ class BaseActor(pykka.ThreadingActor):
     """A Pykka actor whose failures, `SystemExit` included, end no other actor."""
 
     use_daemon_thread: ClassVar[bool] = True
+    # At the end of the program: supervisors 0, clients 1, connections 2.
+    stop_order: ClassVar[int] = 1
     actor_inbox: Mailbox
 
     def __init__(self) -> None:

@@ -7,9 +7,11 @@ Nothing here may block or be heard by the parent: a lock may be held by a thread
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -120,8 +122,9 @@ def reset_in_child(function: Callable[[], object]) -> None:
 def after_fork(function: Callable[[], object]) -> None:
     """Have `function` called in every child, last: for what is to begin anew there.
 
-    It runs in the child's only thread, before `os.fork()` returns, and may start clients. What it
-    raises is logged. `forget(function)` ends it; in a child it is to be said again.
+    It runs in the child's only thread, before `os.fork()` returns, and may start clients; under
+    gevent, which is not fit for that before it returns, in a greenlet behind it. What it raises is
+    logged. `forget(function)` ends it; in a child it is to be said again.
     """
     _beginnings.append(function)
 
@@ -155,7 +158,17 @@ def _in_child() -> None:
     for sock in list(_sockets):
         _guarded(lambda sock=sock: _close_copy(sock))  # type: ignore[misc]
     _sockets.clear()
-    for function in (*_resets, *beginnings):
+    for function in _resets:
+        _guarded(function)
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if beginnings and monkey is not None and monkey.is_module_patched("threading"):
+        _thread.start_new_thread(_begin, (beginnings,))  # A `Thread` would wait for its start.
+    else:
+        _begin(beginnings)
+
+
+def _begin(functions: list[Callable[[], object]]) -> None:
+    for function in functions:
         _guarded(function)
 
 

@@ -191,8 +191,10 @@ def cast(target: Target, message: Any) -> None:
 def reply(from_: From, value: Any) -> None:
     """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
 
-    A `value` that is a future answers when it is set.
+    A `value` that is a future answers when it is set. Raises `ForkedError` in a forked child for a
+    caller of its parent.
     """
+    require_here(from_.future)
     from_.future.set(value)
 
 

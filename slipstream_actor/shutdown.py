@@ -20,8 +20,10 @@ __all__ = ["closes_at_exit", "stop_at_exit"]
 # For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0
 
-# Of its time a client that does not come back leaves so much to its connection.
-CLOSING_SHARE = 0.25
+# What supervisors may take of the shortest time that a client has, and a client of its own: what
+# is left is its connection's, if it does not come back from a callback.
+SUPERVISING_SHARE = 0.5
+CLIENT_SHARE = 0.75
 
 # `multiprocessing`'s own have 10, for closing the queues, and less.
 EXIT_PRIORITY = 20
@@ -79,9 +81,10 @@ def stop_all(kind: type[pykka.Actor], pid: int) -> None:
 
 
 class Leave:
-    """One exit: first the clients, all at once, then the connections that are still there.
+    """One exit: the supervisors, the clients, then the connections; those of a kind all at once.
 
-    These are the plain threads', and those of clients that do not come back from a callback.
+    Supervisors are first, lest they restart what is stopped here. The connections that are still
+    there are the plain threads', and those of clients that do not come back from a callback.
     """
 
     def __init__(self, kind: type[pykka.Actor]) -> None:
@@ -90,22 +93,25 @@ class Leave:
 
     def take(self) -> None:
         """Stop them and wait; return when they have ended or their time is over."""
-        refs = pykka.ActorRegistry.get_by_class(self._kind)
-        clients = sorted((ref for ref in refs if ref not in _owners), key=seconds_of)
-        stopping = [(client, client.stop(block=False)) for client in clients]
-        closing: list[tuple[Any, Any]] = []
-        for client, stopped in stopping:
-            if not self._wait(stopped, seconds_of(client) * (1 - CLOSING_SHARE)):
-                closing += [(client, c.stop(block=False)) for c in connections_of(client)]
-        for connection in refs:
-            if connection in _owners:
-                owner = _owners[connection]()
-                if isinstance(owner, ThreadRef) and owner is not current():
-                    # It is not to be woken by an exception: the exit's is the last word.
-                    owner.actor_inbox.deaf = True
-                closing.append((owner, connection.stop(block=False)))
+        orders: list[list[Any]] = [[], [], []]
+        for ref in pykka.ActorRegistry.get_by_class(self._kind):
+            orders[getattr(ref.actor_class, "stop_order", 1)].append(ref)
+        supervisors, clients, connections = orders
+        least = min(map(seconds_of, clients), default=SHUTDOWN_SECONDS)
+        for stopped in [ref.stop(block=False) for ref in supervisors]:
+            self._wait(stopped, SUPERVISING_SHARE * least)
+        closing = [*self._stop_clients(clients), *stop_connections(connections)]
         for owner, stopped in closing:
             self._wait(stopped, seconds_of(owner))
+
+    def _stop_clients(self, clients: list[Any]) -> list[tuple[Any, pykka.Future[Any]]]:
+        """Stop the clients; return those that do not come back, and the ends of what they leave."""
+        clients = sorted(clients, key=seconds_of)
+        closing = []
+        for client, stopped in [(client, client.stop(block=False)) for client in clients]:
+            if not self._wait(stopped, CLIENT_SHARE * seconds_of(client)):
+                closing += [(client, ref.stop(block=False)) for ref in connections_of(client)]
+        return closing
 
     def _wait(self, stopped: pykka.Future[Any], seconds: float) -> bool:
         """Wait for the end of an actor until so many `seconds` after the start."""
@@ -116,6 +122,24 @@ class Leave:
         return True
 
 
+def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any]]]:
+    """Stop the connections of plain threads; return these, and the ends of those."""
+    closing = []
+    for connection in connections:
+        owner = owner_of(connection)
+        if isinstance(owner, ThreadRef) and owner is not current():
+            # It is not to be woken by an exception: the program's last words are others.
+            owner.actor_inbox.deaf = True
+        closing.append((owner, connection.stop(block=False)))
+    return closing
+
+
+def owner_of(connection: Any) -> Any:
+    """Return the client or thread that a connection belongs to, `None` if it is gone."""
+    owner = _owners.get(connection)
+    return owner() if owner is not None else None
+
+
 def seconds_of(owner: Any) -> float:
     """Return the time that the exit gives a client, or a thread with its connections."""
     return SHUTDOWN_SECONDS if owner is None else _seconds.get(owner, SHUTDOWN_SECONDS)
@@ -124,4 +148,4 @@ def seconds_of(owner: Any) -> float:
 def connections_of(owner: Any) -> list[Any]:
     """Return the connections of `owner` that are alive."""
     refs = (reference() for reference in _owners.keyrefs())
-    return [ref for ref in refs if ref is not None and ref.is_alive() and _owners[ref]() is owner]
+    return [ref for ref in refs if ref is not None and ref.is_alive() and owner_of(ref) is owner]

@@ -202,6 +202,25 @@ def test_each_client_has_its_own_time(server: RawServer, closes: queue.Queue[flo
     assert seconds < 1.2 + SLACK
 
 
+ORDER = """
+class First(Client):
+    stop_order = 0
+
+    def terminate(self, reason, socket):
+        threading.Event().wait(0.2)
+        print("bye first", flush=True)
+
+refs = [start(), First.start()]
+wait_until_joined(refs[1], "room")
+"""
+
+
+def test_supervisors_are_stopped_before_their_children(server: RawServer) -> None:
+    with Program(BEGIN + ORDER + LEAVE, server.uri) as program:
+        outcome, _ = leaving(program, "the end of the script")
+    assert outcome == (0, "bye first\nbye normal\n", "")
+
+
 PATIENT = """
 def slow(socket):
     reached.set()

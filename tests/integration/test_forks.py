@@ -32,6 +32,10 @@ class Client(ClientActor):
         ref = self.socket.push("bench:a", "echo", {"value": value})
         return self.socket.await_reply(ref).unwrap()["value"]
 
+    def handle_call(self, message, from_, socket):
+        self.socket = socket.assign("from", from_)
+        return Next()
+
     def run(self, function):
         return function(self.socket)
 
@@ -84,6 +88,7 @@ ATTEMPTS = [
     'wait("name")',
     'wait_until_joined(ref, "bench:a")',
     "future.get()",
+    'reply(from_, "answer")',
     'connection.tell("m")',
     "connection.stop()",
     "get_state(connection)",
@@ -118,6 +123,8 @@ ref = start(uri, "name")
 proxy = ref.proxy()
 their = get_state(ref).socket
 connection = their.channel_pid
+asked = ref.ask("m", block=False)
+from_ = ref.proxy().run(lambda socket: socket.assigns["from"]).get()
 go_on = threading.Event()
 future = proxy.run(lambda _: go_on.wait(60))
 stopped = ref.stop(block=False)

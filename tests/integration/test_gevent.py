@@ -265,9 +265,10 @@ socket = connect(uri).await_connect()
 
 
 FORKED = """
+from slipstream_actor import forks
 refs = [start() for _ in range(3)]
 ref = refs[0]
-seen, waiting = [], []
+seen, waiting, begun = [], [], []
 
 def await_a_while(socket):
     try:
@@ -290,8 +291,10 @@ def own():
 
 gevent.spawn(own)
 until(lambda: waiting)
+forks.after_fork(lambda: begun.append(start().proxy().echo("begun").get()))
 pid = os.fork()
 if pid == 0:
+    until(lambda: begun == ["begun"])
     try:
         ref.tell("m")
     except ForkedError:
