@@ -37,6 +37,7 @@ from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import ThreadRef, current
 from slipstream_actor.reasons import ChannelEnded, Disconnected
+from slipstream_actor.shutdown import rest
 
 if TYPE_CHECKING:
     from slipstream_actor.socket import Socket
@@ -99,6 +100,7 @@ def receive(
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
     except TimeoutError:
+        rest(socket.socket_pid)
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
 
 

@@ -7,6 +7,7 @@ import atexit
 import functools
 import os
 import sys
+import threading
 import time
 import weakref
 from typing import Any
@@ -15,7 +16,7 @@ import pykka
 
 from slipstream_actor.process import ThreadRef, current
 
-__all__ = ["closes_at_exit", "stop_at_exit"]
+__all__ = ["closes_at_exit", "rest", "stop_at_exit"]
 
 # For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0
@@ -35,6 +36,7 @@ _announced: set[type[pykka.Actor]] = set()
 # Weakly both ways: a thread's reference holds those of its connections.
 _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 _seconds: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+_resting: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @functools.cache
@@ -128,10 +130,19 @@ def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any
     for connection in connections:
         owner = owner_of(connection)
         if isinstance(owner, ThreadRef) and owner is not current():
-            # It is not to be woken by an exception: the program's last words are others.
             owner.actor_inbox.deaf = True
+            _resting.add(owner)
         closing.append((owner, connection.stop(block=False)))
     return closing
+
+
+def rest(owner: Any) -> None:
+    """Keep a thread whose connection the exit has closed here, until the interpreter is gone.
+
+    An exception would be the last that the program says, and about nothing that went wrong.
+    """
+    while owner in _resting and owner is current():
+        threading.Event().wait()
 
 
 def owner_of(connection: Any) -> Any:

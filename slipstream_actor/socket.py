@@ -46,6 +46,7 @@ from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
 from slipstream_actor.process import current
 from slipstream_actor.reasons import ClosedByClient, JoinRefused
+from slipstream_actor.shutdown import rest
 
 __all__ = ["Join", "ReconnectDue", "RejoinDue", "Socket", "apply_event", "connect", "new_socket"]
 
@@ -297,6 +298,7 @@ class Socket(msgspec.Struct, frozen=True):
         require_text("event", event)
         if not self.connected:
             require_here(self.socket_pid)
+            rest(self.socket_pid)
             raise not_sent(topic, event)
         join = self.joins.get(topic)
         if join is None or join.status != "joined":
@@ -323,6 +325,7 @@ class Socket(msgspec.Struct, frozen=True):
         try:
             connection.tell(PushMessage(topic, event, payload, number, join_ref, data))
         except ActorDeadError:
+            rest(self.socket_pid)
             raise not_sent(topic, event) from None
         return ref
 

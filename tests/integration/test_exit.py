@@ -91,6 +91,31 @@ reached.wait(10)
 """,
         2,
     ),
+    "threads that push": (
+        """
+def ask_again(socket, ref):
+    ref = socket.push("room", "never")
+    reached.set()
+    while True:
+        try:
+            socket.await_reply(ref, timeout=0)
+        except AwaitTimeoutError:
+            time.sleep(0.001)
+
+def push(then):
+    socket = connect(uri, **options).join("room").await_join("room")
+    while True:
+        then(socket, socket.push("room", "event"))
+        reached.set()
+
+for then in (lambda *_: time.sleep(0.001), Socket.await_reply, ask_again):
+    reached.clear()
+    threading.Thread(target=push, args=(then,), daemon=True).start()
+    reached.wait(10)
+ref = start()
+""",
+        4,
+    ),
 }
 
 LEAVE = """
