@@ -289,6 +289,31 @@ def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
         socket.disconnect().await_disconnect()
 
 
+def test_what_is_written_of_a_big_push_counts() -> None:
+    """Progress is a sign of life: it must show before the whole push is out."""
+    read_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.join()
+        peer.wait_for(read_on)
+        peer.serve()
+
+    with (
+        raw(script) as server,
+        recording(server.uri, ssl_context=trusting()) as (ref, log),
+    ):
+        client = ref.proxy()
+        client.do(lambda s: s.join("room")).get()
+        log.take("join")
+        push = client.do(lambda s: s.push("room", "big", {"pad": "x" * 8 * MEGABYTE})).get()
+        connection = get_state(ref).connection
+        eventually(lambda: get_state(connection).counters.bytes_out > 65_536, "a part of it")
+        assert get_state(connection).counters.bytes_pending
+        read_on.set()
+        assert log.take("reply", push)[2].ok
+
+
 def write_and_read(peer: Peer, wanted: int) -> None:
     """Send without a pause, and read what comes, until `wanted` bytes have come."""
     assert isinstance(peer.sock, ssl.SSLSocket)
