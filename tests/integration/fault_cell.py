@@ -242,11 +242,14 @@ class Client:
         counters = get_state(connection).counters
         return bool(counters.bytes_out > 65_536 and counters.bytes_pending > 0)
 
-    def stop(self) -> float:
-        """Stop, and return how long that took."""
+    def stop(self) -> None:
+        """Stop, in bounded time, and with the connection that there is."""
+        connection = get_state(self.ref).connection
         begun = time.monotonic()
         self.ref.stop()
-        return time.monotonic() - begun
+        took = time.monotonic() - begun
+        assert took < STOP_WITHIN, f"stop took {took:.2f} s"
+        assert connection is None or connection.actor_inbox.ended.done
 
     def sees(self, fault: Fault, moment: Moment) -> list[str]:
         """Wait until the client has seen what it is to see; return that."""
@@ -277,6 +280,10 @@ class Client:
     def _outcome(self, ref: Any) -> bool:
         eventually(lambda: self.story.was_answered(ref) is not None, f"an outcome of {ref}")
         return bool(self.story.was_answered(ref))
+
+    def settled(self) -> bool:
+        """Whether every push has its outcome."""
+        return set(self.story.outcomes()) == set(self.asked)
 
     def check_outcomes(self, sent: Counter[tuple[str, str]]) -> None:
         """Every push has one outcome, and none was sent twice."""
@@ -347,8 +354,7 @@ def live_through(
     living.server.gate.set()
     if moment != "idle":
         living.push_both()
-    took = doomed.stop()
-    assert took < STOP_WITHIN, f"stop took {took:.2f} s"
+    doomed.stop()
     ends = living.sees(fault, moment)
     living.push_both()
     proxy.heal()
@@ -357,6 +363,7 @@ def live_through(
     limit = sum(fault.options(moment).values()) / 1000 if fault.kind == "silent" else 0.0
     assert joined - healed < limit + SCHEDULE[-1] / 1000 + SLACK
     living.answered()
+    eventually(living.settled, "an outcome of every push")
     if not ends:
         return "unharmed"
     since = joined - (healed if joined > healed else applied)

@@ -37,6 +37,9 @@ IMPATIENT: dict[str, Any] = {
 }
 """For what only a timeout can find."""
 
+DIALLING: dict[str, Any] = {**PATIENT, "connect_timeout_msec": 200}
+"""What it finds by itself is that nobody answers its attempts."""
+
 BEATING: dict[str, Any] = {**PATIENT, "heartbeat_interval_msec": 500}
 """While it is idle its heartbeats are all that moves."""
 
@@ -63,8 +66,10 @@ class Fault:
 
     def options(self, moment: Moment) -> dict[str, Any]:
         """The timeouts of the client that lives through it."""
-        if self.kind == "silent" or self.then == "ConnectFailed timeout":
+        if self.kind == "silent":
             return IMPATIENT
+        if self.then == "ConnectFailed timeout":
+            return DIALLING
         return BEATING if moment == "idle" and self.kind == "ends" else PATIENT
 
     def expected(self, moment: Moment) -> set[str]:
