@@ -6,6 +6,7 @@ to which no timeout comes to help.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
 import socket as sockets
@@ -13,7 +14,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -189,7 +190,7 @@ class Client:
         self.story = Story()
         self.asked: list[Ref] = []
         self.ref: pykka.ActorRef[Returning] = Returning.start(
-            uri, self.story, topic, **OPTIONS, **options
+            uri, self.story, topic, **{**OPTIONS, **options}
         )
 
     def do(self, function: Any) -> Any:
@@ -213,32 +214,44 @@ class Client:
         """Return when the client is at the moment, and held there."""
         if moment in ("connect", "tls", "upgrade", "join"):
             if moment != "connect":
-                self._held()
+                self._await(self._is_held)
             self.push_both()
             return
-        self.story.take("join")
+        self._await(self.story.joined_at)
         if moment == "push":
-            self._held()
+            self._await(self._is_held)
             self.push("big", {"pad": BIG})
-            eventually(self._is_writing, "a half-written push")
-        else:
-            for ref in self.push_both() if moment != "reply" else ():
-                self.story.take("reply", ref)
-        if moment == "reply":
+            self._await(self._is_writing)
+        elif moment == "reply":
             self.push("held")
             self.push_both()
-            self._held()
-        elif moment == "closing":
+            self._await(self._is_held)
+        else:
+            self.push_both()
+            self._await(self.settled)
+        if moment == "closing":
             self.do(lambda s: s.disconnect())
-            self._held()
+            self._await(self._is_held)
 
-    def _held(self) -> None:
-        assert self.server.reached.get(timeout=PATIENCE) == self.server.moment
+    def _await(self, condition: Callable[[], Any]) -> None:
+        """Wait for a step on the way to the moment. Raises `Missed` when it is past."""
+
+        def is_true() -> Any:
+            if self.story.ends():
+                raise Missed
+            return condition()
+
+        eventually(is_true, f"{condition.__name__} on the way to {self.server.moment}")
+
+    def _is_held(self) -> bool:
+        with contextlib.suppress(queue.Empty):
+            return self.server.reached.get_nowait() == self.server.moment
+        return False
 
     def _is_writing(self) -> bool:
-        if self.story.ends():
-            raise Missed
         connection = get_state(self.ref).connection
+        if connection is None:
+            return False
         counters = get_state(connection).counters
         return bool(counters.bytes_out > 65_536 and counters.bytes_pending > 0)
 
@@ -305,7 +318,7 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 def run(scheme: Scheme, moment: Moment, fault: Fault) -> str:
     """Go through a cell, assert what it is to show, and return what the client saw and when."""
-    for _ in range(4):
+    for _ in range(8):
         try:
             return attempt(scheme, moment, fault)
         except Missed:
@@ -317,7 +330,8 @@ def attempt(scheme: Scheme, moment: Moment, fault: Fault) -> str:
     """Go through a cell once. Raises `Missed`."""
     server_context, client_context = contexts() if scheme == "wss" else (None, None)
     options = {**fault.options(moment), "ssl_context": client_context}
-    patient = {**PATIENT, "ssl_context": client_context}
+    # Its close is still to be under way when the other one's is.
+    patient = {**PATIENT, "ssl_context": client_context, "close_timeout_msec": 400}
     server = HeldServer(moment, server_context)
     with server, FaultProxy(server.uri) as proxy:
         clients: list[Client] = []
