@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import traceback
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -132,9 +133,13 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
     """Return `sock` with TLS on it."""
     context = config.ssl_context or default_context()
     with tls_errors(config.host):
-        secure = context.wrap_socket(
-            sock, server_hostname=config.host, do_handshake_on_connect=False
-        )
+        try:
+            secure = context.wrap_socket(
+                sock, server_hostname=config.host, do_handshake_on_connect=False
+            )
+        except OSError as error:
+            close_wrapped(error)
+            raise
     own_socket(secure)
     try:
         with tls_errors(config.host):
@@ -149,6 +154,14 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
     except BaseException:
         secure.close()
         raise
+
+
+def close_wrapped(error: OSError) -> None:
+    """Close what `wrap_socket` leaves open, and out of reach, when the peer has sent an RST."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        wrapped = frame.f_locals.get("self")
+        if isinstance(wrapped, ssl.SSLSocket):
+            wrapped.close()
 
 
 @contextlib.contextmanager
