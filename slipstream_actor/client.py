@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Literal
 
@@ -39,7 +40,7 @@ from slipstream_actor.events import (
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
 from slipstream_actor.message import Ref, Reply
-from slipstream_actor.process import Cast, From, register, unregister
+from slipstream_actor.process import Cast, From, current, register, unregister
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ConnectFailed, Disconnected
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
 from slipstream_actor.socket import Socket, new_socket, tell
@@ -78,7 +79,7 @@ class WatchJoin(Request):
 
 
 # Messages of the library's own, which do not end a client's idling.
-UNNOTICED = (GetState, WatchJoin, pushing.BufferDue, pushing.RoomMade)
+UNNOTICED = (GetState, Timer, WatchJoin, pushing.BufferDue, pushing.RoomMade)
 
 
 class ClientActor(BaseActor):
@@ -229,12 +230,24 @@ class ClientActor(BaseActor):
     # timers
 
     def send_after(self, seconds: float, message: Any) -> Timer:
-        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`)."""
-        return self.actor_inbox.send_after(seconds, message)
+        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`).
+
+        Works in any thread, as `send_interval` does.
+        """
+        if current() is self.actor_ref:
+            return self.actor_inbox.send_after(seconds, message)
+        return self._set(Timer(message, time.monotonic() + seconds))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`)."""
-        return self.actor_inbox.send_interval(seconds, message)
+        if current() is self.actor_ref:
+            return self.actor_inbox.send_interval(seconds, message)
+        return self._set(Timer.repeated(message, seconds))
+
+    def _set(self, timer: Timer) -> Timer:
+        """Have the actor itself, whose timers are its thread's, schedule one."""
+        self.actor_inbox.tell(timer)
+        return timer
 
     # Pykka's hooks, in the actor's thread
 
@@ -594,6 +607,7 @@ class ClientActor(BaseActor):
         RejoinDue: _rejoin_due,
         WatchJoin: _watch_join,
         GetState: _state,
+        Timer: lambda self, timer: self.actor_inbox.schedule(timer),
         pushing.BufferDue: _buffer_due,
         pushing.RoomMade: lambda self, message: None,
     }

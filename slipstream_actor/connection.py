@@ -399,14 +399,17 @@ class Connection(BaseActor):
             return
         self._status = "closed"
         logger.debug("connection to %s ended: %r", redact(self._config.uri), reason)
-        self.actor_inbox.detach()
-        if self._transport is not None:
-            self._transport.free()
-        self._end_loop()
-        self._protocol.close(reason)
-        self._room.close()
-        self._tell([*self._protocol.events, event(reason)])
-        self.actor_inbox.ended.set(reason)
+        try:
+            self.actor_inbox.detach()
+            if self._transport is not None:
+                self._transport.free()
+        finally:
+            # Whatever else fails, the owner is told.
+            self._end_loop()
+            self._protocol.close(reason)
+            self._room.close()
+            self._tell([*self._protocol.events, event(reason)])
+            self.actor_inbox.ended.set(reason)
 
     def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.

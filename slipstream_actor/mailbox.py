@@ -104,6 +104,13 @@ class Timer:
         self.interval = interval
         self.cancelled = False
 
+    @classmethod
+    def repeated(cls, message: Any, interval: float) -> Timer:
+        """Return one that is due every `interval` seconds, which are more than none."""
+        if not interval > 0:
+            raise ValueError(f"an interval must be more than 0 seconds, not {interval}")
+        return cls(message, time.monotonic() + interval, interval)
+
     def cancel(self) -> None:
         """Deliver it no more."""
         self.cancelled = True
@@ -184,17 +191,15 @@ class Mailbox:
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner in `seconds`."""
-        return self._schedule(Timer(message, time.monotonic() + seconds))
+        return self.schedule(Timer(message, time.monotonic() + seconds))
 
     def send_at(self, due: float, message: Any) -> Timer:
         """Deliver `message` to the owner when `time.monotonic()` is `due`."""
-        return self._schedule(Timer(message, due))
+        return self.schedule(Timer(message, due))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner every `seconds`, which are more than none."""
-        if not seconds > 0:
-            raise ValueError(f"an interval must be more than 0 seconds, not {seconds}")
-        return self._schedule(Timer(message, time.monotonic() + seconds, seconds))
+        return self.schedule(Timer.repeated(message, seconds))
 
     def receive(self, match: Match, timeout: float | None = None) -> Any:
         """Return the first message for which `match(message, source)` is true, as Erlang does.
@@ -275,7 +280,8 @@ class Mailbox:
             refuse(self._stash.popleft())
         self._refuse_all()
 
-    def _schedule(self, timer: Timer) -> Timer:
+    def schedule(self, timer: Timer) -> Timer:
+        """Deliver a timer's message to the owner when it is due."""
         if len(self._timers) >= self._crowded:
             # Cancelled timers stay until they are due: with idle timeouts, one for each message.
             self._timers = [entry for entry in self._timers if not entry[2].cancelled]
@@ -340,7 +346,7 @@ class Mailbox:
                 continue
             if timer.interval is not None:
                 timer.due = max(timer.due + timer.interval, time.monotonic())
-                self._schedule(timer)
+                self.schedule(timer)
             return Envelope(timer.message)
         return None
 
