@@ -254,9 +254,13 @@ class Mailbox:
 
     def discard_former(self) -> None:
         """Drop the events of former connections; the dead ones are then forgotten."""
-        former, self.former = self.former, [c for c in self.former if c.is_alive()]
+        former = self.former[:]
         if not former:
             return
+        for connection in former:
+            if not connection.is_alive():
+                self.former.remove(connection)
+                self.ledger.settle_all(connection)
         while (envelope := self._poll()) is not None:
             self._stash.append(envelope)
         self._stash = deque(

@@ -30,7 +30,7 @@ from slipstream_actor.events import MessageReceived, TopicJoinFailed
 from slipstream_actor.mailbox import Burst, Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
-from slipstream_actor.process import current
+from slipstream_actor.process import Hold, ThreadRef, current
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
 from slipstream_actor.retry import delay
 
@@ -355,7 +355,10 @@ class Socket(msgspec.Struct, frozen=True):
         if current() is self.socket_pid:
             self.socket_pid.actor_inbox.discard_former()
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
-        return self._changed(method, _link=Link("connecting", connection))
+        hold = None
+        if isinstance(self.socket_pid, ThreadRef) and connection is not None:
+            hold = Hold(self.socket_pid, connection)
+        return self._changed(method, _link=Link("connecting", connection, hold=hold))
 
     def _drop_link(self) -> None:
         """Let go of the connection that there is: what it still says is nobody's."""
