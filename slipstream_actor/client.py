@@ -15,7 +15,7 @@ from msgspec import UNSET
 from pykka.messages import ProxyCall
 
 from slipstream_actor import pushing
-from slipstream_actor.actor import BaseActor
+from slipstream_actor.actor import BaseActor, begun
 from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
 from slipstream_actor.changes import (
     CONNECTION_ENDS,
@@ -119,7 +119,7 @@ class ClientActor(BaseActor):
             ref = super().start(beginning)
         except RuntimeError as error:  # The system has no more threads.
             raise StartError(error) from error
-        return ref if beginning.started.get() else None
+        return ref if begun(ref, beginning.started) else None
 
     def __init__(self, beginning: Beginning) -> None:
         super().__init__()
@@ -288,8 +288,8 @@ class ClientActor(BaseActor):
         return self._run("handle_info", message)
 
     def on_stop(self) -> None:
-        """A stop from outside: end normally."""
-        self._finish("normal")
+        """A stop from outside: end normally, or for its supervisor's reason."""
+        self._finish(self.actor_inbox.stop_reason)
 
     def on_failure(self, *exc_info: Any) -> None:
         """A callback raised: end with the exception as the reason."""
@@ -591,6 +591,13 @@ class ClientActor(BaseActor):
         if isinstance(inbox, Mailbox):
             with contextlib.suppress(pykka.Timeout):
                 inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
+
+    def _abandon(self) -> None:
+        """Let go of the name and the connection: a supervisor waits no more for the callback."""
+        if self._beginning.name is not None:
+            unregister(self._beginning.name, self.actor_ref)
+        if self._socket is not None and self._socket._link is not None:
+            tell(self._socket._link.connection, CloseConnection())
 
     # the rest of what an actor is told
 

@@ -75,7 +75,7 @@ class Connection(BaseActor):
     """One connection. Started by `socket.connect`; everything it does is asked by commands."""
 
     actor_inbox: SelectorMailbox
-    stops_last: ClassVar[bool] = True
+    stop_order: ClassVar[int] = 2
 
     @staticmethod
     def _create_actor_inbox() -> SelectorMailbox:

@@ -86,6 +86,12 @@ class Future(pykka.Future[T]):
         self._settle(error)
         return True
 
+    def remove_done_callback(self, function: Callable[[Future[T]], object]) -> None:
+        """Call `function` no more, if it has not been called yet."""
+        with self._once:
+            if function in self._callbacks:
+                self._callbacks.remove(function)
+
     def abandon(self, error: BaseException) -> None:
         """Complete with `error` also where it follows a future that is not done yet."""
         self._take()

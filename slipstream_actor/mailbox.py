@@ -131,6 +131,8 @@ class Mailbox:
         self.last_ref = 0
         self.closed = False
         self.stopping = False
+        self.stop_reason: Any = "normal"
+        self.interrupt: Callable[[], object] | None = None
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
         self.uncommitted: str | None = None
@@ -162,6 +164,8 @@ class Mailbox:
         """Take in a message, from any thread. In a closed mailbox it is answered at once."""
         if type(envelope.message) is _ActorStop:
             self.stopping = True
+            if (interrupt := self.interrupt) is not None:
+                interrupt()
         self._queue.put(envelope)
         if self.closed:
             self._refuse_all()
@@ -201,12 +205,15 @@ class Mailbox:
         """Deliver `message` to the owner every `seconds`, which are more than none."""
         return self.schedule(Timer.repeated(message, seconds))
 
-    def receive(self, match: Match, timeout: float | None = None) -> Any:
+    def receive(
+        self, match: Match, timeout: float | None = None, *, interruptible: bool = True
+    ) -> Any:
         """Return the first message for which `match(message, source)` is true, as Erlang does.
 
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
         out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
-        `TimeoutError` after `timeout` seconds and `Interrupted` when the owner shall stop.
+        `TimeoutError` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
+        it is not `interruptible`.
         """
         found, message = self._search(match)
         if found:
@@ -216,7 +223,7 @@ class Mailbox:
         passed = Passed([self.burst, *held] if self.burst is not None else held)
         try:
             while True:
-                envelope = self._await(deadline)
+                envelope = self._await(deadline, interruptible)
                 if envelope is not None:
                     verdict, message = self._consider(envelope, match, passed)
                     if verdict:
@@ -224,9 +231,9 @@ class Mailbox:
         finally:
             passed.count_again()
 
-    def _await(self, deadline: float | None) -> Envelope[Any] | None:
+    def _await(self, deadline: float | None, interruptible: bool) -> Envelope[Any] | None:
         """Return the next message; `None` when it is worth asking again."""
-        if self.stopping:
+        if interruptible and self.stopping:
             raise Interrupted
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         envelope = self._take(left)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Hashable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import pykka
@@ -19,12 +19,13 @@ from pykka._envelope import Envelope
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Mailbox, Request
+from slipstream_actor.mailbox import Interrupted, Mailbox, Request
 
 __all__ = [
     "Cast",
     "From",
     "ThreadRef",
+    "await_future",
     "become",
     "call",
     "cast",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
+T = TypeVar("T")
 
 _here = threading.local()
 _names: dict[Hashable, ActorRef[Any]] = {}
@@ -74,6 +76,7 @@ class ThreadRef:
         for connection in self._connections:
             with contextlib.suppress(ActorDeadError):
                 connection.tell(CloseConnection())
+        self.actor_inbox.ended.set("normal")
 
     def __repr__(self) -> str:
         return f"<ThreadRef {self._thread.name}>"
@@ -131,6 +134,24 @@ def become(ref: ActorRef[Any] | None) -> None:
         del _here.ref
     else:
         _here.ref = ref
+
+
+def await_future(future: Future[T]) -> T:
+    """Return `future.get()`; in an actor, raise `Interrupted` when it is asked to stop first."""
+    here = current()
+    if not isinstance(here, ActorRef):
+        return future.get()
+    inbox: Any = here.actor_inbox
+    outcome: Future[T] = Future()
+    inbox.interrupt = lambda: outcome.fail(Interrupted())
+    try:
+        if inbox.stopping and not future.done:
+            raise Interrupted
+        future.add_done_callback(outcome.set)
+        return outcome.get()
+    finally:
+        inbox.interrupt = None
+        future.remove_done_callback(outcome.set)
 
 
 def register(name: Hashable, ref: ActorRef[Any]) -> None:

@@ -16,6 +16,8 @@ __all__ = ["stop_at_exit"]
 
 # For all actors together; one in the middle of a callback is abandoned.
 SHUTDOWN_SECONDS = 2.0
+# Of these, for the supervisors: one that such a child holds up leaves the others their time.
+SUPERVISION_SECONDS = 1.0
 
 
 @functools.cache
@@ -25,16 +27,18 @@ def stop_at_exit(kind: type[pykka.Actor], pid: int) -> None:
 
 
 def stop_all(kind: type[pykka.Actor], pid: int) -> None:
-    """Stop the actors of `kind`: the clients, then the connections that plain threads own."""
+    """Stop the actors of `kind`: the supervisors, lest they restart what is stopped here; the
+    other clients; and the connections that plain threads own."""
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
-    deadline = time.monotonic() + SHUTDOWN_SECONDS
-    for last in (False, True):
+    started = time.monotonic()
+    for order in (0, 1, 2):
         refs = [
             ref
             for ref in pykka.ActorRegistry.get_by_class(kind)
-            if getattr(ref.actor_class, "stops_last", False) is last
+            if getattr(ref.actor_class, "stop_order", 1) == order
         ]
+        deadline = started + (SHUTDOWN_SECONDS if order else SUPERVISION_SECONDS)
         stopping: list[Any] = [ref.stop(block=False) for ref in refs]
         for stopped in stopping:
             with contextlib.suppress(pykka.Timeout):

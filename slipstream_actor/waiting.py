@@ -15,8 +15,8 @@ __all__ = ["wait", "wait_until_joined"]
 
 
 def wait(target: Target, timeout: float | None = None) -> Any:
-    """Wait until a client has ended, and return the reason: `"normal"`, what `Stop` gave, or the
-    exception that ended it.
+    """Wait until a client or a supervisor has ended, and return the reason: `"normal"`, what
+    `Stop` gave, `"shutdown"` from a supervisor, or the exception that ended it.
 
     Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
     `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
