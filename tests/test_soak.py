@@ -28,7 +28,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not STATM.exists(), reason="it reads /proc")
 def test_a_short_soak() -> None:
     # Memory still warms up; what it says of the rest holds in any run. Nine kinds of clients.
-    result = run("benchmarks.soak", "--seconds=6", "--clients=9", "--seed=1", "--growth=50")
+    result = run(
+        "benchmarks.soak", "--seconds=6", "--clients=9", "--seed=1", "--quiet=1", "--growth=50"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
     lines = result.stdout.splitlines()

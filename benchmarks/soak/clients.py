@@ -49,6 +49,7 @@ class Seat:
     tally: Tally
     load: threading.Event
     joined: bool = False
+    lives: int = 0
 
     @property
     def topic(self) -> str:
@@ -68,6 +69,7 @@ class Client(ClientActor):
 
     def init(self, seat: Seat) -> Socket:
         self.seat = seat
+        seat.lives += 1
         self.random = random.Random(seat.seed)
         self.book = Book(seat.tally, shared=self.shared)
         self.begin()
@@ -222,7 +224,7 @@ class Wandering(Client):
 
 
 class Crashing(Client):
-    """Crashes every few seconds, with pushes in flight; somebody else starts it again."""
+    """Crashes every few seconds, with pushes in flight; its supervisor starts it again."""
 
     def begin(self) -> None:
         # No two lives are alike.

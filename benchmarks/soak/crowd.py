@@ -14,13 +14,13 @@ from benchmarks.soak.clients import KINDS, Asked, Crashing, Seat
 from benchmarks.soak.tally import Tally
 from benchmarks.soak.threads import (
     Gate,
-    Keeper,
     Worker,
     pushing_by_proxy,
     pushing_by_socket,
     visiting,
     visiting_briefly,
 )
+from slipstream_actor import ChildSpec, SlipstreamError, Supervisor, get_state, whereis
 
 # Of each client: its own and its connection's.
 THREADS = 2
@@ -41,8 +41,7 @@ class Crowd:
         self.topics: list[str] = []
         self._gate = Gate(self.load)
         self._seats: list[Seat] = []
-        self._refs: list[pykka.ActorRef[Any]] = []
-        self._keepers: list[Keeper] = []
+        self._crashing: list[ChildSpec] = []
         self._workers: list[Worker] = []
         kinds: Iterator[Any] = itertools.cycle((*KINDS, visiting, visiting_briefly))
         for number, kind in zip(range(size), kinds, strict=False):
@@ -54,6 +53,7 @@ class Crowd:
                 self._start(kind, seat)
             else:
                 self._work(0.2, partial(kind, seat))
+        self._supervisor = Supervisor.start(self._crashing, max_restarts=1_000)
 
     @property
     def astray(self) -> list[str]:
@@ -73,12 +73,13 @@ class Crowd:
     @property
     def restarts(self) -> int:
         """How often a client was started again."""
-        return sum(keeper.restarts for keeper in self._keepers)
+        return sum(seat.lives - 1 for seat in self._seats)
 
     @property
     def threads(self) -> int:
         """How many threads there are to be when nothing is going on."""
-        return THREADS * len(self._seats) + len(self._workers) + len(self._keepers)
+        supervisor = 1
+        return THREADS * len(self._seats) + len(self._workers) + supervisor
 
     @property
     def descriptors(self) -> int:
@@ -92,17 +93,26 @@ class Crowd:
         for worker in self._workers:
             worker.join()
         self.load.clear()
-        for keeper in self._keepers:
-            keeper.stop()
-        for ref in self._refs:
-            ref.stop()
+        self._supervisor.stop()
+        for seat in self._seats:
+            if (ref := whereis(seat.name)) is not None:
+                ref.stop()
+
+    def state_of(self, name: str) -> str:
+        """What a client and its connection say of themselves."""
+        try:
+            client = get_state(name)
+            socket = client.socket
+            connection = get_state(client.connection) if client.connection is not None else None
+        except (SlipstreamError, pykka.ActorDeadError) as error:
+            return f"{name}: {error!r}"
+        return f"{name}: {dict(socket.joins)}, {client.mailbox} messages wait, {connection}"
 
     def _start(self, kind: type[Any], seat: Seat) -> None:
         if issubclass(kind, Crashing):
-            self._keepers.append(Keeper(kind, seat))
+            self._crashing.append(ChildSpec(kind, seat, id=seat.name, name=seat.name))
             return
-        ref = kind.start(seat)
-        self._refs.append(ref)
+        ref = kind.start(seat, name=seat.name)
         if issubclass(kind, Asked):
             for _ in range(2):
                 self._work(0.02, pushing_by_proxy(ref, seat))

@@ -53,11 +53,6 @@ class FarSide:
         """Call a method of the server."""
         self._order(None, method, arguments)
 
-    def heal(self) -> None:
-        """Have everything pass again."""
-        for lane in range(LANES):
-            self.proxy(lane, "heal")
-
     def _order(self, lane: int | None, method: str, arguments: dict[str, Any]) -> None:
         print(json.dumps([lane, method, arguments]), file=self._stdin, flush=True)
         if not self._stdout.readline():

@@ -1,4 +1,4 @@
-"""Plain threads beside the clients: those that push, those that come and go, those that restart."""
+"""Plain threads beside the clients: those that push, and those that come and go."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pykka
 
-from benchmarks.soak.clients import AWAIT_TIMEOUT, Asked, Client, Seat, await_outcome
+from benchmarks.soak.clients import AWAIT_TIMEOUT, Asked, Seat, await_outcome
 from benchmarks.soak.tally import Book
-from slipstream_actor import SlipstreamError, connect, wait
+from slipstream_actor import SlipstreamError, connect
 
 STUCK = 30.0
 REQUESTS: tuple[tuple[str, Any], ...] = (
@@ -127,34 +127,3 @@ def visiting_briefly(seat: Seat) -> None:
     thread = threading.Thread(target=visit, name=f"soak visit {seat.name}")
     thread.start()
     thread.join()
-
-
-class Keeper:
-    """Starts a client, and starts it again when it has ended.
-
-    A `Supervisor` with a permanent child does this, and its place is here.
-    """
-
-    def __init__(self, kind: type[Client], seat: Seat) -> None:
-        self._kind = kind
-        self._seat = seat
-        self._closing = False
-        self.restarts = 0
-        self._ref = kind.start(seat)
-        self._thread = threading.Thread(target=self._run, daemon=True, name=f"keeper {seat.name}")
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the client, and do not start it again."""
-        self._closing = True
-        while self._thread.is_alive():
-            self._ref.stop(block=False)
-            self._thread.join(1.0)
-
-    def _run(self) -> None:
-        while True:
-            wait(self._ref)
-            if self._closing:
-                return
-            self.restarts += 1
-            self._ref = self._kind.start(self._seat)

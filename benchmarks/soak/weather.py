@@ -27,6 +27,7 @@ class Weather:
         self._random = random.Random(seed)
         self._topics = topics
         self._heal_at: dict[int, float] = {}
+        self._holed: set[int] = set()
 
     def strike(self, now: float) -> None:
         """One fault, at `now` seconds of whatever clock."""
@@ -38,12 +39,20 @@ class Weather:
         """Heal what is due by `now`."""
         for lane in [lane for lane, at in self._heal_at.items() if at <= now]:
             del self._heal_at[lane]
-            self._far_side.proxy(lane, "heal")
+            self._heal(lane)
 
     def clear_up(self) -> None:
         """Heal everything."""
         self._heal_at.clear()
-        self._far_side.heal()
+        for lane in range(LANES):
+            self._heal(lane)
+
+    def _heal(self, lane: int) -> None:
+        if lane in self._holed:
+            # TCP lets no stream go on behind a hole in it.
+            self._holed.remove(lane)
+            self._far_side.proxy(lane, "reset")
+        self._far_side.proxy(lane, "heal")
 
     def _once(self, name: str, now: float) -> None:
         self._far_side.proxy(self._lane(), name)
@@ -52,6 +61,8 @@ class Weather:
         lane = self._lane()
         seconds = self._random.uniform(*(LONG if self._random.random() < 0.15 else SHORT))
         self._far_side.proxy(lane, name, **self._arguments(name))
+        if name == "drop":
+            self._holed.add(lane)
         self._heal_at[lane] = max(self._heal_at.get(lane, 0.0), now + seconds)
 
     def _arguments(self, name: str) -> dict[str, Any]:
