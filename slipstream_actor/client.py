@@ -552,12 +552,14 @@ class ClientActor(BaseActor):
         self._ended = True
         inbox = self.actor_inbox
         inbox.stopping = False
+        inbox.ending = True
         if terminate:
             self._fail_pushes()
             try:
                 self.terminate(reason, self.socket)
             except BaseException:
                 logger.exception("terminate of %s raised", self)
+            self._fail_pushes()  # Its own, that it has not awaited.
         for source in inbox.hear_no_more():
             tell(source, CloseConnection())
         self._close_connection()

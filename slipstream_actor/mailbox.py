@@ -138,6 +138,8 @@ class Mailbox:
         self.uncommitted: str | None = None
         self.close_requested = False
         self.deaf = False
+        # The owner tells of no more outcomes: whoever else pushes learns it at the call.
+        self.ending = False
         self.ended: Future[Any] = Future()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
