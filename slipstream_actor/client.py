@@ -574,11 +574,12 @@ class ClientActor(BaseActor):
         """Tell of every push whose outcome will not be seen any more."""
         inbox = self.actor_inbox
         reason = Disconnected(ClosedByClient())
+        # What has failed already, and what has no outcome.
+        failed = [(f.ref, f.event, f.reason) for f in inbox.take_all(PushFailed)]
         unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
-        for push in unanswered:
-            ref = push.ref
+        for ref, event, why in (*failed, *((p.ref, p.event, reason) for p in unanswered)):
             try:
-                self.handle_push_failed(ref, ref.topic, push.event, reason, self.socket)
+                self.handle_push_failed(ref, ref.topic, event, why, self.socket)
             except BaseException:
                 logger.exception("handle_push_failed of %s raised", self)
 

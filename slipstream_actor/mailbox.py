@@ -276,6 +276,14 @@ class Mailbox:
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
 
+    def take_all(self, kind: type) -> list[Any]:
+        """Take out every message of a kind that has come, those in bursts not among them."""
+        while (envelope := self._poll()) is not None:
+            self._stash.append(envelope)
+        taken = [e.message for e in self._stash if type(e.message) is kind]
+        self._stash = deque(e for e in self._stash if type(e.message) is not kind)
+        return taken
+
     def hear_no_more(self) -> list[Any]:
         """Say that no event is wanted any more; return the sources of those that wait."""
         self.deaf = True

@@ -228,6 +228,21 @@ def test_while_a_client_ends_no_push_is_lost_in_silence(server: PhoenixServer) -
         assert not len(inbox.buffer)
 
 
+def test_a_client_that_crashes_tells_first_of_what_it_has_given_up(server: PhoenixServer) -> None:
+    class Careless(Recorder):
+        def handle_cast(self, message: Any, socket: Socket) -> Any:
+            socket.connect(server.uri)
+            raise ValueError
+
+    with recording(server.uri, Careless) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
+        cast(ref, "connect")
+        assert log.take("push_failed") == ("push_failed", push, Disconnected(ClosedByClient()))
+        assert log.get(timeout=PATIENCE)[0] == "terminate"
+
+
 def test_a_plain_push_leaves_nothing_behind(server: PhoenixServer) -> None:
     with recording(server.uri, reconnect_after_msec=[1]) as (ref, log):
         do(ref, lambda s: s.join(TOPIC))
