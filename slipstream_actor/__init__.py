@@ -38,6 +38,7 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.forks import ForkedError
 from slipstream_actor.mailbox import Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
@@ -95,6 +96,7 @@ __all__ = [
     "ConnectionState",
     "Disconnected",
     "Down",
+    "ForkedError",
     "From",
     "HeartbeatTimeout",
     "Ignore",

@@ -53,6 +53,7 @@ from slipstream_actor.reasons import (
     HeartbeatTimeout,
     TransportFailed,
 )
+from slipstream_actor.shutdown import closes_at_exit
 from slipstream_actor.transport import Transport, upgrade
 
 __all__ = ["Connection"]
@@ -120,6 +121,7 @@ class Connection(BaseActor):
     def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
         """Start a connection that belongs to `owner`; the first thing it does is to connect."""
         ref = cls.start(owner, config)
+        closes_at_exit(ref, owner, config.shutdown_timeout_msec / 1000)
         if isinstance(owner, ThreadRef):
             owner.own(ref)
         else:
@@ -414,7 +416,8 @@ class Connection(BaseActor):
     def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         inbox = self._owner.actor_inbox
-        inbox.tell(Burst(self.actor_ref, events, flow))
+        if not inbox.deaf:
+            inbox.tell(Burst(self.actor_ref, events, flow))
         if inbox.deaf and self._status == "connected":
             # The owner is gone. What it pushed last is still to be sent, and then a close frame.
             self.actor_inbox.tell(CloseConnection())

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from slipstream_actor.attempt import AttemptFailed, Waiter
 from slipstream_actor.configuration import Configuration
+from slipstream_actor.forks import own_socket
 from slipstream_actor.proxies import open_proxy, proxy_for
 from slipstream_actor.reasons import ConnectFailedKind
 
@@ -53,6 +54,7 @@ def dial_tcp(host: str, port: int, config: Configuration, waiter: Waiter) -> soc
         last = tried == len(addresses) - 1
         try:
             sock = socket.socket(family, kind, proto)
+            own_socket(sock)
             return connect(sock, address, config, waiter, None if last else share)
         except OSError as error:
             failed = AttemptFailed(kind_of(error), f"{host}:{port}: {text(error)}")
@@ -133,6 +135,7 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
         secure = context.wrap_socket(
             sock, server_hostname=config.host, do_handshake_on_connect=False
         )
+    own_socket(secure)
     try:
         with tls_errors(config.host):
             while True:

@@ -15,7 +15,8 @@
     ├── NotOwnerError                     `await_*` in a thread that does not own the socket
     ├── CallbackReturnError               a callback's return value
     ├── StartError                        `init` returned `Stop`, or a supervised child failed
-    └── AlreadyStartedError               the name is taken
+    ├── AlreadyStartedError               the name is taken
+    └── ForkedError (ActorDeadError)      a client or socket of this process' parent; in `forks`
 
 A dead actor is Pykka's `ActorDeadError`. All of them can be pickled: what cannot travel (the
 `socket`, a `ref`) is `None` on the other side.

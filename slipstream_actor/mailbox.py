@@ -24,6 +24,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from slipstream_actor.flow import Inflow, SendBuffer
+from slipstream_actor.forks import current_epoch, is_forked, own_socket, vanish
 from slipstream_actor.future import Future
 from slipstream_actor.pushes import Ledger, PushBuffer
 
@@ -50,7 +51,7 @@ Match: TypeAlias = Callable[[Any, Any], int]
 
 
 class Interrupted(BaseException):
-    """Unwinds a callback that waits in `receive` when its actor is asked to stop.
+    """Unwinds a callback that waits in `receive` when its actor is asked to stop, or was forked.
 
     No `Exception`, since it is no error that user code could handle.
     """
@@ -120,6 +121,7 @@ class Mailbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     def __init__(self) -> None:
+        self.epoch = current_epoch()
         # Looked up at run time: gevent patches the module.
         self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
         self._stash: deque[Envelope[Any]] = deque()
@@ -136,6 +138,7 @@ class Mailbox:
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
         self.uncommitted: str | None = None
+        self.begins_anew = False
         self.close_requested = False
         self.deaf = False
         # The owner tells of no more outcomes: whoever else pushes learns it at the call.
@@ -174,9 +177,9 @@ class Mailbox:
 
     def get(self) -> Envelope[Any]:
         """Return the next message, waiting for it; remembers its envelope."""
-        envelope = self._stash.popleft() if self._stash else self._take(None)
+        envelope = self._stash.popleft() if self._stash else self._next()
         while envelope is None:  # A cancelled timer's time has come.
-            envelope = Envelope(None) if self.closed else self._take(None)
+            envelope = Envelope(None) if self.closed else self._next()
         self.envelope = envelope
         return envelope
 
@@ -215,7 +218,7 @@ class Mailbox:
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
         out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
         `TimeoutError` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
-        it is not `interruptible`.
+        it is not `interruptible`, or is that of a forked process' parent.
         """
         found, message = self._search(match)
         if found:
@@ -239,6 +242,8 @@ class Mailbox:
             raise Interrupted
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         envelope = self._take(left)
+        if is_forked(self):
+            raise Interrupted
         if envelope is None and deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError
         return envelope
@@ -323,6 +328,13 @@ class Mailbox:
                     del self._stash[at]
                 return True, message
         return False, None
+
+    def _next(self) -> Envelope[Any] | None:
+        envelope = None if is_forked(self) else self._take(None)
+        if is_forked(self):
+            # Pykka has no `try` around `get`: this ends the thread without its teardown.
+            vanish()
+        return envelope
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:
         """Return the next message or timer; `None` when neither came within `timeout`."""
@@ -597,8 +609,9 @@ class SelectorMailbox(Mailbox):
         # As fast as epoll with one descriptor less, and nothing shared with a forked child.
         kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
         self._wake_reader, self._waker = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._waker.setblocking(False)
+        for end in (self._wake_reader, self._waker):
+            end.setblocking(False)
+            own_socket(end)
         selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
         return selector

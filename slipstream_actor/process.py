@@ -7,6 +7,7 @@ Both have `tell`, `is_alive` and `actor_inbox`. Where a reference is taken, so i
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Hashable
 from typing import Any, TypeAlias, TypeVar
@@ -18,6 +19,7 @@ from pykka._envelope import Envelope
 
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
+from slipstream_actor.forks import current_epoch, is_forked, require_here, reset_in_child
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Mailbox, Request
 
@@ -61,6 +63,7 @@ class ThreadRef:
     """A plain thread as the owner of a socket: what an `ActorRef` is to an actor."""
 
     def __init__(self) -> None:
+        self.epoch = current_epoch()
         self.actor_inbox = Mailbox()
         self._thread = threading.current_thread()
         self._connections: list[ActorRef[Any]] = []
@@ -83,11 +86,12 @@ class ThreadRef:
 
     def is_alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not is_forked(self)
 
     def tell(self, message: Any) -> None:
         """Put `message` into the thread's mailbox, where its `await_*` look."""
         if not self.is_alive():
+            require_here(self)
             raise ActorDeadError(f"{self!r} has ended")
         self.actor_inbox.put(Envelope(message))
 
@@ -113,9 +117,12 @@ class ThreadEnd:
 
     def __init__(self, ref: ThreadRef) -> None:
         self._ref = ref
+        self._pid = os.getpid()
 
     def __del__(self) -> None:
-        self._ref.end()
+        # In a child every other thread of its parent seems to end, before any hook has run.
+        if os.getpid() == self._pid:
+            self._ref.end()
 
 
 def current() -> Any:
@@ -131,7 +138,7 @@ def current() -> Any:
 def become(ref: ActorRef[Any] | None) -> None:
     """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
     if ref is None:
-        del _here.ref
+        _here.__dict__.pop("ref", None)  # A fork in a callback has forgotten it.
     else:
         _here.ref = ref
 
@@ -178,13 +185,17 @@ def whereis(name: Hashable) -> ActorRef[Any] | None:
 
 
 def resolve(target: Target) -> Any:
-    """Return the reference that `target` is, or that it names; `ActorDeadError` if none."""
+    """Return the reference that `target` is, or that it names.
+
+    Raises `ActorDeadError` if there is none, `ForkedError` if it was the parent's.
+    """
     if isinstance(target, pykka.ActorProxy):
         return target.actor_ref
     if hasattr(target, "tell") and hasattr(target, "is_alive"):
         return target
     ref = whereis(target)
     if ref is None:
+        require_here(_names.get(target))
         raise ActorDeadError(f"no actor has the name {target!r}")
     return ref
 
@@ -217,6 +228,21 @@ def cast(target: Target, message: Any) -> None:
 def reply(from_: From, value: Any) -> None:
     """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
 
-    A `value` that is a future answers when it is set.
+    A `value` that is a future answers when it is set. Raises `ForkedError` in a forked child for a
+    caller of its parent.
     """
+    require_here(from_.future)
     from_.future.set(value)
+
+
+def _reset_in_child() -> None:
+    """Forget who the forking thread was, and a lock that nobody may be there to release.
+
+    The names stay: they are those of dead actors.
+    """
+    global _here, _names_lock  # noqa: PLW0603 - nothing else could free them
+    _here = threading.local()
+    _names_lock = threading.Lock()
+
+
+reset_in_child(_reset_in_child)

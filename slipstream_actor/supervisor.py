@@ -18,10 +18,18 @@ from slipstream_actor.children import Child, ChildSpec, spec_of, specs
 from slipstream_actor.client import Restart
 from slipstream_actor.debug import GetState, SupervisorState
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
+from slipstream_actor.forks import after_fork, forget
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Request
 from slipstream_actor.monitor import Down
-from slipstream_actor.process import Target, await_future, register, resolve, unregister
+from slipstream_actor.process import (
+    Target,
+    await_future,
+    current,
+    register,
+    resolve,
+    unregister,
+)
 from slipstream_actor.supervised import Ask, Intensity, Supervised
 
 __all__ = ["Child", "ChildSpec", "Supervisor"]
@@ -107,7 +115,8 @@ class Supervisor(BaseActor):
         that is to be restarted, `strategy` says who begins anew: it alone (`"one_for_one"`), it
         and those behind it (`"rest_for_one"`), or all (`"one_for_all"`). More than `max_restarts`
         within `max_seconds`, failed ones included: the supervisor ends with `"shutdown"`. `name`
-        makes it known to `whereis`. `restart_after_fork` is kept for the child of a fork.
+        makes it known to `whereis`. With `restart_after_fork` the child of an `os.fork()` starts
+        one anew, with the same name and the children that there are by then.
 
         Raises `ConfigurationError` for a wrong option, `AlreadyStartedError` when a living actor
         has the name, and `StartError` when a child did not start: those before it are ended, the
@@ -135,7 +144,6 @@ class Supervisor(BaseActor):
 
     def __init__(self, options: Options, started: Future[bool]) -> None:
         super().__init__()
-        self.restart_after_fork = options.restart_after_fork
         self._options = options
         self._started = started
         self._children = [Supervised(spec, self.actor_inbox) for spec in options.children]
@@ -143,12 +151,15 @@ class Supervisor(BaseActor):
         self._ended = False
         if options.name is not None:
             register(options.name, self.actor_ref)
+        # One that is begun anew begins its supervisors anew, and they are not to do it again.
+        covered = current().actor_inbox.begins_anew
+        self.actor_inbox.begins_anew = covered or options.restart_after_fork
+        self._begins_anew = options.restart_after_fork and not covered
 
-    @property
-    def _options_now(self) -> Options:
-        """What starts the same supervisor anew, with `_start_with`."""
+    def _begin_anew(self) -> None:
+        """In the child of a fork: start this supervisor again."""
         children = tuple(child.spec for child in self._children)
-        return msgspec.structs.replace(self._options, children=children)
+        type(self)._start_with(msgspec.structs.replace(self._options, children=children))
 
     # what is asked of it
 
@@ -222,6 +233,8 @@ class Supervisor(BaseActor):
             self._stop_with(raised)
             self._started.fail(raised)
         else:
+            if self._begins_anew:
+                after_fork(self._begin_anew)
             self._started.set(True)
 
     def on_receive(self, message: Any) -> Any:
@@ -350,7 +363,8 @@ class Supervisor(BaseActor):
         self.actor_inbox.ended.set(reason)
 
     def _abandon(self) -> None:
-        """Let go of the name."""
+        """Let go of the name, and of a fork's child."""
+        forget(self._begin_anew)
         if self._options.name is not None:
             unregister(self._options.name, self.actor_ref)
 

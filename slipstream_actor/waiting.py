@@ -8,6 +8,7 @@ import pykka
 
 from slipstream_actor.client import WatchJoin
 from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.forks import require_here
 from slipstream_actor.future import Future
 from slipstream_actor.process import Target, resolve
 
@@ -22,6 +23,7 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
     """
     ref = resolve(target)
+    require_here(ref)
     try:
         return ref.actor_inbox.ended.get(timeout=timeout)
     except pykka.Timeout:

@@ -32,7 +32,7 @@ def test_the_page_on_reliability_runs_from_top_to_bottom(
         names: dict[str, Any] = {"uri": server.uri, "__name__": "reliability"}
         for block in blocks:
             exec(compile(block, "docs/reliability.md", "exec"), names)
-    assert "kitchen" in capsys.readouterr().out
+    assert "ticker Ticker" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -41,6 +41,7 @@ EXPORTS = [
     "ConnectionState",
     "Disconnected",
     "Down",
+    "ForkedError",
     "From",
     "HeartbeatTimeout",
     "Ignore",

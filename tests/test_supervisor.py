@@ -178,13 +178,13 @@ def test_no_thread_for_it_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_starts_it_anew_is_kept(events: Events) -> None:
     one, two = worker(events, 1), worker(events, 2)
     with supervising([one], "rest_for_one", 1, 2.0, "s", restart_after_fork=True) as supervisor:
-        assert supervisor.proxy().restart_after_fork.get() is True
         Supervisor.start_child(supervisor, two)
         actor: Any = supervisor._actor_weakref()
-        assert actor._options_now == Options((one, two), "rest_for_one", 1, 2.0, "s", True)
-    again = Supervisor._start_with(actor._options_now)
-    assert whereis("s") is again
+    actor._begin_anew()
+    again: Any = whereis("s")
     assert running(again) == [1, 2]
+    kept = again._actor_weakref()._options
+    assert kept == Options((one, two), "rest_for_one", 1, 2.0, "s", True)
     again.stop()
 
 
