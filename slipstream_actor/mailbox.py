@@ -266,20 +266,20 @@ class Mailbox:
         self.former.append(source)
         self.discard_former()
 
-    def discard_former(self) -> None:
-        """Drop the events of former connections; the dead ones are then forgotten."""
+    def discard_former(self) -> list[Any]:
+        """Drop the events of former connections; the dead ones are then forgotten, and returned."""
         former = self.former[:]
         if not former:
-            return
-        for connection in former:
-            if not connection.is_alive():
-                self.former.remove(connection)
-                self.ledger.settle_all(connection)
+            return []
+        dead = [connection for connection in former if not connection.is_alive()]
+        for connection in dead:
+            self.former.remove(connection)
         while (envelope := self._poll()) is not None:
             self._stash.append(envelope)
         self._stash = deque(
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
+        return dead
 
     def take_all(self, kind: type) -> list[Any]:
         """Take out every message of a kind that has come, those in bursts not among them."""

@@ -361,7 +361,8 @@ class Socket(msgspec.Struct, frozen=True):
         config = self.channel_config
         assert config is not None
         if current() is self.socket_pid:
-            self.socket_pid.actor_inbox.discard_former()
+            for dead in self.socket_pid.actor_inbox.discard_former():
+                pushing.fail_all_over(self.socket_pid, dead, ClosedByClient())
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
         hold = None
         if isinstance(self.socket_pid, ThreadRef) and connection is not None:

@@ -1025,8 +1025,8 @@ def test_a_thread_that_comes_and_goes_keeps_nothing_of_its_connections(
     # Nobody has awaited what they have said, and nobody can any more.
     former = [come_and_go(server) for _ in range(3)]
     socket = connect(server.uri).await_connect()
-    gc.collect()
-    assert [ref() for ref in former] == [None, None, None]
+    # Their threads let go of them a moment after they have ended.
+    eventually(lambda: gc.collect() >= 0 and not any(ref() for ref in former))
     inbox = current().actor_inbox
     assert (inbox.depth, inbox.former, inbox.ledger.settle_all()) == (0, [], [])
     socket.disconnect().await_disconnect()

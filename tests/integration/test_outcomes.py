@@ -228,9 +228,16 @@ def test_while_a_client_ends_no_push_is_lost_in_silence(server: PhoenixServer) -
         assert not len(inbox.buffer)
 
 
-def test_a_client_that_crashes_tells_first_of_what_it_has_given_up(server: PhoenixServer) -> None:
+@pytest.mark.parametrize("connection", ["alive", "dead"])
+def test_a_client_that_crashes_tells_first_of_what_it_has_given_up(
+    server: PhoenixServer, connection: str
+) -> None:
     class Careless(Recorder):
         def handle_cast(self, message: Any, socket: Socket) -> Any:
+            connection = socket.channel_pid
+            assert connection is not None
+            if message == "dead":
+                connection.stop()
             socket.connect(server.uri)
             raise ValueError
 
@@ -238,7 +245,7 @@ def test_a_client_that_crashes_tells_first_of_what_it_has_given_up(server: Phoen
         do(ref, lambda s: s.join(TOPIC))
         log.take("join")
         push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
-        cast(ref, "connect")
+        cast(ref, connection)
         assert log.take("push_failed") == ("push_failed", push, Disconnected(ClosedByClient()))
         assert log.get(timeout=PATIENCE)[0] == "terminate"
 
