@@ -478,12 +478,14 @@ class ClientActor(Defaults, BaseActor):
         self._ended = True
         inbox = self.actor_inbox
         inbox.stopping = False
+        inbox.ending = True
         if terminate:
             self._fail_pushes()
             try:
                 self.terminate(reason, self.socket)
             except BaseException:
                 logger.exception("terminate of %s raised", self)
+            self._fail_pushes()  # Its own, that it has not awaited.
         for source in inbox.hear_no_more():
             tell(source, CloseConnection())
         self._close_connection()
@@ -498,11 +500,12 @@ class ClientActor(Defaults, BaseActor):
         """Tell of every push whose outcome will not be seen any more."""
         inbox = self.actor_inbox
         reason = Disconnected(ClosedByClient())
+        # What has failed already, and what has no outcome.
+        failed = [(f.ref, f.event, f.reason) for f in inbox.take_all(PushFailed)]
         unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
-        for push in unanswered:
-            ref = push.ref
+        for ref, event, why in (*failed, *((p.ref, p.event, reason) for p in unanswered)):
             try:
-                self.handle_push_failed(ref, ref.topic, push.event, reason, self.socket)
+                self.handle_push_failed(ref, ref.topic, event, why, self.socket)
             except BaseException:
                 logger.exception("handle_push_failed of %s raised", self)
 

@@ -141,6 +141,8 @@ class Mailbox:
         self.begins_anew = False
         self.close_requested = False
         self.deaf = False
+        # The owner tells of no more outcomes: whoever else pushes learns it at the call.
+        self.ending = False
         self.ended: Future[Any] = Future()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
@@ -264,16 +266,28 @@ class Mailbox:
         self.former.append(source)
         self.discard_former()
 
-    def discard_former(self) -> None:
-        """Drop the events of former connections; the dead ones are then forgotten."""
-        former, self.former = self.former, [c for c in self.former if c.is_alive()]
+    def discard_former(self) -> list[Any]:
+        """Drop the events of former connections; the dead ones are then forgotten, and returned."""
+        former = self.former[:]
         if not former:
-            return
+            return []
+        dead = [connection for connection in former if not connection.is_alive()]
+        for connection in dead:
+            self.former.remove(connection)
         while (envelope := self._poll()) is not None:
             self._stash.append(envelope)
         self._stash = deque(
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
+        return dead
+
+    def take_all(self, kind: type) -> list[Any]:
+        """Take out every message of a kind that has come, those in bursts not among them."""
+        while (envelope := self._poll()) is not None:
+            self._stash.append(envelope)
+        taken = [e.message for e in self._stash if type(e.message) is kind]
+        self._stash = deque(e for e in self._stash if type(e.message) is not kind)
+        return taken
 
     def hear_no_more(self) -> list[Any]:
         """Say that no event is wanted any more; return the sources of those that wait."""

@@ -96,6 +96,22 @@ class ThreadRef:
         self.actor_inbox.put(Envelope(message))
 
 
+class Hold:
+    """What every socket of a plain thread's connection holds.
+
+    When the last of them is gone nobody can await what the connection has said: it is dropped
+    when the thread connects again.
+    """
+
+    def __init__(self, ref: ThreadRef, connection: ActorRef[Any]) -> None:
+        self._former = ref.actor_inbox.former
+        self._connection = connection
+
+    def __del__(self) -> None:
+        # In whatever thread; of all that could be done, an append alone needs no lock.
+        self._former.append(self._connection)
+
+
 class ThreadEnd:
     """Lives in a thread's locals alone, and so ends with the thread."""
 

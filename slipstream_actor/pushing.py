@@ -138,9 +138,17 @@ def send(
     except ActorDeadError:
         ledger.settle(ref)
         raise not_sent(socket, ref.topic, event) from None
-    if awaited and not connection.is_alive() and ledger.settle(ref) is not None:
-        # It died meanwhile, and its owner may have settled its pushes before this one came.
+    if not awaited or (connection.is_alive() and is_told(socket)):
+        return
+    # One of them ended meanwhile, and its pushes may have been settled before this one came.
+    if ledger.settle(ref) is not None:
         raise not_sent(socket, ref.topic, event)
+
+
+def is_told(socket: Socket) -> bool:
+    """Whether the socket's owner tells of the outcome of a push that is made now."""
+    owner = socket.socket_pid
+    return not owner.actor_inbox.ending or current() is owner
 
 
 def await_room(
@@ -184,6 +192,8 @@ def keep(socket: Socket, ref: Ref, event: str, payload: Any, reply_timeout: floa
     )
     for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
         fail(owner, oldest.ref, oldest.event, BufferOverflow())
+    if not is_told(socket) and buffer.take_out(ref):
+        raise not_sent(socket, ref.topic, event)
     if isinstance(owner, ThreadRef):
         return
     if current() is not owner:

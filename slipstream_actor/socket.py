@@ -31,7 +31,7 @@ from slipstream_actor.forks import require_here
 from slipstream_actor.mailbox import Burst, Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
-from slipstream_actor.process import current
+from slipstream_actor.process import Hold, ThreadRef, current
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
 from slipstream_actor.retry import delay
 
@@ -361,9 +361,13 @@ class Socket(msgspec.Struct, frozen=True):
         config = self.channel_config
         assert config is not None
         if current() is self.socket_pid:
-            self.socket_pid.actor_inbox.discard_former()
+            for dead in self.socket_pid.actor_inbox.discard_former():
+                pushing.fail_all_over(self.socket_pid, dead, ClosedByClient())
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
-        return self._changed(method, _link=Link("connecting", connection))
+        hold = None
+        if isinstance(self.socket_pid, ThreadRef) and connection is not None:
+            hold = Hold(self.socket_pid, connection)
+        return self._changed(method, _link=Link("connecting", connection, hold=hold))
 
     def _drop_link(self) -> None:
         """Let go of the connection that there is: what it still says is nobody's."""
