@@ -560,10 +560,11 @@ class ClientActor(BaseActor):
         inbox = self.actor_inbox
         reason = Disconnected(ClosedByClient())
         unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
-        for push in unanswered:
-            ref = push.ref
+        failed = [PushFailed(p.ref.topic, p.event, p.ref, reason) for p in unanswered]
+        # Of some the failure has been told, and waits.
+        for push in (*inbox.take_all(PushFailed), *failed):
             try:
-                self.handle_push_failed(ref, ref.topic, push.event, reason, self.socket)
+                self.handle_push_failed(push.ref, push.topic, push.event, push.reason, self.socket)
             except BaseException:
                 logger.exception("handle_push_failed of %s raised", self)
 

@@ -258,6 +258,19 @@ class Mailbox:
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
 
+    def take_all(self, kind: type) -> list[Any]:
+        """Take out the messages of `kind` that wait and ask for no answer."""
+        while (envelope := self._poll()) is not None:
+            self._stash.append(envelope)
+        waiting, self._stash = self._stash, deque()
+        taken = []
+        for envelope in waiting:
+            if type(envelope.message) is kind and envelope.reply_to is None:
+                taken.append(envelope.message)
+            else:
+                self._stash.append(envelope)
+        return taken
+
     def hear_no_more(self) -> list[Any]:
         """Say that no event is wanted any more; return the sources of those that wait."""
         self.deaf = True

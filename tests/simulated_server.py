@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-__all__ = ["Channel", "Closing", "SimulatedServer"]
+__all__ = ["Channel", "Closing", "Plans", "SimulatedServer"]
 
 
 class Closing(NamedTuple):
@@ -29,12 +29,26 @@ class Channel:
         self.pending: list[tuple[str, Any]] = []
 
 
+class Plans:
+    """How the next joins, pushes and leaves are handled; afterwards well."""
+
+    def __init__(self) -> None:
+        self.joins: list[str] = []
+        self.pushes: list[str] = []
+        self.lost_leaves = 0
+
+    def clear(self) -> None:
+        """Be well from now on."""
+        self.joins, self.pushes, self.lost_leaves = [], [], 0
+
+
 class SimulatedServer:
     """The server's end of one connection."""
 
-    def __init__(self, number: int, wire: Any) -> None:
+    def __init__(self, number: int, wire: Any, plans: Plans) -> None:
         self.number = number
         self.wire = wire
+        self.plans = plans
         self.channels: dict[str, Channel] = {}
         self.accepted: set[str] = set()  # join_refs
         self.closed: set[str] = set()  # join_refs that nobody had asked to close
@@ -44,7 +58,7 @@ class SimulatedServer:
 
     # what comes
 
-    def serve(self, join: str = "ok", push: str = "reply", *, lose_leave: bool = False) -> bool:
+    def serve(self) -> bool:
         """Handle the next message; `False` when there is none."""
         if not self.wire.up or self.wire.blocked:
             return False
@@ -59,21 +73,22 @@ class SimulatedServer:
         if topic == "phoenix":
             self._reply(None, ref, topic, "ok", {})
         elif event == "phx_join":
-            self._join(join_ref, topic, payload, join)
+            self._join(join_ref, topic, payload)
         elif event == "phx_leave":
-            self._leave(join_ref, ref, topic, lose_leave)
+            self._leave(join_ref, ref, topic)
         else:
-            self._push(join_ref, ref, topic, payload, push)
+            self._push(join_ref, ref, topic, payload)
         return True
 
-    def serve_well(self) -> bool:
-        """Handle everything that has come, in good health; return whether there was something."""
+    def serve_all(self) -> bool:
+        """Handle everything that has come; return whether there was something."""
         served = False
         while self.serve():
             served = True
         return served
 
-    def _join(self, join_ref: str, topic: str, params: Any, how: str) -> None:
+    def _join(self, join_ref: str, topic: str, params: Any) -> None:
+        how = self.plans.joins.pop(0) if self.plans.joins else "ok"
         former = self.channels.pop(topic, None)
         late = [c for c in self._closes_late if c.topic == topic]
         self._closes_late = [c for c in self._closes_late if c.topic != topic]
@@ -90,13 +105,14 @@ class SimulatedServer:
         for channel in (*late, *([former] if former is not None else [])):
             self._send(channel.join_ref, channel.join_ref, topic, "phx_close", {})
 
-    def _leave(self, join_ref: str, ref: str, topic: str, lose: bool) -> None:
+    def _leave(self, join_ref: str, ref: str, topic: str) -> None:
         channel = self.channels.get(topic)
         if channel is None:
             self._reply(join_ref, ref, topic, "ok", {})
         elif channel.join_ref == join_ref:  # A stale one is dropped (note 7).
             del self.channels[topic]
-            if lose and self._comes_next(topic) == "phx_join":
+            if self.plans.lost_leaves and self._comes_next(topic) == "phx_join":
+                self.plans.lost_leaves -= 1
                 self._closes_late.append(channel)
             else:
                 self._reply(join_ref, ref, topic, "ok", {})
@@ -108,11 +124,12 @@ class SimulatedServer:
                 return str(message[3])
         return None
 
-    def _push(self, join_ref: str | None, ref: str, topic: str, payload: Any, how: str) -> None:
+    def _push(self, join_ref: str | None, ref: str, topic: str, payload: Any) -> None:
         channel = self.channels.get(topic)
         if channel is None:
             self._reply(None, ref, topic, "error", {"reason": "unmatched topic"})
         elif channel.join_ref == join_ref:  # A stale one is dropped (note 7).
+            how = self.plans.pushes.pop(0) if self.plans.pushes else "reply"
             channel.pending.append((ref, payload))
             if how == "twice":
                 self.reply(channel, -1, again=True)

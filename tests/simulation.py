@@ -30,7 +30,7 @@ from slipstream_actor.connection import Connection
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import READY, TAKE, Mailbox, SelectorMailbox
 from slipstream_actor.reasons import ClosedByPeer
-from tests.simulated_server import Closing, SimulatedServer
+from tests.simulated_server import Closing, Plans, SimulatedServer
 
 PACKAGE = "slipstream_actor"
 # Who does not come to rest after so many steps never will.
@@ -201,12 +201,12 @@ class DrivenFuture(Future[Any]):
 class Attempt:
     """One connection actor, the network beneath it, and the server's end of it."""
 
-    def __init__(self, number: int, actor: Connection, opened_at: float) -> None:
+    def __init__(self, number: int, actor: Connection, opened_at: float, plans: Plans) -> None:
         self.number = number
         self.actor = actor
         self.opened_at = opened_at
         self.wire = Wire()
-        self.server = SimulatedServer(number, self.wire)
+        self.server = SimulatedServer(number, self.wire, plans)
         self.answer: str | None = None  # what the server does with the attempt, once it does
 
     @property
@@ -235,6 +235,7 @@ class World:
         self.now = 1000.0
         self.attempts: list[Attempt] = []
         self.made = 0
+        self.plans = Plans()
         self.asked_to_join = asked_to_join
         self._opened = opened
         self._clients: list[pykka.ThreadingActor] = []
@@ -279,7 +280,7 @@ class World:
 
     def _open(self, actor: Any) -> None:
         self.made += 1
-        attempt = Attempt(self.made, actor, self.now)
+        attempt = Attempt(self.made, actor, self.now, self.plans)
         self.attempts.append(attempt)
         self._opened(attempt)
 
@@ -340,7 +341,7 @@ class World:
         return inbox._poll() or inbox._ready() or inbox._due()
 
     def run_until(self, condition: Callable[[], bool], seconds: float | None) -> None:
-        """Let everything happen, the server in good health, until a condition or a time."""
+        """Let everything happen, until a condition or a time."""
         end = self.now + (1e9 if seconds is None else seconds)
         for _ in range(ENDLESS):
             if condition():
@@ -361,7 +362,7 @@ class World:
             if attempt.connecting and attempt.answer is None:
                 attempt.answer = "accept"
             attempt.wire.blocked = False
-            happened |= attempt.server.serve_well()
+            happened |= attempt.server.serve_all()
             attempt.wire.deliver(ENDLESS)
             happened |= self.step_connection(attempt, 1000)
         for client in self._clients:
