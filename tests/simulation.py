@@ -16,8 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal, TypeAlias
 
 import pykka
 import pytest
@@ -29,7 +29,7 @@ from slipstream_actor.commands import CloseConnection, JoinTopic
 from slipstream_actor.connection import Connection
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import READY, TAKE, Mailbox, SelectorMailbox
-from slipstream_actor.reasons import ClosedByPeer
+from slipstream_actor.reasons import ClosedByPeer, ConnectFailedKind
 from tests.simulated_server import Closing, Plans, SimulatedServer
 
 PACKAGE = "slipstream_actor"
@@ -139,6 +139,7 @@ class SteppedMailbox(Mailbox):
         super().__init__()
         self.world = world
         self.steps = 0
+        self.socket_first = False  # The socket was polled before a message came.
         self._getting = False
 
     def get(self) -> Envelope[Any]:
@@ -153,7 +154,8 @@ class SteppedMailbox(Mailbox):
         return envelope
 
     def _wait(self, timeout: float | None) -> Envelope[Any] | None:
-        if (envelope := self._poll() or self._ready() or self._due()) is not None:
+        first = self._ready() if self.socket_first else None
+        if (envelope := first or self._poll() or self._ready() or self._due()) is not None:
             return envelope
         if self._getting:
             raise Idle
@@ -198,6 +200,9 @@ class DrivenFuture(Future[Any]):
         return super().get(timeout=0)
 
 
+Answer: TypeAlias = Literal["accept"] | ConnectFailedKind
+
+
 class Attempt:
     """One connection actor, the network beneath it, and the server's end of it."""
 
@@ -207,7 +212,7 @@ class Attempt:
         self.opened_at = opened_at
         self.wire = Wire()
         self.server = SimulatedServer(number, self.wire, plans)
-        self.answer: str | None = None  # what the server does with the attempt, once it does
+        self.answer: Answer | None = None  # what the server does with the attempt, once it does
 
     @property
     def alive(self) -> bool:
@@ -250,18 +255,16 @@ class World:
         patch = self._patches.setattr
         clock = SimpleNamespace(monotonic=lambda: self.now)
         for name, module in list(sys.modules.items()):
-            package = name.partition(".")[0] == PACKAGE and ".testing" not in name
-            if package and isinstance(module, ModuleType) and getattr(module, "time", 0) is time:
+            ours = name.partition(".")[0] == PACKAGE and ".testing" not in name
+            if ours and getattr(module, "time", None) is time:
                 patch(module, "time", clock)
         patch(process, "_here", threading.local())
         patch(connection, "dial", self._dial)
         patch(connection, "upgrade", lambda wire, *_: SimulatedTransport(wire))
-        inbox = staticmethod(lambda: SteppedSelectorMailbox(self))
-        patch(Connection, "_create_actor_inbox", inbox)
-        patch(Connection, "_start_actor_loop", lambda actor: self._open(actor))
-        inbox = staticmethod(lambda: SteppedMailbox(self))
-        patch(ClientActor, "_create_actor_inbox", inbox)
-        patch(ClientActor, "_start_actor_loop", lambda actor: self._start(actor))
+        patch(Connection, "_create_actor_inbox", lambda _: SteppedSelectorMailbox(self))
+        patch(Connection, "_start_actor_loop", method(self._open))
+        patch(ClientActor, "_create_actor_inbox", lambda _: SteppedMailbox(self))
+        patch(ClientActor, "_start_actor_loop", method(self._start))
 
     def undo(self) -> None:
         """End what still runs, and take the package back."""
@@ -376,6 +379,15 @@ class World:
         inboxes = [a.actor_inbox for a in actors if not a.actor_stopped.is_set()]
         timers = [t for inbox in inboxes for t in timers_of(inbox)]
         return min(timers, default=None)
+
+
+def method(function: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return what, in a class, calls `function` with the instance."""
+
+    def call(actor: Any) -> None:
+        function(actor)
+
+    return call
 
 
 def timers_of(inbox: Mailbox) -> list[float]:

@@ -7,11 +7,10 @@ world; `SLIPSTREAM_EXAMPLES=5000 pytest tests/test_state_machine.py` explores mo
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,7 +22,6 @@ from hypothesis.stateful import (
 )
 
 from slipstream_actor import (
-    ClientActor,
     NeverJoinedError,
     NotConfiguredError,
     NotConnectedError,
@@ -34,20 +32,12 @@ from slipstream_actor import (
 from slipstream_actor.commands import JoinTopic
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.protocol import JoinState
-from slipstream_actor.reasons import (
-    BufferExpired,
-    BufferOverflow,
-    ChannelCrashed,
-    ClosedByClient,
-    ConnectionCrashed,
-    JoinRefused,
-)
 from tests.model import Model, Push
+from tests.modelled_client import Boom, Client
 from tests.simulated_server import Channel
-from tests.simulation import Attempt, World, timers_of
+from tests.simulation import Answer, Attempt, World, timers_of
 
 EXAMPLES = int(os.environ.get("SLIPSTREAM_EXAMPLES", "150"))
-STEPS = int(os.environ.get("SLIPSTREAM_STEPS", "50"))
 # Longer than any schedule of the configuration below.
 LONG_ENOUGH = 120.0
 
@@ -60,112 +50,17 @@ OPTIONS: dict[str, Any] = {
     "max_send_buffer_bytes": 300,
     "buffer_max_pushes": 3,
 }
+PUSH_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "asked": {"reply_timeout": 7.0},
+    "buffered": {"buffer": True},
+}
 TOPICS = ("room:1", "room:2", "room:3")
 CALLBACKS = ("connect", "disconnect", "join", "message", "reply", "topic_close", "leave")
 
 JOINS = ("ok", "refused", "for good", "join crashed", "unmatched", "silence")
 PUSHES = ("reply", "twice", "odd", "later", "later", "crash", "stop", "stop_reply")
-MOVES = ("client", "client", "connection", "connection", "server", "network")
-
-
-class Boom(Exception):
-    """What a user's code raises."""
-
-
-def held(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep what a callback raises: in an actor an assertion is a crash like any other."""
-
-    @functools.wraps(callback)
-    def hold(client: Client, *arguments: Any) -> Any:
-        try:
-            return callback(client, *arguments)
-        except Exception as error:
-            if not isinstance(error, Boom):
-                client.machine.defects.append(error)
-            raise
-
-    return hold
-
-
-class Client(ClientActor):
-    """Does what it is told, tells the model, and has what a callback gets checked by it."""
-
-    def init(self, machine: ClientMachine) -> Socket:
-        self.machine = machine
-        machine.client = self
-        self.model = machine.model
-        return self.socket
-
-    @held
-    def handle_info(self, message: Any, socket: Socket) -> Socket:
-        return self.machine.perform(message, socket)
-
-    @held
-    def handle_connect(self, socket: Socket) -> Any:
-        self.model.connected()
-        return super().handle_connect(self.scripted("connect", socket))
-
-    @held
-    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        assert not isinstance(reason, ConnectionCrashed)
-        self.model.disconnected(by_client=isinstance(reason, ClosedByClient))
-        socket = self.scripted("disconnect", socket)
-        if not isinstance(reason, ClosedByClient):
-            self.model.reconnect()
-        return super().handle_disconnect(reason, socket)
-
-    @held
-    def handle_join(self, topic: str, response: Any, socket: Socket) -> Any:
-        self.model.joined(topic, response)
-        assert socket.joined(topic)
-        return super().handle_join(topic, response, self.scripted("join", socket))
-
-    @held
-    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Any:
-        self.model.heard(topic, payload)
-        return super().handle_message(topic, event, payload, self.scripted("message", socket))
-
-    @held
-    def handle_reply(self, ref: Any, reply: Any, socket: Socket) -> Any:
-        self.model.replied(ref, reply)
-        return super().handle_reply(ref, reply, self.scripted("reply", socket))
-
-    @held
-    def handle_push_failed(
-        self, ref: Any, topic: str, event: str, reason: Any, socket: Socket
-    ) -> Any:
-        unsent = isinstance(reason, (BufferExpired, BufferOverflow))
-        self.model.push_failed(ref, topic, never_sent=unsent)
-        return super().handle_push_failed(ref, topic, event, reason, socket)
-
-    @held
-    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
-        end: Any = None
-        if isinstance(reason, JoinRefused):
-            end = reason.response
-        elif isinstance(reason, ChannelCrashed):
-            end = reason.payload
-        for_good = end is not None and end["reason"] == "for good"
-        self.model.topic_closed(topic, end)
-        assert socket.join_status(topic) == "closed"
-        socket = self.scripted("topic_close", socket)
-        if for_good:
-            return socket
-        self.model.rejoin(topic)
-        return super().handle_topic_close(topic, reason, socket)
-
-    @held
-    def handle_leave(self, topic: str, socket: Socket) -> Any:
-        self.model.left(topic, closed=socket.join_status(topic) == "closed")
-        return super().handle_leave(topic, self.scripted("leave", socket))
-
-    def scripted(self, callback: str, socket: Socket) -> Socket:
-        """Do what a rule wants to be done in the next callback of this name."""
-        actions = self.machine.script.pop(callback, [])
-        for action in actions:
-            socket = self.machine.perform(action, socket)
-        return socket
-
+MOVES = ("client", "client", "connection", "socket", "server", "network")
 
 topics = st.sampled_from(TOPICS)
 params = st.sampled_from(["plain", "plain", "callable", "part", "raises", "returns no JSON"])
@@ -273,9 +168,8 @@ class ClientMachine(RuleBasedStateMachine):
 
     def do_push(self, socket: Socket, topic: str, kind: str) -> Socket:
         number = self.model.next_number()
-        options = {"plain": {}, "asked": {"reply_timeout": 7.0}, "buffered": {"buffer": True}}[kind]
         try:
-            ref = socket.push(topic, "hello", {"push": number}, 0, **options)
+            ref = socket.push(topic, "hello", {"push": number}, 0, **PUSH_OPTIONS[kind])
         except (NotConnectedError, NotJoinedError, SendBufferFullError):
             self.model.refused_pushes.add(number)
             return socket
@@ -311,7 +205,7 @@ class ClientMachine(RuleBasedStateMachine):
         if rarely:
             return
         if how == "stop":
-            self.client.actor_ref.stop(block=False)
+            self.client.stop()
         elif how == "now":
             self.client.actor_inbox.tell(("boom",))
         else:
@@ -328,7 +222,8 @@ class ClientMachine(RuleBasedStateMachine):
                 self.an_end_is_an_end()
                 continue
             for attempt in self.attempts():
-                if who == "connection":
+                if who in ("connection", "socket"):
+                    attempt.inbox.socket_first = who == "socket"
                     self.world.step_connection(attempt, count)
                 elif who == "server":
                     for _ in range(count):
@@ -338,7 +233,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(a.connecting for a in self.world.attempts))
     @rule(how=st.sampled_from(["accept", "accept", "accept", "refused", "upgrade"]))
-    def the_server_answers_an_attempt(self, how: str) -> None:
+    def the_server_answers_an_attempt(self, how: Answer) -> None:
         for attempt in self.world.attempts:
             if attempt.connecting:
                 attempt.answer = how
@@ -495,10 +390,13 @@ class ClientMachine(RuleBasedStateMachine):
         assert not timers_of(inbox)
 
 
+# A failure is made small, which takes its time.
+pytestmark = pytest.mark.timeout(600)
+
 TestClient = ClientMachine.TestCase
 TestClient.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=STEPS,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
