@@ -157,15 +157,16 @@ def as_it_counts(socket: Socket, event: Event, source: Any) -> Event:
     """Return what an event means after what we have asked for meanwhile.
 
     The end of a connection that we were closing is our own; the end of a join that we were leaving
-    is its leave.
+    is its leave, also when the topic has been asked for again.
     """
     if type(event) in CONNECTION_ENDS:
         if getattr(getattr(source, "actor_inbox", None), "close_requested", False):
             return ChannelClosed(ClosedByClient())
     elif isinstance(event, (TopicJoinClosed, TopicJoinFailed)):
         join = socket.joins.get(event.topic)
-        leaving = join is not None and join.status == "closed" and join.join_ref is not None
-        if join is not None and leaving and join.join_ref == event.join_ref:
+        if join is None or event.join_ref is None:
+            return event
+        if join.status == "closed" or join.join_ref != event.join_ref:
             return TopicLeft(event.topic, event.join_ref)
     return event
 

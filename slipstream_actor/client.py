@@ -500,12 +500,12 @@ class ClientActor(Defaults, BaseActor):
         """Tell of every push whose outcome will not be seen any more."""
         inbox = self.actor_inbox
         reason = Disconnected(ClosedByClient())
-        # What has failed already, and what has no outcome.
-        failed = [(f.ref, f.event, f.reason) for f in inbox.take_all(PushFailed)]
         unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
-        for ref, event, why in (*failed, *((p.ref, p.event, reason) for p in unanswered)):
+        failed = [PushFailed(p.ref.topic, p.event, p.ref, reason) for p in unanswered]
+        # Of some the failure has been told, and waits.
+        for push in (*inbox.take_all(PushFailed), *failed):
             try:
-                self.handle_push_failed(ref, ref.topic, event, why, self.socket)
+                self.handle_push_failed(push.ref, push.topic, push.event, push.reason, self.socket)
             except BaseException:
                 logger.exception("handle_push_failed of %s raised", self)
 

@@ -19,12 +19,16 @@ from slipstream_actor import (
     Reply,
     Socket,
     StartError,
+    Stop,
     call,
+    cast,
     connect,
+    wait,
     wait_until_joined,
     whereis,
 )
 from slipstream_actor.future import Future
+from slipstream_actor.reasons import BufferOverflow, ClosedByClient, Disconnected
 from slipstream_actor.testing import Channel, PhoenixServer
 from tests.support import PATIENCE
 
@@ -144,3 +148,67 @@ def test_no_thread_for_a_connection_is_a_failed_attempt(
 
 def no_thread(_: threading.Thread) -> None:
     raise RuntimeError("no more threads")
+
+
+class Overflowing(ClientActor):
+    """Buffers more than it may, and ends before it has heard of that."""
+
+    def init(self, failed: queue.Queue[Any]) -> Socket:
+        self.failed = failed
+        socket = connect("ws://server.invalid/websocket", test_mode=True, buffer_max_pushes=1)
+        return socket.join(TOPIC)
+
+    def handle_cast(self, message: Any, socket: Socket) -> Stop:
+        for event in ("first", "second"):
+            socket.push(TOPIC, event, buffer=True)
+        return Stop("normal")
+
+    def handle_push_failed(
+        self, ref: Any, topic: str, event: str, reason: Any, socket: Socket
+    ) -> None:
+        self.failed.put((event, reason))
+
+
+def test_a_failure_that_waits_to_be_told_is_told_at_the_end() -> None:
+    failed: queue.Queue[Any] = queue.Queue()
+    client = Overflowing.start(failed)
+    cast(client, "push")
+    assert wait(client, PATIENCE) == "normal"
+    assert failed.get(timeout=PATIENCE) == ("first", BufferOverflow())
+    assert failed.get(timeout=PATIENCE) == ("second", Disconnected(ClosedByClient()))
+    assert failed.empty()
+
+
+class Hasty(ClientActor):
+    """Leaves what it has just asked for, and asks again, before it hears how that ended."""
+
+    def init(self, uri: str, heard: queue.Queue[Any]) -> Socket:
+        self.heard = heard
+        return connect(uri)
+
+    def handle_connect(self, socket: Socket) -> Socket:
+        return socket.join(TOPIC, self.no_params).leave(TOPIC).join(TOPIC)
+
+    def no_params(self) -> Any:
+        raise ValueError("no params yet")
+
+    def handle_join(self, topic: str, response: Any, socket: Socket) -> None:
+        self.heard.put("joined")
+
+    def handle_leave(self, topic: str, socket: Socket) -> None:
+        self.heard.put("left")
+
+    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> None:
+        self.heard.put(reason)
+
+
+def test_the_end_of_a_join_that_was_left_is_its_leave_though_asked_for_again() -> None:
+    class Heard(Room):
+        heard = queue.Queue()
+
+    heard: queue.Queue[Any] = queue.Queue()
+    with PhoenixServer({TOPIC: Heard}) as server:
+        client = Hasty.start(server.uri, heard)
+        assert [heard.get(timeout=PATIENCE) for _ in range(2)] == ["left", "joined"]
+        client.stop()
+    assert heard.empty()

@@ -1,0 +1,211 @@
+"""What a user may rely on: the plain model that `tests.test_state_machine` holds a client to."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["Model", "Push", "Topic"]
+
+# "recorded": asked for and not sent yet; "asked": sent, and joined when it was answered; "lost":
+# joined again with the next connection; "gone": left, or refused or closed for good.
+TopicState = Literal["recorded", "asked", "lost", "gone"]
+
+
+class Topic(msgspec.Struct):
+    """A topic that was asked for. Messages of joins up to `floor` are those of former ones."""
+
+    value: int
+    state: TopicState = "recorded"
+    join_ref: str | None = None
+    joined: bool = False
+    floor: int = 0
+
+
+class Push(msgspec.Struct):
+    """A push that was accepted, and what became of it."""
+
+    number: int
+    topic: str
+    kind: str
+    replies: int = 0
+    failures: int = 0
+    never_sent: bool = False
+
+
+class Model:
+    """One client, as its user sees it."""
+
+    def __init__(self) -> None:
+        self.link: Literal["scheduled", "open", "closing"] | None = None
+        self.up = False
+        self.configured = False
+        self.attempt: Any = None
+        self.topics: dict[str, Topic] = {}
+        self.pushes: dict[str, Push] = {}
+        self.refused_pushes: set[int] = set()
+        self.sent: dict[int, int] = {}
+        self.last_sent: dict[str, int] = {}
+        self.numbers = 0
+
+    def next_number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    # the connection
+
+    @property
+    def wanted(self) -> bool:
+        return self.link in ("scheduled", "open")
+
+    def connect(self) -> None:
+        self.configured = True
+        self._connection_over()
+        for topic in self.topics.values():
+            if topic.state == "lost":
+                topic.state = "gone"
+        self.link, self.up = "open", False
+
+    def reconnect(self) -> bool:
+        """Whether there is a configuration to connect with."""
+        on_the_way = self.link in ("open", "closing") and self.attempt.alive
+        if self.configured and not on_the_way and self.link != "scheduled":
+            self._connection_over()
+            self.link, self.up = "scheduled", False
+        return self.configured
+
+    def disconnect(self) -> None:
+        if self.link == "scheduled":
+            self.link = None
+        elif self.link == "open":
+            self.link = "closing"
+
+    def opened(self, attempt: Any) -> None:
+        assert self.link in ("open", "scheduled")
+        self.link, self.attempt = "open", attempt
+
+    def connected(self) -> None:
+        assert self.link in ("open", "closing")
+        assert not self.up
+        self.up = True
+
+    def disconnected(self, *, by_client: bool) -> None:
+        assert self.link in ("open", "closing")
+        assert by_client == (self.link == "closing")
+        self._connection_over()
+        self.link, self.up = None, False
+
+    def _connection_over(self) -> None:
+        for topic in self.topics.values():
+            topic.joined, topic.join_ref = False, None
+            if topic.state == "asked":
+                topic.state = "lost"
+
+    # topics
+
+    def wanted_topics(self) -> dict[str, int]:
+        return {name: t.value for name, t in self.topics.items() if t.state != "gone"}
+
+    def join(self, name: str) -> int:
+        """Return the number in the params that are to be used."""
+        value = self.next_number()
+        topic = self.topics.setdefault(name, Topic(value))
+        if topic.state != "asked":
+            topic.state, topic.value = "recorded", value
+        return value
+
+    def rejoin(self, name: str, *, anew: bool = False) -> int:
+        value = self.next_number()
+        topic = self.topics[name]
+        if topic.state in ("lost", "gone"):
+            topic.state = "recorded"
+            topic.value = value if anew else topic.value
+        return value
+
+    def leave(self, name: str) -> None:
+        if name in self.topics:
+            topic = self.topics[name]
+            topic.state, topic.joined = "gone", False
+
+    def asked(self, name: str, join_ref: str | None) -> None:
+        topic = self.topics[name]
+        assert topic.state in ("recorded", "lost"), f"a join of {name}, which is {topic.state}"
+        assert self.up
+        topic.state, topic.join_ref, topic.joined = "asked", join_ref, False
+
+    def joined(self, name: str, response: Any) -> None:
+        topic = self.topics[name]
+        assert self.up
+        assert topic.state == "asked"
+        assert not topic.joined
+        assert response["connection"] == self.attempt.number
+        assert response["join_ref"] == topic.join_ref
+        topic.joined = True
+        topic.floor = int(response["join_ref"]) - 1
+
+    def topic_closed(self, name: str, end: Any) -> None:
+        topic = self.topics[name]
+        assert self.up
+        assert topic.state == "asked"
+        if end is not None:
+            assert end["connection"] == self.attempt.number
+            assert end["join_ref"] == topic.join_ref
+        self._end(topic)
+
+    def left(self, name: str, *, closed: bool) -> None:
+        topic = self.topics[name]
+        assert self.up
+        if closed and topic.state == "asked":
+            assert topic.join_ref in self.attempt.server.closed
+            self._end(topic)
+
+    def _end(self, topic: Topic) -> None:
+        if topic.join_ref is not None:
+            topic.floor = int(topic.join_ref)
+        topic.state, topic.joined = "gone", False
+
+    def heard(self, name: str, payload: Any) -> None:
+        assert self.up
+        assert payload["connection"] == self.attempt.number
+        assert int(payload["join_ref"]) > self.topics[name].floor
+
+    # pushes
+
+    def pushed(self, ref: str, push: Push) -> None:
+        assert str(ref) not in self.pushes
+        self.pushes[str(ref)] = push
+
+    def on_the_wire(self, number: int, join_ref: str, server: Any) -> None:
+        assert number not in self.refused_pushes
+        assert number not in self.sent, f"push {number} was sent twice"
+        self.sent[number] = 1
+        push = next(p for p in self.pushes.values() if p.number == number)
+        assert not push.never_sent
+        if push.kind == "buffered":
+            assert join_ref in server.accepted
+            assert number > self.last_sent.get(push.topic, 0)
+            self.last_sent[push.topic] = number
+
+    def replied(self, ref: str, reply: Any) -> None:
+        push = self.pushes[str(ref)]
+        assert not push.failures
+        push.replies += 1
+        if reply.response != {"reason": "unmatched topic"}:
+            assert reply.response["payload"] == {"push": push.number}
+            assert reply.response["connection"] == self.attempt.number
+
+    def push_failed(self, ref: str, topic: str, *, never_sent: bool) -> None:
+        push = self.pushes[str(ref)]
+        assert topic == push.topic
+        assert push.kind != "plain"
+        assert not push.failures
+        assert not push.replies
+        assert not (never_sent and push.number in self.sent)
+        push.failures, push.never_sent = 1, never_sent
+
+    def check_outcomes(self) -> None:
+        """Every push that asked for an outcome has one."""
+        for ref, push in self.pushes.items():
+            if push.kind != "plain":
+                assert bool(push.replies) != bool(push.failures), f"{ref}: {push}"

@@ -1,0 +1,121 @@
+"""A client whose callbacks tell a model, and are checked by it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from slipstream_actor import ClientActor, Socket
+from slipstream_actor.reasons import (
+    BufferExpired,
+    BufferOverflow,
+    ChannelCrashed,
+    ClosedByClient,
+    ConnectionCrashed,
+    JoinRefused,
+)
+
+if TYPE_CHECKING:
+    from tests.test_state_machine import ClientMachine
+
+__all__ = ["Boom", "Client"]
+
+
+class Boom(Exception):
+    """What a user's code raises."""
+
+
+def held(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep what a callback raises: in an actor an assertion is a crash like any other."""
+
+    @functools.wraps(callback)
+    def hold(client: Client, *arguments: Any) -> Any:
+        try:
+            return callback(client, *arguments)
+        except Exception as error:
+            if not isinstance(error, Boom):
+                client.machine.defects.append(error)
+            raise
+
+    return hold
+
+
+class Client(ClientActor):
+    """Does what it is told, tells the model, and has what a callback gets checked by it."""
+
+    def init(self, machine: ClientMachine) -> Socket:
+        self.machine = machine
+        machine.client = self
+        self.model = machine.model
+        return self.socket
+
+    @held
+    def handle_info(self, message: Any, socket: Socket) -> Socket:
+        return self.machine.perform(message, socket)
+
+    @held
+    def handle_connect(self, socket: Socket) -> Any:
+        self.model.connected()
+        return super().handle_connect(self.scripted("connect", socket))
+
+    @held
+    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
+        assert not isinstance(reason, ConnectionCrashed)
+        self.model.disconnected(by_client=isinstance(reason, ClosedByClient))
+        socket = self.scripted("disconnect", socket)
+        if not isinstance(reason, ClosedByClient):
+            self.model.reconnect()
+        return super().handle_disconnect(reason, socket)
+
+    @held
+    def handle_join(self, topic: str, response: Any, socket: Socket) -> Any:
+        self.model.joined(topic, response)
+        assert socket.joined(topic)
+        return super().handle_join(topic, response, self.scripted("join", socket))
+
+    @held
+    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Any:
+        self.model.heard(topic, payload)
+        return super().handle_message(topic, event, payload, self.scripted("message", socket))
+
+    @held
+    def handle_reply(self, ref: Any, reply: Any, socket: Socket) -> Any:
+        self.model.replied(ref, reply)
+        return super().handle_reply(ref, reply, self.scripted("reply", socket))
+
+    @held
+    def handle_push_failed(
+        self, ref: Any, topic: str, event: str, reason: Any, socket: Socket
+    ) -> Any:
+        unsent = isinstance(reason, (BufferExpired, BufferOverflow))
+        self.model.push_failed(ref, topic, never_sent=unsent)
+        return super().handle_push_failed(ref, topic, event, reason, socket)
+
+    @held
+    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
+        end: Any = None
+        if isinstance(reason, JoinRefused):
+            end = reason.response
+        elif isinstance(reason, ChannelCrashed):
+            end = reason.payload
+        for_good = end is not None and end["reason"] == "for good"
+        self.model.topic_closed(topic, end)
+        assert socket.join_status(topic) == "closed"
+        socket = self.scripted("topic_close", socket)
+        if for_good:
+            return socket
+        self.model.rejoin(topic)
+        return super().handle_topic_close(topic, reason, socket)
+
+    @held
+    def handle_leave(self, topic: str, socket: Socket) -> Any:
+        self.model.left(topic, closed=socket.join_status(topic) == "closed")
+        return super().handle_leave(topic, self.scripted("leave", socket))
+
+    def scripted(self, callback: str, socket: Socket) -> Socket:
+        """Do what a rule wants to be done in the next callback of this name."""
+        actions = self.machine.script.pop(callback, [])
+        for action in actions:
+            socket = self.machine.perform(action, socket)
+        return socket
