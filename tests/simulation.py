@@ -28,7 +28,8 @@ from slipstream_actor.attempt import AttemptFailed, Cancelled
 from slipstream_actor.commands import CloseConnection, JoinTopic
 from slipstream_actor.connection import Connection
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import READY, TAKE, Mailbox, SelectorMailbox
+from slipstream_actor.mail import TAKE
+from slipstream_actor.mailbox import READY, Mailbox, SelectorMailbox
 from slipstream_actor.reasons import ClosedByPeer, ConnectFailedKind
 from tests.simulated_server import Closing, Plans, SimulatedServer
 
