@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.params import evaluated
 from slipstream_actor.retry import Policy
 from slipstream_actor.rules import (
     Rule,
@@ -84,7 +85,7 @@ class Configuration:
     params: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = option(
         {},
         query_params,
-        "Merged into the query; a callable is evaluated at each connect.",
+        "Merged into the query; a callable, or one among the values, is evaluated at each connect.",
     )
     auth_token: str | Callable[[], str] | None = option(
         None,
@@ -286,7 +287,7 @@ class Configuration:
 
     def resource(self) -> str:
         """Return path and query of the upgrade request; evaluates `params` if it is callable."""
-        params = self.params() if callable(self.params) else self.params
+        params = evaluated(self.params)
         if not isinstance(params, Mapping):
             raise ConfigurationError(
                 "params", f"must return a mapping; got a value of type {type(params).__name__}"

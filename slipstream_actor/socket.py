@@ -32,6 +32,7 @@ from slipstream_actor.mail import Burst
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
+from slipstream_actor.params import evaluated, has_callables
 from slipstream_actor.process import Hold, ThreadRef, current
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
 from slipstream_actor.retry import delay
@@ -469,19 +470,3 @@ def require_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     return value
-
-
-def has_callables(params: Any) -> bool:
-    """Whether there is something to call in a join's params, at each join."""
-    if isinstance(params, Mapping):
-        return any(map(callable, params.values()))
-    return callable(params)
-
-
-def evaluated(params: Any) -> Any:
-    """Return a join's params with their callables called; what these raise goes through."""
-    if callable(params):
-        params = params()
-    if isinstance(params, Mapping):
-        return {key: part() if callable(part) else part for key, part in params.items()}
-    return params

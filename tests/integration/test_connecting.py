@@ -974,6 +974,14 @@ def test_a_callable_that_returns_something_else(option: str) -> None:
         assert "list" in reason.detail
 
 
+def test_values_that_are_callables_are_evaluated_too(server: PhoenixServer) -> None:
+    params = {"id": lambda: "7", "plain": "x"}
+    socket = connect(server.uri, params=params).join("params:1").await_join("params:1")
+    response = socket.joins["params:1"].response
+    assert {"id": "7", "plain": "x"}.items() <= response["connect"].items()
+    socket.disconnect().await_disconnect()
+
+
 def test_callables_are_evaluated_at_each_attempt() -> None:
     numbers = itertools.count(1)
 
