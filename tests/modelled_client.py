@@ -50,6 +50,11 @@ class Client(ClientActor):
         self.model = machine.model
         return self.socket
 
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        # What is raised outside of callbacks: by the package, or by a look at what it sends.
+        if isinstance(reason, Exception) and not isinstance(reason, Boom):
+            self.machine.defects.append(reason)
+
     @held
     def handle_info(self, message: Any, socket: Socket) -> Socket:
         return self.machine.perform(message, socket)

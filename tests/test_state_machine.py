@@ -68,7 +68,7 @@ pushes = st.sampled_from(["plain", "asked", "buffered"])
 actions = st.one_of(
     st.tuples(st.just("join"), topics, params),
     st.tuples(st.just("rejoin"), topics, st.sampled_from(["same", "plain", "raises"])),
-    st.tuples(st.just("leave"), topics),
+    st.tuples(st.sampled_from(["leave", "renew"]), topics),
     st.tuples(st.just("push"), topics, pushes),
     st.sampled_from([("connect",), ("disconnect",), ("reconnect",)]),
 )
@@ -166,6 +166,9 @@ class ClientMachine(RuleBasedStateMachine):
         self.model.leave(topic)
         return socket.leave(topic)
 
+    def do_renew(self, socket: Socket, topic: str) -> Socket:
+        return self.do_join(self.do_leave(socket, topic), topic, "plain")
+
     def do_push(self, socket: Socket, topic: str, kind: str) -> Socket:
         number = self.model.next_number()
         try:
@@ -242,11 +245,11 @@ class ClientMachine(RuleBasedStateMachine):
     @rule(
         joins=st.lists(st.sampled_from(JOINS), max_size=2),
         pushes=st.lists(st.sampled_from(PUSHES), max_size=3),
-        lost_leaves=st.integers(0, 1),
+        answered_leaves=st.integers(0, 1),
     )
-    def the_server_plans(self, joins: list[str], pushes: list[str], lost_leaves: int) -> None:
+    def the_server_plans(self, joins: list[str], pushes: list[str], answered_leaves: int) -> None:
         plans = self.world.plans
-        plans.joins, plans.pushes, plans.lost_leaves = joins, pushes, lost_leaves
+        plans.joins, plans.pushes, plans.answered_leaves = joins, pushes, answered_leaves
 
     @precondition(lambda self: any(c.pending for c in self.channels()))
     @rule(at=st.integers(0, 3), again=st.booleans())
@@ -278,6 +281,18 @@ class ClientMachine(RuleBasedStateMachine):
                 setattr(attempt.wire, how, True)
             else:
                 attempt.server.end(how)
+
+    @precondition(lambda self: self.attempts())
+    @rule(seconds=st.sampled_from([8.0, 11.0]))
+    def the_server_stands_still(self, seconds: float) -> None:
+        """A slow join blocks the whole connection (note 12)."""
+        for attempt in self.attempts():
+            self.world.step_connection(attempt, 5)
+            attempt.wire.blocked = True
+        self.world.now += seconds
+        for attempt in self.attempts():
+            self.world.step_connection(attempt, 5)
+        self.world.step(self.client, 5)
 
     @rule()
     def everything_happens(self) -> None:
@@ -326,7 +341,9 @@ class ClientMachine(RuleBasedStateMachine):
             attempt.wire.written.clear()
 
     def nothing_grows(self) -> None:
-        assert len(self.client.actor_inbox.buffer) <= OPTIONS["buffer_max_pushes"]
+        buffer = self.client.actor_inbox.buffer
+        assert len(buffer) <= OPTIONS["buffer_max_pushes"]
+        assert buffer.topics() <= self.model.wanted_topics().keys()
 
     def an_end_is_an_end(self) -> None:
         if not self.client.actor_stopped.is_set():
