@@ -5,12 +5,13 @@ VENV ?= .venv
 CC ?= cc
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
 
-.PHONY: demo test lint types format coverage bench clean
+.PHONY: demo test lint types format coverage bench soak clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m examples.quickstart
@@ -35,6 +36,9 @@ coverage: $(INSTALLED) $(NODE_MODULES)
 
 bench: $(INSTALLED)
 	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+soak: $(INSTALLED)
+	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info benchmarks/build tests/js/node_modules

@@ -7,7 +7,7 @@ from slipstream_actor.changes import Join
 from slipstream_actor.client import ClientActor
 from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection import Connection
-from slipstream_actor.debug import ClientState, ConnectionState, get_state
+from slipstream_actor.debug import ClientState, ConnectionState, SupervisorState, get_state
 from slipstream_actor.errors import (
     AlreadyStartedError,
     AwaitTimeoutError,
@@ -38,9 +38,11 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.forks import ForkedError
 from slipstream_actor.mailbox import Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
+from slipstream_actor.monitor import Down, monitor
 from slipstream_actor.process import From, call, cast, reply, whereis
 from slipstream_actor.reasons import (
     BufferExpired,
@@ -62,6 +64,7 @@ from slipstream_actor.reasons import (
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
 from slipstream_actor.serializer import V1Serializer, V2Serializer
 from slipstream_actor.socket import Socket, connect, new_socket
+from slipstream_actor.supervisor import Child, ChildSpec, Supervisor
 from slipstream_actor.waiting import wait, wait_until_joined
 
 __all__ = [
@@ -78,6 +81,8 @@ __all__ = [
     "ChannelConnected",
     "ChannelCrashed",
     "ChannelEnded",
+    "Child",
+    "ChildSpec",
     "ClientActor",
     "ClientState",
     "ClosedByClient",
@@ -90,6 +95,8 @@ __all__ = [
     "ConnectionCrashed",
     "ConnectionState",
     "Disconnected",
+    "Down",
+    "ForkedError",
     "From",
     "HeartbeatTimeout",
     "Ignore",
@@ -118,6 +125,8 @@ __all__ = [
     "Socket",
     "StartError",
     "Stop",
+    "Supervisor",
+    "SupervisorState",
     "Timer",
     "TopicJoinClosed",
     "TopicJoinFailed",
@@ -132,6 +141,7 @@ __all__ = [
     "connect",
     "events",
     "get_state",
+    "monitor",
     "new_socket",
     "reply",
     "wait",

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Any, ClassVar
 
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
+from slipstream_actor.forks import LocalRef
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Interrupted, Mailbox
-from slipstream_actor.process import become
+from slipstream_actor.process import await_future, become
 from slipstream_actor.shutdown import stop_at_exit
 
-__all__ = ["BaseActor"]
+__all__ = ["BaseActor", "StartInterrupted", "begun", "stop_for"]
 
 logger = logging.getLogger("slipstream_actor")
 
 PYKKA_MESSAGES = (_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr)
 
 
+class StartInterrupted(Interrupted):
+    """A stop has ended the wait for the actor `ref` to begin; it has been told to stop too."""
+
+    def __init__(self, ref: pykka.ActorRef[Any]) -> None:
+        super().__init__()
+        self.ref = ref
+
+
 class BaseActor(pykka.ThreadingActor):
     """A Pykka actor whose failures, `SystemExit` included, end no other actor."""
 
     use_daemon_thread: ClassVar[bool] = True
-    stops_last: ClassVar[bool] = False
+    # At the end of the program: supervisors 0, clients 1, connections 2.
+    stop_order: ClassVar[int] = 1
     actor_inbox: Mailbox
 
     def __init__(self) -> None:
         super().__init__()
+        self._actor_ref = LocalRef(self)
         stop_at_exit(BaseActor, os.getpid())
 
     @staticmethod
@@ -43,8 +55,9 @@ class BaseActor(pykka.ThreadingActor):
     def _start_actor_loop(self) -> None:
         try:
             super()._start_actor_loop()
-        except RuntimeError:
+        except RuntimeError as error:
             self._end_loop()
+            self.actor_inbox.ended.set(error)
             self.actor_inbox.close()
             raise
 
@@ -54,6 +67,8 @@ class BaseActor(pykka.ThreadingActor):
             super()._actor_loop()
         finally:
             become(None)
+            # Without effect, but for an actor that did not get to say why it ends.
+            self.actor_inbox.ended.set(sys.exc_info()[1] or "killed")
 
     def _handle_receive(self, message: Any) -> Any:
         try:
@@ -94,3 +109,24 @@ class BaseActor(pykka.ThreadingActor):
         """Make the current message the last one."""
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
+
+    def _abandon(self) -> None:
+        """Let go of what others may take over, though a callback does not return. Any thread."""
+
+
+def begun(ref: pykka.ActorRef[Any], started: Future[bool]) -> bool:
+    """Return what `started` says of the beginning of `ref`, or raise it.
+
+    A stop of the actor that waits here stops `ref` too, and raises `StartInterrupted`.
+    """
+    try:
+        return await_future(started)
+    except Interrupted:
+        stop_for("shutdown", ref)
+        raise StartInterrupted(ref) from None
+
+
+def stop_for(reason: Any, ref: pykka.ActorRef[Any]) -> None:
+    """Ask an actor of ours to stop, and to tell its end `reason`; do not wait for it."""
+    ref.actor_inbox.stop_reason = reason  # type: ignore[attr-defined]
+    _ = ref.stop(block=False)

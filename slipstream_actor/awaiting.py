@@ -43,11 +43,13 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.mailbox import LEAVE, TAKE
+from slipstream_actor.forks import require_here
+from slipstream_actor.mailbox import LEAVE, TAKE, Interrupted
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import ThreadRef, current
 from slipstream_actor.reasons import BufferExpired, BufferOverflow, ChannelEnded, Disconnected
+from slipstream_actor.shutdown import rest
 
 if TYPE_CHECKING:
     from slipstream_actor.socket import Socket
@@ -67,6 +69,7 @@ JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 
 def require_owner(socket: Socket, method: str) -> None:
     """Raise `NotOwnerError` in a thread that events of `socket` cannot reach."""
+    require_here(socket.socket_pid)
     here = current()
     if here is not socket.socket_pid:
         raise NotOwnerError(
@@ -104,7 +107,12 @@ def receive(
 
     try:
         return socket.socket_pid.actor_inbox.receive(concerns, deadline.left())
+    except Interrupted:
+        if isinstance(socket.socket_pid, ThreadRef):
+            require_here(socket.socket_pid)  # A greenlet, which a fork copies.
+        raise
     except TimeoutError:
+        rest(socket.socket_pid)
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
 
 

@@ -67,11 +67,15 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True, eq=False):
-    """The socket's way to a connection: about to be, being, or having been made."""
+    """The socket's way to a connection: about to be, being, or having been made.
+
+    `hold` is what a plain thread's sockets of one connection have in common: see `process.Hold`.
+    """
 
     status: Literal["scheduled", "connecting", "connected"]
     connection: Any = None
     timer: Timer | None = None
+    hold: Any = None
 
 
 class ReconnectDue(msgspec.Struct, frozen=True, eq=False):
@@ -99,7 +103,8 @@ def apply_event(socket: Socket, event: Event) -> Socket:
 def apply_connected(socket: Socket, event: ChannelConnected) -> Socket:
     link = socket._link
     if link is None or link.status != "connected" or link.connection is not event.channel_pid:
-        link = Link("connected", event.channel_pid)
+        same = link is not None and link.connection is event.channel_pid
+        link = Link("connected", event.channel_pid, hold=link.hold if link and same else None)
     return replace(socket, _link=link, response_headers=event.response_headers, reconnect_counter=0)
 
 

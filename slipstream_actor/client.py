@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from msgspec import UNSET
 from pykka.messages import ProxyCall
 
 from slipstream_actor import pushing
-from slipstream_actor.actor import BaseActor
+from slipstream_actor.actor import BaseActor, begun
 from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
 from slipstream_actor.changes import (
     CONNECTION_ENDS,
@@ -25,6 +26,7 @@ from slipstream_actor.changes import (
 )
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.debug import ClientState, GetState
+from slipstream_actor.defaults import Defaults
 from slipstream_actor.errors import CallbackReturnError, StartError, shown
 from slipstream_actor.events import (
     ChannelConnected,
@@ -38,9 +40,8 @@ from slipstream_actor.events import (
 )
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.process import Cast, From, register, unregister
-from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ConnectFailed, Disconnected
+from slipstream_actor.process import Cast, From, current, register, unregister
+from slipstream_actor.reasons import ChannelEnded, ClosedByClient, Disconnected
 from slipstream_actor.returns import Answer, Ignore, Next, Stop
 from slipstream_actor.socket import Socket, new_socket, tell
 
@@ -78,10 +79,10 @@ class WatchJoin(Request):
 
 
 # Messages of the library's own, which do not end a client's idling.
-UNNOTICED = (GetState, WatchJoin, pushing.BufferDue, pushing.RoomMade)
+UNNOTICED = (GetState, Timer, WatchJoin, pushing.BufferDue, pushing.RoomMade)
 
 
-class ClientActor(BaseActor):
+class ClientActor(Defaults, BaseActor):
     """A client of a Phoenix server: subclass it, write callbacks, and `start` it.
 
     Every callback runs in the actor's thread, one at a time, takes the socket as its last
@@ -118,7 +119,7 @@ class ClientActor(BaseActor):
             ref = super().start(beginning)
         except RuntimeError as error:  # The system has no more threads.
             raise StartError(error) from error
-        return ref if beginning.started.get() else None
+        return ref if begun(ref, beginning.started) else None
 
     def __init__(self, beginning: Beginning) -> None:
         super().__init__()
@@ -148,93 +149,31 @@ class ClientActor(BaseActor):
         if self._watchers:
             self._note_joins()
 
-    # callbacks, with Slipstream's defaults
-
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
         return self.socket
 
-    def terminate(self, reason: Any, socket: Socket) -> Any:
-        """End, for `reason`; what it returns is ignored. The connection is closed afterwards."""
-        return None
-
-    def handle_continue(self, term: Any, socket: Socket) -> Any:
-        """Go on after a `Next(then=term)`."""
-        raise NotImplementedError(f"{type(self).__name__}.handle_continue for {term!r}")
-
-    def handle_info(self, message: Any, socket: Socket) -> Any:
-        """Handle what `ref.tell(message)` sent, a timer's message, or `"timeout"`."""
-        return socket
-
-    def handle_cast(self, message: Any, socket: Socket) -> Any:
-        """Handle what `cast(ref, message)` sent."""
-        raise NotImplementedError(f"{type(self).__name__}.handle_cast for {message!r}")
-
-    def handle_call(self, message: Any, from_: From, socket: Socket) -> Any:
-        """Handle `call(ref, message)` or `ref.ask(message)`: return `Answer`, `Next` or `Stop`.
-
-        After `Next`, answer with `reply(from_, value)`, whenever it is time.
-        """
-        raise NotImplementedError(f"{type(self).__name__}.handle_call for {message!r}")
-
-    def handle_connect(self, socket: Socket) -> Any:
-        """The connection is open: a good place to join."""
-        return socket
-
-    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        """The connection ended, or an attempt failed. By default: reconnect.
-
-        Not after our own `disconnect`, and not for an error in the configuration, which retrying
-        cannot mend. `socket.reconnect_counter` is the number of the attempt that failed, 0 for
-        one that `connect` made, and for a connection that ended.
-        """
-        if isinstance(reason, ClosedByClient) or socket.channel_config is None:
-            return socket
-        if isinstance(reason, ConnectFailed) and not reason.retryable:
-            logger.error("%s stays disconnected: %s", self, reason.detail)
-            return socket
-        return socket.reconnect()
-
-    def handle_join(self, topic: str, response: Any, socket: Socket) -> Any:
-        """`topic` is joined."""
-        return socket
-
-    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Any:
-        """The server pushed or broadcast `event`."""
-        return socket
-
-    def handle_reply(self, ref: Ref, reply: Reply, socket: Socket) -> Any:
-        """A push, whose `Ref` it is, was replied to."""
-        return socket
-
-    def handle_push_failed(
-        self, ref: Ref, topic: str, event: str, reason: Any, socket: Socket
-    ) -> Any:
-        """A push that asked for an outcome has failed, for `reason`. By default: log it.
-
-        `PushTimeout`, `ChannelEnded`, `Disconnected`, `BufferOverflow` or `BufferExpired`. With
-        the last two it was not sent; with the others nobody knows what the server has made of it.
-        """
-        logger.warning("%s: push %s of %r on %r failed: %s", self, ref, event, topic, shown(reason))
-        return socket
-
-    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
-        """A join was refused, timed out or crashed. By default: rejoin."""
-        return socket.rejoin(topic) if topic in socket.joins else socket
-
-    def handle_leave(self, topic: str, socket: Socket) -> Any:
-        """`topic` was left, or closed by the server."""
-        return socket
-
     # timers
 
     def send_after(self, seconds: float, message: Any) -> Timer:
-        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`)."""
-        return self.actor_inbox.send_after(seconds, message)
+        """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`).
+
+        Works in any thread, as `send_interval` does.
+        """
+        if current() is self.actor_ref:
+            return self.actor_inbox.send_after(seconds, message)
+        return self._set(Timer(message, time.monotonic() + seconds))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`)."""
-        return self.actor_inbox.send_interval(seconds, message)
+        if current() is self.actor_ref:
+            return self.actor_inbox.send_interval(seconds, message)
+        return self._set(Timer.repeated(message, seconds))
+
+    def _set(self, timer: Timer) -> Timer:
+        """Have the actor itself, whose timers are its thread's, schedule one."""
+        self.actor_inbox.tell(timer)
+        return timer
 
     # Pykka's hooks, in the actor's thread
 
@@ -275,8 +214,8 @@ class ClientActor(BaseActor):
         return self._run("handle_info", message)
 
     def on_stop(self) -> None:
-        """A stop from outside: end normally."""
-        self._finish("normal")
+        """A stop from outside: end normally, or for its supervisor's reason."""
+        self._finish(self.actor_inbox.stop_reason)
 
     def on_failure(self, *exc_info: Any) -> None:
         """A callback raised: end with the exception as the reason."""
@@ -539,12 +478,14 @@ class ClientActor(BaseActor):
         self._ended = True
         inbox = self.actor_inbox
         inbox.stopping = False
+        inbox.ending = True
         if terminate:
             self._fail_pushes()
             try:
                 self.terminate(reason, self.socket)
             except BaseException:
                 logger.exception("terminate of %s raised", self)
+            self._fail_pushes()  # Its own, that it has not awaited.
         for source in inbox.hear_no_more():
             tell(source, CloseConnection())
         self._close_connection()
@@ -580,6 +521,13 @@ class ClientActor(BaseActor):
             with contextlib.suppress(pykka.Timeout):
                 inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
 
+    def _abandon(self) -> None:
+        """Let go of the name and the connection: a supervisor waits no more for the callback."""
+        if self._beginning.name is not None:
+            unregister(self._beginning.name, self.actor_ref)
+        if self._socket is not None and self._socket._link is not None:
+            tell(self._socket._link.connection, CloseConnection())
+
     # the rest of what an actor is told
 
     def _state(self, asked: GetState) -> None:
@@ -595,6 +543,7 @@ class ClientActor(BaseActor):
         RejoinDue: _rejoin_due,
         WatchJoin: _watch_join,
         GetState: _state,
+        Timer: lambda self, timer: self.actor_inbox.schedule(timer),
         pushing.BufferDue: _buffer_due,
         pushing.RoomMade: lambda self, message: None,
     }

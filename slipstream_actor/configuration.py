@@ -175,6 +175,11 @@ class Configuration:
         whole(0),
         "Time for the server's answer to our close frame.",
     )
+    shutdown_timeout_msec: int = option(
+        2000,
+        whole(0),
+        "Time that the interpreter's exit gives a client to close.",
+    )
     max_message_bytes: int = option(
         64 * MEBIBYTE,
         whole(1),

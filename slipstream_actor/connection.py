@@ -53,6 +53,7 @@ from slipstream_actor.reasons import (
     HeartbeatTimeout,
     TransportFailed,
 )
+from slipstream_actor.shutdown import closes_at_exit
 from slipstream_actor.transport import Transport, upgrade
 
 __all__ = ["Connection"]
@@ -75,7 +76,7 @@ class Connection(BaseActor):
     """One connection. Started by `socket.connect`; everything it does is asked by commands."""
 
     actor_inbox: SelectorMailbox
-    stops_last: ClassVar[bool] = True
+    stop_order: ClassVar[int] = 2
 
     @staticmethod
     def _create_actor_inbox() -> SelectorMailbox:
@@ -120,6 +121,7 @@ class Connection(BaseActor):
     def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
         """Start a connection that belongs to `owner`; the first thing it does is to connect."""
         ref = cls.start(owner, config)
+        closes_at_exit(ref, owner, config.shutdown_timeout_msec / 1000)
         if isinstance(owner, ThreadRef):
             owner.own(ref)
         else:
@@ -399,19 +401,23 @@ class Connection(BaseActor):
             return
         self._status = "closed"
         logger.debug("connection to %s ended: %r", redact(self._config.uri), reason)
-        self.actor_inbox.detach()
-        if self._transport is not None:
-            self._transport.free()
-        self._end_loop()
-        self._protocol.close(reason)
-        self._room.close()
-        self._tell([*self._protocol.events, event(reason)])
-        self.actor_inbox.ended.set(reason)
+        try:
+            self.actor_inbox.detach()
+            if self._transport is not None:
+                self._transport.free()
+        finally:
+            # Whatever else fails, the owner is told.
+            self._end_loop()
+            self._protocol.close(reason)
+            self._room.close()
+            self._tell([*self._protocol.events, event(reason)])
+            self.actor_inbox.ended.set(reason)
 
     def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         inbox = self._owner.actor_inbox
-        inbox.tell(Burst(self.actor_ref, events, flow))
+        if not inbox.deaf:
+            inbox.tell(Burst(self.actor_ref, events, flow))
         if inbox.deaf and self._status == "connected":
             # The owner is gone. What it pushed last is still to be sent, and then a close frame.
             self.actor_inbox.tell(CloseConnection())

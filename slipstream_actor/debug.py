@@ -1,4 +1,4 @@
-"""A look into a running client or connection: `get_state`, Erlang's `:sys.get_state`."""
+"""A look into a running actor of ours: `get_state`, Erlang's `:sys.get_state`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from slipstream_actor.mailbox import Request
 from slipstream_actor.process import Target, resolve
 
 if TYPE_CHECKING:
+    from slipstream_actor.children import Child
     from slipstream_actor.socket import Socket
 
-__all__ = ["ClientState", "ConnectionState", "Counters", "GetState", "TopicState", "get_state"]
+__all__ = [
+    "ClientState",
+    "ConnectionState",
+    "Counters",
+    "GetState",
+    "SupervisorState",
+    "TopicState",
+    "get_state",
+]
 
 
 class GetState(Request):
@@ -71,8 +80,24 @@ class ClientState(msgspec.Struct, frozen=True):
     connection: Any
 
 
+class SupervisorState(msgspec.Struct, frozen=True):
+    """A supervisor's state.
+
+    Its `children` as `which_children` has them, its options, how many `restarts` of the last
+    `max_seconds` count, and how many messages wait.
+    """
+
+    children: tuple[Child, ...]
+    strategy: str
+    max_restarts: int
+    max_seconds: float
+    restarts: int
+    mailbox: int
+
+
 def get_state(target: Target, timeout: float | None = 5.0) -> Any:
-    """Return a snapshot of a client (`ClientState`) or a connection (`ConnectionState`).
+    """Return a snapshot of a client (`ClientState`), a connection (`ConnectionState`) or a
+    supervisor (`SupervisorState`).
 
     Raises `ActorDeadError`, and `AwaitTimeoutError` after `timeout` seconds: an actor that is in
     the middle of a callback answers when it has returned.

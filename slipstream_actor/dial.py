@@ -12,11 +12,13 @@ import ipaddress
 import os
 import socket
 import ssl
+import traceback
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from slipstream_actor.attempt import AttemptFailed, Waiter
 from slipstream_actor.configuration import Configuration
+from slipstream_actor.forks import own_socket
 from slipstream_actor.proxies import open_proxy, proxy_for
 from slipstream_actor.reasons import ConnectFailedKind
 
@@ -53,6 +55,7 @@ def dial_tcp(host: str, port: int, config: Configuration, waiter: Waiter) -> soc
         last = tried == len(addresses) - 1
         try:
             sock = socket.socket(family, kind, proto)
+            own_socket(sock)
             return connect(sock, address, config, waiter, None if last else share)
         except OSError as error:
             failed = AttemptFailed(kind_of(error), f"{host}:{port}: {text(error)}")
@@ -130,9 +133,14 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
     """Return `sock` with TLS on it."""
     context = config.ssl_context or default_context()
     with tls_errors(config.host):
-        secure = context.wrap_socket(
-            sock, server_hostname=config.host, do_handshake_on_connect=False
-        )
+        try:
+            secure = context.wrap_socket(
+                sock, server_hostname=config.host, do_handshake_on_connect=False
+            )
+        except OSError as error:
+            close_wrapped(error)
+            raise
+    own_socket(secure)
     try:
         with tls_errors(config.host):
             while True:
@@ -146,6 +154,14 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
     except BaseException:
         secure.close()
         raise
+
+
+def close_wrapped(error: OSError) -> None:
+    """Close what `wrap_socket` leaves open, and out of reach, when the peer has sent an RST."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        wrapped = frame.f_locals.get("self")
+        if isinstance(wrapped, ssl.SSLSocket):
+            wrapped.close()
 
 
 @contextlib.contextmanager

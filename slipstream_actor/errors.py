@@ -1,7 +1,7 @@
 """Every exception that the library raises.
 
     SlipstreamError
-    ├── ConfigurationError (ValueError)   an option of `connect`
+    ├── ConfigurationError (ValueError)   an option of `connect`, or of supervision
     ├── NotConfiguredError                `reconnect` of a socket that never connected
     ├── NeverJoinedError                  `rejoin` of a topic that was never joined
     ├── NotConnectedError                 the operation needs a connection
@@ -14,8 +14,9 @@
     ├── AwaitTimeoutError (TimeoutError)  `await_*`, `call`, `wait…` ran out of time
     ├── NotOwnerError                     `await_*` in a thread that does not own the socket
     ├── CallbackReturnError               a callback's return value
-    ├── StartError                        `init` returned `Stop`
-    └── AlreadyStartedError               the name is taken
+    ├── StartError                        `init` returned `Stop`, or a supervised child failed
+    ├── AlreadyStartedError               the name is taken
+    └── ForkedError (ActorDeadError)      a client or socket of this process' parent; in `forks`
 
 A dead actor is Pykka's `ActorDeadError`. All of them can be pickled: what cannot travel (the
 `socket`, a `ref`) is `None` on the other side.
@@ -102,7 +103,7 @@ shown = Shown().repr
 
 
 class ConfigurationError(SlipstreamError, ValueError):
-    """An option of `connect` is wrong; raised by `connect`, at once.
+    """An option of `connect` is wrong, of `ChildSpec` or of `Supervisor`; raised there, at once.
 
     Names the `option`, the value's type and the rule; never the value, which may be a secret.
     """
@@ -215,7 +216,11 @@ class CallbackReturnError(SlipstreamError):
 
 
 class StartError(SlipstreamError):
-    """Raised by `ClientActor.start`: `init` returned `Stop(reason)`, or there was no thread."""
+    """Raised by `start`: `init` returned `Stop(reason)`, or there was no thread.
+
+    By `Supervisor.start`: a child did not start, which is the `__cause__`; the reason is then
+    `("failed_to_start_child", id, reason)`.
+    """
 
     def __init__(self, reason: Any) -> None:
         super().__init__(f"not started: {shown(reason)}")
@@ -223,7 +228,10 @@ class StartError(SlipstreamError):
 
 
 class AlreadyStartedError(SlipstreamError):
-    """Raised by `ClientActor.start`: `name` belongs to the living actor `ref`."""
+    """Raised by `start`: `name` belongs to the living actor `ref`.
+
+    By `Supervisor.start_child` and `restart_child`: the child with the id `name` runs.
+    """
 
     def __init__(self, name: Any, ref: Any) -> None:
         super().__init__(f"the name {name!r} is taken by {ref}")

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import pykka
 
+from slipstream_actor.forks import current_epoch, require_here
+
 __all__ = ["Future"]
 
 T = TypeVar("T")
@@ -27,6 +29,7 @@ class Future(pykka.Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.epoch = current_epoch()
         # One lock is the gate that `get` waits at; the other guards the completion.
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -46,13 +49,15 @@ class Future(pykka.Future[T]):
     def get(self, *, timeout: float | None = None) -> T:
         """Return the value or raise the exception, waiting up to `timeout` seconds for it.
 
-        Raises `pykka.Timeout` when there is none by then.
+        Raises `pykka.Timeout` when there is none by then, and `ForkedError` in a forked child,
+        where nobody is left who could complete it.
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         timeout = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self._complete:
+            require_here(self)
             if not self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
                 raise pykka.Timeout(f"{timeout} seconds")
             self._gate.release()
@@ -85,6 +90,12 @@ class Future(pykka.Future[T]):
             return False
         self._settle(error)
         return True
+
+    def remove_done_callback(self, function: Callable[[Future[T]], object]) -> None:
+        """Call `function` no more, if it has not been called yet."""
+        with self._once:
+            if function in self._callbacks:
+                self._callbacks.remove(function)
 
     def abandon(self, error: BaseException) -> None:
         """Complete with `error` also where it follows a future that is not done yet."""

@@ -24,6 +24,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from slipstream_actor.flow import Inflow, SendBuffer
+from slipstream_actor.forks import current_epoch, is_forked, own_socket, vanish
 from slipstream_actor.future import Future
 from slipstream_actor.pushes import Ledger, PushBuffer
 
@@ -50,7 +51,7 @@ Match: TypeAlias = Callable[[Any, Any], int]
 
 
 class Interrupted(BaseException):
-    """Unwinds a callback that waits in `receive` when its actor is asked to stop.
+    """Unwinds a callback that waits in `receive` when its actor is asked to stop, or was forked.
 
     No `Exception`, since it is no error that user code could handle.
     """
@@ -104,6 +105,13 @@ class Timer:
         self.interval = interval
         self.cancelled = False
 
+    @classmethod
+    def repeated(cls, message: Any, interval: float) -> Timer:
+        """Return one that is due every `interval` seconds, which are more than none."""
+        if not interval > 0:
+            raise ValueError(f"an interval must be more than 0 seconds, not {interval}")
+        return cls(message, time.monotonic() + interval, interval)
+
     def cancel(self) -> None:
         """Deliver it no more."""
         self.cancelled = True
@@ -113,6 +121,7 @@ class Mailbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     def __init__(self) -> None:
+        self.epoch = current_epoch()
         # Looked up at run time: gevent patches the module.
         self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
         self._stash: deque[Envelope[Any]] = deque()
@@ -124,11 +133,16 @@ class Mailbox:
         self.last_ref = 0
         self.closed = False
         self.stopping = False
+        self.stop_reason: Any = "normal"
+        self.interrupt: Callable[[], object] | None = None
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
         self.uncommitted: str | None = None
+        self.begins_anew = False
         self.close_requested = False
         self.deaf = False
+        # The owner tells of no more outcomes: whoever else pushes learns it at the call.
+        self.ending = False
         self.ended: Future[Any] = Future()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
@@ -155,15 +169,17 @@ class Mailbox:
         """Take in a message, from any thread. In a closed mailbox it is answered at once."""
         if type(envelope.message) is _ActorStop:
             self.stopping = True
+            if (interrupt := self.interrupt) is not None:
+                interrupt()
         self._queue.put(envelope)
         if self.closed:
             self._refuse_all()
 
     def get(self) -> Envelope[Any]:
         """Return the next message, waiting for it; remembers its envelope."""
-        envelope = self._stash.popleft() if self._stash else self._take(None)
+        envelope = self._stash.popleft() if self._stash else self._next()
         while envelope is None:  # A cancelled timer's time has come.
-            envelope = Envelope(None) if self.closed else self._take(None)
+            envelope = Envelope(None) if self.closed else self._next()
         self.envelope = envelope
         return envelope
 
@@ -184,24 +200,25 @@ class Mailbox:
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner in `seconds`."""
-        return self._schedule(Timer(message, time.monotonic() + seconds))
+        return self.schedule(Timer(message, time.monotonic() + seconds))
 
     def send_at(self, due: float, message: Any) -> Timer:
         """Deliver `message` to the owner when `time.monotonic()` is `due`."""
-        return self._schedule(Timer(message, due))
+        return self.schedule(Timer(message, due))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner every `seconds`, which are more than none."""
-        if not seconds > 0:
-            raise ValueError(f"an interval must be more than 0 seconds, not {seconds}")
-        return self._schedule(Timer(message, time.monotonic() + seconds, seconds))
+        return self.schedule(Timer.repeated(message, seconds))
 
-    def receive(self, match: Match, timeout: float | None = None) -> Any:
+    def receive(
+        self, match: Match, timeout: float | None = None, *, interruptible: bool = True
+    ) -> Any:
         """Return the first message for which `match(message, source)` is true, as Erlang does.
 
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
         out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
-        `TimeoutError` after `timeout` seconds and `Interrupted` when the owner shall stop.
+        `TimeoutError` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
+        it is not `interruptible`, or is that of a forked process' parent.
         """
         found, message = self._search(match)
         if found:
@@ -211,7 +228,7 @@ class Mailbox:
         passed = Passed([self.burst, *held] if self.burst is not None else held)
         try:
             while True:
-                envelope = self._await(deadline)
+                envelope = self._await(deadline, interruptible)
                 if envelope is not None:
                     verdict, message = self._consider(envelope, match, passed)
                     if verdict:
@@ -219,12 +236,14 @@ class Mailbox:
         finally:
             passed.count_again()
 
-    def _await(self, deadline: float | None) -> Envelope[Any] | None:
+    def _await(self, deadline: float | None, interruptible: bool) -> Envelope[Any] | None:
         """Return the next message; `None` when it is worth asking again."""
-        if self.stopping:
+        if interruptible and self.stopping:
             raise Interrupted
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         envelope = self._take(left)
+        if is_forked(self):
+            raise Interrupted
         if envelope is None and deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError
         return envelope
@@ -247,28 +266,27 @@ class Mailbox:
         self.former.append(source)
         self.discard_former()
 
-    def discard_former(self) -> None:
-        """Drop the events of former connections; the dead ones are then forgotten."""
-        former, self.former = self.former, [c for c in self.former if c.is_alive()]
+    def discard_former(self) -> list[Any]:
+        """Drop the events of former connections; the dead ones are then forgotten, and returned."""
+        former = self.former[:]
         if not former:
-            return
+            return []
+        dead = [connection for connection in former if not connection.is_alive()]
+        for connection in dead:
+            self.former.remove(connection)
         while (envelope := self._poll()) is not None:
             self._stash.append(envelope)
         self._stash = deque(
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
+        return dead
 
     def take_all(self, kind: type) -> list[Any]:
-        """Take out the messages of `kind` that wait and ask for no answer."""
+        """Take out every message of a kind that has come, those in bursts not among them."""
         while (envelope := self._poll()) is not None:
             self._stash.append(envelope)
-        waiting, self._stash = self._stash, deque()
-        taken = []
-        for envelope in waiting:
-            if type(envelope.message) is kind and envelope.reply_to is None:
-                taken.append(envelope.message)
-            else:
-                self._stash.append(envelope)
+        taken = [e.message for e in self._stash if type(e.message) is kind]
+        self._stash = deque(e for e in self._stash if type(e.message) is not kind)
         return taken
 
     def hear_no_more(self) -> list[Any]:
@@ -288,7 +306,8 @@ class Mailbox:
             refuse(self._stash.popleft())
         self._refuse_all()
 
-    def _schedule(self, timer: Timer) -> Timer:
+    def schedule(self, timer: Timer) -> Timer:
+        """Deliver a timer's message to the owner when it is due."""
         if len(self._timers) >= self._crowded:
             # Cancelled timers stay until they are due: with idle timeouts, one for each message.
             self._timers = [entry for entry in self._timers if not entry[2].cancelled]
@@ -309,6 +328,13 @@ class Mailbox:
                     del self._stash[at]
                 return True, message
         return False, None
+
+    def _next(self) -> Envelope[Any] | None:
+        envelope = None if is_forked(self) else self._take(None)
+        if is_forked(self):
+            # Pykka has no `try` around `get`: this ends the thread without its teardown.
+            vanish()
+        return envelope
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:
         """Return the next message or timer; `None` when neither came within `timeout`."""
@@ -353,7 +379,7 @@ class Mailbox:
                 continue
             if timer.interval is not None:
                 timer.due = max(timer.due + timer.interval, time.monotonic())
-                self._schedule(timer)
+                self.schedule(timer)
             return Envelope(timer.message)
         return None
 
@@ -583,8 +609,9 @@ class SelectorMailbox(Mailbox):
         # As fast as epoll with one descriptor less, and nothing shared with a forked child.
         kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
         self._wake_reader, self._waker = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._waker.setblocking(False)
+        for end in (self._wake_reader, self._waker):
+            end.setblocking(False)
+            own_socket(end)
         selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
         return selector

@@ -7,9 +7,10 @@ Both have `tell`, `is_alive` and `actor_inbox`. Where a reference is taken, so i
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Hashable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import pykka
@@ -18,13 +19,15 @@ from pykka._envelope import Envelope
 
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
+from slipstream_actor.forks import current_epoch, is_forked, require_here, reset_in_child
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Mailbox, Request
+from slipstream_actor.mailbox import Interrupted, Mailbox, Request
 
 __all__ = [
     "Cast",
     "From",
     "ThreadRef",
+    "await_future",
     "become",
     "call",
     "cast",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
+T = TypeVar("T")
 
 _here = threading.local()
 _names: dict[Hashable, ActorRef[Any]] = {}
@@ -59,6 +63,7 @@ class ThreadRef:
     """A plain thread as the owner of a socket: what an `ActorRef` is to an actor."""
 
     def __init__(self) -> None:
+        self.epoch = current_epoch()
         self.actor_inbox = Mailbox()
         self._thread = threading.current_thread()
         self._connections: list[ActorRef[Any]] = []
@@ -74,19 +79,37 @@ class ThreadRef:
         for connection in self._connections:
             with contextlib.suppress(ActorDeadError):
                 connection.tell(CloseConnection())
+        self.actor_inbox.ended.set("normal")
 
     def __repr__(self) -> str:
         return f"<ThreadRef {self._thread.name}>"
 
     def is_alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not is_forked(self)
 
     def tell(self, message: Any) -> None:
         """Put `message` into the thread's mailbox, where its `await_*` look."""
         if not self.is_alive():
+            require_here(self)
             raise ActorDeadError(f"{self!r} has ended")
         self.actor_inbox.put(Envelope(message))
+
+
+class Hold:
+    """What every socket of a plain thread's connection holds.
+
+    When the last of them is gone nobody can await what the connection has said: it is dropped
+    when the thread connects again.
+    """
+
+    def __init__(self, ref: ThreadRef, connection: ActorRef[Any]) -> None:
+        self._former = ref.actor_inbox.former
+        self._connection = connection
+
+    def __del__(self) -> None:
+        # In whatever thread; of all that could be done, an append alone needs no lock.
+        self._former.append(self._connection)
 
 
 class ThreadEnd:
@@ -94,9 +117,12 @@ class ThreadEnd:
 
     def __init__(self, ref: ThreadRef) -> None:
         self._ref = ref
+        self._pid = os.getpid()
 
     def __del__(self) -> None:
-        self._ref.end()
+        # In a child every other thread of its parent seems to end, before any hook has run.
+        if os.getpid() == self._pid:
+            self._ref.end()
 
 
 def current() -> Any:
@@ -112,9 +138,27 @@ def current() -> Any:
 def become(ref: ActorRef[Any] | None) -> None:
     """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
     if ref is None:
-        del _here.ref
+        _here.__dict__.pop("ref", None)  # A fork in a callback has forgotten it.
     else:
         _here.ref = ref
+
+
+def await_future(future: Future[T]) -> T:
+    """Return `future.get()`; in an actor, raise `Interrupted` when it is asked to stop first."""
+    here = current()
+    if not isinstance(here, ActorRef):
+        return future.get()
+    inbox: Any = here.actor_inbox
+    outcome: Future[T] = Future()
+    inbox.interrupt = lambda: outcome.fail(Interrupted())
+    try:
+        if inbox.stopping and not future.done:
+            raise Interrupted
+        future.add_done_callback(outcome.set)
+        return outcome.get()
+    finally:
+        inbox.interrupt = None
+        future.remove_done_callback(outcome.set)
 
 
 def register(name: Hashable, ref: ActorRef[Any]) -> None:
@@ -141,13 +185,17 @@ def whereis(name: Hashable) -> ActorRef[Any] | None:
 
 
 def resolve(target: Target) -> Any:
-    """Return the reference that `target` is, or that it names; `ActorDeadError` if none."""
+    """Return the reference that `target` is, or that it names.
+
+    Raises `ActorDeadError` if there is none, `ForkedError` if it was the parent's.
+    """
     if isinstance(target, pykka.ActorProxy):
         return target.actor_ref
     if hasattr(target, "tell") and hasattr(target, "is_alive"):
         return target
     ref = whereis(target)
     if ref is None:
+        require_here(_names.get(target))
         raise ActorDeadError(f"no actor has the name {target!r}")
     return ref
 
@@ -180,6 +228,21 @@ def cast(target: Target, message: Any) -> None:
 def reply(from_: From, value: Any) -> None:
     """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
 
-    A `value` that is a future answers when it is set.
+    A `value` that is a future answers when it is set. Raises `ForkedError` in a forked child for a
+    caller of its parent.
     """
+    require_here(from_.future)
     from_.future.set(value)
+
+
+def _reset_in_child() -> None:
+    """Forget who the forking thread was, and a lock that nobody may be there to release.
+
+    The names stay: they are those of dead actors.
+    """
+    global _here, _names_lock  # noqa: PLW0603 - nothing else could free them
+    _here = threading.local()
+    _names_lock = threading.Lock()
+
+
+reset_in_child(_reset_in_child)

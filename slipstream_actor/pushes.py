@@ -101,6 +101,10 @@ class PushBuffer:
         """Take out the pushes of one socket's topic."""
         return self._take(lambda push: push.key == key)
 
+    def take_out(self, ref: Ref) -> list[BufferedPush]:
+        """Take out one push, if it is there."""
+        return self._take(lambda push: push.ref is ref)
+
     def take_all(self) -> list[BufferedPush]:
         """Take out every push."""
         return self._take(lambda push: True)

@@ -19,13 +19,16 @@ from slipstream_actor.commands import PushMessage
 from slipstream_actor.errors import NotConnectedError, NotJoinedError, SendBufferFullError
 from slipstream_actor.events import PushFailed
 from slipstream_actor.flow import SendBuffer
+from slipstream_actor.forks import require_here
 from slipstream_actor.mailbox import TAKE
 from slipstream_actor.message import Message, Ref
 from slipstream_actor.process import ThreadRef, current
 from slipstream_actor.pushes import Asked, BufferedPush
 from slipstream_actor.reasons import BufferExpired, BufferOverflow, Disconnected
+from slipstream_actor.shutdown import rest
 
 if TYPE_CHECKING:
+    from slipstream_actor.configuration import Configuration
     from slipstream_actor.socket import Socket
 
 __all__ = [
@@ -63,16 +66,11 @@ def push(
     buffer: bool | None,
 ) -> Ref:
     """See `Socket.push`."""
-    config = socket.channel_config
-    if config is not None:
-        if buffer is None:
-            buffer = config.buffer_pushes
-        if reply_timeout is None and config.reply_timeout_msec is not None:
-            reply_timeout = config.reply_timeout_msec / 1000
-    if buffer and reply_timeout is None:
-        reply_timeout = REPLY_TIMEOUT
-    number = socket.socket_pid.actor_inbox.next_ref()
+    reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
     connection = socket.channel_pid
+    if connection is None:
+        require_here(socket.socket_pid)
+    number = socket.socket_pid.actor_inbox.next_ref()
     join = socket.joins.get(topic)
     if connection is not None and join is not None and join.status == "joined":
         ref = Ref(number, topic, join.join_ref)
@@ -87,8 +85,22 @@ def push(
         keep(socket, ref, event, payload, reply_timeout or REPLY_TIMEOUT)
         return ref
     if connection is None:
-        raise not_sent(topic, event)
+        raise not_sent(socket, topic, event)
     raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
+
+
+def terms(
+    config: Configuration | None, reply_timeout: float | None, buffer: bool | None
+) -> tuple[float | None, bool]:
+    """Return a push's `reply_timeout` and `buffer`, with the options in the place of `None`."""
+    if config is not None:
+        if buffer is None:
+            buffer = config.buffer_pushes
+        if reply_timeout is None and config.reply_timeout_msec is not None:
+            reply_timeout = config.reply_timeout_msec / 1000
+    if buffer and reply_timeout is None:
+        reply_timeout = REPLY_TIMEOUT
+    return reply_timeout, bool(buffer)
 
 
 def send(
@@ -113,7 +125,7 @@ def send(
         if crowded:
             room.add(len(data))
         elif not room.reserve(len(data)):
-            await_room(connection, room, len(data), ref.topic, event, send_timeout)
+            await_room(socket, connection, len(data), ref.topic, event, send_timeout)
     awaited = reply_timeout is not None
     ledger = socket.socket_pid.actor_inbox.ledger
     if awaited:
@@ -125,17 +137,25 @@ def send(
         connection.tell(command)
     except ActorDeadError:
         ledger.settle(ref)
-        raise not_sent(ref.topic, event) from None
-    if awaited and not connection.is_alive() and ledger.settle(ref) is not None:
-        # It died meanwhile, and its owner may have settled its pushes before this one came.
-        raise not_sent(ref.topic, event)
+        raise not_sent(socket, ref.topic, event) from None
+    if not awaited or (connection.is_alive() and is_told(socket)):
+        return
+    # One of them ended meanwhile, and its pushes may have been settled before this one came.
+    if ledger.settle(ref) is not None:
+        raise not_sent(socket, ref.topic, event)
+
+
+def is_told(socket: Socket) -> bool:
+    """Whether the socket's owner tells of the outcome of a push that is made now."""
+    owner = socket.socket_pid
+    return not owner.actor_inbox.ending or current() is owner
 
 
 def await_room(
-    connection: Any, room: SendBuffer, size: int, topic: str, event: str, timeout: float | None
+    socket: Socket, connection: Any, size: int, topic: str, event: str, timeout: float | None
 ) -> None:
     """Wait in the mailbox of whoever pushes until there is room for `size` bytes."""
-    inbox = current().actor_inbox
+    room, inbox = connection.actor_inbox.room, current().actor_inbox
     deadline = None if timeout is None else time.monotonic() + timeout
     while not room.reserve(size, inbox, lambda: inbox.tell(RoomMade(room))):
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -147,7 +167,7 @@ def await_room(
                 f" {event!r} on {topic!r} was not sent"
             ) from None
         if not connection.is_alive():
-            raise not_sent(topic, event)
+            raise not_sent(socket, topic, event)
 
 
 # buffered pushes
@@ -172,6 +192,8 @@ def keep(socket: Socket, ref: Ref, event: str, payload: Any, reply_timeout: floa
     )
     for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
         fail(owner, oldest.ref, oldest.event, BufferOverflow())
+    if not is_told(socket) and buffer.take_out(ref):
+        raise not_sent(socket, ref.topic, event)
     if isinstance(owner, ThreadRef):
         return
     if current() is not owner:
@@ -204,7 +226,7 @@ def send_buffered(socket: Socket, topic: str, join_ref: str | None = None) -> No
         kept.ref.join_ref = join_ref or socket.joins[topic].join_ref
         try:
             if link is None:
-                raise not_sent(topic, kept.event)
+                raise not_sent(socket, topic, kept.event)
             send(
                 socket,
                 link.connection,
@@ -264,6 +286,7 @@ def fail_all_over(owner: Any, connection: Any, reason: Any) -> None:
         fail(owner, asked.ref, asked.event, Disconnected(reason))
 
 
-def not_sent(topic: str, event: str) -> NotConnectedError:
-    """Return the error of a push without a connection."""
+def not_sent(socket: Socket, topic: str, event: str) -> NotConnectedError:
+    """Return the error of a push without a connection; at the program's end nobody is told."""
+    rest(socket.socket_pid)
     return NotConnectedError(f"push: not connected; {event!r} on {topic!r} was not sent")

@@ -4,38 +4,161 @@ and are stopped when it does, within a bounded time and with their close frames 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import os
+import sys
+import threading
 import time
+import weakref
 from typing import Any
 
 import pykka
 
-__all__ = ["stop_at_exit"]
+from slipstream_actor.process import ThreadRef, current
 
-# For all actors together; one in the middle of a callback is abandoned.
+__all__ = ["closes_at_exit", "rest", "stop_at_exit"]
+
+# For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0
+# Of these, for the supervisors: one that such a child holds up leaves the others their time.
+SUPERVISION_SECONDS = 1.0
+
+# What supervisors may take of the shortest time that a client has, and a client of its own: what
+# is left is its connection's, if it does not come back from a callback.
+SUPERVISING_SHARE = 0.5
+CLIENT_SHARE = 0.75
+
+# `multiprocessing`'s own have 10, for closing the queues, and less.
+EXIT_PRIORITY = 20
+MULTIPROCESSING = "multiprocessing.util"
+
+_kinds: set[type[pykka.Actor]] = set()
+_announced: set[type[pykka.Actor]] = set()
+
+# Weakly both ways: a thread's reference holds those of its connections.
+_owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
+_seconds: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+_resting: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @functools.cache
 def stop_at_exit(kind: type[pykka.Actor], pid: int) -> None:
     """Have this process stop its actors of `kind` when it exits."""
     atexit.register(stop_all, kind, pid)
+    _kinds.add(kind)
+    if MULTIPROCESSING in sys.modules:
+        finalize(kind)
+
+
+def finalize(kind: type[pykka.Actor]) -> None:
+    """Say the same to `multiprocessing`: the children that it forks leave by `os._exit`."""
+    util: Any = sys.modules[MULTIPROCESSING]
+    util.Finalize(None, stop_all, (kind, os.getpid()), exitpriority=EXIT_PRIORITY)
+
+
+def _before_fork() -> None:
+    """Have a child of `multiprocessing` say it again: it forgets what was said in a fork's hook."""
+    util: Any = sys.modules.get(MULTIPROCESSING)
+    for kind in _kinds - _announced if util is not None else ():
+        _announced.add(kind)
+        util.register_after_fork(kind, finalize)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
+
+
+def closes_at_exit(connection: Any, owner: Any, seconds: float) -> None:
+    """Have the exit close `connection`, and give its owner so many `seconds` to end."""
+    _owners[connection] = weakref.ref(owner)
+    _seconds[owner] = max(seconds, _seconds.get(owner, 0.0))
 
 
 def stop_all(kind: type[pykka.Actor], pid: int) -> None:
-    """Stop the actors of `kind`: the clients, then the connections that plain threads own."""
+    """Stop the actors of `kind`, each within its own time."""
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
-    deadline = time.monotonic() + SHUTDOWN_SECONDS
-    for last in (False, True):
-        refs = [
-            ref
-            for ref in pykka.ActorRegistry.get_by_class(kind)
-            if getattr(ref.actor_class, "stops_last", False) is last
-        ]
-        stopping: list[Any] = [ref.stop(block=False) for ref in refs]
-        for stopped in stopping:
-            with contextlib.suppress(pykka.Timeout):
-                stopped.get(timeout=max(0.0, deadline - time.monotonic()))
+    try:
+        Leave(kind).take()
+    except (SystemExit, KeyboardInterrupt):
+        return  # A signal's handler: the program wants to be gone now, and ends anyhow.
+
+
+class Leave:
+    """One exit: the supervisors, the clients, then the connections; those of a kind all at once.
+
+    Supervisors are first, lest they restart what is stopped here. The connections that are still
+    there are the plain threads', and those of clients that do not come back from a callback.
+    """
+
+    def __init__(self, kind: type[pykka.Actor]) -> None:
+        self._started = time.monotonic()
+        self._kind = kind
+
+    def take(self) -> None:
+        """Stop them and wait; return when they have ended or their time is over."""
+        orders: list[list[Any]] = [[], [], []]
+        for ref in pykka.ActorRegistry.get_by_class(self._kind):
+            orders[getattr(ref.actor_class, "stop_order", 1)].append(ref)
+        supervisors, clients, connections = orders
+        least = min(map(seconds_of, clients), default=SHUTDOWN_SECONDS)
+        for stopped in [ref.stop(block=False) for ref in supervisors]:
+            self._wait(stopped, SUPERVISING_SHARE * least)
+        closing = [*self._stop_clients(clients), *stop_connections(connections)]
+        for owner, stopped in closing:
+            self._wait(stopped, seconds_of(owner))
+
+    def _stop_clients(self, clients: list[Any]) -> list[tuple[Any, pykka.Future[Any]]]:
+        """Stop the clients; return those that do not come back, and the ends of what they leave."""
+        clients = sorted(clients, key=seconds_of)
+        closing = []
+        for client, stopped in [(client, client.stop(block=False)) for client in clients]:
+            if not self._wait(stopped, CLIENT_SHARE * seconds_of(client)):
+                closing += [(client, ref.stop(block=False)) for ref in connections_of(client)]
+        return closing
+
+    def _wait(self, stopped: pykka.Future[Any], seconds: float) -> bool:
+        """Wait for the end of an actor until so many `seconds` after the start."""
+        try:
+            stopped.get(timeout=max(0.0, self._started + seconds - time.monotonic()))
+        except pykka.Timeout:
+            return False
+        return True
+
+
+def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any]]]:
+    """Stop the connections of plain threads; return these, and the ends of those."""
+    closing = []
+    for connection in connections:
+        owner = owner_of(connection)
+        if isinstance(owner, ThreadRef) and owner is not current():
+            owner.actor_inbox.deaf = True
+            _resting.add(owner)
+        closing.append((owner, connection.stop(block=False)))
+    return closing
+
+
+def rest(owner: Any) -> None:
+    """Keep a thread whose connection the exit has closed here, until the interpreter is gone.
+
+    An exception would be the last that the program says, and about nothing that went wrong.
+    """
+    while owner in _resting and owner is current():
+        threading.Event().wait()
+
+
+def owner_of(connection: Any) -> Any:
+    """Return the client or thread that a connection belongs to, `None` if it is gone."""
+    owner = _owners.get(connection)
+    return owner() if owner is not None else None
+
+
+def seconds_of(owner: Any) -> float:
+    """Return the time that the exit gives a client, or a thread with its connections."""
+    return SHUTDOWN_SECONDS if owner is None else _seconds.get(owner, SHUTDOWN_SECONDS)
+
+
+def connections_of(owner: Any) -> list[Any]:
+    """Return the connections of `owner` that are alive."""
+    refs = (reference() for reference in _owners.keyrefs())
+    return [ref for ref in refs if ref is not None and ref.is_alive() and owner_of(ref) is owner]

@@ -27,10 +27,11 @@ from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection import Connection
 from slipstream_actor.errors import NeverJoinedError, NotConfiguredError
 from slipstream_actor.events import MessageReceived, TopicJoinFailed
+from slipstream_actor.forks import require_here
 from slipstream_actor.mailbox import Burst, Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
-from slipstream_actor.process import current
+from slipstream_actor.process import Hold, ThreadRef, current
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
 from slipstream_actor.retry import delay
 
@@ -118,6 +119,7 @@ class Socket(msgspec.Struct, frozen=True):
         Keeps the assigns; replaces a connection that there is. The options are in the README's
         table. Raises `ConfigurationError`.
         """
+        require_here(self.socket_pid)
         config = Configuration.validate(uri, options)
         self._drop_link()
         fresh = replace(without_connection(self), channel_config=config, _rejoins=frozenset())
@@ -134,6 +136,7 @@ class Socket(msgspec.Struct, frozen=True):
         for a callable that returns no milliseconds. A plain thread, which has no loop to be called
         back in, connects at its next `await_connect`.
         """
+        require_here(self.socket_pid)
         config = self.channel_config
         if config is None:
             raise NotConfiguredError("reconnect: the socket has never been connected")
@@ -164,6 +167,7 @@ class Socket(msgspec.Struct, frozen=True):
         Also ends an attempt to connect, and cancels a `reconnect` that is scheduled. Nobody
         reconnects by itself afterwards. Without a connection there is nothing to do.
         """
+        require_here(self.socket_pid)
         link = self._link
         if link is None:
             return self
@@ -177,6 +181,7 @@ class Socket(msgspec.Struct, frozen=True):
 
     def collect_garbage(self) -> Socket:
         """Release the connection's idle buffers."""
+        require_here(self.socket_pid)
         if self._link is not None:
             tell(self._link.connection, CollectGarbage())
         return self
@@ -192,6 +197,7 @@ class Socket(msgspec.Struct, frozen=True):
         when the topic is joined or has been asked for. Raises `SerializerError` for params that
         are no JSON.
         """
+        require_here(self.socket_pid)
         join = self.joins.get(require_text("topic", topic))
         if join is not None and join.status != "closed" and join.join_ref is not None:
             return self
@@ -205,6 +211,7 @@ class Socket(msgspec.Struct, frozen=True):
         of the last join are used. Without effect while joined or asked for. Raises
         `NeverJoinedError`, and `ConfigurationError` for a callable that returns no milliseconds.
         """
+        require_here(self.socket_pid)
         join = self.joins.get(require_text("topic", topic))
         if join is None:
             raise NeverJoinedError(f"rejoin: {topic!r} was never joined")
@@ -229,6 +236,7 @@ class Socket(msgspec.Struct, frozen=True):
         A join that has not been answered is left too; one that was only recorded, or that waits
         for the next connection, is forgotten.
         """
+        require_here(self.socket_pid)
         join = self.joins.get(require_text("topic", topic))
         if join is None or not self._is_wanted(topic):
             return self
@@ -282,7 +290,7 @@ class Socket(msgspec.Struct, frozen=True):
         started = time.monotonic()
         connection = self.channel_pid
         if connection is None:
-            raise pushing.not_sent("phoenix", "heartbeat")
+            raise pushing.not_sent(self, "phoenix", "heartbeat")
         ref = Ref(self.socket_pid.actor_inbox.next_ref(), "phoenix", None)
         pushing.send(self, connection, ref, "heartbeat", {}, crowded=True)
         awaiting.await_reply(self, ref, timeout)
@@ -353,9 +361,13 @@ class Socket(msgspec.Struct, frozen=True):
         config = self.channel_config
         assert config is not None
         if current() is self.socket_pid:
-            self.socket_pid.actor_inbox.discard_former()
+            for dead in self.socket_pid.actor_inbox.discard_former():
+                pushing.fail_all_over(self.socket_pid, dead, ClosedByClient())
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
-        return self._changed(method, _link=Link("connecting", connection))
+        hold = None
+        if isinstance(self.socket_pid, ThreadRef) and connection is not None:
+            hold = Hold(self.socket_pid, connection)
+        return self._changed(method, _link=Link("connecting", connection, hold=hold))
 
     def _drop_link(self) -> None:
         """Let go of the connection that there is: what it still says is nobody's."""

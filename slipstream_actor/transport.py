@@ -31,6 +31,8 @@ __all__ = ["Transport", "upgrade"]
 READ_SIZE = 256 * 1024
 WRITE_SIZE = 256 * 1024
 BIG_FRAME = 64 * 1024
+# OpenSSL tells of no progress before the whole of what it was given is out.
+TLS_RECORD = 16 * 1024
 
 _attempts = itertools.count(1)
 
@@ -123,6 +125,7 @@ class Transport:
         self.pending_bytes = 0
         self._limit = max_message_bytes
         self._secure = isinstance(sock, ssl.SSLSocket)
+        self._portion = TLS_RECORD if self._secure else None
         self._client = client
         self._parser = client.frame_buffer
         self._fragments = client.cont_frame
@@ -333,7 +336,7 @@ class Transport:
         try:
             while self._current is not None or self._next_chunk():
                 assert self._current is not None
-                sent = self.sock.send(self._current)
+                sent = self.sock.send(self._current[: self._portion])
                 self.bytes_out += sent
                 self.pending_bytes -= sent
                 # With TLS a refused send is repeated with the same bytes; a taken one goes on.

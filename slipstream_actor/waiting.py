@@ -8,6 +8,7 @@ import pykka
 
 from slipstream_actor.client import WatchJoin
 from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.forks import require_here
 from slipstream_actor.future import Future
 from slipstream_actor.process import Target, resolve
 
@@ -15,13 +16,14 @@ __all__ = ["wait", "wait_until_joined"]
 
 
 def wait(target: Target, timeout: float | None = None) -> Any:
-    """Wait until a client has ended, and return the reason: `"normal"`, what `Stop` gave, or the
-    exception that ended it.
+    """Wait until a client or a supervisor has ended, and return the reason: `"normal"`, what
+    `Stop` gave, `"shutdown"` from a supervisor, or the exception that ended it.
 
     Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
     `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
     """
     ref = resolve(target)
+    require_here(ref)
     try:
         return ref.actor_inbox.ended.get(timeout=timeout)
     except pykka.Timeout:

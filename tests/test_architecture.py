@@ -42,6 +42,7 @@ NO_CORE = {
 }
 # From the top to the bottom: a module imports none of those before it, not even by another.
 LAYERS = [
+    "supervisor",
     "client",
     "socket",
     "connection",

@@ -5,8 +5,10 @@ What must not wait is given ten minutes: a test that hangs is a test that fails.
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,12 +44,13 @@ from slipstream_actor import (
     TopicLeft,
     connect,
     new_socket,
+    wait,
 )
 from slipstream_actor.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.mailbox import Burst
 from slipstream_actor.process import become, current
 from slipstream_actor.testing import PhoenixServer
-from tests.support import PATIENCE, recording
+from tests.support import PATIENCE, eventually, recording
 from tests.test_client import InThread, Line
 
 URI = "ws://test.invalid/socket/websocket"
@@ -1002,3 +1005,36 @@ def test_a_reconnect_that_is_awaited_happens_once(server: PhoenixServer) -> None
         server.wait_for_connections(1)
         assert ref.proxy().do(lambda s: s.await_connect().connected).get(timeout=PATIENCE)
         server.wait_for_connections(1)
+
+
+def come_and_go(server: PhoenixServer) -> weakref.ref[Any]:
+    """Connect, push, take no notice of what comes of it, and disconnect."""
+    socket = connect(server.uri).await_connect().join(TOPIC).await_join(TOPIC)
+    socket.push(TOPIC, "quicksand", reply_timeout=PATIENCE)
+    connection = socket.channel_pid
+    assert connection is not None
+    socket.disconnect()
+    wait(connection, timeout=PATIENCE)
+    eventually(lambda: not connection.is_alive())
+    return weakref.ref(connection)
+
+
+def test_a_thread_that_comes_and_goes_keeps_nothing_of_its_connections(
+    server: PhoenixServer,
+) -> None:
+    # Nobody has awaited what they have said, and nobody can any more.
+    former = [come_and_go(server) for _ in range(3)]
+    socket = connect(server.uri).await_connect()
+    # Their threads let go of them a moment after they have ended.
+    eventually(lambda: gc.collect() >= 0 and not any(ref() for ref in former))
+    inbox = current().actor_inbox
+    assert (inbox.depth, inbox.former, inbox.ledger.settle_all()) == (0, [], [])
+    socket.disconnect().await_disconnect()
+
+
+def test_a_new_connection_drops_nothing_that_can_be_awaited(server: PhoenixServer) -> None:
+    one = connect(server.uri).await_connect().disconnect()
+    server.wait_for_connections(0)
+    other = connect(server.uri).await_connect().disconnect()
+    assert not one.await_disconnect().connected
+    assert not other.await_disconnect().connected

@@ -1488,6 +1488,23 @@ def test_a_timer_that_is_cancelled_from_outside_says_nothing(play: Play) -> None
         log.get(timeout=0.6)
 
 
+def test_timers_may_be_set_by_another_thread(play: Play) -> None:
+    here: list[Any] = []
+    ref, log = play({"handle_cast": lambda me, *_: here.append(me)})
+    cast(ref, "who are you")
+    [me] = eventually(lambda: here, "the client itself")
+    assert log.take("handle_cast")
+    # The client sleeps, without a deadline of its own.
+    me.send_after(0.01, "once")
+    assert log.get(timeout=PATIENCE) == ("handle_info", "once")
+    again = me.send_interval(0.01, "again")
+    for _ in range(3):
+        assert log.get(timeout=PATIENCE) == ("handle_info", "again")
+    again.cancel()
+    with pytest.raises(ValueError, match="interval"):
+        me.send_interval(0, "never")
+
+
 def test_a_timer_may_be_an_event(play: Play) -> None:
     ref, log = play()
     timer(ref, lambda me: me.send_after(0, MessageReceived(TOPIC, "e")))

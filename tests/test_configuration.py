@@ -68,6 +68,7 @@ DEFAULTS: dict[str, Any] = {
     "connect_timeout_msec": 10_000,
     "join_timeout_msec": 10_000,
     "close_timeout_msec": 1000,
+    "shutdown_timeout_msec": 2000,
     "max_message_bytes": 64 * 1024 * 1024,
     "ssl_context": None,
     "proxy": None,
@@ -114,6 +115,7 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
     "connect_timeout_msec": [(1, 1)],
     "join_timeout_msec": [(1, 1)],
     "close_timeout_msec": [(0, 0), (1, 1)],
+    "shutdown_timeout_msec": [(0, 0), (1, 1)],
     "max_message_bytes": [(1, 1)],
     "ssl_context": [(CONTEXT, CONTEXT), (None, None)],
     "proxy": [
@@ -179,6 +181,7 @@ BAD: dict[str, list[Any]] = {
     "connect_timeout_msec": [0, *NOT_WHOLE],
     "join_timeout_msec": [0, *NOT_WHOLE],
     "close_timeout_msec": NOT_WHOLE,
+    "shutdown_timeout_msec": NOT_WHOLE,
     "max_message_bytes": [0, *NOT_WHOLE],
     "ssl_context": [True, "cert.pem", ssl.SSLContext],
     "proxy": [

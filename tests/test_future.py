@@ -361,6 +361,20 @@ def test_map_filter_join_and_reduce() -> None:
     assert pykka.get_all([one, two]) == [[1, 2, 3], 4]
 
 
+def test_a_callback_that_was_removed_is_not_called() -> None:
+    future: Future[Any] = Future()
+    called: list[str] = []
+    kept, removed = lambda _: called.append("kept"), lambda _: called.append("removed")
+    for function in (removed, kept, removed):
+        future.add_done_callback(function)
+    future.remove_done_callback(removed)  # Once added, once removed.
+    future.remove_done_callback(removed)
+    future.remove_done_callback(removed)
+    future.set(1)
+    future.remove_done_callback(kept)
+    assert called == ["kept"]
+
+
 def test_map_passes_exceptions_and_timeouts_on() -> None:
     with pytest.raises(KeyError):
         failed(KeyError()).map(str).get(timeout=PATIENCE)

@@ -484,6 +484,25 @@ def test_a_receive_after_a_stop_waits_for_nothing(mailbox: Mailbox) -> None:
         mailbox.receive(is_("never"), None)
 
 
+def test_a_receive_that_is_not_interruptible_goes_on(mailbox: Mailbox) -> None:
+    mailbox.put(Envelope(_ActorStop()))
+    tell(mailbox, "wanted")
+    assert mailbox.receive(is_("wanted"), PATIENCE, interruptible=False) == "wanted"
+    with pytest.raises(TimeoutError):
+        mailbox.receive(is_("never"), 0.01, interruptible=False)
+    assert isinstance(mailbox.get().message, _ActorStop)
+
+
+def test_a_stop_calls_who_waits_for_something_else(mailbox: Mailbox) -> None:
+    interrupted = threading.Event()
+    mailbox.interrupt = interrupted.set
+    tell(mailbox, "other")
+    assert not interrupted.is_set()
+    mailbox.put(Envelope(_ActorStop()))
+    assert interrupted.is_set()
+    assert mailbox.stopping
+
+
 def test_an_interrupt_is_no_error_that_user_code_handles() -> None:
     assert not issubclass(Interrupted, Exception)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -31,9 +32,11 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.commands import CloseConnection
-from slipstream_actor.process import ThreadRef, current, register, resolve, unregister
+from slipstream_actor.future import Future
+from slipstream_actor.process import ThreadRef, await_future, current, register, resolve, unregister
 from tests.support import PATIENCE
 from tests.test_client import InThread, Line
+from tests.test_future import failed
 
 TOPIC = "rooms:lobby"
 
@@ -234,6 +237,77 @@ def test_cast_tells_nothing_of_the_dead(client: Any) -> None:
     client.stop()
     cast(client, "m")
     cast("nobody", "m")
+
+
+# waiting for a future
+
+
+class Waiting(ClientActor):
+    """Waits for what it is told to wait for, a client to start or a future."""
+
+    def init(self, waits: threading.Event) -> None:
+        self.waits = waits
+
+    def handle_info(self, message: Any, socket: Socket) -> Any:
+        self.waits.set()
+        return message()
+
+
+def test_a_plain_thread_waits_for_a_future() -> None:
+    future: Future[Any] = Future()
+    waiting = InThread(await_future, future)
+    future.set(5)
+    assert waiting.outcome() == 5
+    with pytest.raises(KeyError):
+        await_future(failed(KeyError()))
+
+
+def test_an_actor_waits_for_a_future() -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    waits = threading.Event()
+    ref = Waiting.start(waits)
+    future: Future[Any] = Future()
+    ref.tell(lambda: answers.put(await_future(future)))
+    assert waits.wait(PATIENCE)
+    ref.tell(lambda: None)  # No message wakes it.
+    future.set(5)
+    assert answers.get(timeout=PATIENCE) == 5
+    with pytest.raises(KeyError):
+        ref.proxy().handle_info(lambda: await_future(failed(KeyError())), None).get()
+    ref.stop()
+    assert future._callbacks == []
+
+
+def test_a_stop_ends_the_wait_for_a_future() -> None:
+    waits = threading.Event()
+    ref = Waiting.start(waits)
+    future: Future[Any] = Future()
+    ref.tell(lambda: await_future(future))
+    assert waits.wait(PATIENCE)
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref) == "normal"
+    assert future._callbacks == []
+    # Afterwards nothing interrupts.
+    assert ref.actor_inbox.interrupt is None
+
+
+def test_a_client_that_is_stopped_does_not_wait_for_one_that_it_starts() -> None:
+    """And takes it along: nobody would have its ref."""
+    waits, begins, goes_on = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(ClientActor):
+        def init(self) -> None:
+            begins.set()
+            assert goes_on.wait(PATIENCE)
+
+    ref = Waiting.start(waits)
+    ref.tell(lambda: Slow.start(name="slow"))
+    assert begins.wait(PATIENCE)
+    slow = whereis("slow")
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref) == "normal"
+    goes_on.set()
+    assert wait(slow, PATIENCE) == "shutdown"
 
 
 # waiting

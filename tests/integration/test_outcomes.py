@@ -199,6 +199,57 @@ def test_the_end_of_the_client_fails_what_is_under_way(server: PhoenixServer, ho
         assert log.get(timeout=PATIENCE)[0] == "terminate"
 
 
+def test_while_a_client_ends_no_push_is_lost_in_silence(server: PhoenixServer) -> None:
+    ending, let_go = threading.Event(), threading.Event()
+
+    class Farewell(Recorder):
+        def terminate(self, reason: Any, socket: Socket) -> None:
+            self.note("own", socket.push(TOPIC, "never", reply_timeout=60))
+            ending.set()
+            assert let_go.wait(PATIENCE)
+
+    with recording(server.uri, Farewell) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC).join("bench:2", {"delay": 60_000}))
+        log.take("join", TOPIC)
+        socket = do(ref, lambda s: (s,))[0]
+        stopped = ref.stop(block=False)
+        assert ending.wait(PATIENCE)
+        # Of another thread: nobody would tell of their outcome.
+        for topic, buffer in ((TOPIC, False), ("bench:2", True)):
+            with pytest.raises(NotConnectedError):
+                socket.push(topic, "echo", {}, reply_timeout=60, buffer=buffer)
+        socket.push(TOPIC, "sink")
+        let_go.set()
+        stopped.get(timeout=PATIENCE)
+        own = log.take("own")[1]
+        assert log.take("push_failed") == ("push_failed", own, Disconnected(ClosedByClient()))
+        inbox: Any = ref.actor_inbox
+        assert not inbox.ledger.settle_all()
+        assert not len(inbox.buffer)
+
+
+@pytest.mark.parametrize("connection", ["alive", "dead"])
+def test_a_client_that_crashes_tells_first_of_what_it_has_given_up(
+    server: PhoenixServer, connection: str
+) -> None:
+    class Careless(Recorder):
+        def handle_cast(self, message: Any, socket: Socket) -> Any:
+            connection = socket.channel_pid
+            assert connection is not None
+            if message == "dead":
+                connection.stop()
+            socket.connect(server.uri)
+            raise ValueError
+
+    with recording(server.uri, Careless) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
+        cast(ref, connection)
+        assert log.take("push_failed") == ("push_failed", push, Disconnected(ClosedByClient()))
+        assert log.get(timeout=PATIENCE)[0] == "terminate"
+
+
 def test_a_plain_push_leaves_nothing_behind(server: PhoenixServer) -> None:
     with recording(server.uri, reconnect_after_msec=[1]) as (ref, log):
         do(ref, lambda s: s.join(TOPIC))

@@ -38,8 +38,10 @@ class Slow(Recorder):
     """Takes a message when it is let."""
 
     turns: threading.Semaphore
+    entered: threading.Event
 
     def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
+        self.entered.set()
         assert self.turns.acquire(timeout=PATIENCE)
         self.note("message", topic, event, payload)
 
@@ -47,6 +49,7 @@ class Slow(Recorder):
 @pytest.fixture
 def turns() -> Iterator[threading.Semaphore]:
     Slow.turns = turns = threading.Semaphore(0)
+    Slow.entered = threading.Event()
     yield turns
     turns.release(10**6)
 
@@ -99,8 +102,9 @@ def test_the_numbers_in_between(server: PhoenixServer, turns: threading.Semaphor
     with recording(server.uri, Slow, **SMALL) as (ref, log):
         connection = joined(ref, log)
         do(ref, lambda s: s.push(TOPIC, "flood", {"n": 20_000, "size": 100}))
-        undelivered = paused(connection).undelivered
         # The client is in the callback of the first: that one is taken.
+        assert Slow.entered.wait(PATIENCE)
+        undelivered = paused(connection).undelivered
         turns.release(undelivered - SMALL["low_watermark"] - 1)
         eventually(lambda: look(connection).undelivered == SMALL["low_watermark"] + 1, "the rest")
         assert look(connection).paused

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import logging
 import os
+import select
+import socket as sockets
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +28,9 @@ from slipstream_actor import (
     dial,
     get_state,
 )
+from slipstream_actor.attempt import AttemptFailed, MailboxWaiter
+from slipstream_actor.configuration import Configuration
+from slipstream_actor.mailbox import SelectorMailbox
 from slipstream_actor.testing import PhoenixServer
 from tests.raw_server import Frame, Gone, Peer, RawServer, Script, broadcast, closing, serve
 from tests.support import PATIENCE, Recorder, eventually, recording
@@ -150,6 +157,24 @@ def test_a_certificate_of_ours() -> None:
 def test_plain_where_the_server_speaks_tls(server: PhoenixServer) -> None:
     reason = failure(server.uri.replace("wss:", "ws:"), None)
     assert reason.kind in ("upgrade", "io")
+
+
+def test_a_reset_before_the_handshake_leaves_no_socket() -> None:
+    config = Configuration.validate("wss://127.0.0.1:1", {})
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        sock = sockets.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+        peer.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        select.select([sock], [], [], PATIENCE)
+        sock.setblocking(False)
+        waiter = MailboxWaiter(SelectorMailbox(), PATIENCE)
+        with pytest.raises(AttemptFailed) as failed:
+            dial.handshake(sock, config, waiter)
+    assert failed.value.reason.kind == "tls"
+    # One that was left open warns when it goes.
+    del failed
+    gc.collect()
 
 
 # what is offered
@@ -287,6 +312,31 @@ def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
         socket.await_message("room", "all came", timeout=PATIENCE)
         assert [frame.message[4]["n"] for frame in came] == list(range(count))
         socket.disconnect().await_disconnect()
+
+
+def test_what_is_written_of_a_big_push_counts() -> None:
+    """Progress is a sign of life: it must show before the whole push is out."""
+    read_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.join()
+        peer.wait_for(read_on)
+        peer.serve()
+
+    with (
+        raw(script) as server,
+        recording(server.uri, ssl_context=trusting()) as (ref, log),
+    ):
+        client = ref.proxy()
+        client.do(lambda s: s.join("room")).get()
+        log.take("join")
+        push = client.do(lambda s: s.push("room", "big", {"pad": "x" * 8 * MEGABYTE})).get()
+        connection = get_state(ref).connection
+        eventually(lambda: get_state(connection).counters.bytes_out > 65_536, "a part of it")
+        assert get_state(connection).counters.bytes_pending
+        read_on.set()
+        assert log.take("reply", push)[2].ok
 
 
 def write_and_read(peer: Peer, wanted: int) -> None:

@@ -1,0 +1,1 @@
+"""Clients under load and faults for a long time: nothing grows, nothing is lost. See README.md."""

@@ -1,0 +1,190 @@
+"""After `os.fork()`: the child has none of the parent's threads, and leaves its connections alone.
+
+A child knows by an epoch, one number that every fork advances in it, what belongs to its parent.
+Nothing here may block or be heard by the parent: a lock may be held by a thread that is not there,
+`shutdown` of a socket would end the parent's connection.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+import socket
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
+from pykka._envelope import Envelope
+
+from slipstream_actor.errors import SlipstreamError
+
+__all__ = [
+    "ForkedError",
+    "LocalRef",
+    "after_fork",
+    "current_epoch",
+    "forget",
+    "is_forked",
+    "own_socket",
+    "require_here",
+    "reset_in_child",
+    "vanish",
+]
+
+logger = logging.getLogger("slipstream_actor")
+
+_epoch = 0
+_survivor: int | None = None
+_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+_resets: list[Callable[[], object]] = []
+_beginnings: list[Callable[[], object]] = []
+
+
+class ForkedError(SlipstreamError, ActorDeadError):
+    """Raised in a forked process for a client, connection, socket or future of its parent.
+
+    None of their threads exists here, and the connection is the parent's: start another one.
+    """
+
+    def __init__(self, what: Any) -> None:
+        super().__init__(
+            f"{what} belongs to the process that this one was forked from, and none of its threads"
+            " is here: start the client after the fork, in each process that uses it (in"
+            " gunicorn's post_fork hook, in multiprocessing's target, at a worker's first request)"
+        )
+
+
+def current_epoch() -> int:
+    """Return how often the ancestors of this process have forked down to it."""
+    return _epoch
+
+
+def is_forked(target: Any) -> bool:
+    """Whether `target` (a reference, a future) was made before this process was forked."""
+    epoch: int = getattr(target, "epoch", _epoch)
+    return epoch != _epoch
+
+
+def require_here(target: Any) -> None:
+    """Raise `ForkedError` when `target` was made before this process was forked."""
+    if is_forked(target):
+        raise ForkedError(target)
+
+
+class LocalRef(ActorRef[Any]):
+    """An `ActorRef` that is dead in the children of the process that started its actor."""
+
+    def __init__(self, actor: Any) -> None:
+        super().__init__(actor)
+        self.epoch = _epoch
+
+    def is_alive(self) -> bool:
+        """Whether the actor runs, in this very process."""
+        return self.epoch == _epoch and not self.actor_stopped.is_set()
+
+    def tell(self, message: Any) -> None:
+        """Send `message`. Raises `ActorDeadError`."""
+        if not self.is_alive():
+            require_here(self)
+            raise ActorDeadError(f"{self} not found")
+        self.actor_inbox.put(Envelope(message))
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send `message` and return the answer, or its future: Pykka's `ask`."""
+        require_here(self)
+        return super().ask(message, block=block, timeout=timeout)
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Ask the actor to stop: Pykka's `stop`."""
+        require_here(self)
+        return super().stop(block=block, timeout=timeout)
+
+    def proxy(self) -> ActorProxy[Any]:
+        """Return a proxy of the actor. Raises `ActorDeadError`."""
+        require_here(self)
+        return super().proxy()
+
+
+def own_socket(sock: socket.socket) -> None:
+    """Have a child close its copy of `sock`: with it open, the parent's close would not be seen."""
+    _sockets.add(sock)
+
+
+def reset_in_child(function: Callable[[], object]) -> None:
+    """Have `function` called in every child, first: for what a module keeps. It must not block."""
+    _resets.append(function)
+
+
+def after_fork(function: Callable[[], object]) -> None:
+    """Have `function` called in every child, last: for what is to begin anew there.
+
+    It runs in the child's only thread, before `os.fork()` returns, and may start clients; under
+    gevent, which is not fit for that before it returns, in a greenlet behind it. What it raises is
+    logged. `forget(function)` ends it; in a child it is to be said again.
+    """
+    _beginnings.append(function)
+
+
+def forget(function: Callable[[], object]) -> None:
+    """Call `function` in no child any more."""
+    if function in _beginnings:
+        _beginnings.remove(function)
+
+
+def vanish() -> NoReturn:
+    """End a thread of an actor in the child, where it is nobody, without a word.
+
+    The thread that forked, in a callback, can simply end. gevent's, which a fork copies, must not:
+    `threading` has forgotten them in the child, and would complain.
+    """
+    while threading.get_ident() != _survivor:
+        threading.Event().wait()
+    raise SystemExit
+
+
+def _in_child() -> None:
+    global _epoch, _survivor  # noqa: PLW0603 - a number is compared faster than anything that holds one
+    _epoch += 1
+    _survivor = threading.get_ident()
+    beginnings = _beginnings[:]
+    _beginnings.clear()
+    # All of Pykka's actors run in threads; whoever held the lock is gone too.
+    ActorRegistry._actor_refs_lock = threading.RLock()
+    ActorRegistry._actor_refs.clear()
+    for sock in list(_sockets):
+        _guarded(lambda sock=sock: _close_copy(sock))  # type: ignore[misc]
+    _sockets.clear()
+    for function in _resets:
+        _guarded(function)
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if beginnings and monkey is not None and monkey.is_module_patched("threading"):
+        _thread.start_new_thread(_begin, (beginnings,))  # A `Thread` would wait for its start.
+    else:
+        _begin(beginnings)
+
+
+def _begin(functions: list[Callable[[], object]]) -> None:
+    for function in functions:
+        _guarded(function)
+
+
+def _close_copy(sock: socket.socket) -> None:
+    # Neither TLS's farewell nor gevent's hub has a part in this.
+    descriptor = sock.detach()
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def _guarded(function: Callable[[], object]) -> None:
+    try:
+        function()
+    except Exception:
+        logger.exception("%r failed after a fork", function)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

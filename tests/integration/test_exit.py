@@ -1,0 +1,318 @@
+"""The end of a program that leaves its clients running: prompt, silent, and with a close frame."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.programs import DEADLINE, Outcome, Program
+from tests.raw_server import CLOSE, Peer, RawServer, closing, switching
+from tests.support import eventually
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a SIGTERM there is a kill")
+
+# What an interpreter and a busy machine may need besides what the clients are given.
+SLACK = 1.0
+
+BEGIN = """
+import os, signal, sys, threading, time
+from slipstream_actor import *
+
+uri = sys.argv[1]
+options = {"shutdown_timeout_msec": int(sys.argv[2])} if sys.argv[2:] else {}
+
+class Client(ClientActor):
+    def init(self, uri=uri, **more):
+        return connect(uri, **options, **more).join("room")
+
+    def handle_call(self, message, from_, socket):
+        return Next()
+
+    def handle_cast(self, message, socket):
+        message(socket)
+
+    def terminate(self, reason, socket):
+        print("bye", reason, flush=True)
+
+def start(**more):
+    ref = Client.start(**more)
+    wait_until_joined(ref, "room")
+    return ref
+
+def never(*_):
+    reached.set()
+    threading.Event().wait()
+
+reached = threading.Event()
+"""
+
+# What is left running, and how many connections of it get a close frame.
+LEFT = {
+    "a client": ("ref = start()", 1),
+    "many clients": ("refs = [start() for _ in range(30)]; ref = refs[0]", 30),
+    "a client in a callback that never returns": (
+        """
+ref = start()
+cast(ref, never)
+reached.wait(10)
+""",
+        1,
+    ),
+    "a client in an await": (
+        """
+def wait_for_ever(socket):
+    ref = socket.push("room", "never")
+    reached.set()
+    socket.await_reply(ref, timeout=None)
+
+ref = start()
+cast(ref, wait_for_ever)
+reached.wait(10)
+""",
+        1,
+    ),
+    "a client in its handshake": ('ref = Client.start(uri.replace("/socket", "/mute"))', 0),
+    "a client that cannot connect": ('ref = Client.start("ws://127.0.0.1:1")', 0),
+    "the main thread's socket": ("socket = connect(uri).await_connect(); ref = start()", 2),
+    "a thread with a socket": (
+        """
+def own():
+    socket = connect(uri, **options).join("room").await_join("room")
+    reached.set()
+    socket.await_message(timeout=None)
+
+threading.Thread(target=own, daemon=True).start()
+ref = start()
+reached.wait(10)
+""",
+        2,
+    ),
+    "threads that push": (
+        """
+def ask_again(socket, ref):
+    ref = socket.push("room", "never")
+    reached.set()
+    while True:
+        try:
+            socket.await_reply(ref, timeout=0)
+        except AwaitTimeoutError:
+            time.sleep(0.001)
+
+def push(then):
+    socket = connect(uri, **options).join("room").await_join("room")
+    while True:
+        then(socket, socket.push("room", "event"))
+        reached.set()
+
+for then in (lambda *_: time.sleep(0.001), Socket.await_reply, ask_again):
+    reached.clear()
+    threading.Thread(target=push, args=(then,), daemon=True).start()
+    reached.wait(10)
+ref = start()
+""",
+        4,
+    ),
+}
+
+LEAVE = """
+def leave(*_):
+    raise SystemExit(5)
+
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+"""
+
+# How the program ends: by itself or with a SIGTERM from outside; its code; its last words.
+ENDS: dict[str, tuple[str, int, str]] = {
+    "the end of the script": ("", 0, ""),
+    "sys.exit": ("sys.exit(3)", 3, ""),
+    "an exception": ('raise ValueError("boom")', 1, "ValueError: boom"),
+    "SIGTERM in wait": ("wait(ref)", 5, ""),
+    "SIGTERM in call": ("call(ref, 'm', timeout=None)", 5, ""),
+    "SIGTERM in sleep": ("time.sleep(60)", 5, ""),
+    "SIGTERM in an event's wait": ("threading.Event().wait()", 5, ""),
+    "SIGTERM in await_message": ("new.await_message(timeout=None)", 5, ""),
+    "SIGTERM in start": ("Client.init = never; Client.start()", 5, ""),
+}
+
+
+@pytest.fixture
+def closes() -> queue.Queue[float]:
+    """When the close frames of clients came."""
+    return queue.Queue()
+
+
+@pytest.fixture
+def server(closes: queue.Queue[float]) -> Iterator[RawServer]:
+    """A server that answers every event but one, and no request for /mute."""
+
+    def script(peer: Peer) -> None:
+        request = peer.request()
+        if "/mute" in request.line:
+            peer.hold()
+            return
+        peer.send(switching(request))
+        while (came := peer.frame()).opcode != CLOSE:
+            if came.event != "never":
+                peer.reply(came.message)
+        assert came.code == 1000
+        closes.put(time.monotonic())
+        peer.send(closing(1000))
+
+    with RawServer(script) as server:
+        yield server
+
+
+def leaving(program: Program, end: str) -> tuple[Outcome, float]:
+    """Have a program that is ready end; return how it did, and how long that took."""
+    assert program.line() == "ready"
+    if end.startswith("SIGTERM"):
+        eventually(program.sleeps, "its wait")
+        program.terminate()
+    started = time.monotonic()
+    outcome = program.end()
+    return outcome, time.monotonic() - started
+
+
+def taken(closes: queue.Queue[float], count: int) -> list[float]:
+    """Return when the close frames came, of which there are `count`: the server reads them yet."""
+    times = [closes.get(timeout=DEADLINE) for _ in range(count)]
+    assert closes.empty()
+    return times
+
+
+@pytest.mark.parametrize("end", ["the end of the script", "SIGTERM in wait"])
+@pytest.mark.parametrize("left", LEFT)
+def test_what_is_left_running(
+    left: str, end: str, server: RawServer, closes: queue.Queue[float]
+) -> None:
+    begin, count = LEFT[left]
+    do, code, _ = ENDS[end]
+    with Program(BEGIN + begin + LEAVE + do, server.uri) as program:
+        outcome, seconds = leaving(program, end)
+    assert (outcome.code, outcome.errors) == (code, "")
+    assert seconds < 2.0 + SLACK
+    assert len(taken(closes, count)) == count
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_how_a_program_ends(end: str, server: RawServer, closes: queue.Queue[float]) -> None:
+    do, code, last_words = ENDS[end]
+    begin = "ref, new = start(), connect(uri).await_connect()"
+    with Program(BEGIN + begin + LEAVE + do, server.uri) as program:
+        outcome, seconds = leaving(program, end)
+    assert outcome.code == code
+    assert outcome.output.splitlines() == ["bye normal"]
+    assert (outcome.errors.splitlines() or [""])[-1] == last_words
+    assert outcome.errors.count("Traceback") == (1 if last_words else 0)
+    assert seconds < 2.0 + SLACK
+    assert len(taken(closes, 2)) == 2
+
+
+TIMES = """
+def stick(**more):
+    ref = start(**more)
+    reached.clear()
+    cast(ref, never)
+    reached.wait(10)
+    return ref
+
+stick(shutdown_timeout_msec=200), stick(shutdown_timeout_msec=1200)
+"""
+
+
+def test_each_client_has_its_own_time(server: RawServer, closes: queue.Queue[float]) -> None:
+    with Program(BEGIN + TIMES + LEAVE, server.uri) as program:
+        outcome, seconds = leaving(program, "the end of the script")
+    assert outcome == (0, "", "")
+    first, second = taken(closes, 2)
+    assert second - first > 0.5
+    assert seconds < 1.2 + SLACK
+
+
+ORDER = """
+class First(Client):
+    stop_order = 0
+
+    def terminate(self, reason, socket):
+        threading.Event().wait(0.2)
+        print("bye first", flush=True)
+
+refs = [start(), First.start()]
+wait_until_joined(refs[1], "room")
+"""
+
+
+def test_supervisors_are_stopped_before_their_children(server: RawServer) -> None:
+    with Program(BEGIN + ORDER + LEAVE, server.uri) as program:
+        outcome, _ = leaving(program, "the end of the script")
+    assert outcome == (0, "bye first\nbye normal\n", "")
+
+
+PATIENT = """
+def slow(socket):
+    reached.set()
+    threading.Event().wait(2.2)
+
+ref = start(shutdown_timeout_msec=20_000)
+cast(ref, slow)
+reached.wait(10)
+"""
+
+
+def test_a_client_that_is_given_more_time_takes_it(
+    server: RawServer, closes: queue.Queue[float]
+) -> None:
+    with Program(BEGIN + PATIENT + LEAVE, server.uri) as program:
+        outcome, _ = leaving(program, "the end of the script")
+    assert outcome == (0, "bye normal\n", "")
+    assert len(taken(closes, 1)) == 1
+
+
+IMPATIENT = """
+refs = [start(shutdown_timeout_msec=25_000), start()]
+cast(refs[0], never)
+reached.wait(10)
+"""
+
+
+def test_a_second_signal_ends_the_waiting(server: RawServer, closes: queue.Queue[float]) -> None:
+    end = "SIGTERM in wait"
+    with Program(BEGIN + IMPATIENT + LEAVE + "wait(refs[0])", server.uri) as program:
+        assert program.line() == "ready"
+        program.terminate()
+        # The one that can has taken its leave; the other one is still waited for.
+        assert program.line() == "bye normal"
+        closes.get(timeout=DEADLINE)
+        started = time.monotonic()
+        program.terminate()
+        outcome = program.end()
+        assert (outcome.code, outcome.errors) == (ENDS[end][1], "")
+        assert time.monotonic() - started < 5.0
+
+
+THREAD_THAT_ENDS = """
+def own():
+    connect(uri).join("room").await_join("room")
+
+thread = threading.Thread(target=own)
+thread.start()
+thread.join()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_thread_that_ends_closes_its_connection(
+    server: RawServer, closes: queue.Queue[float]
+) -> None:
+    """While the program goes on."""
+    with Program(BEGIN + THREAD_THAT_ENDS, server.uri) as program:
+        assert program.line() == "ready"
+        closes.get(timeout=DEADLINE)
+        program.say()
+        assert program.end() == (0, "", "")

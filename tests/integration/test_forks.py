@@ -1,0 +1,554 @@
+"""Forks: a child never touches the connections of its parent, and says what to do instead."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipstream_actor.testing import PhoenixServer
+from tests.integration.test_tls import CA, server_context
+from tests.programs import DEADLINE, Program, run
+from tests.raw_server import CLOSE, Peer, RawServer, serve
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
+    pytest.mark.skipif(sys.platform != "linux", reason="tried on Linux alone"),
+]
+
+BEGIN = """
+import os, ssl, sys, threading, time
+import slipstream_actor as slipstream
+from slipstream_actor import *
+
+class Client(ClientActor):
+    def init(self, uri, **options):
+        return connect(uri, **options).join("bench:a")
+
+    def echo(self, value):
+        ref = self.socket.push("bench:a", "echo", {"value": value})
+        return self.socket.await_reply(ref).unwrap()["value"]
+
+    def handle_call(self, message, from_, socket):
+        self.socket = socket.assign("from", from_)
+        return Next()
+
+    def run(self, function):
+        return function(self.socket)
+
+def start(uri, name=None, **options):
+    ref = Client.start(uri, name=name, **options)
+    wait_until_joined(ref, "bench:a")
+    return ref
+
+def join(uri, **options):
+    return connect(uri, **options).join("bench:b").await_join("bench:b")
+
+def ask(socket, value):
+    return socket.await_reply(socket.push("bench:b", "echo", {"value": value})).unwrap()["value"]
+
+def child(function):
+    # Run it in a child and return its exit code.
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+# What may be done with what the parent has started: each is one line.
+ATTEMPTS = [
+    'ref.tell("m")',
+    'ref.ask("m")',
+    'ref.ask("m", block=False)',
+    "ref.stop()",
+    "ref.stop(block=False)",
+    "ref.proxy()",
+    "proxy.echo(1)",
+    "proxy.socket",
+    "proxy.echo.defer(1)",
+    "proxy.stop()",
+    'call(ref, "m")',
+    'call(proxy, "m")',
+    'call("name", "m")',
+    "get_state(ref)",
+    'get_state("name")',
+    "wait(ref)",
+    "wait(ref, 0)",
+    'wait("name")',
+    'wait_until_joined(ref, "bench:a")',
+    "future.get()",
+    'reply(from_, "answer")',
+    'connection.tell("m")',
+    "connection.stop()",
+    "get_state(connection)",
+    'socket.socket_pid.tell("m")',
+    'socket.push("bench:b", "echo")',
+    'socket.push("bench:c", "echo")',
+    'socket.push("bench:b", "echo", buffer=True, reply_timeout=1)',
+    'socket.join("bench:c")',
+    'socket.join("bench:b")',
+    'socket.rejoin("bench:b")',
+    'socket.leave("bench:b")',
+    "socket.connect(uri)",
+    "socket.reconnect()",
+    "socket.disconnect()",
+    "socket.collect_garbage()",
+    "socket.ping()",
+    "socket.await_connect()",
+    "socket.await_disconnect()",
+    'socket.await_join("bench:b")',
+    'socket.await_leave("bench:b")',
+    "socket.await_reply(pushed)",
+    "socket.await_message()",
+    'their.push("bench:a", "echo")',
+    "their.await_message()",
+    "unconnected.connect(uri)",
+    "scheduled.reconnect()",
+    "scheduled.disconnect()",
+]
+
+REFUSED = """
+uri, *attempts = sys.argv[1:]
+ref = start(uri, "name")
+proxy = ref.proxy()
+their = get_state(ref).socket
+connection = their.channel_pid
+asked = ref.ask("m", block=False)
+from_ = ref.proxy().run(lambda socket: socket.assigns["from"]).get()
+go_on = threading.Event()
+future = proxy.run(lambda _: go_on.wait(60))
+stopped = ref.stop(block=False)
+socket = join(uri)
+pushed = socket.push("bench:b", "echo")
+unconnected = new_socket()
+scheduled = connect("ws://127.0.0.1:1")
+try:
+    scheduled.await_connect()
+except ConnectFailedError as error:
+    scheduled = error.socket.reconnect()
+
+def in_child():
+    for attempt in attempts:
+        try:
+            exec(attempt, globals())
+        except ForkedError as error:
+            assert isinstance(error, ActorDeadError) and isinstance(error, SlipstreamError)
+        except BaseException as error:
+            print(attempt, repr(error))
+        else:
+            print(attempt, "raised nothing")
+    assert stopped.get() is False  # Pykka: it was dead already.
+    assert not ref.is_alive() and not connection.is_alive() and not socket.socket_pid.is_alive()
+    assert cast(ref, "m") is None and cast("name", "m") is None
+    assert whereis("name") is None and not socket.connected and socket.channel_pid is None
+    assert socket.assign(a=1).assigns == {"a": 1}
+
+print(child(in_child))
+go_on.set()
+assert future.get(timeout=5) and stopped.get(timeout=5)
+socket.disconnect().await_disconnect()
+"""
+
+
+def test_every_call_says_that_the_process_was_forked(server: PhoenixServer) -> None:
+    outcome = run(BEGIN + REFUSED, server.uri, *ATTEMPTS)
+    assert outcome == (0, "0\n", "")
+
+
+SAID = """
+ref = start(sys.argv[1])
+def in_child():
+    try:
+        ref.tell("m")
+    except ForkedError as error:
+        print(error)
+child(in_child)
+"""
+
+
+def test_the_error_says_what_to_do_instead(server: PhoenixServer) -> None:
+    said = run(BEGIN + SAID, server.uri).output
+    assert said.startswith("Client (urn:uuid:")
+    assert "this one was forked from" in said
+    assert "start the client after the fork" in said
+    assert "post_fork" in said
+
+
+UNDISTURBED = """
+options = {}
+if len(sys.argv) > 2:
+    options["ssl_context"] = ssl.create_default_context(cafile=sys.argv[2])
+ref, socket = start(sys.argv[1], "name", **options), join(sys.argv[1], **options)
+
+def in_child():
+    own, other = start(sys.argv[1], "name", **options), join(sys.argv[1], **options)
+    assert own.proxy().echo("child").get() == ask(other, "child") == "child"
+    assert whereis("name") is own
+    own.stop()
+
+def leaves_by_the_interpreters_exit():
+    if os.fork() == 0:
+        start(sys.argv[1], **options), join(sys.argv[1], **options)
+        sys.exit(3)
+    return os.waitstatus_to_exitcode(os.wait()[1])
+
+for n in range(3):
+    assert child(in_child) == 0
+    assert ref.proxy().echo(n).get() == ask(socket, n) == n
+    assert leaves_by_the_interpreters_exit() == 3
+    assert ref.proxy().echo(n).get() == ask(socket, n) == n
+assert get_state(ref).socket.channel_pid.is_alive()
+print("undisturbed", len(os.listdir("/proc/self/fd")) < 40)
+ref.stop()
+socket.disconnect().await_disconnect()
+"""
+
+
+def test_the_parents_connections_go_on(server: PhoenixServer) -> None:
+    assert run(BEGIN + UNDISTURBED, server.uri) == (0, "undisturbed True\n", "")
+    server.wait_for_connections(0)
+
+
+def test_the_parents_connections_go_on_over_tls(tmp_path: Path) -> None:
+    CA.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with PhoenixServer(ssl_context=server_context()) as server:
+        outcome = run(BEGIN + UNDISTURBED, server.uri, str(tmp_path / "ca.pem"))
+        assert outcome == (0, "undisturbed True\n", "")
+        server.wait_for_connections(0)
+
+
+# The child stays; its parent goes without a farewell, so that no FIN is sent but by the system.
+OUTLIVED = """
+socket = connect(sys.argv[1], ssl_context=ssl.create_default_context(cafile=sys.argv[3]))
+if sys.argv[2] == "connected":
+    socket.await_connect()
+print("ready", flush=True)
+sys.stdin.readline()
+if os.fork():
+    os._exit(0)
+sockets = [name for name in os.listdir("/proc/self/fd")
+           if os.path.exists(path := f"/proc/self/fd/{name}") and "socket" in os.readlink(path)]
+print("left", sockets, flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "phase"),
+    [
+        ("ws", "upgrade"),
+        ("ws", "connected"),
+        ("wss", "handshake"),
+        ("wss", "upgrade"),
+        ("wss", "connected"),
+    ],
+)
+def test_a_child_keeps_no_connection_of_its_parent_open(
+    scheme: str, phase: str, tmp_path: Path
+) -> None:
+    in_tls = scheme == "wss" and phase != "handshake"
+    begun: queue.Queue[object] = queue.Queue()
+
+    def script(peer: Peer) -> None:
+        if phase == "handshake":
+            begun.put(peer.read(1))
+        elif phase == "upgrade":
+            begun.put(peer.request())
+        else:
+            begun.put(peer.upgrade())
+        peer.hold()
+
+    CA.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with RawServer(script, ssl_context=server_context() if in_tls else None) as server:
+        uri = f"{scheme}:{server.uri.partition(':')[2]}"
+        with Program(BEGIN + OUTLIVED, uri, phase, str(tmp_path / "ca.pem")) as program:
+            assert program.line() == "ready"
+            begun.get(timeout=DEADLINE)
+            program.say()
+            assert program.line() == "left []"
+            assert server.hung_up.wait(DEADLINE)
+
+
+CALLBACK = """
+from slipstream_actor.process import current
+ref = start(sys.argv[1])
+
+def fork_here(socket):
+    def in_child():
+        assert current() is not socket.socket_pid and not socket.socket_pid.is_alive()
+        assert ask(join(sys.argv[1]), "child") == "child"
+    return child(in_child)
+
+print(ref.proxy().run(fork_here).get(), ref.proxy().echo("parent").get())
+ref.stop()
+"""
+
+
+def test_a_fork_in_a_callback(server: PhoenixServer) -> None:
+    assert run(BEGIN + CALLBACK, server.uri) == (0, "0 parent\n", "")
+
+
+RETURNING = """
+ref = start(sys.argv[1])
+pid = ref.proxy().run(lambda _: os.fork()).get()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), ref.proxy().echo("parent").get())
+ref.stop()
+"""
+
+
+def test_a_child_that_returns_from_a_callback_ends(server: PhoenixServer) -> None:
+    """It has no mailbox to wait in, and nobody who could write to it."""
+    assert run(BEGIN + RETURNING, server.uri) == (0, "0 parent\n", "")
+
+
+THREADS = """
+from slipstream_actor import process
+reached, go_on = threading.Barrier(4), threading.Event()
+heard = []
+
+def own():
+    socket = join(sys.argv[1])
+    reached.wait(10)
+    go_on.wait(10)
+    heard.append(ask(socket, "thread"))
+
+def end(self, parent=os.getpid(), end=process.ThreadRef.end):
+    if os.getpid() != parent:
+        print("ended in a child", flush=True)
+    end(self)
+
+process.ThreadRef.end = end
+threads = [threading.Thread(target=own) for _ in range(3)]
+for thread in threads:
+    thread.start()
+reached.wait(10)
+# All of them seem to end in the child, where their sockets are not theirs.
+print([child(lambda: None) for _ in range(5)])
+go_on.set()
+for thread in threads:
+    thread.join(10)
+print(heard)
+"""
+
+
+def test_the_threads_that_a_child_does_not_have_keep_their_sockets(server: PhoenixServer) -> None:
+    lines = f"{[0] * 5}\n{['thread'] * 3}\n"
+    assert run(BEGIN + THREADS, server.uri) == (0, lines, "")
+
+
+STRESS = """
+import logging
+logging.basicConfig(level=logging.CRITICAL)
+flooded = start(sys.argv[1])
+done = threading.Event()
+
+def flood():
+    socket = join(sys.argv[1])
+    while not done.is_set():
+        refs = [socket.push("bench:b", "broadcast", {"n": n}) for n in range(50)]
+        for ref in refs:
+            socket.await_reply(ref)
+
+def ask_all_the_time():
+    while not done.is_set():
+        assert flooded.proxy().echo("x").get() == "x"
+
+def come_and_go():
+    while not done.is_set():
+        connect(sys.argv[1]).await_connect().disconnect().await_disconnect()
+
+threads = [threading.Thread(target=f) for f in (flood, ask_all_the_time, come_and_go)]
+for thread in threads:
+    thread.start()
+
+def in_child():
+    assert not flooded.is_alive()
+    for attempt in (lambda: flooded.tell(1), lambda: call(flooded, 1), lambda: wait(flooded)):
+        try:
+            attempt()
+        except ForkedError:
+            continue
+        raise AssertionError("no ForkedError")
+
+codes = [child(in_child) for _ in range(int(sys.argv[2]))]
+done.set()
+for thread in threads:
+    thread.join()
+print(set(codes), flooded.proxy().echo("still").get())
+flooded.stop()
+"""
+
+
+def test_forks_beside_busy_threads(server: PhoenixServer) -> None:
+    assert run(BEGIN + STRESS, server.uri, "200") == (0, "{0} still\n", "")
+    server.wait_for_connections(0)
+
+
+# A file, since the children that are spawned import it.
+MULTIPROCESSING = """
+import multiprocessing
+
+def work(uri, answers, inherited):
+    if inherited is not None:
+        try:
+            inherited.tell("m")
+        except ForkedError:
+            answers.put("forked")
+    answers.put(start(uri).proxy().echo("client").get())
+    # Both are left to the exit.
+    answers.put(ask(join(uri), "thread"))
+
+if __name__ == "__main__":
+    uri, method = sys.argv[1:]
+    context = multiprocessing.get_context(method)
+    parent = start(uri)
+    answers = context.SimpleQueue()
+    # References cannot be pickled: they could mean nothing elsewhere.
+    inherited = parent if method == "fork" else None
+    workers = [context.Process(target=work, args=(uri, answers, inherited)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    print([worker.exitcode for worker in workers])
+    while not answers.empty():
+        print(answers.get())
+    print(parent.proxy().echo("parent").get())
+"""
+
+
+FORKED: dict[str, list[str]] = {"fork": ["forked"], "spawn": [], "forkserver": []}
+
+
+@pytest.mark.parametrize("method", FORKED)
+def test_multiprocessing(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(BEGIN + MULTIPROCESSING)
+    with RawServer(serve) as server:
+        code, output, errors = run(program, server.uri, method)
+        assert (code, errors) == (0, "")
+        codes, *answers, parent = output.splitlines()
+        assert (codes, parent) == ("[0, 0]", "parent")
+        assert sorted(answers) == sorted(2 * ["client", "thread", *FORKED[method]])
+        # Each of the five takes its leave: a child of `multiprocessing` ends by `os._exit`.
+        assert [server.next_frame(opcode=CLOSE).code for _ in range(5)] == [1000] * 5
+
+
+BEGUN_IN_A_HOOK = """
+import multiprocessing
+from slipstream_actor import forks
+
+forks.after_fork(lambda: start(sys.argv[1]))
+worker = multiprocessing.get_context("fork").Process(target=print, args=("worked",))
+worker.start()
+worker.join()
+print(worker.exitcode)
+"""
+
+
+def test_what_began_in_the_fork_itself_takes_its_leave_too() -> None:
+    """`multiprocessing` forgets in a new child whatever was to be done at its end."""
+    with RawServer(serve) as server:
+        warm = BEGIN + "start(sys.argv[1]).stop()\n" + BEGUN_IN_A_HOOK
+        assert run(warm, server.uri) == (0, "worked\n0\n", "")
+        assert [server.next_frame(opcode=CLOSE).code for _ in range(2)] == [1000] * 2
+
+
+BEGINNINGS = """
+from slipstream_actor import forks
+begun = []
+
+def begin():
+    begun.append(start(sys.argv[1]).proxy().echo("begun").get())
+
+def fail():
+    raise ValueError("boom")
+
+def forgotten():
+    begun.append("forgotten")
+
+forks.after_fork(fail)
+forks.after_fork(forgotten)
+forks.after_fork(begin)
+forks.forget(forgotten)
+forks.forget(forgotten)
+
+def in_child():
+    print(begun)
+    # What is to begin in the child's children too is to be said in the child.
+    assert child(lambda: print(begun)) == 0
+
+print(child(in_child), begun)
+"""
+
+
+def test_what_begins_anew_in_a_child(server: PhoenixServer) -> None:
+    code, output, errors = run(BEGIN + BEGINNINGS, server.uri)
+    assert (code, output) == (0, "['begun']\n['begun']\n0 []\n")
+    assert "ValueError: boom" in errors
+    assert errors.count("Traceback") == 1
+
+
+SUPERVISED = """
+uri = sys.argv[1]
+unmarked = Supervisor.start([ChildSpec(Client, uri, name="unmarked")])
+nested = ChildSpec(
+    Supervisor, [ChildSpec(Client, uri, name="nested")], restart_after_fork=True, id="nested"
+)
+spec = ChildSpec(Client, uri, name="one")
+supervisor = Supervisor.start([spec, nested], name="all", restart_after_fork=True)
+Supervisor.start_child("all", ChildSpec(Client, uri, name="two", id="two"))
+NAMES = ["one", "two", "nested"]
+
+def answers():
+    for name in NAMES:
+        wait_until_joined(name, "bench:a")
+    return [whereis(name).proxy().echo(name).get() for name in NAMES]
+
+def in_child():
+    again = whereis("all")
+    assert again.is_alive() and not supervisor.is_alive() and not unmarked.is_alive()
+    ids = [c.id for c in Supervisor.which_children("all")]
+    assert ids == [Client, "nested", "two"], ids
+    print("child", answers(), flush=True)
+    try:
+        get_state("unmarked")
+    except ActorDeadError as error:
+        print("start the client after the fork" in str(error))
+    assert child(lambda: print("grandchild", answers(), flush=True)) == 0
+    whereis("all").stop()
+    # One that has ended begins nowhere again.
+    assert child(lambda: print("no more", whereis("all"), whereis("nested"), flush=True)) == 0
+
+assert answers() == NAMES
+assert child(in_child) == 0
+print("parent", answers())
+supervisor.stop()
+unmarked.stop()
+"""
+
+
+def test_a_supervisor_begins_anew_in_a_child(server: PhoenixServer) -> None:
+    code, output, errors = run(BEGIN + SUPERVISED, server.uri)
+    names = "['one', 'two', 'nested']"
+    assert errors == ""
+    assert output.splitlines() == [
+        f"child {names}",
+        "True",
+        f"grandchild {names}",
+        "no more None None",
+        f"parent {names}",
+    ]
+    assert code == 0

@@ -1,0 +1,49 @@
+"""The long runs of `benchmarks`, short: so that they do not rot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak.vitals import STATM
+
+ROOT = Path(__file__).parent.parent
+# A failure is only known after a minute of waiting for what does not come.
+DEADLINE = 200.0
+
+pytestmark = pytest.mark.timeout(DEADLINE + 10)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="it reads /proc")
+def test_a_short_soak() -> None:
+    # Memory still warms up; what it says of the rest holds in any run. Nine kinds of clients.
+    result = run(
+        "benchmarks.soak", "--seconds=6", "--clients=9", "--seed=1", "--quiet=1", "--growth=50"
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    [counts] = [line for line in lines if line.startswith("pushes that asked")]
+    asked, outcomes = (int(word) for word in counts.replace(";", "").split() if word.isdigit())
+    assert asked == outcomes > 100
+
+
+def test_a_short_comeback() -> None:
+    result = run("benchmarks.comeback", "--clients=5", "--rounds=1")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["1000", "0"]
