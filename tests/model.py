@@ -175,7 +175,8 @@ class Model:
     def heard(self, name: str, payload: Any) -> None:
         assert self.up
         assert payload["connection"] == self.attempt.number
-        assert int(payload["join_ref"]) > self.topics[name].floor
+        if payload["join_ref"] is not None:  # Broadcasts have none, and belong to the topic.
+            assert int(payload["join_ref"]) > self.topics[name].floor
 
     # pushes
 

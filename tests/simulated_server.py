@@ -171,7 +171,7 @@ class SimulatedServer:
             self._say(channel, None if broadcast else channel.join_ref)
 
     def _say(self, channel: Channel, shown: str | None) -> None:
-        payload = self._tagged(join_ref=channel.join_ref)
+        payload = self._tagged(join_ref=shown)
         self._send(shown, None, channel.topic, "news", payload)
 
     def end(self, code: int | None) -> None:
