@@ -57,6 +57,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.legal = True
         self.defects: list[Exception] = []
         self.world = World(self.opened, self.asked_to_join)
         self.begin()
@@ -193,16 +194,19 @@ class ClientMachine(RuleBasedStateMachine):
                 attempt.server.end(how)
 
     @precondition(lambda self: self.attempts())
-    @rule(seconds=st.sampled_from([8.0, 11.0]))
-    def the_server_stands_still(self, seconds: float) -> None:
+    @rule(topic=topics, seconds=st.sampled_from([8.0, 11.0]), then=st.sampled_from(["leave", None]))
+    def the_server_stands_still(self, topic: str, seconds: float, then: str | None) -> None:
         """A slow join blocks the whole connection (note 12)."""
         for attempt in self.attempts():
-            self.world.step_connection(attempt, 5)
             attempt.wire.blocked = True
-        self.world.now += seconds
-        for attempt in self.attempts():
-            self.world.step_connection(attempt, 5)
-        self.world.step(self.client, 5)
+        self.at_once(("join", topic, "plain"))
+        for _ in range(2):
+            for attempt in self.attempts():
+                self.world.step_connection(attempt, 5)
+            self.world.step(self.client, 5)
+            self.world.now += seconds / 2
+        if then is not None:
+            self.at_once((then, topic))
 
     @rule()
     def everything_happens(self) -> None:
@@ -231,10 +235,12 @@ class ClientMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_legal(self) -> None:
+        self.legal = False
         self.callbacks_are_legal()
         self.what_is_sent_is_legal()
         self.nothing_grows()
         self.an_end_is_an_end()
+        self.legal = True
 
     def callbacks_are_legal(self) -> None:
         if self.defects:
@@ -267,7 +273,8 @@ class ClientMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.settle()
+            if self.legal:
+                self.settle()
         finally:
             self.world.undo()
 
