@@ -39,7 +39,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.forks import ForkedError
-from slipstream_actor.mailbox import Timer
+from slipstream_actor.mail import Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
 from slipstream_actor.monitor import Down, monitor

@@ -12,7 +12,8 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from slipstream_actor.forks import LocalRef
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Interrupted, Mailbox
+from slipstream_actor.mail import Interrupted
+from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.process import await_future, become
 from slipstream_actor.shutdown import stop_at_exit
 

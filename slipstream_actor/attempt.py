@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from slipstream_actor.commands import CloseConnection
-from slipstream_actor.mailbox import TAKE, SelectorMailbox, SocketReady, WaitFailed
+from slipstream_actor.mail import TAKE
+from slipstream_actor.mailbox import SelectorMailbox, SocketReady, WaitFailed
 from slipstream_actor.reasons import ConnectFailed, ConnectFailedKind
 
 __all__ = ["AttemptFailed", "Cancelled", "MailboxWaiter", "Waiter"]

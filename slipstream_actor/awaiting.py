@@ -44,7 +44,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.forks import require_here
-from slipstream_actor.mailbox import LEAVE, TAKE, Interrupted
+from slipstream_actor.mail import LEAVE, TAKE, Interrupted
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import ThreadRef, current

@@ -22,7 +22,7 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.mailbox import Timer
+from slipstream_actor.mail import Timer
 from slipstream_actor.message import no_fields
 from slipstream_actor.reasons import ClosedByClient, JoinRefused
 

@@ -39,7 +39,8 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Burst, Interrupted, Mailbox, Request, Timer
+from slipstream_actor.mail import Burst, Interrupted, Request, Timer
+from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.process import Cast, From, current, register, unregister
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, Disconnected
 from slipstream_actor.returns import Answer, Ignore, Next, Stop

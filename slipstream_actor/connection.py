@@ -33,16 +33,8 @@ from slipstream_actor.dial import dial
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
 from slipstream_actor.flow import Inflow, SendBuffer
-from slipstream_actor.mailbox import (
-    TAKE,
-    UNCOUNTED,
-    Burst,
-    Interrupted,
-    SelectorMailbox,
-    SocketReady,
-    Timer,
-    WaitFailed,
-)
+from slipstream_actor.mail import TAKE, UNCOUNTED, Burst, Interrupted, Timer
+from slipstream_actor.mailbox import SelectorMailbox, SocketReady, WaitFailed
 from slipstream_actor.message import Message
 from slipstream_actor.process import ThreadRef
 from slipstream_actor.protocol import Protocol
@@ -248,7 +240,7 @@ class Connection(BaseActor):
         self._settle()
 
     def _leave(self, command: LeaveTopic) -> None:
-        self._protocol.leave(command.topic)
+        self._protocol.leave(command.topic, time.monotonic())
         self._settle()
 
     def _push(self, command: PushMessage) -> None:

@@ -10,7 +10,7 @@ import pykka
 
 from slipstream_actor.errors import AwaitTimeoutError
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Request
+from slipstream_actor.mail import Request
 from slipstream_actor.process import Target, resolve
 
 if TYPE_CHECKING:

@@ -16,105 +16,31 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor.flow import Inflow, SendBuffer
+from slipstream_actor.flow import SendBuffer
 from slipstream_actor.forks import current_epoch, is_forked, own_socket, vanish
 from slipstream_actor.future import Future
+from slipstream_actor.mail import (
+    Burst,
+    Interrupted,
+    Match,
+    Passed,
+    Timer,
+    inspect,
+    refuse,
+    search,
+)
 from slipstream_actor.pushes import Ledger, PushBuffer
 
-__all__ = [
-    "LEAVE",
-    "TAKE",
-    "UNCOUNTED",
-    "Burst",
-    "Interrupted",
-    "Mailbox",
-    "Request",
-    "SelectorMailbox",
-    "SocketReady",
-    "Timer",
-    "WaitFailed",
-]
+__all__ = ["Mailbox", "SelectorMailbox", "SocketReady", "WaitFailed"]
 
 # A lock and poll take no more than so many seconds; who waits longer waits again.
 LONGEST_WAIT = 86_400.0
-
-TAKE = 1
-LEAVE = 2
-Match: TypeAlias = Callable[[Any, Any], int]
-
-
-class Interrupted(BaseException):
-    """Unwinds a callback that waits in `receive` when its actor is asked to stop, or was forked.
-
-    No `Exception`, since it is no error that user code could handle.
-    """
-
-
-# Of events that count nowhere, as a test sends them.
-UNCOUNTED = Inflow(0, 0, lambda: None)
-
-
-class Burst:
-    """Several events of one `source`, handed over as one message and taken one by one.
-
-    Who takes one counts it in `flow`.
-    """
-
-    __slots__ = ("events", "flow", "source")
-
-    def __init__(self, source: Any, events: Iterable[Any], flow: Inflow = UNCOUNTED) -> None:
-        self.source = source
-        self.events = deque(events)
-        self.flow = flow
-
-    def take(self, at: int = 0) -> Any:
-        """Take out an event."""
-        event = self.events[at]
-        del self.events[at]
-        self.flow.taken += 1
-        if self.flow.paused:
-            self.flow.relieve()
-        return event
-
-
-class Request:
-    """A message told with an address to answer to; a mailbox that closes answers it."""
-
-    __slots__ = ("future", "message")
-
-    def __init__(self, message: Any, future: Future[Any]) -> None:
-        self.message = message
-        self.future = future
-
-
-class Timer:
-    """A message that is due at a time. `cancel()` works from any thread, until it is delivered."""
-
-    __slots__ = ("cancelled", "due", "interval", "message")
-
-    def __init__(self, message: Any, due: float, interval: float | None = None) -> None:
-        self.message = message
-        self.due = due
-        self.interval = interval
-        self.cancelled = False
-
-    @classmethod
-    def repeated(cls, message: Any, interval: float) -> Timer:
-        """Return one that is due every `interval` seconds, which are more than none."""
-        if not interval > 0:
-            raise ValueError(f"an interval must be more than 0 seconds, not {interval}")
-        return cls(message, time.monotonic() + interval, interval)
-
-    def cancel(self) -> None:
-        """Deliver it no more."""
-        self.cancelled = True
 
 
 class Mailbox:
@@ -274,8 +200,7 @@ class Mailbox:
         dead = [connection for connection in former if not connection.is_alive()]
         for connection in dead:
             self.former.remove(connection)
-        while (envelope := self._poll()) is not None:
-            self._stash.append(envelope)
+        self._stash_all()
         self._stash = deque(
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former
         )
@@ -283,8 +208,7 @@ class Mailbox:
 
     def take_all(self, kind: type) -> list[Any]:
         """Take out every message of a kind that has come, those in bursts not among them."""
-        while (envelope := self._poll()) is not None:
-            self._stash.append(envelope)
+        self._stash_all()
         taken = [e.message for e in self._stash if type(e.message) is kind]
         self._stash = deque(e for e in self._stash if type(e.message) is not kind)
         return taken
@@ -292,8 +216,7 @@ class Mailbox:
     def hear_no_more(self) -> list[Any]:
         """Say that no event is wanted any more; return the sources of those that wait."""
         self.deaf = True
-        while (envelope := self._poll()) is not None:
-            self._stash.append(envelope)
+        self._stash_all()
         bursts = [e.message for e in self._stash if type(e.message) is Burst]
         return [burst.source for burst in bursts]
 
@@ -315,6 +238,11 @@ class Mailbox:
             self._crowded = max(64, 2 * len(self._timers))
         heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
         return timer
+
+    def _stash_all(self) -> None:
+        """Put what is in the queue behind what was passed over."""
+        while (envelope := self._poll()) is not None:
+            self._stash.append(envelope)
 
     def _search(self, match: Match) -> tuple[bool, Any]:
         if self.burst is not None:
@@ -386,57 +314,6 @@ class Mailbox:
     def _refuse_all(self) -> None:
         while (envelope := self._poll()) is not None:
             refuse(envelope)
-
-
-class Passed:
-    """The events that a waiting `receive` has passed over: they do not count while it waits."""
-
-    def __init__(self, bursts: Iterable[Burst]) -> None:
-        self._flows: set[Inflow] = set()
-        for burst in bursts:
-            self.over(burst)
-
-    def over(self, burst: Burst) -> None:
-        """Leave the events of `burst` where they are."""
-        self._flows.add(burst.flow)
-        burst.flow.passed += len(burst.events)
-        burst.flow.relieve()
-
-    def count_again(self) -> None:
-        """The wait is over."""
-        for flow in self._flows:
-            flow.passed = 0
-
-
-def search(burst: Burst, match: Match) -> tuple[int, Any, bool]:
-    """Return the verdict on a burst, the event that matched, and whether events are left."""
-    for at, event in enumerate(burst.events):
-        verdict = match(event, burst.source)
-        if verdict:
-            if verdict == TAKE:
-                burst.take(at)
-            return verdict, event, bool(burst.events)
-    return 0, None, bool(burst.events)
-
-
-def inspect(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
-    """Return the verdict on an envelope, what matched, and whether the envelope is to be kept."""
-    message = envelope.message
-    if type(message) is Burst:
-        return search(message, match)
-    verdict = match(message, None) if envelope.reply_to is None else 0
-    return verdict, message, verdict != TAKE
-
-
-def refuse(envelope: Envelope[Any]) -> None:
-    """Answer whoever waits for an answer to a message that nobody will handle."""
-    if envelope.reply_to is not None and type(envelope.message) is _ActorStop:
-        envelope.reply_to.set(None)
-        return
-    future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
-    if future is not None:
-        error = ActorDeadError("the actor stopped before handling the message")
-        future.set_exception((ActorDeadError, error, None))
 
 
 class SocketReady(NamedTuple):

@@ -21,7 +21,8 @@ from slipstream_actor.commands import CloseConnection
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
 from slipstream_actor.forks import current_epoch, is_forked, require_here, reset_in_child
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Interrupted, Mailbox, Request
+from slipstream_actor.mail import Interrupted, Request
+from slipstream_actor.mailbox import Mailbox
 
 __all__ = [
     "Cast",

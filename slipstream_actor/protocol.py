@@ -143,6 +143,8 @@ class Protocol:
         # Joins without an answer, left and replaced ones too, in the order of their deadlines,
         # since all have the same time.
         self._joining: dict[str, Channel] = {}
+        # Leaves without an answer, by their refs, likewise in the order of their deadlines.
+        self._leaving: dict[str, tuple[float, Channel]] = {}
         self._push_deadlines: list[tuple[float, str]] = []
         self._paused_at: float | None = None
 
@@ -166,14 +168,18 @@ class Protocol:
         # join_ref == ref: with a null join_ref the server drops what comes later (note 6).
         self._send(join_ref, join_ref, command.topic, "phx_join", command.payload)
 
-    def leave(self, topic: str) -> None:
-        """Leave the topic's join; without one there is nothing to do."""
+    def leave(self, topic: str, now: float) -> None:
+        """Leave the topic's join; without one there is nothing to do.
+
+        A leave that is not answered in the time of a join counts as done, as in phoenix.js.
+        """
         channel = self.channels.get(topic)
         if channel is None or channel.state is LEAVING:
             return
         self._step(channel, "leave")
         channel.leave_ref = ref = self._next_ref()
         self.refs[ref] = Waiting("leave", "phx_leave", channel)
+        self._leaving[ref] = (self._running(now) + self._join_timeout, channel)
         self._send(channel.join_ref, ref, topic, "phx_leave", {})
 
     def push(self, command: PushMessage, now: float) -> bool:
@@ -207,6 +213,7 @@ class Protocol:
         self.channels.clear()
         self.former.clear()
         self._joining.clear()
+        self._leaving.clear()
         self._push_deadlines.clear()
         self.heartbeat = self._beat_at = None
 
@@ -298,7 +305,12 @@ class Protocol:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
         if self._paused_at is not None:
             return self._beat_at
-        due = (self._beat_at, self._first_join_deadline(), self._first_push_deadline())
+        due = (
+            self._beat_at,
+            self._first_join_deadline(),
+            self._first_leave_deadline(),
+            self._first_push_deadline(),
+        )
         return min((at for at in due if at is not None), default=None)
 
     def pause(self, now: float) -> None:
@@ -312,6 +324,7 @@ class Protocol:
         away, self._paused_at = now - self._paused_at, None
         for channel in self._joining.values():
             channel.deadline += away
+        self._leaving = {ref: (at + away, c) for ref, (at, c) in self._leaving.items()}
         self._push_deadlines = [(at + away, ref) for at, ref in self._push_deadlines]
         if self.heartbeat is not None and self._beat_at is not None:
             self.heartbeat.since = now
@@ -322,6 +335,8 @@ class Protocol:
         running = self._running(now)
         while (first := self._first_join_deadline()) is not None and first <= running:
             self._time_out(next(iter(self._joining.values())))
+        while (first := self._first_leave_deadline()) is not None and first <= running:
+            self._step(next(iter(self._leaving.values()))[1], "close")
         while (first := self._first_push_deadline()) is not None and first <= running:
             self._time_out_push(heapq.heappop(self._push_deadlines)[1])
         if self._beat_at is not None and self._beat_at <= now:
@@ -381,6 +396,11 @@ class Protocol:
             heapq.heapify(self._push_deadlines)
         heapq.heappush(self._push_deadlines, (deadline, ref))
 
+    def _first_leave_deadline(self) -> float | None:
+        for deadline, _ in self._leaving.values():
+            return deadline
+        return None
+
     def _first_push_deadline(self) -> float | None:
         while self._push_deadlines:
             at, ref = self._push_deadlines[0]
@@ -432,6 +452,7 @@ class Protocol:
         for ref in (channel.join_ref, channel.leave_ref):
             if ref is not None and self.refs.pop(ref, None) is not None:
                 self._spend(ref)
+        self._leaving.pop(channel.leave_ref or "", None)
 
     def _spend(self, ref: str) -> None:
         remember(self._spent, ref, LATE_REPLIES)

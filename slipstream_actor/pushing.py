@@ -20,7 +20,7 @@ from slipstream_actor.errors import NotConnectedError, NotJoinedError, SendBuffe
 from slipstream_actor.events import PushFailed
 from slipstream_actor.flow import SendBuffer
 from slipstream_actor.forks import require_here
-from slipstream_actor.mailbox import TAKE
+from slipstream_actor.mail import TAKE
 from slipstream_actor.message import Message, Ref
 from slipstream_actor.process import ThreadRef, current
 from slipstream_actor.pushes import Asked, BufferedPush

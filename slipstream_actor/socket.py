@@ -28,7 +28,8 @@ from slipstream_actor.connection import Connection
 from slipstream_actor.errors import NeverJoinedError, NotConfiguredError
 from slipstream_actor.events import MessageReceived, TopicJoinFailed
 from slipstream_actor.forks import require_here
-from slipstream_actor.mailbox import Burst, Mailbox
+from slipstream_actor.mail import Burst
+from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
 from slipstream_actor.process import Hold, ThreadRef, current

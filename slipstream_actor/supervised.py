@@ -14,7 +14,8 @@ from slipstream_actor.children import Child, ChildSpec, is_seconds
 from slipstream_actor.client import ClientActor
 from slipstream_actor.debug import GetState
 from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.mailbox import TAKE, Interrupted, Mailbox, Request
+from slipstream_actor.mail import TAKE, Interrupted, Request
+from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.monitor import Down, Monitor, end_of
 
 __all__ = ["Ask", "Intensity", "Supervised"]

@@ -20,7 +20,7 @@ from slipstream_actor.debug import GetState, SupervisorState
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
 from slipstream_actor.forks import after_fork, forget
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Interrupted, Request
+from slipstream_actor.mail import Interrupted, Request
 from slipstream_actor.monitor import Down
 from slipstream_actor.process import (
     Target,

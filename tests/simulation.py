@@ -26,7 +26,8 @@ from slipstream_actor.attempt import AttemptFailed, Cancelled
 from slipstream_actor.commands import CloseConnection, JoinTopic
 from slipstream_actor.connection import Connection
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import READY, TAKE, Mailbox, SelectorMailbox
+from slipstream_actor.mail import TAKE
+from slipstream_actor.mailbox import READY, Mailbox, SelectorMailbox
 from slipstream_actor.reasons import ConnectFailedKind
 from tests.simulated_server import Plans, SimulatedServer
 from tests.simulated_transport import SimulatedTransport, Wire

@@ -47,7 +47,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
-from slipstream_actor.mailbox import Burst
+from slipstream_actor.mail import Burst
 from slipstream_actor.process import become, current
 from slipstream_actor.testing import PhoenixServer
 from tests.support import PATIENCE, eventually, recording

@@ -69,7 +69,8 @@ from slipstream_actor.commands import (
 )
 from slipstream_actor.events import Event
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Burst, Mailbox
+from slipstream_actor.mail import Burst
+from slipstream_actor.mailbox import Mailbox
 from tests.support import PATIENCE, Log, eventually
 
 URI = "ws://test.invalid/socket/websocket"

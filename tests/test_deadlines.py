@@ -14,6 +14,7 @@ from slipstream_actor import (
     PushFailed,
     PushTimeout,
     TopicJoinFailed,
+    TopicLeft,
 )
 from slipstream_actor.commands import PushMessage
 from slipstream_actor.protocol import LATE_PUSHES
@@ -120,6 +121,42 @@ def test_each_push_is_answered_or_fails_at_its_time(
     assert not waiting
 
 
+def test_a_leave_that_is_not_answered_counts_as_done(core: Core) -> None:
+    ref = core.joined()
+    core.leave()
+    assert core.protocol.next_deadline() == core.now + JOIN_TIMEOUT
+    core.at(core.now + JOIN_TIMEOUT - 0.1)
+    assert core.events() == []
+    core.at(core.now + 0.1)
+    assert core.events() == [TopicLeft(T, ref)]
+    assert core.is_clean
+    assert core.protocol.next_deadline() is None
+    # What the server says of it yet is nobody's surprise.
+    assert core.told(ref, ref, "phx_close", {}) == []
+    assert core.taken
+
+
+def test_a_leave_that_is_answered_leaves_no_deadline(core: Core) -> None:
+    first, second = core.joined(), core.joined("room:2")
+    left = core.leave()
+    core.told(first, left, "phx_reply", OK)
+    core.leave("room:2")
+    core.told(second, second, "phx_close", {}, "room:2")
+    assert core.protocol.next_deadline() is None
+    assert not core.protocol._leaving
+
+
+def test_a_leave_behind_a_new_join_has_its_deadline_too(core: Core) -> None:
+    old = core.joined()
+    core.leave()
+    new = core.join()
+    core.told(new, new, "phx_reply", OK)
+    core.at(core.now + JOIN_TIMEOUT)
+    assert core.events() == [TopicLeft(T, old)]
+    assert core.protocol.channels[T].join_ref == new
+    assert not core.protocol.former
+
+
 # while reading is paused
 
 
@@ -134,6 +171,19 @@ def test_a_join_is_not_late_while_we_do_not_read(core: Core) -> None:
     assert core.protocol.next_deadline() == core.now + JOIN_TIMEOUT - 4.0
     core.at(core.now + JOIN_TIMEOUT - 4.0)
     assert core.events() == [TopicJoinFailed(T, JoinTimeout(), ref)]
+
+
+def test_nor_is_a_leave(core: Core) -> None:
+    ref = core.joined()
+    core.leave()
+    core.now += 1.0
+    core.protocol.pause(core.now)
+    core.at(core.now + 100.0)
+    core.protocol.resume(core.now)
+    core.at(core.now + JOIN_TIMEOUT - 1.1)
+    assert core.events() == []
+    core.at(core.now + 0.2)
+    assert core.events() == [TopicLeft(T, ref)]
 
 
 def test_nor_is_a_push(core: Core) -> None:

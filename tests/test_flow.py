@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slipstream_actor.flow import Inflow, SendBuffer
-from slipstream_actor.mailbox import TAKE, Burst, Mailbox
+from slipstream_actor.mail import TAKE, Burst
+from slipstream_actor.mailbox import Mailbox
 from tests.support import PATIENCE
 
 

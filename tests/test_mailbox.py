@@ -18,18 +18,11 @@ from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from slipstream_actor import mail
 from slipstream_actor import mailbox as mailboxes
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import (
-    LEAVE,
-    TAKE,
-    Burst,
-    Interrupted,
-    Mailbox,
-    Request,
-    SelectorMailbox,
-    SocketReady,
-)
+from slipstream_actor.mail import LEAVE, TAKE, Burst, Interrupted, Request
+from slipstream_actor.mailbox import Mailbox, SelectorMailbox, SocketReady
 from slipstream_actor.process import ThreadRef
 
 PATIENCE = 20.0
@@ -70,7 +63,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(mailboxes, "time", SimpleNamespace(monotonic=clock))
+    for module in (mailboxes, mail):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     return clock
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from slipstream_actor import ClientActor, Down, Socket, Stop, Supervisor, connect, monitor, wait
 from slipstream_actor.future import Future
-from slipstream_actor.mailbox import LEAVE, TAKE, Mailbox
+from slipstream_actor.mail import LEAVE, TAKE
+from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.process import current
 from slipstream_actor.testing import PhoenixServer
 from tests.support import PATIENCE, eventually

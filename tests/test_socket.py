@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from pykka import ActorDeadError
 
-from slipstream_actor import Join, Socket, connect, new_socket, process
+from slipstream_actor import Join, Socket, connect, mail, new_socket, process
 from slipstream_actor import mailbox as mailboxes
 from slipstream_actor.changes import ReconnectDue, RejoinDue, apply_event
 from slipstream_actor.commands import (
@@ -107,7 +107,8 @@ def _a_thread_without_a_past() -> Iterator[None]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(mailboxes, "time", SimpleNamespace(monotonic=clock))
+    for module in (mailboxes, mail):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     return clock
 
 

@@ -604,7 +604,7 @@ def play_race(answers: list[Message], *, leave: bool) -> tuple[Protocol, list[Ev
     core.join(JoinTopic(GOOD), 0.0)
     core.receive(Message("1", "1", GOOD, "phx_reply", {"status": "ok", "response": {}}), 0.0)
     if leave:
-        core.leave(GOOD)
+        core.leave(GOOD, 0.0)
     core.join(JoinTopic(GOOD), 0.0)
     core.events.clear()
     for answer in answers:

@@ -186,7 +186,7 @@ class Replay:
         current = self.protocol.current_join_ref(sent.topic)
         if current is None or (sent.join_ref != current and not self.v1) or sent.payload != {}:
             return False
-        self.protocol.leave(sent.topic)
+        self.protocol.leave(sent.topic, self.now)
         # A second leave of ours waits for the first.
         return bool(self.protocol.outgoing) and self._compare(sent)
 

@@ -1,0 +1,153 @@
+"""What lies in a mailbox: bursts of events, requests and timers; how they are searched, and how
+whoever asked is told that nobody will answer."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from pykka import ActorDeadError
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+from slipstream_actor.flow import Inflow
+from slipstream_actor.future import Future
+
+__all__ = [
+    "LEAVE",
+    "TAKE",
+    "UNCOUNTED",
+    "Burst",
+    "Interrupted",
+    "Match",
+    "Passed",
+    "Request",
+    "Timer",
+    "inspect",
+    "refuse",
+    "search",
+]
+
+TAKE = 1
+LEAVE = 2
+Match: TypeAlias = Callable[[Any, Any], int]
+
+
+class Interrupted(BaseException):
+    """Unwinds a callback that waits in `receive` when its actor is asked to stop, or was forked.
+
+    No `Exception`, since it is no error that user code could handle.
+    """
+
+
+# Of events that count nowhere, as a test sends them.
+UNCOUNTED = Inflow(0, 0, lambda: None)
+
+
+class Burst:
+    """Several events of one `source`, handed over as one message and taken one by one.
+
+    Who takes one counts it in `flow`.
+    """
+
+    __slots__ = ("events", "flow", "source")
+
+    def __init__(self, source: Any, events: Iterable[Any], flow: Inflow = UNCOUNTED) -> None:
+        self.source = source
+        self.events = deque(events)
+        self.flow = flow
+
+    def take(self, at: int = 0) -> Any:
+        """Take out an event."""
+        event = self.events[at]
+        del self.events[at]
+        self.flow.taken += 1
+        if self.flow.paused:
+            self.flow.relieve()
+        return event
+
+
+class Request:
+    """A message told with an address to answer to; a mailbox that closes answers it."""
+
+    __slots__ = ("future", "message")
+
+    def __init__(self, message: Any, future: Future[Any]) -> None:
+        self.message = message
+        self.future = future
+
+
+class Timer:
+    """A message that is due at a time. `cancel()` works from any thread, until it is delivered."""
+
+    __slots__ = ("cancelled", "due", "interval", "message")
+
+    def __init__(self, message: Any, due: float, interval: float | None = None) -> None:
+        self.message = message
+        self.due = due
+        self.interval = interval
+        self.cancelled = False
+
+    @classmethod
+    def repeated(cls, message: Any, interval: float) -> Timer:
+        """Return one that is due every `interval` seconds, which are more than none."""
+        if not interval > 0:
+            raise ValueError(f"an interval must be more than 0 seconds, not {interval}")
+        return cls(message, time.monotonic() + interval, interval)
+
+    def cancel(self) -> None:
+        """Deliver it no more."""
+        self.cancelled = True
+
+
+class Passed:
+    """The events that a waiting `receive` has passed over: they do not count while it waits."""
+
+    def __init__(self, bursts: Iterable[Burst]) -> None:
+        self._flows: set[Inflow] = set()
+        for burst in bursts:
+            self.over(burst)
+
+    def over(self, burst: Burst) -> None:
+        """Leave the events of `burst` where they are."""
+        self._flows.add(burst.flow)
+        burst.flow.passed += len(burst.events)
+        burst.flow.relieve()
+
+    def count_again(self) -> None:
+        """The wait is over."""
+        for flow in self._flows:
+            flow.passed = 0
+
+
+def search(burst: Burst, match: Match) -> tuple[int, Any, bool]:
+    """Return the verdict on a burst, the event that matched, and whether events are left."""
+    for at, event in enumerate(burst.events):
+        verdict = match(event, burst.source)
+        if verdict:
+            if verdict == TAKE:
+                burst.take(at)
+            return verdict, event, bool(burst.events)
+    return 0, None, bool(burst.events)
+
+
+def inspect(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
+    """Return the verdict on an envelope, what matched, and whether the envelope is to be kept."""
+    message = envelope.message
+    if type(message) is Burst:
+        return search(message, match)
+    verdict = match(message, None) if envelope.reply_to is None else 0
+    return verdict, message, verdict != TAKE
+
+
+def refuse(envelope: Envelope[Any]) -> None:
+    """Answer whoever waits for an answer to a message that nobody will handle."""
+    if envelope.reply_to is not None and type(envelope.message) is _ActorStop:
+        envelope.reply_to.set(None)
+        return
+    future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
+    if future is not None:
+        error = ActorDeadError("the actor stopped before handling the message")
+        future.set_exception((ActorDeadError, error, None))
