@@ -367,10 +367,13 @@ class Protocol:
             self._send(None, ref, "phoenix", "heartbeat", {})
             return
         life = max(self.heartbeat.since, progress, self._sign_of_life) + self._interval
+        join = self._first_join_deadline()
         if life > now:
             self._beat_at = life
-        elif (join := self._first_join_deadline()) is not None:
-            self._beat_at = join  # The server may be busy with it (note 12).
+        elif join is not None and join <= life + self._join_timeout:
+            # The server may be busy with it (note 12); but not with one that was asked for later,
+            # else topics that are tried again and again would excuse a dead server for ever.
+            self._beat_at = join
         else:
             self.heartbeat_failed = True
             self._beat_at = None

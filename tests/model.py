@@ -29,6 +29,7 @@ class Push(msgspec.Struct):
     number: int
     topic: str
     kind: str
+    join_ref: str | None = None  # once it is on the wire
     replies: int = 0
     failures: int = 0
     never_sent: bool = False
@@ -93,10 +94,15 @@ class Model:
     def disconnected(self, *, by_client: bool) -> None:
         assert self.link in ("open", "closing")
         assert by_client == (self.link == "closing")
+        for topic in self.topics.values():
+            if topic.state == "asked" and topic.join_ref is not None:
+                self._has_outcomes(topic.join_ref)
         self._connection_over()
         self.link, self.up = None, False
 
     def _connection_over(self) -> None:
+        for push in self.pushes.values():
+            push.join_ref = None
         for topic in self.topics.values():
             topic.joined, topic.join_ref = False, None
             if topic.state == "asked":
@@ -163,12 +169,14 @@ class Model:
     def _end(self, topic: Topic) -> None:
         if topic.join_ref is not None:
             topic.floor = int(topic.join_ref)
+            self._has_outcomes(topic.join_ref)
         topic.state, topic.joined = "gone", False
 
     def heard(self, name: str, payload: Any) -> None:
         assert self.up
         assert payload["connection"] == self.attempt.number
-        assert int(payload["join_ref"]) > self.topics[name].floor
+        if payload["join_ref"] is not None:  # Broadcasts have none, and belong to the topic.
+            assert int(payload["join_ref"]) > self.topics[name].floor
 
     # pushes
 
@@ -182,6 +190,7 @@ class Model:
         self.sent[number] = 1
         push = next(p for p in self.pushes.values() if p.number == number)
         assert not push.never_sent
+        push.join_ref = join_ref
         if push.kind == "buffered":
             assert join_ref in server.accepted
             assert number > self.last_sent.get(push.topic, 0)
@@ -203,6 +212,12 @@ class Model:
         assert not push.replies
         assert not (never_sent and push.number in self.sent)
         push.failures, push.never_sent = 1, never_sent
+
+    def _has_outcomes(self, join_ref: str) -> None:
+        """What was sent to a join has its outcome when that ends, and not a timeout later."""
+        for push in self.pushes.values():
+            if push.kind != "plain" and push.join_ref == join_ref:
+                assert push.replies or push.failures
 
     def check_outcomes(self) -> None:
         """Every push that asked for an outcome has one."""

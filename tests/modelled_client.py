@@ -6,7 +6,15 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slipstream_actor import ClientActor, Socket
+from slipstream_actor import (
+    ClientActor,
+    NeverJoinedError,
+    NotConfiguredError,
+    NotConnectedError,
+    NotJoinedError,
+    SendBufferFullError,
+    Socket,
+)
 from slipstream_actor.reasons import (
     BufferExpired,
     BufferOverflow,
@@ -15,11 +23,27 @@ from slipstream_actor.reasons import (
     ConnectionCrashed,
     JoinRefused,
 )
+from tests.model import Push
 
 if TYPE_CHECKING:
     from tests.test_state_machine import ClientMachine
 
-__all__ = ["Boom", "Client"]
+__all__ = ["OPTIONS", "Boom", "Client"]
+
+URI = "ws://server.invalid/socket/websocket"
+OPTIONS: dict[str, Any] = {
+    "heartbeat_interval_msec": 10_000,
+    "reconnect_jitter_msec": 1000,
+    "high_watermark": 5,
+    "low_watermark": 2,
+    "max_send_buffer_bytes": 300,
+    "buffer_max_pushes": 3,
+}
+PUSH_OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "asked": {"reply_timeout": 7.0},
+    "buffered": {"buffer": True},
+}
 
 
 class Boom(Exception):
@@ -50,9 +74,14 @@ class Client(ClientActor):
         self.model = machine.model
         return self.socket
 
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        # What is raised outside of callbacks: by the package, or by a look at what it sends.
+        if isinstance(reason, Exception) and not isinstance(reason, Boom):
+            self.machine.defects.append(reason)
+
     @held
     def handle_info(self, message: Any, socket: Socket) -> Socket:
-        return self.machine.perform(message, socket)
+        return self.perform(message, socket)
 
     @held
     def handle_connect(self, socket: Socket) -> Any:
@@ -117,5 +146,82 @@ class Client(ClientActor):
         """Do what a rule wants to be done in the next callback of this name."""
         actions = self.machine.script.pop(callback, [])
         for action in actions:
-            socket = self.machine.perform(action, socket)
+            socket = self.perform(action, socket)
         return socket
+
+    # what it is told to do
+
+    def perform(self, action: Any, socket: Socket) -> Socket:
+        name, *arguments = action
+        done: Socket = getattr(self, f"do_{name}")(socket, *arguments)
+        return done
+
+    def do_connect(self, socket: Socket) -> Socket:
+        self.model.connect()
+        return socket.connect(URI, **OPTIONS)
+
+    def do_reconnect(self, socket: Socket) -> Socket:
+        if self.model.reconnect():
+            return socket.reconnect()
+        try:
+            return socket.reconnect()
+        except NotConfiguredError:
+            assert socket.channel_config is None
+            return socket
+
+    def do_disconnect(self, socket: Socket) -> Socket:
+        self.model.disconnect()
+        return socket.disconnect()
+
+    def do_join(self, socket: Socket, topic: str, kind: str) -> Socket:
+        return socket.join(topic, self.params(topic, self.model.join(topic), kind))
+
+    def do_rejoin(self, socket: Socket, topic: str, kind: str) -> Socket:
+        if topic not in self.model.topics:
+            try:
+                socket.rejoin(topic)
+            except NeverJoinedError:
+                return socket
+            raise AssertionError("a topic that was never joined")
+        if kind == "same":
+            self.model.rejoin(topic)
+            return socket.rejoin(topic)
+        value = self.model.rejoin(topic, anew=True)
+        return socket.rejoin(topic, self.params(topic, value, kind))
+
+    def params(self, topic: str, value: int, kind: str) -> Any:
+        """Return params of one kind, which the server shall see as `{"value": value}`."""
+        failures = [1, 2] if kind in ("raises", "returns no JSON") else []
+
+        def evaluate() -> Any:
+            if failures:
+                failures.pop()
+                self.model.asked(topic, None)
+                if kind == "raises":
+                    raise Boom
+                return object()
+            return {"value": value}
+
+        if kind == "plain":
+            return evaluate()
+        return {"value": lambda: evaluate()["value"]} if kind == "part" else evaluate
+
+    def do_leave(self, socket: Socket, topic: str) -> Socket:
+        self.model.leave(topic)
+        return socket.leave(topic)
+
+    def do_renew(self, socket: Socket, topic: str) -> Socket:
+        return self.do_join(self.do_leave(socket, topic), topic, "plain")
+
+    def do_push(self, socket: Socket, topic: str, kind: str) -> Socket:
+        number = self.model.next_number()
+        try:
+            ref = socket.push(topic, "hello", {"push": number}, 0, **PUSH_OPTIONS[kind])
+        except (NotConnectedError, NotJoinedError, SendBufferFullError):
+            self.model.refused_pushes.add(number)
+            return socket
+        self.model.pushed(ref, Push(number, topic, kind))
+        return socket
+
+    def do_boom(self, socket: Socket) -> Socket:
+        raise Boom

@@ -35,11 +35,11 @@ class Plans:
     def __init__(self) -> None:
         self.joins: list[str] = []
         self.pushes: list[str] = []
-        self.lost_leaves = 0
+        self.answered_leaves = 0
 
     def clear(self) -> None:
         """Be well from now on."""
-        self.joins, self.pushes, self.lost_leaves = [], [], 0
+        self.joins, self.pushes, self.answered_leaves = [], [], 0
 
 
 class SimulatedServer:
@@ -101,8 +101,9 @@ class SimulatedServer:
             shown = None if how == "unmatched" else join_ref
             response = self._tagged(join_ref=join_ref, reason=how)
             self._reply(shown, join_ref, topic, "error", response)
-        # The former channel's end comes behind the reply (notes 14 and 23).
+        # The former channel's end comes behind the reply, and until then it lives (notes 14, 23).
         for channel in (*late, *([former] if former is not None else [])):
+            self._say(channel, channel.join_ref)
             self._send(channel.join_ref, channel.join_ref, topic, "phx_close", {})
 
     def _leave(self, join_ref: str, ref: str, topic: str) -> None:
@@ -111,10 +112,10 @@ class SimulatedServer:
             self._reply(join_ref, ref, topic, "ok", {})
         elif channel.join_ref == join_ref:  # A stale one is dropped (note 7).
             del self.channels[topic]
-            if self.plans.lost_leaves and self._comes_next(topic) == "phx_join":
-                self.plans.lost_leaves -= 1
-                self._closes_late.append(channel)
+            if self._comes_next(topic) == "phx_join" and not self.plans.answered_leaves:
+                self._closes_late.append(channel)  # Most of such leaves get no reply (note 23).
             else:
+                self.plans.answered_leaves = max(0, self.plans.answered_leaves - 1)
                 self._reply(join_ref, ref, topic, "ok", {})
                 self._send(join_ref, join_ref, topic, "phx_close", {})
 
@@ -129,7 +130,8 @@ class SimulatedServer:
         if channel is None:
             self._reply(None, ref, topic, "error", {"reason": "unmatched topic"})
         elif channel.join_ref == join_ref:  # A stale one is dropped (note 7).
-            how = self.plans.pushes.pop(0) if self.plans.pushes else "reply"
+            usual = "later" if payload["push"] % 4 == 0 else "reply"
+            how = self.plans.pushes.pop(0) if self.plans.pushes else usual
             channel.pending.append((ref, payload))
             if how == "twice":
                 self.reply(channel, -1, again=True)
@@ -167,8 +169,11 @@ class SimulatedServer:
         """Push to a channel, or broadcast to it."""
         channel = self.channels.get(topic)
         if channel is not None and not self.gone:
-            shown = None if broadcast else channel.join_ref
-            self._send(shown, None, topic, "news", self._tagged(join_ref=channel.join_ref))
+            self._say(channel, None if broadcast else channel.join_ref)
+
+    def _say(self, channel: Channel, shown: str | None) -> None:
+        payload = self._tagged(join_ref=shown)
+        self._send(shown, None, channel.topic, "news", payload)
 
     def end(self, code: int | None) -> None:
         """Close the connection; the FIN follows in the same instant (note 31)."""

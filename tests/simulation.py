@@ -7,14 +7,12 @@ unmodified; a mailbox lets it go on for as many messages as a test says.
 
 from __future__ import annotations
 
-import json
 import logging
 import selectors
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
@@ -30,8 +28,9 @@ from slipstream_actor.connection import Connection
 from slipstream_actor.future import Future
 from slipstream_actor.mail import TAKE
 from slipstream_actor.mailbox import READY, Mailbox, SelectorMailbox
-from slipstream_actor.reasons import ClosedByPeer, ConnectFailedKind
-from tests.simulated_server import Closing, Plans, SimulatedServer
+from slipstream_actor.reasons import ConnectFailedKind
+from tests.simulated_server import Plans, SimulatedServer
+from tests.simulated_transport import SimulatedTransport, Wire
 
 PACKAGE = "slipstream_actor"
 # Who does not come to rest after so many steps never will.
@@ -40,97 +39,6 @@ ENDLESS = 50_000
 
 class Idle(BaseException):
     """Leaves Pykka's loop: the mailbox has nothing, or the actor has done its steps."""
-
-
-class Wire:
-    """A connection as the network has it: what is on its way, up to the server and down."""
-
-    def __init__(self) -> None:
-        self.up: deque[Any] = deque()
-        self.down: deque[Any] = deque()
-        self.arrived: deque[Any] = deque()
-        self.written: list[Any] = []  # every message that went up, for the test to look through
-        self.blocked = False  # The server does not read, and the kernel's buffers are full.
-        self.lost = False  # Nothing arrives any more, either way, and nobody is told.
-        self.broken = False  # The server has gone: writing fails.
-
-    def deliver(self, count: int) -> None:
-        """Let what the server has sent arrive."""
-        while count and self.down and not self.lost:
-            self.arrived.append(self.down.popleft())
-            count -= 1
-
-
-class SimulatedTransport:
-    """What `Transport` is to a connection, over a `Wire`."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.sock = self
-        self.headers: dict[str, str] = {}
-        self.read_again = self.mid_frame = self.close_sent = self.freed = False
-        self.ended: ClosedByPeer | None = None
-        self.write_error: str | None = None
-        self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
-        self._output: deque[str] = deque()
-
-    @property
-    def pending_bytes(self) -> int:
-        return sum(map(len, self._output))
-
-    @property
-    def wants_write(self) -> bool:
-        return bool(self._output)
-
-    def receive(self) -> list[bytes]:
-        received: list[bytes] = []
-        while self.wire.arrived and self.ended is None:
-            item = self.wire.arrived.popleft()
-            if isinstance(item, Closing):
-                self._output.clear()
-                if item.code is not None:
-                    self.send_close(item.code)
-                self.ended = ClosedByPeer(item.code or 1006)
-            else:
-                received.append(item)
-                self.bytes_in += len(item)
-        return received
-
-    def send(self, messages: Iterable[str | bytes]) -> None:
-        if not self.close_sent and self.write_error is None:
-            self._output.extend(str(message) for message in messages)
-            self.flush()
-
-    def send_urgent(self, _: int, payload: bytes) -> int:
-        if self.close_sent or self.write_error is not None:
-            return self.bytes_out
-        self._output.appendleft(payload.decode())
-        mark = self.bytes_out + len(payload)
-        self.flush()
-        return mark
-
-    def send_close(self, code: int) -> None:
-        if not self.close_sent and self.write_error is None:
-            self._output.append(f"close {code}")
-            self.close_sent = True
-            self.flush()
-
-    def flush(self) -> None:
-        if self.wire.broken and self._output:
-            self.write_error = "broken pipe"
-            self._output.clear()
-        while self._output and not self.wire.blocked:
-            message = self._output.popleft()
-            self.bytes_out += len(message)
-            self.wire.up.append(message)
-            if not message.startswith("close "):
-                self.wire.written.append(json.loads(message))
-
-    def release(self) -> None:
-        pass
-
-    def free(self) -> None:
-        self.freed = True
 
 
 class SteppedMailbox(Mailbox):

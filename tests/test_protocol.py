@@ -937,6 +937,18 @@ def test_note_12_a_join_that_is_left_or_replaced_still_blocks_the_server(then: s
     assert not core.protocol.heartbeat_failed
 
 
+def test_note_12_joins_that_are_tried_again_do_not_excuse_a_dead_server_for_ever() -> None:
+    core = Core(interval=10.0)
+    beat(core)
+    start = core.now
+    while not core.protocol.heartbeat_failed:
+        # Of several topics, one is always being joined.
+        core.now += 4.0
+        core.join(f"room:{core.now}")
+        core.at(core.now)
+        assert core.now <= start + 10.0 + JOIN_TIMEOUT + 4.0
+
+
 # no growth
 
 

@@ -21,40 +21,18 @@ from hypothesis.stateful import (
     rule,
 )
 
-from slipstream_actor import (
-    NeverJoinedError,
-    NotConfiguredError,
-    NotConnectedError,
-    NotJoinedError,
-    SendBufferFullError,
-    Socket,
-)
 from slipstream_actor.commands import JoinTopic
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.protocol import JoinState
-from tests.model import Model, Push
-from tests.modelled_client import Boom, Client
+from tests.model import Model
+from tests.modelled_client import OPTIONS, Client
 from tests.simulated_server import Channel
 from tests.simulation import Answer, Attempt, World, timers_of
 
-EXAMPLES = int(os.environ.get("SLIPSTREAM_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SLIPSTREAM_EXAMPLES", "300"))
 # Longer than any schedule of the configuration below.
 LONG_ENOUGH = 120.0
 
-URI = "ws://server.invalid/socket/websocket"
-OPTIONS: dict[str, Any] = {
-    "heartbeat_interval_msec": 10_000,
-    "reconnect_jitter_msec": 1000,
-    "high_watermark": 5,
-    "low_watermark": 2,
-    "max_send_buffer_bytes": 300,
-    "buffer_max_pushes": 3,
-}
-PUSH_OPTIONS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "asked": {"reply_timeout": 7.0},
-    "buffered": {"buffer": True},
-}
 TOPICS = ("room:1", "room:2", "room:3")
 CALLBACKS = ("connect", "disconnect", "join", "message", "reply", "topic_close", "leave")
 
@@ -68,7 +46,7 @@ pushes = st.sampled_from(["plain", "asked", "buffered"])
 actions = st.one_of(
     st.tuples(st.just("join"), topics, params),
     st.tuples(st.just("rejoin"), topics, st.sampled_from(["same", "plain", "raises"])),
-    st.tuples(st.just("leave"), topics),
+    st.tuples(st.sampled_from(["leave", "renew"]), topics),
     st.tuples(st.just("push"), topics, pushes),
     st.sampled_from([("connect",), ("disconnect",), ("reconnect",)]),
 )
@@ -79,6 +57,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.legal = True
         self.defects: list[Exception] = []
         self.world = World(self.opened, self.asked_to_join)
         self.begin()
@@ -107,84 +86,19 @@ class ClientMachine(RuleBasedStateMachine):
         self.client.actor_inbox.push_front(action)
         self.world.step(self.client)
 
-    def perform(self, action: Any, socket: Socket) -> Socket:
-        name, *arguments = action
-        done: Socket = getattr(self, f"do_{name}")(socket, *arguments)
-        return done
-
-    def do_connect(self, socket: Socket) -> Socket:
-        self.model.connect()
-        return socket.connect(URI, **OPTIONS)
-
-    def do_reconnect(self, socket: Socket) -> Socket:
-        if self.model.reconnect():
-            return socket.reconnect()
-        try:
-            return socket.reconnect()
-        except NotConfiguredError:
-            assert socket.channel_config is None
-            return socket
-
-    def do_disconnect(self, socket: Socket) -> Socket:
-        self.model.disconnect()
-        return socket.disconnect()
-
-    def do_join(self, socket: Socket, topic: str, kind: str) -> Socket:
-        return socket.join(topic, self.params(topic, self.model.join(topic), kind))
-
-    def do_rejoin(self, socket: Socket, topic: str, kind: str) -> Socket:
-        if topic not in self.model.topics:
-            try:
-                socket.rejoin(topic)
-            except NeverJoinedError:
-                return socket
-            raise AssertionError("a topic that was never joined")
-        if kind == "same":
-            self.model.rejoin(topic)
-            return socket.rejoin(topic)
-        value = self.model.rejoin(topic, anew=True)
-        return socket.rejoin(topic, self.params(topic, value, kind))
-
-    def params(self, topic: str, value: int, kind: str) -> Any:
-        """Return params of one kind, which the server shall see as `{"value": value}`."""
-        failures = [1, 2] if kind in ("raises", "returns no JSON") else []
-
-        def evaluate() -> Any:
-            if failures:
-                failures.pop()
-                self.model.asked(topic, None)
-                if kind == "raises":
-                    raise Boom
-                return object()
-            return {"value": value}
-
-        if kind == "plain":
-            return evaluate()
-        return {"value": lambda: evaluate()["value"]} if kind == "part" else evaluate
-
-    def do_leave(self, socket: Socket, topic: str) -> Socket:
-        self.model.leave(topic)
-        return socket.leave(topic)
-
-    def do_push(self, socket: Socket, topic: str, kind: str) -> Socket:
-        number = self.model.next_number()
-        try:
-            ref = socket.push(topic, "hello", {"push": number}, 0, **PUSH_OPTIONS[kind])
-        except (NotConnectedError, NotJoinedError, SendBufferFullError):
-            self.model.refused_pushes.add(number)
-            return socket
-        self.model.pushed(ref, Push(number, topic, kind))
-        return socket
-
-    def do_boom(self, socket: Socket) -> Socket:
-        raise Boom
-
-    @initialize(topics=st.lists(topics, max_size=3, unique=True), accept=st.booleans())
-    def a_client_that_has_begun(self, topics: list[str], accept: bool) -> None:
+    @initialize(
+        topics=st.lists(topics, max_size=3, unique=True),
+        server=st.sampled_from(["silent", "well", "well", "lost"]),
+    )
+    def a_client_that_has_begun(self, topics: list[str], server: str) -> None:
+        if server != "silent":
+            self.everything_happens()
+        if server == "lost":
+            self.a_fault("lost")
         for topic in topics:
             self.at_once(("join", topic, "plain"))
-        if accept:
-            self.everything_happens()
+            if server != "silent":
+                self.it_goes_well_for_a_while(0.2 if server == "well" else 6.0)
 
     @rule(actions=st.lists(actions, min_size=1, max_size=3))
     def act(self, actions: list[Any]) -> None:
@@ -242,11 +156,11 @@ class ClientMachine(RuleBasedStateMachine):
     @rule(
         joins=st.lists(st.sampled_from(JOINS), max_size=2),
         pushes=st.lists(st.sampled_from(PUSHES), max_size=3),
-        lost_leaves=st.integers(0, 1),
+        answered_leaves=st.integers(0, 1),
     )
-    def the_server_plans(self, joins: list[str], pushes: list[str], lost_leaves: int) -> None:
+    def the_server_plans(self, joins: list[str], pushes: list[str], answered_leaves: int) -> None:
         plans = self.world.plans
-        plans.joins, plans.pushes, plans.lost_leaves = joins, pushes, lost_leaves
+        plans.joins, plans.pushes, plans.answered_leaves = joins, pushes, answered_leaves
 
     @precondition(lambda self: any(c.pending for c in self.channels()))
     @rule(at=st.integers(0, 3), again=st.booleans())
@@ -279,6 +193,21 @@ class ClientMachine(RuleBasedStateMachine):
             else:
                 attempt.server.end(how)
 
+    @precondition(lambda self: self.attempts())
+    @rule(topic=topics, seconds=st.sampled_from([8.0, 11.0]), then=st.sampled_from(["leave", None]))
+    def the_server_stands_still(self, topic: str, seconds: float, then: str | None) -> None:
+        """A slow join blocks the whole connection (note 12)."""
+        for attempt in self.attempts():
+            attempt.wire.blocked = True
+        self.at_once(("join", topic, "plain"))
+        for _ in range(2):
+            for attempt in self.attempts():
+                self.world.step_connection(attempt, 5)
+            self.world.step(self.client, 5)
+            self.world.now += seconds / 2
+        if then is not None:
+            self.at_once((then, topic))
+
     @rule()
     def everything_happens(self) -> None:
         while self.world.go_on():
@@ -306,10 +235,12 @@ class ClientMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_legal(self) -> None:
+        self.legal = False
         self.callbacks_are_legal()
         self.what_is_sent_is_legal()
         self.nothing_grows()
         self.an_end_is_an_end()
+        self.legal = True
 
     def callbacks_are_legal(self) -> None:
         if self.defects:
@@ -326,7 +257,9 @@ class ClientMachine(RuleBasedStateMachine):
             attempt.wire.written.clear()
 
     def nothing_grows(self) -> None:
-        assert len(self.client.actor_inbox.buffer) <= OPTIONS["buffer_max_pushes"]
+        buffer = self.client.actor_inbox.buffer
+        assert len(buffer) <= OPTIONS["buffer_max_pushes"]
+        assert buffer.topics() <= self.model.wanted_topics().keys()
 
     def an_end_is_an_end(self) -> None:
         if not self.client.actor_stopped.is_set():
@@ -340,7 +273,8 @@ class ClientMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.settle()
+            if self.legal:
+                self.settle()
         finally:
             self.world.undo()
 
