@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -694,8 +695,9 @@ def test_a_client_ends_for_a_reason_that_is_too_deep_to_show(
         ref.proxy().do(lambda socket: socket.join("room")).get()
         reason = wait(ref, PATIENCE)
         assert isinstance(reason, JoinRefused)
-        with pytest.raises(RecursionError):
-            deep(lambda: repr(reason))
+        if sys.version_info < (3, 12):  # Later ones count the recursion in C apart.
+            with pytest.raises(RecursionError):
+                deep(lambda: repr(reason))
     assert "stops: JoinRefused(response=[[[" in caplog.text
 
 
