@@ -119,6 +119,8 @@ def receive(
 def await_connect(socket: Socket, timeout: float | None, *, take: int = TAKE) -> Socket:
     """See `Socket.await_connect`. `take`: whether to consume the event."""
     require_owner(socket, "await_connect")
+    if socket.connected:
+        return socket
     deadline = Deadline(timeout)
 
     def match(message: Any) -> int:
@@ -169,6 +171,8 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
         raise NeverJoinedError(f"await_join: {topic!r} was never asked for")
     if not socket.connected:
         socket = connect_first(socket, topic, deadline)
+    if topic in socket._rejoins and socket.join_status(topic) == "closed":
+        socket = socket.join(topic, socket.joins[topic].params)  # In the place of its rejoin.
     awaited = f"the join of {topic!r}"
 
     def match(message: Any) -> int:
@@ -252,6 +256,8 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
     topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)
+    if isinstance(ref, Ref) and ref.failure is not None:
+        raise failed(ref.failure, awaited, deadline, socket)
     if topic is not None and join_ref is None and topic != "phoenix":
         join_ref = await_sending(socket, ref, topic, awaited, deadline)
 
@@ -268,6 +274,8 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
     try:
         event = receive(socket, awaited, Deadline(0.0) if over else deadline, match)
     except AwaitTimeoutError:
+        if over:
+            socket.socket_pid.actor_inbox.ledger.settle(ref)
         if over and not socket.connected:
             raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
         if over:
@@ -279,8 +287,7 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
 
 def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: Socket) -> Reply:
     """Return the reply that an event is, or raise why there will be none."""
-    if type(event) in (ReplyReceived, PushFailed):
-        socket.socket_pid.actor_inbox.ledger.settle(ref)
+    socket.socket_pid.actor_inbox.ledger.settle(ref)
     if type(event) is ReplyReceived:
         reply: Reply = event.reply
         return reply
@@ -309,7 +316,7 @@ def await_sending(
                 socket,
                 awaited,
                 Deadline(max(0.0, left)),
-                lambda m: LEAVE if type(m) is TopicJoinSucceeded and m.topic == topic else 0,
+                lambda m: LEAVE if is_success(socket, m, topic) else 0,
             )
         except AwaitTimeoutError:
             for kept in buffer.take_expired(time.monotonic()):
@@ -319,6 +326,15 @@ def await_sending(
     if isinstance(ref, Ref) and ref.failure is not None:
         raise failed(ref.failure, awaited, deadline, socket)
     return ref.join_ref if isinstance(ref, Ref) else None
+
+
+def is_success(socket: Socket, message: Any, topic: str) -> bool:
+    """Whether `message` is the success of the join that the socket has of `topic`, not of one
+    that was left."""
+    if type(message) is not TopicJoinSucceeded or message.topic != topic:
+        return False
+    join = socket.joins.get(topic)
+    return join is None or join.join_ref is None or not is_stale(join, message.join_ref)
 
 
 def failed(reason: Any, awaited: str, deadline: Deadline, socket: Socket) -> SlipstreamError:

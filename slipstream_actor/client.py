@@ -263,7 +263,8 @@ class ClientActor(Defaults, BaseActor):
                 socket = self.socket
                 if socket._link is None or socket._link.connection is not burst.source:
                     # One that was replaced, or whose socket was lost with an exception.
-                    tell(burst.source, CloseConnection())
+                    if not tell(burst.source, CloseConnection()):
+                        pushing.fail_all_over(self.actor_ref, burst.source, ClosedByClient())
                     return
                 event = events.popleft()  # `burst.take`, without its call.
                 flow.taken += 1

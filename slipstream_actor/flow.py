@@ -7,6 +7,7 @@ would end it at least one side sees both. Outbound a lock guards what any thread
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Hashable
 
@@ -52,7 +53,7 @@ class Inflow:
 class SendBuffer:
     """The bytes that are on their way into one connection, or in it and not sent."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float) -> None:
         self.limit = limit
         self._lock = threading.Lock()
         self._accepted = 0
@@ -96,6 +97,6 @@ class SendBuffer:
             tell()
 
     def close(self) -> None:
-        """The connection is gone: who waits for room looks for itself."""
-        self.limit = 0
+        """The connection is gone: who wants room finds that out for itself."""
+        self.limit = math.inf
         self.update(self._accepted, 0)

@@ -75,8 +75,8 @@ class PushBuffer:
         self._lock = threading.Lock()
         self._waiting: deque[BufferedPush] = deque()
         self._bytes = 0
-        # Whether the owner will look at it again by itself.
-        self.watched = False
+        # What has the owner look at it again by itself.
+        self.timer: Any = None
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -13,18 +13,23 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from pykka import ActorDeadError
+from pykka import ActorDeadError, Timeout
 
 from slipstream_actor.commands import PushMessage
 from slipstream_actor.errors import NotConnectedError, NotJoinedError, SendBufferFullError
 from slipstream_actor.events import PushFailed
 from slipstream_actor.flow import SendBuffer
 from slipstream_actor.forks import require_here
-from slipstream_actor.mail import TAKE
+from slipstream_actor.mail import TAKE, Burst
 from slipstream_actor.message import Message, Ref
 from slipstream_actor.process import ThreadRef, current
 from slipstream_actor.pushes import Asked, BufferedPush
-from slipstream_actor.reasons import BufferExpired, BufferOverflow, Disconnected
+from slipstream_actor.reasons import (
+    BufferExpired,
+    BufferOverflow,
+    ClosedByClient,
+    Disconnected,
+)
 from slipstream_actor.shutdown import rest
 
 if TYPE_CHECKING:
@@ -80,7 +85,7 @@ def push(
         except NotConnectedError:
             if not buffer:
                 raise
-    if buffer and socket._is_wanted(topic):
+    if buffer and socket.channel_config is not None and socket._is_wanted(topic):
         ref = Ref(number, topic, None)
         keep(socket, ref, event, payload, reply_timeout or REPLY_TIMEOUT)
         return ref
@@ -141,8 +146,21 @@ def send(
     if not awaited or (connection.is_alive() and is_told(socket)):
         return
     # One of them ended meanwhile, and its pushes may have been settled before this one came.
-    if ledger.settle(ref) is not None:
-        raise not_sent(socket, ref.topic, event)
+    if not is_told(socket):
+        if ledger.settle(ref) is not None:
+            raise not_sent(socket, ref.topic, event)
+    elif not isinstance(socket.socket_pid, ThreadRef):
+        # Whether it was sent nobody knows. Behind all that the connection said: also a reply.
+        failure = PushFailed(ref.topic, event, ref, Disconnected(why_ended(connection)))
+        socket.socket_pid.actor_inbox.tell(Burst(connection, [failure]))
+
+
+def why_ended(connection: Any) -> Any:
+    """Return the reason of a connection that is dead, or about to be told so."""
+    try:
+        return connection.actor_inbox.ended.get(timeout=1.0)
+    except (AttributeError, Timeout):
+        return ClosedByClient()
 
 
 def is_told(socket: Socket) -> bool:
@@ -198,9 +216,8 @@ def keep(socket: Socket, ref: Ref, event: str, payload: Any, reply_timeout: floa
         return
     if current() is not owner:
         owner.actor_inbox.tell(BufferDue())
-    elif not buffer.watched:
-        buffer.watched = True
-        owner.actor_inbox.send_at(expires, BufferDue())
+    elif buffer.timer is None:
+        buffer.timer = owner.actor_inbox.send_at(expires, BufferDue())
 
 
 def key(socket: Socket, topic: str) -> Hashable:
@@ -251,10 +268,10 @@ def tend_buffer(socket: Socket) -> None:
     for topic in buffer.topics():
         if socket.joined(topic):
             send_buffered(socket, topic)
+    if buffer.timer is not None:
+        buffer.timer.cancel()
     expiry = buffer.expiry()
-    buffer.watched = expiry is not None
-    if expiry is not None:
-        owner.actor_inbox.send_at(expiry, BufferDue())
+    buffer.timer = owner.actor_inbox.send_at(expiry, BufferDue()) if expiry is not None else None
 
 
 def give_up_buffered(socket: Socket, reason: Any) -> None:

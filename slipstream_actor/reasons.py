@@ -59,7 +59,14 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only mapping cannot be pickled.
         headers = dict(self.headers)
-        return ConnectFailed, (self.kind, self.detail, self.status, headers, self.body)
+        return ConnectFailed, (
+            self.kind,
+            self.detail,
+            self.status,
+            headers,
+            self.body,
+            self.retryable,
+        )
 
 
 class ClosedByPeer(msgspec.Struct, frozen=True):

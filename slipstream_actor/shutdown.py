@@ -141,9 +141,10 @@ def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any
 def rest(owner: Any) -> None:
     """Keep a thread whose connection the exit has closed here, until the interpreter is gone.
 
-    An exception would be the last that the program says, and about nothing that went wrong.
+    An exception would be the last that the program says, and about nothing that went wrong. Of a
+    thread that is no daemon the interpreter waits for the end.
     """
-    while owner in _resting and owner is current():
+    while owner in _resting and owner is current() and threading.current_thread().daemon:
         threading.Event().wait()
 
 
