@@ -136,3 +136,8 @@ def test_what_a_server_chose_is_shown_in_bounds(value: Any) -> None:
 )
 def test_what_is_short_is_shown_as_it_is(value: Any) -> None:
     assert shown(value) == repr(value)
+
+
+def test_a_reason_keeps_every_field() -> None:
+    reason = ConnectFailed("io", "x", 403, {"a": "b"}, "body", retryable=False)
+    assert pickle.loads(pickle.dumps(reason)) == reason

@@ -162,3 +162,6 @@ def test_the_end_of_a_connection_tells_who_waits() -> None:
     room.close()
     assert told == [1]
     assert room.bytes == 0
+    # Nobody waits any more for a connection that is gone.
+    assert room.reserve(11)
+    assert room.reserve(1, "two", lambda: told.append(2))

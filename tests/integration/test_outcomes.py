@@ -30,6 +30,7 @@ from slipstream_actor import (
     cast,
     connect,
     get_state,
+    new_socket,
     wait_until_joined,
 )
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
@@ -531,3 +532,53 @@ def test_a_log_line_tells_of_a_failure(
     [line] = [r.getMessage() for r in caplog.records if "failed" in r.getMessage()]
     assert f"push {push} of 'never' on 'bench:room' failed: PushTimeout()" in line
     assert "secret" not in line
+
+
+def test_what_an_await_has_raised_is_not_told_again(server: PhoenixServer) -> None:
+    """The end of the topic waits in the mailbox while a callback pushes and awaits."""
+
+    class Late(Recorder):
+        def handle_info(self, message: Any, socket: Socket) -> None:
+            socket.push(TOPIC, "raise_unknown")
+            eventually(lambda: get_state(socket.channel_pid).topics == {}, "the end of the topic")
+            with pytest.raises(NotJoinedError):
+                socket.await_reply(socket.push(TOPIC, "never", reply_timeout=60))
+            self.note("raised")
+
+    with recording(server.uri, Late, rejoin_after_msec=[60_000]) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        ref.tell("go")
+        log.take("raised")
+        log.take("topic_close")
+        get_state(ref)
+        assert log.empty()
+
+
+def test_a_buffered_push_waits_for_its_own_join(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    socket = connect(held.uri).await_connect().join("room:1").leave("room:1").join("room:1")
+    push = socket.push("room:1", "say", 1, buffer=True)
+    gate.set()
+    assert socket.await_reply(push).response == 1
+    socket.disconnect().await_disconnect()
+
+
+def test_pushes_of_other_threads_set_one_timer(held: PhoenixServer) -> None:
+    with recording(held.uri, buffer_pushes=True) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("room:1"))
+        socket = get_state(ref).socket
+        for n in range(50):
+            socket.push("room:1", "say", n)
+            get_state(ref)
+        inbox: Any = ref.actor_inbox
+        timers = [timer for _, _, timer in inbox._timers if not timer.cancelled]
+        assert len(timers) == 1
+
+
+def test_a_socket_that_was_never_connected_buffers_nothing() -> None:
+    socket = new_socket().join("room:1")
+    with pytest.raises(NotConnectedError):
+        socket.push("room:1", "say", buffer=True)
