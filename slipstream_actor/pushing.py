@@ -98,6 +98,10 @@ def terms(
     config: Configuration | None, reply_timeout: float | None, buffer: bool | None
 ) -> tuple[float | None, bool]:
     """Return a push's `reply_timeout` and `buffer`, with the options in the place of `None`."""
+    if reply_timeout is not None and (
+        type(reply_timeout) not in (int, float) or not reply_timeout > 0
+    ):
+        raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
     if config is not None:
         if buffer is None:
             buffer = config.buffer_pushes
