@@ -187,10 +187,10 @@ class Mailbox:
                 passed.over(envelope.message)
         return verdict, message
 
-    def discard(self, source: Any) -> None:
-        """Drop every event of `source`, also those that come yet."""
+    def discard(self, source: Any) -> list[Any]:
+        """Drop every event of `source`, also those that come yet; see `discard_former`."""
         self.former.append(source)
-        self.discard_former()
+        return self.discard_former()
 
     def discard_former(self) -> list[Any]:
         """Drop the events of former connections; the dead ones are then forgotten, and returned."""

@@ -363,8 +363,7 @@ class Socket(msgspec.Struct, frozen=True):
         config = self.channel_config
         assert config is not None
         if current() is self.socket_pid:
-            for dead in self.socket_pid.actor_inbox.discard_former():
-                pushing.fail_all_over(self.socket_pid, dead, ClosedByClient())
+            self._fail_over(self.socket_pid.actor_inbox.discard_former())
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
         hold = None
         if isinstance(self.socket_pid, ThreadRef) and connection is not None:
@@ -387,8 +386,12 @@ class Socket(msgspec.Struct, frozen=True):
         if connection is None:
             return
         if current() is self.socket_pid:
-            self.socket_pid.actor_inbox.discard(connection)
-        pushing.fail_all_over(self.socket_pid, connection, ClosedByClient())
+            self._fail_over(self.socket_pid.actor_inbox.discard(connection))
+        self._fail_over([connection])
+
+    def _fail_over(self, connections: list[Any]) -> None:
+        for connection in connections:
+            pushing.fail_all_over(self.socket_pid, connection, ClosedByClient())
 
     def _request(self, join: Join, method: str) -> Socket:
         """Ask for a join: now if connected, else it is recorded."""
