@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from slipstream_actor import pushing
+from slipstream_actor.arguments import require_seconds
 from slipstream_actor.changes import (
     CONNECTION_ENDS,
     ReconnectDue,
@@ -82,7 +83,7 @@ class Deadline:
     """A timeout that several waits share."""
 
     def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
+        self.timeout = require_seconds("timeout", timeout)
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def left(self) -> float | None:
@@ -325,6 +326,9 @@ def await_sending(
             pushing.send_buffered(socket, topic, event.join_ref)
     if isinstance(ref, Ref) and ref.failure is not None:
         raise failed(ref.failure, awaited, deadline, socket)
+    if buffer.expiry(ref) is not None:
+        hint = ": it is kept, and may be sent yet"
+        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint)
     return ref.join_ref if isinstance(ref, Ref) else None
 
 
@@ -363,6 +367,7 @@ def await_message(
     """See `Socket.await_message`."""
     require_owner(socket, "await_message")
     awaited = f"a message with topic {topic!r}, event {event!r}, payload {payload!r}"
+    deadline = Deadline(timeout)
 
     def match(message: Any) -> int:
         if type(message) is MessageReceived:
@@ -375,7 +380,7 @@ def await_message(
         return LEAVE if type(message) in CONNECTION_ENDS else 0
 
     try:
-        received = receive(socket, awaited, Deadline(timeout if socket._link else 0.0), match)
+        received = receive(socket, awaited, deadline if socket._link else Deadline(0.0), match)
     except AwaitTimeoutError:
         if socket._link is None:
             raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None

@@ -146,9 +146,7 @@ class ClientActor(Defaults, BaseActor):
             raise TypeError(f"socket must be a Socket, not {type(socket).__name__}")
         self._require_own("the assignment of socket", socket)
         self.actor_inbox.uncommitted = None
-        self._socket = socket
-        if self._watchers:
-            self._note_joins()
+        self._go_on_with(socket)
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
@@ -432,9 +430,15 @@ class ClientActor(Defaults, BaseActor):
         inbox.uncommitted = None
         if socket is not None and not unchanged:
             self._require_own(name, socket)
-            self._socket = socket
-            if self._watchers:
-                self._note_joins()
+            self._go_on_with(socket)
+
+    def _go_on_with(self, socket: Socket) -> None:
+        """Take the next socket; a connection that it does not have is nobody's."""
+        former, self._socket = self._socket, socket
+        if former is not None and former.metadata != socket.metadata:
+            former._drop_link()
+        if self._watchers:
+            self._note_joins()
 
     def _act_on(self, result: Any) -> Any:
         """Do what an accepted result asks for; return the term to continue with, or `UNSET`."""

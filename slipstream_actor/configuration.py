@@ -20,6 +20,7 @@ from slipstream_actor.rules import (
     Rule,
     RuleError,
     clean_text,
+    codec,
     header_pairs,
     instance,
     known_vsn,
@@ -99,7 +100,7 @@ class Configuration:
     )
     serializer: Serializer | None = option(
         None,
-        optional(methods("encode", "decode")),
+        optional(codec),
         "An object with `encode(Message)` and `decode(str | bytes)`; outranks `vsn`.",
         shown="by `vsn`",
     )

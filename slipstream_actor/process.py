@@ -17,6 +17,7 @@ import pykka
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
+from slipstream_actor.arguments import require_seconds
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
 from slipstream_actor.forks import current_epoch, is_forked, require_here, reset_in_child
@@ -208,6 +209,7 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     the actor is dead, unknown or ends before it answers, and `AwaitTimeoutError` when there is no
     answer within `timeout` seconds; `None` waits for ever.
     """
+    require_seconds("timeout", timeout)
     ref = resolve(target)
     future: Future[Any] = Future()
     ref.tell(Request(message, future))

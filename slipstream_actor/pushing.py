@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pykka import ActorDeadError, Timeout
 
+from slipstream_actor.arguments import require_seconds
 from slipstream_actor.commands import PushMessage
-from slipstream_actor.errors import NotConnectedError, NotJoinedError, SendBufferFullError
+from slipstream_actor.errors import (
+    NotConnectedError,
+    NotJoinedError,
+    SendBufferFullError,
+    SerializerError,
+)
 from slipstream_actor.events import PushFailed
 from slipstream_actor.flow import SendBuffer
 from slipstream_actor.forks import require_here
@@ -50,6 +56,9 @@ __all__ = [
 # Seconds for the reply to a push that asks for an outcome and names no time: phoenix.js's.
 REPLY_TIMEOUT = 10.0
 
+# Events that the server takes for a join or a leave, behind the socket's back; what to use instead.
+RESERVED = {"phx_join": "join", "phx_leave": "leave"}
+
 
 class BufferDue(msgspec.Struct, frozen=True):
     """A buffered push may have expired, or another thread has buffered one."""
@@ -71,6 +80,9 @@ def push(
     buffer: bool | None,
 ) -> Ref:
     """See `Socket.push`."""
+    if event in RESERVED:
+        raise ValueError(f"push: {event!r} is the protocol's own: use {RESERVED[event]}")
+    require_seconds("send_timeout", send_timeout)
     reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
     connection = socket.channel_pid
     if connection is None:
@@ -102,6 +114,8 @@ def terms(
         type(reply_timeout) not in (int, float) or not reply_timeout > 0
     ):
         raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
+    if buffer is not None and not isinstance(buffer, bool):
+        raise TypeError(f"buffer must be True, False or None, not {buffer!r}")
     if config is not None:
         if buffer is None:
             buffer = config.buffer_pushes
@@ -208,9 +222,8 @@ def keep(socket: Socket, ref: Ref, event: str, payload: Any, reply_timeout: floa
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
     expires = time.monotonic() + config.buffer_max_age_msec / 1000
-    # What the caller does with the payload meanwhile does not show.
     kept = BufferedPush(
-        key(socket, ref.topic), ref, event, copy.deepcopy(payload), size, expires, reply_timeout
+        key(socket, ref.topic), ref, event, copied(payload), size, expires, reply_timeout
     )
     for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
         fail(owner, oldest.ref, oldest.event, BufferOverflow())
@@ -222,6 +235,14 @@ def keep(socket: Socket, ref: Ref, event: str, payload: Any, reply_timeout: floa
         owner.actor_inbox.tell(BufferDue())
     elif buffer.timer is None:
         buffer.timer = owner.actor_inbox.send_at(expires, BufferDue())
+
+
+def copied(payload: Any) -> Any:
+    """Return a copy, in which what the caller does with its payload meanwhile does not show."""
+    try:
+        return copy.deepcopy(payload)
+    except Exception as error:
+        raise SerializerError(f"push: a payload to be kept cannot be copied: {error}") from error
 
 
 def key(socket: Socket, topic: str) -> Hashable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ __all__ = [
     "Rule",
     "RuleError",
     "clean_text",
+    "codec",
     "header_pairs",
     "instance",
     "known_vsn",
@@ -85,6 +87,13 @@ def methods(*names: str) -> Rule:
         return value
 
     return rule
+
+
+def codec(value: Any) -> Any:
+    """Require an object that encodes and decodes, and not the class of such objects."""
+    if isinstance(value, type) and inspect.isfunction(inspect.getattr_static(value, "encode", 0)):
+        raise RuleError("must be an object, not its class")
+    return methods("encode", "decode")(value)
 
 
 def policy(value: Any) -> Policy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import sys
 import threading
@@ -17,6 +18,8 @@ import pykka
 from slipstream_actor.process import ThreadRef, current
 
 __all__ = ["closes_at_exit", "rest", "stop_at_exit"]
+
+logger = logging.getLogger("slipstream_actor.shutdown")
 
 # For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0
@@ -114,6 +117,7 @@ class Leave:
         closing = []
         for client, stopped in [(client, client.stop(block=False)) for client in clients]:
             if not self._wait(stopped, CLIENT_SHARE * seconds_of(client)):
+                logger.info("%s does not end: its connection is closed without it", client)
                 closing += [(client, ref.stop(block=False)) for ref in connections_of(client)]
         return closing
 

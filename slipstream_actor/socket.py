@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from pykka import ActorDeadError, ActorRef
 
 from slipstream_actor import awaiting, pushing
+from slipstream_actor.arguments import require_text
 from slipstream_actor.changes import (
     Join,
     JoinStatus,
@@ -175,7 +176,7 @@ class Socket(msgspec.Struct, frozen=True):
             return self
         if link.timer is not None:
             link.timer.cancel()
-            return replace(self, _link=None)
+            return self._changed("disconnect", _link=None)
         if isinstance(inbox := getattr(link.connection, "actor_inbox", None), Mailbox):
             inbox.close_requested = True
         tell(link.connection, CloseConnection())
@@ -466,10 +467,3 @@ def tell(connection: Any, command: Any) -> bool:
     except (ActorDeadError, AttributeError):
         return False
     return True
-
-
-def require_text(name: str, value: Any) -> str:
-    """Return `value` if it is a string; `TypeError` names it otherwise."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    return value

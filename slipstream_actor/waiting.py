@@ -6,6 +6,7 @@ from typing import Any
 
 import pykka
 
+from slipstream_actor.arguments import require_seconds
 from slipstream_actor.client import WatchJoin
 from slipstream_actor.errors import AwaitTimeoutError
 from slipstream_actor.forks import require_here
@@ -22,6 +23,7 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
     `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
     """
+    require_seconds("timeout", timeout)
     ref = resolve(target)
     require_here(ref)
     try:
@@ -36,6 +38,7 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
     Raises `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` when the client is
     dead or ends first.
     """
+    require_seconds("timeout", timeout)
     ref = resolve(target)
     watch = WatchJoin(topic, Future())
     ref.tell(watch)

@@ -519,6 +519,30 @@ def test_a_thread_is_told_when_it_awaits(held: PhoenixServer, gate: threading.Ev
     socket.disconnect().await_disconnect()
 
 
+def test_a_push_that_is_kept_may_be_sent_after_its_await(
+    held: PhoenixServer, gate: threading.Event
+) -> None:
+    socket = connect(held.uri, buffer_pushes=True).await_connect().join("room:1")
+    push = socket.push("room:1", "say", 1)
+    with pytest.raises(AwaitTimeoutError, match="it is kept, and may be sent yet"):
+        socket.await_reply(push, timeout=0.01)
+    gate.set()
+    assert socket.await_reply(push).response == 1
+    socket.disconnect().await_disconnect()
+
+
+class Uncopied(dict[str, Any]):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise RuntimeError("no")
+
+
+def test_a_payload_that_cannot_be_kept(held: PhoenixServer) -> None:
+    socket = connect(held.uri).await_connect().join("room:1")
+    with pytest.raises(SerializerError, match="cannot be copied: no"):
+        socket.push("room:1", "say", Uncopied(), buffer=True)
+    socket.disconnect().await_disconnect()
+
+
 def test_a_log_line_tells_of_a_failure(
     server: PhoenixServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -279,6 +279,29 @@ def test_nothing_of_the_old_connection_reaches_the_new_one(server: PhoenixServer
         assert until_mark(ref, log) == []
 
 
+def test_a_new_socket_replaces_the_connection(server: PhoenixServer) -> None:
+    """In a callback, and by an assignment in a method of the client's own."""
+
+    class Moves(Recorder):
+        def handle_info(self, message: Any, socket: Socket) -> Any:
+            if isinstance(message, str):
+                return connect(message)
+            return super().handle_info(message, socket)
+
+        def move(self, uri: str) -> None:
+            self.socket = connect(uri)
+
+    with PhoenixServer() as other, recording(server.uri, Moves) as (ref, log):
+        log.take("connect")
+        ref.tell(other.uri)
+        log.take("connect")
+        server.wait_for_connections(0)
+        ref.proxy().move(server.uri).get(timeout=PATIENCE)
+        log.take("connect")
+        other.wait_for_connections(0)
+        assert until_mark(ref, log) == []
+
+
 def test_connect_again_and_again(server: PhoenixServer) -> None:
     with recording(server.uri) as (ref, log):
         for _ in range(20):
