@@ -269,7 +269,11 @@ def test_a_reply(client: Any, event: str, expected: Reply) -> None:
 def test_a_channel_that_raises(client: Any) -> None:
     ref, log = join(client)
     do(ref, lambda s: s.push(GOOD, "raise"))
-    assert log.get(timeout=PATIENCE) == ("topic_close", GOOD, ChannelCrashed({"reason": "channel_crash"}))
+    assert log.get(timeout=PATIENCE) == (
+        "topic_close",
+        GOOD,
+        ChannelCrashed({"reason": "channel_crash"}),
+    )
 
 
 def test_a_channel_that_stops(client: Any) -> None:
