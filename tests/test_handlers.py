@@ -183,6 +183,17 @@ def test_a_pattern_overrides_that_of_a_base(called: Call) -> None:
     assert called(SubSub, "rooms:1", "new:msg") == "another"
 
 
+def test_a_pattern_overrides_also_with_a_method_that_was_there(called: Call) -> None:
+    class Sub(Chat):
+        another = on("rooms:*", "edited")(noting("another"))
+
+    class SubSub(Sub):
+        message = on("rooms:*", "edited")(noting("message"))
+
+    assert called(Sub, "rooms:1", "edited") == "another"
+    assert called(SubSub, "rooms:1", "edited") == "message"
+
+
 def test_handlers_come_from_plain_classes_too(called: Call) -> None:
     class First:
         first = on("a", "x")(noting("first"))
