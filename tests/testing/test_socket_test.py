@@ -13,7 +13,6 @@ from pykka import ActorDeadError
 
 from slipstream_actor import (
     ANY,
-    AwaitTimeoutError,
     ChannelConnectFailed,
     ChannelCrashed,
     ChannelEnded,
@@ -443,21 +442,6 @@ def test_a_push_that_is_not_answered_in_time_fails(
     cast(joined, lambda socket: socket.push(TOPIC, "ask", reply_timeout=0.01) and None)
     push = server.assert_push(TOPIC, "ask")
     assert log.take("push_failed") == ("push_failed", push.ref, PushTimeout())
-
-
-def test_one_that_is_answered_does_not(server: SocketTest, joined: Any, log: Log) -> None:
-    def ask(socket: Socket) -> None:
-        ref = socket.push(TOPIC, "ask", reply_timeout=0.2)
-        socket.await_reply(ref, timeout=PATIENCE)
-        self_timer = socket.push(TOPIC, "slow", reply_timeout=0.25)
-        with pytest.raises(AwaitTimeoutError, match="PushTimeout"):
-            socket.await_reply(self_timer, timeout=PATIENCE)
-
-    cast(joined, ask)
-    server.reply(joined, server.assert_push(TOPIC, "ask"))
-    server.assert_push(TOPIC, "slow")
-    call(joined, lambda socket: None, timeout=PATIENCE)
-    assert not [entry for entry in log.queue if entry[0] == "push_failed"]
 
 
 def test_pushes_in_flight_fail_with_the_leave(server: SocketTest, joined: Any, log: Log) -> None:
