@@ -163,10 +163,9 @@ expected a push within 60 s
     topic = ANY
     event = ANY
     payload = ANY
-what has come since the connect (3):
+what has come since the connect (2):
 {JOINED}
-  2. disconnect
-  3. Chat crashed: RuntimeError('oh')""",
+  2. Chat crashed: RuntimeError('oh')""",
 }
 
 

@@ -30,20 +30,21 @@ from slipstream_actor.testing.seat import Seat, as_sent
 
 
 class Client:
-    """Keeps what it is told."""
+    """What a seat knows of a client."""
 
     def __init__(self) -> None:
         self.actor_inbox = Mailbox()
-        self.bursts: list[Burst] = []
-        self.dead = False
 
-    def tell(self, burst: Burst) -> None:
-        if self.dead:
-            raise ActorDeadError
-        self.bursts.append(burst)
+    def messages(self) -> list[Any]:
+        """Everything that it was told since the last time."""
+        told = []
+        while self.actor_inbox.depth:
+            told.append(self.actor_inbox.get().message)
+        return told
 
     def events(self) -> list[Any]:
-        return [event for burst in self.bursts for event in burst.events]
+        bursts = [message for message in self.messages() if isinstance(message, Burst)]
+        return [event for burst in bursts for event in burst.events]
 
 
 @pytest.fixture
@@ -94,15 +95,10 @@ def test_heartbeats_are_answered(seat: Seat, client: Client, requests: list[Any]
     assert not requests
 
 
-def due(client: Client) -> Timer:
-    envelope = client.actor_inbox.get()
-    assert isinstance(envelope.message, Timer)
-    return envelope.message
-
-
 def test_a_push_that_asks_for_an_outcome_has_a_timer(seat: Seat, client: Client) -> None:
     push(seat, "2", awaited=True, reply_timeout=60)
-    timer = due(client)
+    (timer,) = client.messages()
+    assert isinstance(timer, Timer)
     assert not timer.cancelled
     assert timer.message.source is seat
     assert list(timer.message.events) == [PushFailed("t", "e", "2", PushTimeout())]
@@ -111,8 +107,9 @@ def test_a_push_that_asks_for_an_outcome_has_a_timer(seat: Seat, client: Client)
 def test_the_reply_cancels_it(seat: Seat, client: Client) -> None:
     push(seat, "2", awaited=True, reply_timeout=60)
     seat.answer_push("t", Ref("2", "t", "1"), Reply("ok", {"a": (1,)}))
-    assert due(client).cancelled
-    assert client.events() == [ReplyReceived("t", "2", Reply("ok", {"a": [1]}))]
+    timer, burst = client.messages()
+    assert timer.cancelled
+    assert list(burst.events) == [ReplyReceived("t", "2", Reply("ok", {"a": [1]}))]
 
 
 def test_a_leave_fails_what_was_pushed_to_that_join(seat: Seat, client: Client) -> None:
@@ -123,11 +120,12 @@ def test_a_leave_fails_what_was_pushed_to_that_join(seat: Seat, client: Client) 
     seat.tell(JoinTopic("t", {}, "5"))
     seat.tell(PushMessage("t", "e", {}, "6", "5", awaited=True))
     seat.answer_leave(LeaveRequest(client, "t", "1"))
-    assert client.events() == [
+    timer, burst = client.messages()
+    assert timer.cancelled
+    assert list(burst.events) == [
         PushFailed("t", "e", "2", ChannelEnded("left")),
         TopicLeft("t", "1"),
     ]
-    assert due(client).cancelled
 
 
 def test_it_lives_until_the_client_has_heard_of_its_end(
@@ -139,7 +137,7 @@ def test_it_lives_until_the_client_has_heard_of_its_end(
     push(seat, "2")
     seat.tell(CloseConnection())
     assert len(requests) == 1
-    (burst,) = client.bursts
+    (burst,) = client.messages()
     assert burst.take() == ChannelClosed(ClosedByPeer(1001))
     assert not seat.is_alive()
     with pytest.raises(ActorDeadError, match="<Seat of client> is closed"):
@@ -156,9 +154,17 @@ def test_it_is_closed_once(seat: Seat, client: Client, requests: list[Any]) -> N
     assert client.events() == [ChannelClosed(ClosedByClient())]
 
 
-def test_a_dead_client_hears_nothing(seat: Seat, client: Client) -> None:
-    client.dead = True
+def test_a_client_that_has_ended_hears_nothing(seat: Seat, client: Client) -> None:
+    client.actor_inbox.hear_no_more()
     seat.hang_up(ClosedByPeer(1001))
+    assert not client.messages()
+
+
+def test_what_closes_it_is_told_by_the_end(seat: Seat, client: Client, requests: list[Any]) -> None:
+    client.actor_inbox.ending = True
+    seat.tell(CloseConnection())
+    assert seat.closed_by_end
+    assert not requests
 
 
 @pytest.mark.parametrize(
