@@ -236,7 +236,7 @@ def news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
     leaves = {}
     for key, left in diff["leaves"].items():
         there = refs(state.get(key, NOBODY)) | refs(joins.get(key, NOBODY))
-        if metas := [meta for meta in left["metas"] if meta["phx_ref"] in there]:
+        if metas := [meta for meta in left["metas"] if meta.get("phx_ref") in there]:
             leaves[key] = {**left, "metas": metas}
     return {"joins": joins, "leaves": leaves}
 
@@ -244,8 +244,8 @@ def news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
 NOBODY: Mapping[str, Any] = {"metas": []}
 
 
-def refs(presence: Mapping[str, Any]) -> set[str]:
-    return {meta["phx_ref"] for meta in presence["metas"]}
+def refs(presence: Mapping[str, Any]) -> set[Any]:
+    return {meta.get("phx_ref") for meta in presence["metas"]}
 
 
 # What is wrong with what the server sent, `None` for nothing.
@@ -267,6 +267,8 @@ def of_state(state: Any) -> str | None:
         metas = presence.get("metas") if isinstance(presence, dict) else None
         if not isinstance(metas, list):
             return f"the presence of {shown(key)} has no list of metas"
-        if not all(isinstance(m, dict) and isinstance(m.get("phx_ref"), str) for m in metas):
-            return f"a meta of {shown(key)} has no phx_ref"
+        if not all(
+            isinstance(m, dict) and not isinstance(m.get("phx_ref"), (dict, list)) for m in metas
+        ):
+            return f"a meta of {shown(key)} has no phx_ref that tells it from others"
     return None

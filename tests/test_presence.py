@@ -645,7 +645,6 @@ NO_STATES: list[Any] = [
     {"a": {}},
     {"a": {"metas": {}}},
     {"a": {"metas": [1]}},
-    {"a": {"metas": [{}]}},
     {"a": {"metas": [{"phx_ref": ["1"]}]}},
 ]
 
@@ -681,6 +680,11 @@ def test_a_malformed_diff_is_dropped(
     assert watch.seen() == []
     assert "'presence_diff' of 'presence:r' is dropped: " in caplog.text
     assert watch.presences == {"a": A}
+
+
+def test_metas_without_a_phx_ref_are_taken_as_phoenix_js_takes_them(watch: Watch) -> None:
+    watch.state(a=present({"name": "Ada"}))
+    assert watch.presences == {"a": present({"name": "Ada"})}
 
 
 def test_nothing_that_is_shown_shows_metas(watch: Watch) -> None:
