@@ -1,8 +1,11 @@
 """What users test their clients with.
 
+The test as the server (`accept_connect`, `assert_push`, … and `SocketTest`), an embedded Phoenix
+(`PhoenixServer`), and a proxy that does what networks do (`FaultProxy`).
+
 Everything is imported when it is asked for: the embedded server (`PhoenixServer`, `Channel` and
 what belongs to them) needs `wsproto`, which the extra `slipstream_actor[testing]` brings, and the
-rest of this package, such as `FaultProxy`, needs no extra.
+rest of this package needs no extra.
 """
 
 from __future__ import annotations
@@ -13,27 +16,88 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slipstream_actor.testing.channel import Channel, ChannelSocket, RefuseJoin
     from slipstream_actor.testing.endpoint import Mount, RefuseConnect
+    from slipstream_actor.testing.functions import (
+        accept_connect,
+        assert_disconnect,
+        assert_join,
+        assert_leave,
+        assert_push,
+        connect_and_assert_join,
+        disconnect,
+        push,
+        refute_disconnect,
+        refute_join,
+        refute_leave,
+        refute_push,
+        reply,
+    )
+    from slipstream_actor.testing.leaks import no_leaked_clients
     from slipstream_actor.testing.proxy import FaultProxy
+    from slipstream_actor.testing.requests import (
+        DisconnectRequest,
+        JoinRequest,
+        LeaveRequest,
+        PushRequest,
+    )
     from slipstream_actor.testing.server import PhoenixServer
+    from slipstream_actor.testing.socket_test import SocketTest
 
 __all__ = [
     "Channel",
     "ChannelSocket",
+    "DisconnectRequest",
     "FaultProxy",
+    "JoinRequest",
+    "LeaveRequest",
     "Mount",
     "PhoenixServer",
+    "PushRequest",
     "RefuseConnect",
     "RefuseJoin",
+    "SocketTest",
+    "accept_connect",
+    "assert_disconnect",
+    "assert_join",
+    "assert_leave",
+    "assert_push",
+    "connect_and_assert_join",
+    "disconnect",
+    "no_leaked_clients",
+    "push",
+    "refute_disconnect",
+    "refute_join",
+    "refute_leave",
+    "refute_push",
+    "reply",
 ]
 
 _MODULES = {
     "Channel": "channel",
     "ChannelSocket": "channel",
+    "DisconnectRequest": "requests",
     "FaultProxy": "proxy",
+    "JoinRequest": "requests",
+    "LeaveRequest": "requests",
     "Mount": "endpoint",
     "PhoenixServer": "server",
+    "PushRequest": "requests",
     "RefuseConnect": "endpoint",
     "RefuseJoin": "channel",
+    "SocketTest": "socket_test",
+    "accept_connect": "functions",
+    "assert_disconnect": "functions",
+    "assert_join": "functions",
+    "assert_leave": "functions",
+    "assert_push": "functions",
+    "connect_and_assert_join": "functions",
+    "disconnect": "functions",
+    "no_leaked_clients": "leaks",
+    "push": "functions",
+    "refute_disconnect": "functions",
+    "refute_join": "functions",
+    "refute_leave": "functions",
+    "refute_push": "functions",
+    "reply": "functions",
 }
 
 

@@ -1,0 +1,86 @@
+"""Clients that a test has left running."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pykka
+from pykka import ActorDeadError
+
+from slipstream_actor.actor import BaseActor
+from slipstream_actor.connection import Connection
+from slipstream_actor.shutdown import owner_of
+
+__all__ = ["no_leaked_clients"]
+
+__unittest = True
+
+STOP_SECONDS = 5.0
+NAP_SECONDS = 0.005
+
+
+@contextlib.contextmanager
+def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
+    """Fail for every client, supervisor and connection that the block leaves alive, and stop it.
+
+    What has been asked to end is given `patience` seconds for it. Raises `AssertionError`, which
+    names them; when the block raises, they are stopped all the same.
+    """
+    before = living()
+    try:
+        yield
+    except BaseException:
+        stop(left_since(before))
+        raise
+    left = left_after(before, patience)
+    names = [f"    {name(ref)}" for ref in left]
+    stop(left)
+    if left:
+        raise AssertionError(
+            "left alive, and stopped now:\n" + "\n".join(f"    {n}" for n in names)
+        )
+
+
+def living() -> list[Any]:
+    """Return the actors of ours that run; the connections of clients stand behind their clients."""
+    return list(pykka.ActorRegistry.get_by_class(BaseActor))
+
+
+def left_since(before: list[Any]) -> list[Any]:
+    """Return those that run, and did not before."""
+    return [ref for ref in living() if ref not in before and ref.is_alive()]
+
+
+def left_after(before: list[Any], patience: float) -> list[Any]:
+    """Return those that are left when all have ended that are about to."""
+    deadline = time.monotonic() + patience
+    nap = threading.Event()
+    while left := left_since(before):
+        if not any(map(is_ending, left)) or time.monotonic() >= deadline:
+            return left
+        nap.wait(NAP_SECONDS)
+    return []
+
+
+def is_ending(ref: Any) -> bool:
+    """Whether an actor has been asked to end."""
+    inbox = ref.actor_inbox
+    return bool(inbox.stopping or inbox.ending or inbox.close_requested)
+
+
+def name(ref: Any) -> str:
+    """Return how a leak is called."""
+    if issubclass(ref.actor_class, Connection):
+        return f"a connection of {owner_of(ref)!r}"
+    return str(ref)
+
+
+def stop(refs: list[Any]) -> None:
+    """Stop supervisors, then clients, then connections."""
+    for ref in sorted(refs, key=lambda ref: ref.actor_class.stop_order):
+        with contextlib.suppress(ActorDeadError, pykka.Timeout):
+            ref.stop(timeout=STOP_SECONDS)

@@ -1,0 +1,361 @@
+"""Tests in which the test is the server: what `Slipstream.SocketTest` is to ExUnit.
+
+    with SocketTest() as server:
+        chat = server.start(Chat, "ws://test.invalid/socket/websocket")  # with test_mode=True
+        server.connect_and_assert_join(chat, "rooms:lobby")
+        push = server.assert_push("rooms:lobby", "msg:new", {"body": "hi"})
+        server.reply(chat, push, Reply("ok", {"id": 1}))
+
+The functions of `slipstream_actor.testing` do the same for the thread that calls them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import pykka
+from pykka import ActorDeadError
+
+from slipstream_actor.client import ClientActor
+from slipstream_actor.events import ChannelClosed, ChannelConnected, MessageReceived, ReplyReceived
+from slipstream_actor.matching import ANY
+from slipstream_actor.message import Ref, Reply
+from slipstream_actor.reasons import ClosedByPeer
+from slipstream_actor.testing.expectations import Expectation
+from slipstream_actor.testing.record import Ended, Entry, Record
+from slipstream_actor.testing.requests import (
+    DisconnectRequest,
+    JoinRequest,
+    LeaveRequest,
+    PushRequest,
+)
+from slipstream_actor.testing.seat import Seat, as_sent
+from slipstream_actor.testing.seats import Seats, living
+
+__all__ = ["GOING_AWAY", "OK", "SocketTest", "clean_up", "here"]
+
+# Failures are reported where a test asserts, not here.
+__unittest = True
+
+R = TypeVar("R")
+
+OK = Reply("ok")
+# What Phoenix closes a connection with on purpose (note 32).
+GOING_AWAY = ClosedByPeer(1001)
+CLOSED_BY_TEST = ClosedByPeer(1001, "closed_by_test")
+STOP_SECONDS = 10.0
+
+_local = threading.local()
+
+
+class SocketTest:
+    """The server of a test's clients; as a context manager it cleans up at its end.
+
+    A client is a reference, a name, or the socket of a plain thread. Patterns match as those of
+    `await_message` do: `ANY`, a dict a recursive subset, a list elementwise, a compiled pattern, a
+    predicate, all else by `==`. Params and payloads are compared as the server would see them:
+    bytes, or what is left of them in JSON. What an assertion takes no other sees; what it passes
+    over stays for the next. An `AssertionError` shows what was expected and all that has come.
+
+    Assertions wait up to `assert_timeout` seconds, refutations wait `refute_timeout`, unless they
+    are told otherwise; the class's own are the defaults. With `client` an
+    assertion regards that client alone. When all that it regards have ended it fails at once, from
+    the exception of one that has crashed.
+    """
+
+    assert_timeout = 1.0
+    refute_timeout = 0.1
+
+    def __init__(
+        self, *, assert_timeout: float | None = None, refute_timeout: float | None = None
+    ) -> None:
+        if assert_timeout is not None:
+            self.assert_timeout = assert_timeout
+        if refute_timeout is not None:
+            self.refute_timeout = refute_timeout
+        self._record = Record()
+        self._seats = Seats()
+        self._started: list[pykka.ActorRef[Any]] = []
+        self._former: list[SocketTest | None] = []
+
+    def __enter__(self) -> SocketTest:
+        """Be the server of the calling thread's functions."""
+        self._former.append(getattr(_local, "test", None))
+        _local.test = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Clean up, and give the thread's functions back what was their server before."""
+        _local.test = self._former.pop()
+        self.close()
+
+    def start(self, client_class: type[ClientActor], *args: Any, **kwargs: Any) -> Any:
+        """Start a client, with `ClientActor.start`'s arguments, that `close` stops.
+
+        Its `init` connects with `test_mode=True`. Raises what `start` raises.
+        """
+        ref = client_class.start(*args, **kwargs)
+        if ref is not None:
+            self._started.append(ref)
+        return ref
+
+    def close(self) -> None:
+        """Stop the clients that were started here, disconnect the others, forget what has come.
+
+        Those hear `ClosedByPeer(1001, "closed_by_test")`.
+        """
+        started, self._started = self._started, []
+        for ref in reversed(started):
+            with contextlib.suppress(ActorDeadError):
+                ref.stop(timeout=STOP_SECONDS)
+        seats = self._seats.clear()
+        for seat in seats:
+            seat.hang_up(CLOSED_BY_TEST)
+        self._record.forget(seats)
+
+    # what the server does
+
+    def accept_connect(
+        self, client: Any, *, response_headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell a client that it is connected, to this test.
+
+        It is told at once, whether or not it waits, as Slipstream does: a `reconnect` that is
+        scheduled waits no longer. What it asked for before, over another connection, is forgotten.
+        Raises `ActorDeadError` for one that is dead or unknown.
+        """
+        seat, void = self._seats.add(client, self._record.add)
+        self._record.forget(void)
+        seat.client.tell(ChannelConnected(seat, dict(response_headers or {})))
+        seat.client.actor_inbox.ended.add_done_callback(
+            lambda ended: self._record.add(seat, Ended(ended.get()))
+        )
+
+    def push(self, client: Any, topic: str, event: str, payload: Any = None) -> None:
+        """Push `event` to a client: its `handle_message`, or an `await_message` of its own.
+
+        The payload (`{}` by default) arrives as it would over the wire. Raises `ActorDeadError`.
+        """
+        message = MessageReceived(topic, event, as_sent({} if payload is None else payload))
+        target = living(client)
+        for seat in self._seats.of(client):
+            seat.send(message)
+            return
+        target.tell(message)
+
+    def reply(self, client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
+        """Reply to a push: `ref` is what `assert_push` returned, or its `ref`.
+
+        Raises `ActorDeadError`, and `TypeError` for a reply that is no `Reply`.
+        """
+        require_reply(reply)
+        number = ref.ref if isinstance(ref, PushRequest) else ref
+        topic = getattr(number, "topic", "")
+        target = living(client)
+        for seat in self._seats.of(client):
+            seat.answer_push(topic, number, reply)
+            return
+        target.tell(ReplyReceived(topic, number, reply))
+
+    def disconnect(self, client: Any, reason: Any = GOING_AWAY) -> None:
+        """Close a client's connection: its `handle_disconnect(reason)`. Raises `ActorDeadError`."""
+        target = living(client)
+        for seat in self._seats.of(client):
+            seat.hang_up(reason)
+            return
+        target.tell(ChannelClosed(reason))
+
+    # what clients are expected to do
+
+    def connect_and_assert_join(
+        self,
+        client: Any,
+        topic: Any = ANY,
+        params: Any = ANY,
+        reply: Reply = OK,
+        *,
+        timeout: float | None = None,
+    ) -> JoinRequest:
+        """`accept_connect`, and `assert_join` of that client."""
+        __tracebackhide__ = True
+        require_reply(reply)
+        self.accept_connect(client)
+        return self.assert_join(topic, params, reply, client=client, timeout=timeout)
+
+    def assert_join(
+        self,
+        topic: Any = ANY,
+        params: Any = ANY,
+        reply: Reply = OK,
+        *,
+        client: Any = None,
+        timeout: float | None = None,
+    ) -> JoinRequest:
+        """Assert that a client asks to join, and answer it: any status but "ok" refuses."""
+        __tracebackhide__ = True
+        require_reply(reply)
+        expected = Expectation("join", JoinRequest, {"topic": topic, "params": params})
+        seat, request = self._assert(expected, JoinRequest, client, timeout)
+        seat.answer_join(request, reply)
+        return request
+
+    def refute_join(
+        self,
+        topic: Any = ANY,
+        params: Any = ANY,
+        *,
+        client: Any = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Assert that no client asks to join so."""
+        __tracebackhide__ = True
+        expected = Expectation("join", JoinRequest, {"topic": topic, "params": params})
+        self._refute(expected, client, timeout)
+
+    def assert_leave(
+        self, topic: Any = ANY, *, client: Any = None, timeout: float | None = None
+    ) -> LeaveRequest:
+        """Assert that a client asks to leave, and have it left: its `handle_leave`."""
+        __tracebackhide__ = True
+        expected = Expectation("leave", LeaveRequest, {"topic": topic})
+        seat, request = self._assert(expected, LeaveRequest, client, timeout)
+        seat.answer_leave(request)
+        return request
+
+    def refute_leave(
+        self, topic: Any = ANY, *, client: Any = None, timeout: float | None = None
+    ) -> None:
+        """Assert that no client asks to leave so."""
+        __tracebackhide__ = True
+        self._refute(Expectation("leave", LeaveRequest, {"topic": topic}), client, timeout)
+
+    def assert_push(
+        self,
+        topic: Any = ANY,
+        event: Any = ANY,
+        payload: Any = ANY,
+        *,
+        client: Any = None,
+        timeout: float | None = None,
+    ) -> PushRequest:
+        """Assert that a client pushes, and return the push; `reply` answers it."""
+        __tracebackhide__ = True
+        patterns = {"topic": topic, "event": event, "payload": payload}
+        expected = Expectation("push", PushRequest, patterns)
+        return self._assert(expected, PushRequest, client, timeout)[1]
+
+    def refute_push(
+        self,
+        topic: Any = ANY,
+        event: Any = ANY,
+        payload: Any = ANY,
+        *,
+        client: Any = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Assert that no client pushes so."""
+        __tracebackhide__ = True
+        patterns = {"topic": topic, "event": event, "payload": payload}
+        self._refute(Expectation("push", PushRequest, patterns), client, timeout)
+
+    def assert_disconnect(
+        self, *, client: Any = None, timeout: float | None = None
+    ) -> DisconnectRequest:
+        """Assert that a client closes its connection, and tell it that it is closed.
+
+        One that ends closes it too.
+        """
+        __tracebackhide__ = True
+        expected = Expectation("disconnect", DisconnectRequest, {})
+        seat, request = self._assert(expected, DisconnectRequest, client, timeout)
+        seat.answer_disconnect()
+        return request
+
+    def refute_disconnect(self, *, client: Any = None, timeout: float | None = None) -> None:
+        """Assert that no client closes its connection."""
+        __tracebackhide__ = True
+        self._refute(Expectation("disconnect", DisconnectRequest, {}), client, timeout)
+
+    # how they wait, and how they fail
+
+    def _assert(
+        self, expected: Expectation, kind: type[R], client: Any, timeout: float | None
+    ) -> tuple[Seat, R]:
+        __tracebackhide__ = True
+        seconds = self.assert_timeout if timeout is None else timeout
+        entry = self._await(expected, client, seconds)
+        if entry is None:
+            self._fail(f"expected a {expected.noun} within {seconds} s", expected, client)
+        assert isinstance(entry.what, kind)
+        return entry.seat, entry.what
+
+    def _refute(self, expected: Expectation, client: Any, timeout: float | None) -> None:
+        __tracebackhide__ = True
+        seconds = self.refute_timeout if timeout is None else timeout
+        entry = self._await(expected, client, seconds, take=False)
+        if entry is not None or self._crash(client) is not None:
+            self._fail(f"expected no {expected.noun} within {seconds} s", expected, client, entry)
+
+    def _await(
+        self, expected: Expectation, client: Any, seconds: float, *, take: bool = True
+    ) -> Entry | None:
+        if client is not None and not self._seats.of(client):
+            living(client)
+        return self._record.await_match(
+            expected, lambda: self._seats.of(client), seconds, take=take
+        )
+
+    def _fail(
+        self, headline: str, expected: Expectation, client: Any, culprit: Entry | None = None
+    ) -> NoReturn:
+        """Raise what an assertion has to tell, and what has ended the client if that is why."""
+        __tracebackhide__ = True
+        seats = self._seats.of(client)
+        report = self._record.report(expected, seats, culprit)
+        lines = [headline, *expected.lines(), *report]
+        if not seats:
+            lines.append("it was not accepted: accept_connect(client) comes first")
+        crash = self._crash(client) if culprit is None else None
+        if crash is None:
+            raise AssertionError("\n".join(lines))
+        lines.insert(0, f"{crash.seat.label} {crash.what}")
+        raise AssertionError("\n".join(lines)) from crash.what.error
+
+    def _crash(self, client: Any) -> Entry | None:
+        """Return the last crash, if nobody is left who could do what is expected."""
+        seats = self._seats.of(client)
+        ends = self._record.ends(seats)
+        if len(ends) < len(seats):
+            return None
+        return next((end for end in reversed(ends) if end.what.crashed), None)
+
+
+def require_reply(reply: Any) -> None:
+    """Raise `TypeError` for what is no `Reply`."""
+    if not isinstance(reply, Reply):
+        raise TypeError(f"reply must be a Reply, not {type(reply).__name__}")
+
+
+def here() -> SocketTest:
+    """Return the server of the calling thread: the context manager that it is in, or its own."""
+    test: SocketTest | None = getattr(_local, "test", None)
+    if test is None:
+        test = getattr(_local, "own", None) or SocketTest()
+        _local.own = test
+    return test
+
+
+def clean_up() -> None:
+    """Clean up what the calling thread's functions left behind, outside of a context manager."""
+    own: SocketTest | None = getattr(_local, "own", None)
+    if own is not None:
+        own.close()
