@@ -34,6 +34,7 @@ __all__ = [
     "call",
     "cast",
     "current",
+    "name_of",
     "register",
     "reply",
     "resolve",
@@ -184,6 +185,12 @@ def whereis(name: Hashable) -> ActorRef[Any] | None:
     with _names_lock:
         ref = _names.get(name)
     return ref if ref is not None and ref.is_alive() else None
+
+
+def name_of(ref: ActorRef[Any]) -> Hashable | None:
+    """Return the name that `ref` was started with, while it lives; `None` without one."""
+    with _names_lock:
+        return next((name for name, holder in _names.items() if holder is ref), None)
 
 
 def resolve(target: Target) -> Any:

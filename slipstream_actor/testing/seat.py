@@ -54,10 +54,16 @@ class Waiting(msgspec.Struct, frozen=True, eq=False):
 
 
 class Seat:
-    """One connection of `client`, played by a test; `record` is told each request, in order."""
+    """One connection of `client`, played by a test; `record` is told each request, in order.
 
-    def __init__(self, client: Any, label: str, record: Callable[[Seat, Request], None]) -> None:
+    `name` is the client's registered one, `label` what messages call it.
+    """
+
+    def __init__(
+        self, client: Any, name: Any, label: str, record: Callable[[Seat, Request], None]
+    ) -> None:
         self.client = client
+        self.name = name
         self.label = label
         self.actor_inbox = SeatInbox()
         self._record = record

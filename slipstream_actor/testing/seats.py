@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pykka
 from pykka import ActorDeadError
 
-from slipstream_actor.process import resolve
+from slipstream_actor.process import name_of, resolve
 from slipstream_actor.socket import Socket
 from slipstream_actor.testing.requests import Request
 from slipstream_actor.testing.seat import Seat
@@ -31,9 +30,11 @@ class Seats:
         Void are its own former one, and that of a dead client whose name it has.
         """
         ref = living(client)
-        seat = Seat(ref, self._label(client, ref), record)
-        void = [s for s in self._seats if s.client is ref or is_replaced(s, client)]
-        self._seats = [*(s for s in self._seats if s not in void), seat]
+        name = name_of(ref)
+        void = [s for s in self._seats if s.client is ref or (name is not None and s.name == name)]
+        self._seats = [seat for seat in self._seats if seat not in void]
+        seat = Seat(ref, name, self._label(name, ref), record)
+        self._seats.append(seat)
         return seat, void
 
     def of(self, client: Any) -> list[Seat]:
@@ -43,7 +44,7 @@ class Seats:
         try:
             ref = reference(client)
         except ActorDeadError:
-            return [seat for seat in self._seats if seat.label == str(client)]
+            return [seat for seat in self._seats if seat.name == client]
         return [seat for seat in self._seats if seat.client is ref]
 
     def clear(self) -> list[Seat]:
@@ -51,13 +52,13 @@ class Seats:
         seats, self._seats = self._seats, []
         return seats
 
-    def _label(self, client: Any, ref: Any) -> str:
+    def _label(self, name: Any, ref: Any) -> str:
         """Return what messages call a client: its name, or its class, with a number if need be."""
-        if is_name(client):
-            return str(client)
+        if name is not None:
+            return str(name)
         kind = getattr(ref, "actor_class", None)
         label = first = kind.__name__ if kind is not None else repr(ref)
-        taken = {seat.label for seat in self._seats if seat.client is not ref}
+        taken = {seat.label for seat in self._seats}
         number = 1
         while label in taken:
             number += 1
@@ -76,13 +77,3 @@ def living(client: Any) -> Any:
     if not ref.is_alive():
         raise ActorDeadError(f"{ref} is not alive")
     return ref
-
-
-def is_name(client: Any) -> bool:
-    """Whether a client is given by its name."""
-    return not isinstance(client, Socket | pykka.ActorProxy) and not hasattr(client, "tell")
-
-
-def is_replaced(seat: Seat, client: Any) -> bool:
-    """Whether the client of a seat has ended, and its name is given now for another."""
-    return is_name(client) and seat.label == str(client) and not seat.client.is_alive()

@@ -1,0 +1,122 @@
+"""The pytest plugin: fixtures around the context managers of `slipstream_actor.testing`.
+
+It stands beside the package, which it imports when a fixture is used: an environment that has the
+package for another reason pays nothing for it at pytest's start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from slipstream_actor.testing import FaultProxy, PhoenixServer, SocketTest
+
+KIT = "slipstream_actor.testing.socket_test"
+TIMEOUTS = ("assert_timeout", "refute_timeout")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    parser.addini("slipstream_assert_timeout", "Seconds that assert_push and its like wait.")
+    parser.addini("slipstream_refute_timeout", "Seconds that refute_push and its like wait.")
+    parser.addini(
+        "slipstream_leaked_clients",
+        "Whether a test fails that leaves a client alive (as with the fixture no_leaked_clients).",
+        type="bool",
+        default=False,
+    )
+    parser.getgroup("slipstream_actor").addoption(
+        "--slipstream-leaked-clients",
+        action="store_true",
+        help="Fail every test that leaves a client alive.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, and have every test checked for leaks where that is asked for."""
+    config.addinivalue_line(
+        "markers", "phoenix_channels(channels): the channels of the fixture phoenix_server"
+    )
+    asked = config.getoption("--slipstream-leaked-clients")
+    if asked or config.getini("slipstream_leaked_clients"):
+        config.pluginmanager.register(EveryTest(), "slipstream_actor_leaked_clients")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Configure the functions of the kit, and clean up behind a test that has used them."""
+    set_timeouts(item.config)
+    result = yield
+    kit: Any = sys.modules.get(KIT)
+    if kit is not None:
+        kit.clean_up()
+    return result
+
+
+def set_timeouts(config: pytest.Config) -> None:
+    """Have the kit, if it is imported, wait for the seconds that the configuration names."""
+    kit: Any = sys.modules.get(KIT)
+    if kit is None:
+        return
+    for name in TIMEOUTS:
+        if seconds := config.getini(f"slipstream_{name}"):
+            setattr(kit.SocketTest, name, float(seconds))
+
+
+@pytest.fixture
+def socket_test(pytestconfig: pytest.Config) -> Iterator[SocketTest]:
+    """A `SocketTest`: this test is the server, by its methods and by the functions alike."""
+    from slipstream_actor.testing import SocketTest
+
+    set_timeouts(pytestconfig)
+    with SocketTest() as server:
+        yield server
+
+
+@pytest.fixture
+def phoenix_channels(request: pytest.FixtureRequest) -> Any:
+    """The channels of `phoenix_server`: those of the marker, or the recorded conversations'.
+
+    To be overridden.
+    """
+    marker = request.node.get_closest_marker("phoenix_channels")
+    return marker.args[0] if marker is not None else None
+
+
+@pytest.fixture
+def phoenix_server(phoenix_channels: Any) -> Iterator[PhoenixServer]:
+    """An embedded `PhoenixServer` with `phoenix_channels`; clients connect to its `uri`."""
+    from slipstream_actor.testing import PhoenixServer
+
+    with PhoenixServer(phoenix_channels) as server:
+        yield server
+
+
+@pytest.fixture
+def phoenix_proxy(phoenix_server: PhoenixServer) -> Iterator[FaultProxy]:
+    """A `FaultProxy` before `phoenix_server`; clients connect to its `uri`."""
+    from slipstream_actor.testing import FaultProxy
+
+    with FaultProxy(phoenix_server.uri) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def no_leaked_clients() -> Iterator[None]:
+    """Fail the test that leaves a client, a supervisor or a connection alive, and stop it."""
+    from slipstream_actor.testing import no_leaked_clients
+
+    with no_leaked_clients():
+        yield
+
+
+class EveryTest:
+    """The check for leaked clients, of every test."""
+
+    @pytest.fixture(autouse=True)
+    def _no_leaked_clients(self, no_leaked_clients: None) -> None:
+        """As `no_leaked_clients`."""
