@@ -39,10 +39,12 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.forks import ForkedError
+from slipstream_actor.handlers import on
 from slipstream_actor.mail import Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
 from slipstream_actor.monitor import Down, monitor
+from slipstream_actor.presence import Presence
 from slipstream_actor.process import From, call, cast, reply, whereis
 from slipstream_actor.reasons import (
     BufferExpired,
@@ -113,6 +115,7 @@ __all__ = [
     "NotJoinedError",
     "NotOwnerError",
     "ParamsFailed",
+    "Presence",
     "PushFailed",
     "PushTimeout",
     "Ref",
@@ -143,6 +146,7 @@ __all__ = [
     "get_state",
     "monitor",
     "new_socket",
+    "on",
     "reply",
     "wait",
     "wait_until_joined",

@@ -48,6 +48,7 @@ from slipstream_actor.forks import require_here
 from slipstream_actor.mail import LEAVE, TAKE, Interrupted
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
+from slipstream_actor.presence import is_tracked
 from slipstream_actor.process import ThreadRef, current
 from slipstream_actor.reasons import BufferExpired, BufferOverflow, ChannelEnded, Disconnected
 from slipstream_actor.shutdown import rest
@@ -372,7 +373,8 @@ def await_message(
     def match(message: Any) -> int:
         if type(message) is MessageReceived:
             found = (
-                matches(topic, message.topic)
+                not is_tracked(socket, message)
+                and matches(topic, message.topic)
                 and matches(event, message.event)
                 and matches(payload, message.payload)
             )

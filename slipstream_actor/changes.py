@@ -24,6 +24,7 @@ from slipstream_actor.events import (
 )
 from slipstream_actor.mail import Timer
 from slipstream_actor.message import no_fields
+from slipstream_actor.presence import unsynced
 from slipstream_actor.reasons import ClosedByClient, JoinRefused
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ def apply_joined(socket: Socket, event: TopicJoinSucceeded) -> Socket:
         response=event.response,
         join_ref=event.join_ref or join.join_ref,
     )
-    return replace(socket, joins=socket._joins_with(join))
+    presences = unsynced(socket._presences, event.topic)
+    return replace(socket, joins=socket._joins_with(join), _presences=presences)
 
 
 def apply_ended(socket: Socket, event: TopicJoinFailed | TopicJoinClosed | TopicLeft) -> Socket:

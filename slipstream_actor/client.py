@@ -14,7 +14,7 @@ import pykka
 from msgspec import UNSET
 from pykka.messages import ProxyCall
 
-from slipstream_actor import pushing
+from slipstream_actor import handlers, pushing
 from slipstream_actor.actor import BaseActor, begun
 from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
 from slipstream_actor.changes import (
@@ -95,6 +95,7 @@ class ClientActor(Defaults, BaseActor):
 
     restart: ClassVar[Restart] = "permanent"
     actor_inbox: Mailbox
+    _routes: ClassVar[handlers.Routes | None] = None
 
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -106,6 +107,8 @@ class ClientActor(Defaults, BaseActor):
             if restart not in ("permanent", "transient", "temporary"):
                 raise TypeError("restart must be 'permanent', 'transient' or 'temporary'")
             cls.restart = restart
+        cls._routes = handlers.routes_of(cls)
+        handlers.warn_of_near_misses(cls)
 
     @classmethod
     def start(cls, *args: Any, name: Hashable | None = None, **kwargs: Any) -> Any:
@@ -253,7 +256,7 @@ class ClientActor(Defaults, BaseActor):
     def _deliver(self, burst: Burst) -> None:
         """Take a connection's events one by one, as long as it is the socket's."""
         inbox = self.actor_inbox
-        events, flow = burst.events, burst.flow
+        events, flow, routes = burst.events, burst.flow, self._routes
         inbox.burst = burst
         inbox.uncommitted = None
         try:
@@ -270,11 +273,17 @@ class ClientActor(Defaults, BaseActor):
                     flow.relieve()
                 if self._idle is not None:
                     self._cancel_idle()
-                if type(event) is MessageReceived:
-                    result = self.handle_message(event.topic, event.event, event.payload, socket)
+                if type(event) is MessageReceived and not socket._presences:
+                    if routes is None:
+                        result = self.handle_message(
+                            event.topic, event.event, event.payload, socket
+                        )
+                    else:
+                        handle = getattr(self, routes.find(event.topic, event.event).name)
+                        result = handle(event.topic, event.event, event.payload, socket)
                     if (result is None or result is socket) and inbox.uncommitted is None:
                         continue
-                    self._follow("handle_message", result, socket)
+                    self._follow(handlers.route_of(self, event).name, result, socket)
                 else:
                     self._handle_event(event, burst.source)
         finally:
@@ -282,6 +291,9 @@ class ClientActor(Defaults, BaseActor):
 
     def _handle_event(self, event: Any, source: Any) -> None:
         """Apply an event to the socket and call its callback."""
+        if type(event) is MessageReceived:
+            handlers.deliver(self, event)
+            return
         socket = self.socket
         if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
             # Taken at its word: what connection there is, is no longer wanted.

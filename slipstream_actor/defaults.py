@@ -68,6 +68,28 @@ class Defaults:
         """The server pushed or broadcast `event`."""
         return socket
 
+    def handle_presence_join(
+        self, topic: str, key: str, current: Any, new: Any, socket: Socket
+    ) -> Any:
+        """`key` came into `topic`, or has one more meta there; `track_presence` asks for this.
+
+        `current` is its presence before, `None` if it was not there; `new` has the metas that came.
+        """
+        return socket
+
+    def handle_presence_leave(
+        self, topic: str, key: str, current: Any, left: Any, socket: Socket
+    ) -> Any:
+        """`key` left `topic`, or has a meta less there; `track_presence` asks for this.
+
+        `current` is its presence afterwards, gone if that has no metas; `left` has those that went.
+        """
+        return socket
+
+    def handle_presence_sync(self, topic: str, socket: Socket) -> Any:
+        """`socket.presences(topic)` is up to date, after a state or a diff of the server."""
+        return socket
+
     def handle_reply(self, ref: Ref, reply: Reply, socket: Socket) -> Any:
         """A push, whose `Ref` it is, was replied to."""
         return socket

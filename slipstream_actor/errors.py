@@ -208,6 +208,7 @@ class NotOwnerError(SlipstreamError):
     """Raised by `await_*`, `reconnect` and `rejoin` in a thread that does not own the socket.
 
     Events go to the actor or thread that made the socket, so no other could ever receive them.
+    `track_presence`, whose events only an actor has callbacks for, raises it in a plain thread.
     """
 
 

@@ -26,7 +26,7 @@ from slipstream_actor.changes import (
 from slipstream_actor.commands import CloseConnection, CollectGarbage, JoinTopic, LeaveTopic
 from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection import Connection
-from slipstream_actor.errors import NeverJoinedError, NotConfiguredError
+from slipstream_actor.errors import NeverJoinedError, NotConfiguredError, NotOwnerError
 from slipstream_actor.events import MessageReceived, TopicJoinFailed
 from slipstream_actor.forks import require_here
 from slipstream_actor.mail import Burst
@@ -34,6 +34,7 @@ from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
 from slipstream_actor.params import evaluated, has_callables
+from slipstream_actor.presence import Tracked, track
 from slipstream_actor.process import Hold, ThreadRef, current
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
 from slipstream_actor.retry import delay
@@ -63,6 +64,8 @@ class Socket(msgspec.Struct, frozen=True):
     _link: Link | None = None
     # Topics that the last connection had, and that the next one is to join again.
     _rejoins: frozenset[str] = frozenset()
+    # A plain dictionary, never changed: each message looks into it.
+    _presences: dict[str, Tracked] = {}
 
     def __repr__(self) -> str:
         # The configuration holds tokens; assigns are what Slipstream shows too.
@@ -299,6 +302,45 @@ class Socket(msgspec.Struct, frozen=True):
         awaiting.await_reply(self, ref, timeout)
         return time.monotonic() - started
 
+    # presence: see `presence`
+
+    def track_presence(
+        self,
+        topic: str,
+        state_event: str = "presence_state",
+        diff_event: str = "presence_diff",
+    ) -> Socket:
+        """Keep who is in `topic`, as phoenix.js's `Presence` does; ask before the topic is joined.
+
+        The two events then lead to `handle_presence_join`, `handle_presence_leave` and
+        `handle_presence_sync`, and neither to `handle_message` nor to `await_message`. Outlives
+        the connection. Without effect when the topic is tracked by these events already; with
+        others it begins anew. Raises `NotOwnerError` for the socket of a plain thread, which has
+        no callbacks: there, give what `await_message` returns to `Presence.sync_state`.
+        """
+        require_here(self.socket_pid)
+        if isinstance(self.socket_pid, ThreadRef):
+            raise NotOwnerError(
+                "track_presence: a plain thread has no callbacks; give the payload of"
+                f" await_message({topic!r}, {state_event!r}) to Presence.sync_state"
+            )
+        events = require_text("state_event", state_event), require_text("diff_event", diff_event)
+        tracked = track(self._presences, require_text("topic", topic), *events)
+        return (
+            self
+            if tracked is self._presences
+            else self._changed("track_presence", _presences=tracked)
+        )
+
+    def presences(self, topic: str) -> Mapping[str, Any]:
+        """Return who is in `topic`: a read-only mapping of keys to presences.
+
+        Empty before the first state has come, and when the topic is not tracked; while it is not
+        joined, what it was last.
+        """
+        tracked = self._presences.get(topic)
+        return tracked.presences if tracked is not None else EMPTY
+
     # awaits: see `awaiting`
 
     def await_connect(self, timeout: float | None = 5.0) -> Socket:
@@ -342,7 +384,8 @@ class Socket(msgspec.Struct, frozen=True):
     ) -> MessageReceived:
         """Wait for a message whose topic, event and payload match (see `matching.matches`).
 
-        Raises `NotConnectedError` when the connection ends first, and `AwaitTimeoutError`.
+        Passes over what `track_presence` takes. Raises `NotConnectedError` when the connection
+        ends first, and `AwaitTimeoutError`.
         """
         return awaiting.await_message(self, topic, event, payload, timeout)
 

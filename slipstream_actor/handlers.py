@@ -1,0 +1,213 @@
+"""Handlers by pattern: `@on("rooms:*", "new:msg")` on a method of a client, what function heads
+are in Elixir and `channel.on` in phoenix.js; and who gets a message."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from slipstream_actor import presence
+from slipstream_actor.defaults import Defaults
+from slipstream_actor.events import MessageReceived
+from slipstream_actor.socket import require_text
+
+if TYPE_CHECKING:
+    from slipstream_actor.client import ClientActor
+
+__all__ = ["Route", "Routes", "deliver", "on", "route_of", "routes_of", "warn_of_near_misses"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ANYTHING = "*"
+CALLBACKS = frozenset({"init", *(name for name in vars(Defaults) if not name.startswith("_"))})
+# How alike a method's name is to a callback's, for it to be a slip of the pen.
+ALIKE = 0.88
+# What a class remembers of topics and events; there may be any number of them.
+MOST_FOUND = 1_024
+
+
+class Pattern(NamedTuple):
+    """Which messages a handler is for."""
+
+    topic: str
+    event: str
+
+    @property
+    def rank(self) -> tuple[bool, int, bool]:
+        """What the most specific pattern has most of: the topic counts first."""
+        return not self.topic.endswith(ANYTHING), len(self.topic), self.event != ANYTHING
+
+    def matches(self, topic: str, event: str) -> bool:
+        """Whether it is for a message."""
+        if self.event not in (ANYTHING, event):
+            return False
+        if self.topic.endswith(ANYTHING):
+            return topic.startswith(self.topic[:-1])
+        return topic == self.topic
+
+
+class Route(NamedTuple):
+    """A pattern, and the name of the method that handles what matches it."""
+
+    pattern: Pattern
+    name: str
+
+
+class Routes:
+    """The handlers of a class, the most specific first."""
+
+    def __init__(self, patterns: dict[Pattern, str]) -> None:
+        ranked = sorted(patterns, key=lambda pattern: pattern.rank, reverse=True)
+        self._routes = [Route(pattern, patterns[pattern]) for pattern in ranked]
+        self._found: dict[tuple[str, str], Route] = {}
+
+    def find(self, topic: str, event: str) -> Route:
+        """Return the route of a message; `handle_message` is the last one."""
+        route = self._found.get((topic, event))
+        return route if route is not None else self._search(topic, event)
+
+    def _search(self, topic: str, event: str) -> Route:
+        matching = (r for r in self._routes if r.pattern.matches(topic, event))
+        route = next(matching, EVERY_OTHER)
+        if len(self._found) >= MOST_FOUND:
+            self._found.clear()
+        self._found[topic, event] = route
+        return route
+
+
+EVERY_OTHER = Route(Pattern(ANYTHING, ANYTHING), "handle_message")
+
+
+def on(topic: str, event: str = ANYTHING) -> Callable[[F], F]:
+    """Have a method of a client handle the messages of `topic` with the name `event`.
+
+    The method's signature, and what it may return, are `handle_message`'s: `(self, topic, event,
+    payload, socket)`. `topic` is exact, or a prefix before a final `*`, as in a Phoenix socket;
+    `event` is exact, or `"*"` for all. One method may have several patterns. Of those that match
+    the most specific counts, and no other is called: an exact topic before a prefix, a longer
+    prefix before a shorter one, and for the same topic an exact event before all. Raises
+    `TypeError` for what can be no pattern or no handler.
+    """
+    require_text("topic", topic)
+    require_text("event", event)
+    if ANYTHING in topic[:-1]:
+        raise TypeError(f"on: topic {topic!r}: a * may only stand at the end")
+    if ANYTHING in event and event != ANYTHING:
+        raise TypeError(f"on: event {event!r}: a * may only stand alone")
+    pattern = Pattern(topic, event)
+
+    def decorate(method: F) -> F:
+        require_method(pattern, method)
+        patterns = (*patterns_of(method), pattern)
+        method._slipstream_patterns = patterns  # type: ignore[attr-defined]
+        return method
+
+    return decorate
+
+
+def require_method(pattern: Pattern, method: Any) -> None:
+    """Raise `TypeError` unless `method` is a function that can be called as a handler is."""
+    decoration = f"@on({pattern.topic!r}, {pattern.event!r})"
+    if not inspect.isfunction(method):
+        raise TypeError(f"{decoration} belongs on a method, not on {method!r}")
+    if method.__name__ in CALLBACKS:
+        raise TypeError(f"{decoration}: {method.__name__} is a callback, which is called as such")
+    try:
+        inspect.signature(method).bind("self", "topic", "event", "payload", "socket")
+    except TypeError as error:
+        raise TypeError(
+            f"{decoration}: {method.__qualname__} must take"
+            f" (self, topic, event, payload, socket): {error}"
+        ) from None
+
+
+def patterns_of(method: Any) -> tuple[Pattern, ...]:
+    patterns: tuple[Pattern, ...] = getattr(method, "_slipstream_patterns", ())
+    return patterns
+
+
+def routes_of(cls: type) -> Routes | None:
+    """Return the routes of a class and its bases, or `None` when there are none.
+
+    A method overrides that of its name, and keeps its patterns unless it has some of its own; a
+    pattern overrides that of a base. Raises `TypeError` for two methods of one class with the same
+    pattern.
+    """
+    methods: dict[str, dict[Pattern, str]] = {}
+    for base in reversed(cls.__mro__):
+        taken: dict[Pattern, str] = {}
+        for name, pattern in declared(base):
+            if taken.setdefault(pattern, name) != name:
+                raise TypeError(
+                    f"{base.__qualname__}.{taken[pattern]} and .{name} are both"
+                    f" @on({pattern.topic!r}, {pattern.event!r})"
+                )
+        for name in {*taken.values()}:
+            methods.pop(name, None)
+            methods[name] = {p: n for p, n in taken.items() if n == name}
+    # Those of the most derived class come last, and win.
+    patterns = {p: n for found in methods.values() for p, n in found.items()}
+    return Routes(patterns) if patterns else None
+
+
+def declared(base: type) -> Iterator[tuple[str, Pattern]]:
+    """Yield the patterns of a class of its own, with the names of their methods."""
+    for name, method in vars(base).items():
+        for pattern in patterns_of(method):
+            yield name, pattern
+
+
+def warn_of_near_misses(cls: type) -> None:
+    """Warn of methods that would be a callback, but for a slip of the pen."""
+    known = [name.removeprefix("handle_") for name in CALLBACKS if name.startswith("handle_")]
+    for name, method in vars(cls).items():
+        if not name.startswith("handle_") or name in CALLBACKS or patterns_of(method):
+            continue
+        for meant in difflib.get_close_matches(name.removeprefix("handle_"), known, 1, ALIKE):
+            warnings.warn(
+                f"{cls.__qualname__}.{name} is no callback; is it to be handle_{meant}?",
+                stacklevel=3,
+            )
+
+
+def route_of(client: ClientActor, message: MessageReceived) -> Route:
+    if client._routes is None:
+        return EVERY_OTHER
+    return client._routes.find(message.topic, message.event)
+
+
+def deliver(client: ClientActor, message: MessageReceived) -> None:
+    """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
+
+    What `track_presence` takes goes to a handler too, if that names the very event.
+    """
+    route = route_of(client, message)
+    if presence.is_tracked(client.socket, message):
+        deliver_presence(client, message)
+        if route.pattern.event != message.event or is_ending(client):
+            return
+        drop_timeout(client)
+    client._run(route.name, message.topic, message.event, message.payload)
+
+
+def deliver_presence(client: ClientActor, message: MessageReceived) -> None:
+    """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
+    client._socket, calls = presence.receive(client.socket, message)
+    for name, arguments in calls:
+        if is_ending(client):
+            return
+        drop_timeout(client)
+        client._run(name, *arguments)
+
+
+def is_ending(client: ClientActor) -> bool:
+    return client._ended or client.actor_inbox.stopping
+
+
+def drop_timeout(client: ClientActor) -> None:
+    """The `timeout` of a `Next` ends where another callback is called."""
+    if client._idle is not None:
+        client._cancel_idle()
