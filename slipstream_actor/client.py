@@ -503,6 +503,7 @@ class ClientActor(Defaults, BaseActor):
                 self.terminate(reason, self.socket)
             except BaseException:
                 logger.exception("terminate of %s raised", self)
+            inbox.told_all = True
             self._fail_pushes()  # Its own, that it has not awaited.
         for source in inbox.hear_no_more():
             tell(source, CloseConnection())

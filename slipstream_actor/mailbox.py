@@ -69,6 +69,8 @@ class Mailbox:
         self.deaf = False
         # The owner tells of no more outcomes: whoever else pushes learns it at the call.
         self.ending = False
+        # Nor to itself: it tells of the last ones.
+        self.told_all = False
         self.ended: Future[Any] = Future()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []

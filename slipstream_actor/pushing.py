@@ -184,7 +184,8 @@ def why_ended(connection: Any) -> Any:
 def is_told(socket: Socket) -> bool:
     """Whether the socket's owner tells of the outcome of a push that is made now."""
     owner = socket.socket_pid
-    return not owner.actor_inbox.ending or current() is owner
+    inbox = owner.actor_inbox
+    return not inbox.ending or (current() is owner and not inbox.told_all)
 
 
 def await_room(

@@ -229,6 +229,29 @@ def test_while_a_client_ends_no_push_is_lost_in_silence(server: PhoenixServer) -
         assert not len(inbox.buffer)
 
 
+def test_pushes_about_failed_pushes_end_with_their_client(server: PhoenixServer) -> None:
+    class Complains(Recorder):
+        def handle_push_failed(
+            self, ref: Ref, topic: str, event: str, reason: Any, socket: Socket
+        ) -> None:
+            self.note("push_failed", event)
+            try:
+                socket.push(topic, f"{event}!", reply_timeout=60)
+            except NotConnectedError:
+                self.note("not_sent", f"{event}!")
+
+    with recording(server.uri, Complains) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        do(ref, lambda s: s.push(TOPIC, "never", reply_timeout=60))
+        ref.stop()
+        assert log.take("push_failed") == ("push_failed", "never")
+        assert log.take("push_failed") == ("push_failed", "never!")
+        assert log.take("not_sent") == ("not_sent", "never!!")
+        inbox: Any = ref.actor_inbox
+        assert not inbox.ledger.settle_all()
+
+
 @pytest.mark.parametrize("connection", ["alive", "dead"])
 def test_a_client_that_crashes_tells_first_of_what_it_has_given_up(
     server: PhoenixServer, connection: str
