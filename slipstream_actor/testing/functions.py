@@ -40,7 +40,7 @@ __unittest = True
 
 
 def accept_connect(client: Any, *, response_headers: Mapping[str, str] | None = None) -> None:
-    """Tell a client that it is connected, to the calling thread."""
+    """Tell a client that it is connected, to this test."""
     here().accept_connect(client, response_headers=response_headers)
 
 

@@ -37,12 +37,10 @@ def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
         stop(left_since(before))
         raise
     left = left_after(before, patience)
-    names = [f"    {name(ref)}" for ref in left]
+    names = sorted(f"    {name(ref)}" for ref in left)
     stop(left)
     if left:
-        raise AssertionError(
-            "left alive, and stopped now:\n" + "\n".join(f"    {n}" for n in names)
-        )
+        raise AssertionError("\n".join(["left alive, and stopped now:", *names]))
 
 
 def living() -> list[Any]:

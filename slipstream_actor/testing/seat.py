@@ -56,7 +56,8 @@ class Waiting(msgspec.Struct, frozen=True, eq=False):
 class Seat:
     """One connection of `client`, played by a test; `record` is told each request, in order.
 
-    `name` is the client's registered one, `label` what messages call it.
+    `name` is the client's registered one, `label` what messages call it; `closed_by_end` is true
+    when the end of the client has closed the connection.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Seat:
         self.client = client
         self.name = name
         self.label = label
+        self.closed_by_end = False
         self.actor_inbox = SeatInbox()
         self._record = record
         self._joins: dict[str, str | None] = {}
@@ -104,6 +106,10 @@ class Seat:
             if self._hung_up or self.actor_inbox.close_requested:
                 return
             self.actor_inbox.close_requested = True
+            if self.client.actor_inbox.ending:
+                # What it means is known when the client has said why it ends.
+                self.closed_by_end = True
+                return
             request = DisconnectRequest(self.client)
         else:
             return
@@ -179,10 +185,10 @@ class Seat:
             waiting.timer.cancel()
 
     def _tell(self, burst: Burst) -> None:
-        try:
-            self.client.tell(burst)
-        except ActorDeadError:
-            return
+        # Not `client.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
+        inbox = self.client.actor_inbox
+        if not inbox.deaf:
+            inbox.tell(burst)
 
 
 def as_sent(value: Any) -> Any:

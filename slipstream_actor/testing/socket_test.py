@@ -137,8 +137,14 @@ class SocketTest:
         self._record.forget(void)
         seat.client.tell(ChannelConnected(seat, dict(response_headers or {})))
         seat.client.actor_inbox.ended.add_done_callback(
-            lambda ended: self._record.add(seat, Ended(ended.get()))
+            lambda ended: self._note_end(seat, Ended(ended.get()))
         )
+
+    def _note_end(self, seat: Seat, ended: Ended) -> None:
+        """Note that a client has ended: unless it has crashed, it has disconnected by that."""
+        if seat.closed_by_end and ended.error is None:
+            self._record.add(seat, DisconnectRequest(seat.client))
+        self._record.add(seat, ended)
 
     def push(self, client: Any, topic: str, event: str, payload: Any = None) -> None:
         """Push `event` to a client: its `handle_message`, or an `await_message` of its own.
@@ -272,7 +278,7 @@ class SocketTest:
     ) -> DisconnectRequest:
         """Assert that a client closes its connection, and tell it that it is closed.
 
-        One that ends closes it too.
+        One that ends closes it too, unless it crashes.
         """
         __tracebackhide__ = True
         expected = Expectation("disconnect", DisconnectRequest, {})

@@ -13,7 +13,6 @@ from pykka import ActorDeadError
 
 from slipstream_actor import (
     ANY,
-    AwaitTimeoutError,
     ChannelConnectFailed,
     ChannelCrashed,
     ChannelEnded,
@@ -445,21 +444,6 @@ def test_a_push_that_is_not_answered_in_time_fails(
     assert log.take("push_failed") == ("push_failed", push.ref, PushTimeout())
 
 
-def test_one_that_is_answered_does_not(server: SocketTest, joined: Any, log: Log) -> None:
-    def ask(socket: Socket) -> None:
-        ref = socket.push(TOPIC, "ask", reply_timeout=0.2)
-        socket.await_reply(ref, timeout=PATIENCE)
-        self_timer = socket.push(TOPIC, "slow", reply_timeout=0.25)
-        with pytest.raises(AwaitTimeoutError, match="PushTimeout"):
-            socket.await_reply(self_timer, timeout=PATIENCE)
-
-    cast(joined, ask)
-    server.reply(joined, server.assert_push(TOPIC, "ask"))
-    server.assert_push(TOPIC, "slow")
-    call(joined, lambda socket: None, timeout=PATIENCE)
-    assert not [entry for entry in log.queue if entry[0] == "push_failed"]
-
-
 def test_pushes_in_flight_fail_with_the_leave(server: SocketTest, joined: Any, log: Log) -> None:
     cast(joined, lambda socket: socket.push(TOPIC, "ask", reply_timeout=60) and None)
     push = server.assert_push(TOPIC, "ask")
@@ -523,6 +507,27 @@ def test_a_client_that_ends_disconnects(server: SocketTest, joined: Any) -> None
     cast(joined, lambda socket: Stop("normal", socket))
     server.assert_disconnect(client="client")
     assert wait(joined, timeout=PATIENCE) == "normal"
+
+
+class Polite(KitClient):
+    """Says goodbye, and waits for the answer."""
+
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        reply = socket.await_reply(socket.push(TOPIC, "bye"), timeout=PATIENCE)
+        self.note("terminate", reply)
+
+
+def test_a_client_that_ends_is_still_answered(server: SocketTest, log: Log) -> None:
+    client = server.start(Polite, log)
+    server.accept_connect(client)
+    have(client, "join", TOPIC)
+    server.assert_join()
+    log.take("join")
+    stopped = client.stop(block=False)
+    server.reply(client, server.assert_push(TOPIC, "bye"))
+    assert log.take("terminate") == ("terminate", Reply("ok"))
+    stopped.get(timeout=PATIENCE)
+    server.assert_disconnect()
 
 
 def test_garbage_is_no_request(server: SocketTest, joined: Any) -> None:
@@ -611,16 +616,12 @@ def test_a_crash_fails_a_waiting_assertion_at_once(server: SocketTest, joined: A
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-CRASHED: dict[str, Any] = {**ASSERTIONS}
-del CRASHED["assert_disconnect"], CRASHED["refute_disconnect"]  # It does disconnect.
-
-
-@pytest.mark.parametrize("name", CRASHED)
+@pytest.mark.parametrize("name", ASSERTIONS)
 def test_a_crash_fails_every_assertion(server: SocketTest, joined: Any, name: str) -> None:
     server.push(joined, TOPIC, "raise", {"text": "oh"})
     wait(joined, timeout=PATIENCE)
     with pytest.raises(AssertionError, match=r"\Aclient crashed: RuntimeError\('oh'\)\n"):
-        CRASHED[name](server, client="client")
+        ASSERTIONS[name](server, client="client")
 
 
 def test_what_came_before_the_crash_counts(server: SocketTest, joined: Any) -> None:

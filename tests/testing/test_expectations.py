@@ -1,0 +1,66 @@
+"""How the kit tells what is not as expected."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import pytest
+
+from slipstream_actor import ANY, Ref
+from slipstream_actor.testing.expectations import describe, differences, shown
+from slipstream_actor.testing.requests import (
+    DisconnectRequest,
+    JoinRequest,
+    LeaveRequest,
+    PushRequest,
+)
+
+
+def is_even(number: Any) -> bool:
+    return bool(number % 2 == 0)
+
+
+DIFFERENCES: list[tuple[Any, Any, list[str]]] = [
+    (ANY, 1, []),
+    (1, 1, []),
+    (1, 2, ["it: expected 1, got 2"]),
+    ({"a": 1}, {"a": 1, "b": 2}, []),
+    ({"a": 1}, [], ["it: expected {'a': 1}, got []"]),
+    ({"a": 1}, {"b": 3}, ["it['a']: expected 1, and it is missing"]),
+    ({"a": 1, "b": 2}, {"a": 1, "b": 3}, ["it['b']: expected 2, got 3"]),
+    ([1, {"a": 1}], [2, {"a": 2}], ["it[0]: expected 1, got 2", "it[1]['a']: expected 1, got 2"]),
+    ([1], [1, 2], ["it: expected 1 items, got 2: [1, 2]"]),
+    ([1], "1", ["it: expected [1], got '1'"]),
+    (re.compile("a+"), "b", ["it: expected 'a+' (a pattern), got 'b'"]),
+    (is_even, 1, ["it: expected is_even (a predicate), got 1"]),
+    ({"a": is_even}, {"a": 1}, ["it['a']: expected is_even (a predicate), got 1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "value", "lines"), DIFFERENCES)
+def test_each_place_is_named(pattern: Any, value: Any, lines: list[str]) -> None:
+    assert list(differences(pattern, value, "it")) == lines
+
+
+def test_predicates_without_a_name() -> None:
+    predicate = functools.partial(is_even)
+    assert shown(predicate) == repr(predicate)
+
+
+def test_requests_are_told_in_a_line_each() -> None:
+    ref = Ref("1", "rooms:lobby", "2")
+    assert describe(JoinRequest(None, "t", {"a": 1}, "1")) == ["join 't' {'a': 1}"]
+    assert describe(LeaveRequest(None, "t", "1")) == ["leave 't'"]
+    assert describe(PushRequest(None, "t", "e", b"x", ref)) == ["push 't' 'e' b'x'"]
+    assert describe(DisconnectRequest(None)) == ["disconnect"]
+
+
+def test_long_ones_are_laid_out() -> None:
+    ref = Ref("1", "rooms:lobby", "2")
+    payload = {"z": "x" * 60, "a": "y" * 40}
+    lines = ["    {'z': '" + "x" * 60 + "',", "     'a': '" + "y" * 40 + "'}"]
+    assert describe(PushRequest(None, "t", "e", payload, ref)) == ["push 't' 'e'", *lines]
+    assert describe(JoinRequest(None, "t", payload, "1")) == ["join 't'", *lines]
+    assert describe(LeaveRequest(None, "t" * 100, "1")) == [f"leave '{'t' * 100}'"]
