@@ -169,7 +169,7 @@ def warn_of_near_misses(cls: type) -> None:
         for meant in difflib.get_close_matches(name.removeprefix("handle_"), known, 1, ALIKE):
             warnings.warn(
                 f"{cls.__qualname__}.{name} is no callback; is it to be handle_{meant}?",
-                stacklevel=3,
+                stacklevel=4,  # Past `__init_subclass__` and `ABCMeta.__new__`.
             )
 
 

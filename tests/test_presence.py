@@ -6,6 +6,7 @@ import copy
 import itertools
 import logging
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -571,19 +572,22 @@ def test_each_may_go_on(watch: Watch) -> None:
     assert [entry[0] for entry in watch.seen()] == ["join", "continue", "sync"]
 
 
-def test_only_the_last_timeout_counts(watch: Watch) -> None:
-    watch.act(lambda name, socket: Next(socket, timeout=0.0) if name == "join" else None)
+@pytest.mark.parametrize(("asking", "left"), [(("join",), 0), (("join", "sync"), 1)])
+def test_only_the_last_timeout_counts(watch: Watch, asking: tuple[str, ...], left: int) -> None:
+    watch.act(lambda name, socket: Next(socket, timeout=60.0) if name in asking else None)
     watch.state(a=A, b=B)
-    watch.diff()
-    assert [entry[0] for entry in watch.seen()] == ["join", "join", "sync", "sync"]
+    assert [entry[0] for entry in watch.seen()] == ["join", "join", "sync"]
+    timers = [timer for _, _, timer in watch.ref.actor_inbox._timers]  # type: ignore[attr-defined]
+    assert len([timer for timer in timers if not timer.cancelled]) == left
 
 
 def test_a_stop_is_the_last(watch: Watch) -> None:
+    thread = watch.do(lambda _: threading.current_thread())
     watch.act(lambda name, socket: Stop("shutdown", socket))
     watch.state(a=A, b=B)
     assert wait(watch.ref, timeout=PATIENCE) == "shutdown"
-    assert watch.log.get_nowait() == join("a", None, A)
-    assert watch.log.get_nowait() == ("terminate",)
+    thread.join(PATIENCE)
+    assert list(watch.log.queue) == [join("a", None, A), ("terminate",)]
 
 
 @pytest.mark.parametrize("callback", ["join", "leave", "sync"])
