@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from slipstream_actor import presence
+from slipstream_actor.arguments import require_text
 from slipstream_actor.defaults import Defaults
 from slipstream_actor.events import MessageReceived
-from slipstream_actor.socket import require_text
 
 if TYPE_CHECKING:
     from slipstream_actor.client import ClientActor
