@@ -6,6 +6,8 @@ CC ?= cc
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SOAK_ARGS ?=
+# The folder of `examples/` that `make demo` runs.
+EXAMPLE ?= quickstart
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -14,7 +16,7 @@ NODE_MODULES := tests/js/node_modules/.package-lock.json
 .PHONY: demo test lint types format coverage bench soak clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m examples.quickstart
+	$(BIN)/python -m examples.$(EXAMPLE)
 
 test: $(INSTALLED) $(NODE_MODULES) lint types
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,15 +1,22 @@
-"""The examples, as a newcomer runs them: in a process of their own, with a deadline."""
+"""The examples, as a newcomer runs them: in a process of their own, with a deadline; and their
+READMEs, which show the code as it is. What they do in detail is tested beside each of them."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import types
 from collections.abc import Iterable
 from pathlib import Path
 
-from slipstream_actor.testing import PhoenixServer
+import pytest
+
+from slipstream_actor.testing import Channel, PhoenixServer
 
 ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(page.parent for page in (ROOT / "examples").glob("*/README.md"))
+FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 DEADLINE = 50.0
 
 
@@ -100,3 +107,185 @@ def test_a_program_that_ends_takes_its_leave(server: PhoenixServer) -> None:
     assert result.stderr == ""
     assert result.returncode == 0
     assert result.stdout.splitlines()[-1] == "bye: normal"
+
+
+def run_example(name: str) -> list[str]:
+    """Run an example against its embedded server; return what it has printed."""
+    result = run("-m", f"examples.{name}")
+    assert result.stderr == ""
+    assert result.returncode == 0
+    return result.stdout.splitlines()
+
+
+def test_the_script_with_a_server_of_its_own() -> None:
+    assert run_example("scripting")[-1] == "connected: False"
+
+
+def test_the_gen_server() -> None:
+    assert run_example("gen_server") == [
+        "notes: milk, bread",
+        "the room has seen: 2",
+        "notes: bread",
+        "closed normal",
+    ]
+
+
+def test_the_graceful_startup() -> None:
+    lines = run_example("graceful_startup")
+    assert_in_order(
+        lines,
+        [
+            "-- not configured --",
+            "WARNING no PRICES_URI: going on without prices",
+            "ready: False, coffee: None",
+            "-- configured wrongly --",
+            "ready: False, coffee: None",
+            "-- the service is down --",
+            "ready: False, coffee: None",
+            "-- and comes up --",
+            "ready: True, coffee: 2.5",
+        ],
+    )
+
+
+def test_the_rejoin_on_reconnect() -> None:
+    lines = run_example("rejoin_on_reconnect")
+    for topic in ("logs:web", "logs:mail"):
+        assert_in_order(
+            lines,
+            [
+                f"joined {topic} after 0",
+                f"{topic} 1: started",
+                "disconnected: ClosedByPeer(code=1012, reason='')",
+                f"joined {topic} after 1",
+                f"{topic} 2: written during the gap",
+            ],
+        )
+    assert sum("written during the gap" in line for line in lines) == 2
+
+
+def test_the_repeater() -> None:
+    assert sorted(run_example("repeater")) == [
+        "rooms:attic new:msg {'body': 'dusty here'}",
+        "rooms:lobby new:msg {'body': 'hello'}",
+        "rooms:lobby new:picture b'\\x89PNG'",
+    ]
+
+
+def test_the_token_refresh() -> None:
+    lines = run_example("token_refresh")
+    refusal = next(line for line in lines if "status=403" in line)
+    assert_in_order(
+        lines,
+        [
+            "fetched token-1",
+            "disconnected: ClosedByPeer(code=1001, reason='')",
+            refusal,
+            "fetched token-2",
+            "joined again",
+            "('shutdown', 'unauthorized')",
+        ],
+    )
+    assert "fetched token-3" not in lines
+
+
+def test_the_presence() -> None:
+    lines = run_example("presence")
+    assert_in_order(
+        lines,
+        [
+            "bob is here",
+            "bob is here with a laptop too",
+            "online: alice (desktop), bob (phone and laptop)",
+            "bob has put the phone away",
+            "-- alice is disconnected --",
+            "bob has gone",
+            "online: alice (desktop)",
+        ],
+    )
+
+
+def test_the_port() -> None:
+    lines = run_example("porting")
+    assert_in_order(
+        lines,
+        [
+            "open: [1, 2]",
+            "price of 2: 19.0",
+            "shipped: ok",
+            "open: [1]",
+            "WARNING disconnected: ClosedByPeer(code=1001, reason='')",
+            "open: [1, 2]",
+            "INFO no more orders: normal",
+        ],
+    )
+
+
+# their READMEs
+
+
+def quotations(text: str) -> Iterable[tuple[str, str]]:
+    """Yield the blocks of a README that have a file's name for a title, with that."""
+    for fence in FENCE.finditer(text):
+        if title := re.search(r'title="([^"]+)"', fence["info"]):
+            yield title[1], fence["code"]
+
+
+def unshown(source: str, quoted: Iterable[str]) -> list[str]:
+    """Return the lines of a file that no quotation shows; fails for what is no quotation."""
+    lines = source.splitlines()
+    shown: set[int] = set()
+    for code in quoted:
+        block = code.splitlines()
+        starts = [at for at in range(len(lines)) if lines[at : at + len(block)] == block]
+        assert starts, f"not in the file:\n{code}"
+        shown.update(range(starts[0], starts[0] + len(block)))
+    return [line for at, line in enumerate(lines) if line and at not in shown]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_a_readme_shows_the_code_as_it_is_and_all_of_the_client(example: Path) -> None:
+    quoted: dict[str, list[str]] = {}
+    for name, code in quotations((example / "README.md").read_text(encoding="utf-8")):
+        quoted.setdefault(name, []).append(code)
+    assert {"client.py", "test_client.py"} <= quoted.keys()
+    for name, blocks in quoted.items():
+        missing = unshown((example / name).read_text(encoding="utf-8"), blocks)
+        if name.startswith("client."):
+            assert missing == []
+
+
+def test_what_a_readme_does_not_show_is_noticed() -> None:
+    source = "a = 1\n\nb = 2\n"
+    assert unshown(source, ["a = 1\n", "b = 2\n"]) == []
+    assert unshown(source, ["a = 1\n"]) == ["b = 2"]
+    with pytest.raises(AssertionError, match="not in the file"):
+        unshown(source, ["b = 3\n"])
+
+
+class Room(Channel):
+    def handle_in(self, event: str, payload: object) -> tuple[str, object]:
+        return "ok", payload
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_other_blocks_of_a_readme_run(example: Path) -> None:
+    text = (example / "README.md").read_text(encoding="utf-8")
+    blocks = [fence["code"] for fence in FENCE.finditer(text) if fence["info"] == "python"]
+    with PhoenixServer({"rooms:*": Room}) as server:
+        page = types.ModuleType(example.name)
+        page.__dict__["uri"] = server.uri
+        for block in blocks:
+            exec(compile(block, f"{example.name}/README.md", "exec"), page.__dict__)
+
+
+def test_there_is_an_entry_for_each_of_them() -> None:
+    index = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\w+)\]\(\1/README\.md\)", index, re.MULTILINE)
+    assert sorted(listed) == [example.name for example in EXAMPLES]
+    assert {example.name for example in EXAMPLES} == {
+        path.parent.name for path in (ROOT / "examples").glob("*/client.py")
+    }
+    for example in EXAMPLES:
+        assert (example / "__main__.py").exists()
+        assert (example / "test_client.py").exists()

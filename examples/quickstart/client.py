@@ -12,10 +12,10 @@ ROOM = "bench:lobby"
 class Chat(ClientActor):
     """Says hello in text and in binary, has it shouted to everybody, and waits for a disconnect."""
 
-    def init(self, uri: str) -> Socket:
+    def init(self, uri: str, **options: Any) -> Socket:
         """Ask for the connection; it is made while `start` returns."""
         print(f"connecting to {uri}")
-        return connect(uri, params={"id": "alice"}, reconnect_after_msec=[100])
+        return connect(uri, params={"id": "alice"}, reconnect_after_msec=[100], **options)
 
     def handle_connect(self, socket: Socket) -> Socket:
         """Join the room, each time that the connection is there."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from slipstream_actor import JoinFailedError, connect
 
 TOPIC = "bench:script"
 
 
-def main(uri: str) -> None:
+def main(uri: str, **options: Any) -> None:
     """Connect, join, push and leave; each `await_*` has a timeout, 5 s by default."""
-    socket = connect(uri).await_connect()
+    socket = connect(uri, **options).await_connect()
 
     try:
         socket.join("test:bad").await_join("test:bad")
