@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
 
-.PHONY: demo test lint types format coverage bench soak clean
+.PHONY: demo test lint types format docs coverage bench soak clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m examples.quickstart
@@ -30,6 +30,9 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 coverage: $(INSTALLED) $(NODE_MODULES)
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage report
@@ -41,7 +44,7 @@ soak: $(INSTALLED)
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 clean:
-	rm -rf .venv build dist *.egg-info benchmarks/build tests/js/node_modules
+	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
