@@ -1,5 +1,5 @@
-# `make demo` and `make test` need python3 (3.11 or later); `make test` also node and npm,
-# `make bench` a C compiler. All else is installed into .venv and tests/js/node_modules.
+# `make demo` and `make test` need python3 (3.11 or later); `make test` and `make types` also node and
+# npm, `make bench` a C compiler. All else is installed into .venv and tests/js/node_modules.
 PYTHON ?= python3
 VENV ?= .venv
 CC ?= cc
@@ -10,6 +10,8 @@ SOAK_ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
+# It asks the first python of the path where packages are; --verifytypes takes no option for it.
+PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
 .PHONY: demo test lint types format docs coverage bench soak clean
 
@@ -23,8 +25,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(INSTALLED)
+types: $(INSTALLED) $(NODE_MODULES)
 	$(BIN)/mypy
+	$(PYRIGHT)
+	@found=$$($(PYRIGHT) --verifytypes slipstream_actor --ignoreexternal) || { echo "$$found"; exit 1; }; \
+		echo "$$found" | grep "completeness score"
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix
