@@ -111,7 +111,7 @@ def test_the_public_surface_is_the_committed_one() -> None:
     found = surface.surface()
     difference = [f"- {line}" for line in committed if line not in found]
     difference += [f"+ {line}" for line in found if line not in committed]
-    assert difference == [], "if this is wanted: python -m tests.surface"
+    assert not difference, "\n".join(("if this is wanted: python -m tests.surface", *difference))
     assert committed == sorted(found)
 
 
