@@ -1,7 +1,8 @@
-"""What the site takes from elsewhere: the options from the code, the changelog from its file."""
+"""What the site takes from elsewhere: options from the code, the changelog, and the picture."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = "<!-- options -->"
+PICTURE = re.compile(r"!\[[^\]]*\]\((\w+\.svg)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -26,5 +28,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the table of options in the place of its mark."""
-    return markdown.replace(OPTIONS, table()) if OPTIONS in markdown else markdown
+    """Put the table of options in the place of its mark, and pictures into the page itself, where
+    they follow its colours."""
+    return PICTURE.sub(inlined, markdown.replace(OPTIONS, table()))
+
+
+def inlined(image: re.Match[str]) -> str:
+    """Return the picture that a page shows."""
+    svg = (ROOT / "docs" / image[1]).read_text(encoding="utf-8")
+    # A blank line would end the block of HTML.
+    lines = [line for line in svg.splitlines() if line.strip()]
+    return "\n".join(('<div class="picture">', *lines, "</div>"))
