@@ -232,11 +232,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Resources(HTMLParser):
-    """What a browser fetches for a page, and the anchors that it has."""
+    """What a browser fetches for a page, where its links lead, and the anchors that it has."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.fetched: list[str] = []
+        self.links: list[str] = []
         self.anchors: set[str] = set()
         self.classes: set[str] = set()
         self.feed(html)
@@ -246,6 +247,8 @@ class Resources(HTMLParser):
         self.anchors.add(given.get("id", ""))
         self.classes.update(given.get("class", "").split())
         self.fetched += [given[name] for name in given if (tag, name) in FETCHED]
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
         if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
             self.fetched.append(given.get("href", ""))
         self.fetched += re.findall(r"url\(['\"]?([^)'\"]+)", given.get("style", ""))
@@ -270,6 +273,18 @@ def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     for sheet in (*site.rglob("*.css"), *site.rglob("*.svg")):
         urls = re.findall(r"(?:url\(|@import )\s*['\"]?([^)'\"\s]+)", read(sheet))
         assert not any(is_elsewhere(url) for url in urls), sheet
+
+
+def test_the_links_of_the_site_lead_somewhere(site: Path) -> None:
+    pages = {page: Resources(read(page)) for page in site.rglob("*.html")}
+    for page, resources in pages.items():
+        for link in resources.links:
+            target, _, anchor = link.partition("#")
+            if page.name == "404.html" or is_elsewhere(link) or target in (".", "/"):
+                continue
+            path = (page.parent / target).resolve() if target else page
+            assert path.is_file(), f"{link} on {page.name}"
+            assert not anchor or anchor in pages[path].anchors, f"{link} on {page.name}"
 
 
 @pytest.mark.parametrize(

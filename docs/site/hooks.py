@@ -1,4 +1,5 @@
-"""What the site takes from elsewhere: options from the code, the changelog, and the picture."""
+"""What the site takes from elsewhere, the options from the code, the changelog and the picture;
+and the links to the protocol's notes."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = "<!-- options -->"
+PROTOCOL = "protocol.md"
+NOTE = re.compile(r"\b(notes?) (\d+)\b")
 PICTURE = re.compile(r"!\[[^\]]*\]\((\w+\.svg)\)")
 
 
@@ -28,9 +31,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the table of options in the place of its mark, and pictures into the page itself, where
-    they follow its colours."""
-    return PICTURE.sub(inlined, markdown.replace(OPTIONS, table()))
+    """Put the table of options in the place of its mark, pictures into the page itself, where they
+    follow its colours, and an anchor before each note of the protocol."""
+    if page.file.src_uri == PROTOCOL:
+        return re.sub(r"^(\d+)\. ", r'\1. <a id="note-\1"></a>', markdown, flags=re.MULTILINE)
+    # Between backticks the site's tables need no escapes.
+    options = table().replace("\\|", "|")
+    return PICTURE.sub(inlined, markdown.replace(OPTIONS, options))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Have the docstrings' "note 21" lead to that note."""
+    protocol = files.get_file_from_path(PROTOCOL)
+    if protocol is None or not page.file.src_uri.startswith("reference/"):
+        return html
+    place = protocol.url_relative_to(page.file)
+    return NOTE.sub(rf'<a href="{place}#note-\2">\1 \2</a>', html)
 
 
 def inlined(image: re.Match[str]) -> str:
