@@ -122,6 +122,7 @@ def run_blocks(page: Path, blocks: list[Fence], directory: Path, uri: str) -> No
             elif (page.parent / block.title).exists():
                 assert_quoted(page.parent / block.title, block)
             else:
+                compile(block.code, block.title, "exec", dont_inherit=True)
                 (directory / block.title).write_text(block.code, encoding="utf-8")
                 importlib.invalidate_caches()
     finally:
