@@ -1,5 +1,5 @@
-# `make demo` and `make test` need python3 (3.11 or later); `make test` also node and npm,
-# `make bench` a C compiler. All else is installed into .venv and tests/js/node_modules.
+# `make demo` and `make test` need python3 (3.11 or later); `make test` and `make types` also node and
+# npm, `make bench` a C compiler. All else is installed into .venv and tests/js/node_modules.
 PYTHON ?= python3
 VENV ?= .venv
 CC ?= cc
@@ -12,8 +12,10 @@ EXAMPLE ?= quickstart
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
+# It asks the first python of the path where packages are; --verifytypes takes no option for it.
+PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: demo test lint types format coverage bench soak clean
+.PHONY: demo test lint types format docs coverage bench soak clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m examples.$(EXAMPLE)
@@ -25,12 +27,18 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(INSTALLED)
+types: $(INSTALLED) $(NODE_MODULES)
 	$(BIN)/mypy
+	$(PYRIGHT)
+	@found=$$($(PYRIGHT) --verifytypes slipstream_actor --ignoreexternal) || { echo "$$found"; exit 1; }; \
+		echo "$$found" | grep "completeness score"
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 coverage: $(INSTALLED) $(NODE_MODULES)
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
@@ -43,7 +51,7 @@ soak: $(INSTALLED)
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 clean:
-	rm -rf .venv build dist *.egg-info benchmarks/build tests/js/node_modules
+	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -19,7 +19,7 @@ from slipstream_actor.shutdown import stop_at_exit
 
 __all__ = ["BaseActor", "StartInterrupted", "begun", "stop_for"]
 
-logger = logging.getLogger("slipstream_actor")
+logger: logging.Logger = logging.getLogger("slipstream_actor")
 
 PYKKA_MESSAGES = (_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr)
 

@@ -23,7 +23,7 @@ class AttemptFailed(Exception):
 
     def __init__(self, kind: ConnectFailedKind, detail: str, **answer: Any) -> None:
         super().__init__(detail)
-        self.reason = ConnectFailed(kind, detail, **answer)
+        self.reason: ConnectFailed = ConnectFailed(kind, detail, **answer)
 
 
 class Cancelled(Exception):

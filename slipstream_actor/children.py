@@ -62,11 +62,11 @@ class ChildSpec:
             shutdown = 5.0 if issubclass(client_class, ClientActor) else None
         if shutdown is not None and not is_seconds(shutdown):
             raise ConfigurationError("shutdown", "must be seconds, 0 or more, or None: for ever")
-        self.client_class = client_class
-        self.args = args
-        self.kwargs = kwargs
-        self.id = require_hashable("id", client_class if id is None else id)
-        self.name = require_hashable("name", name)
+        self.client_class: ClientClass = client_class
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
+        self.id: Hashable = require_hashable("id", client_class if id is None else id)
+        self.name: Hashable = require_hashable("name", name)
         self.restart: Restart = client_class.restart if restart is None else restart
         self.shutdown: float | None = shutdown
 

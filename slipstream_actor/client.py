@@ -48,7 +48,7 @@ from slipstream_actor.socket import Socket, new_socket, tell
 
 __all__ = ["ClientActor", "WatchJoin"]
 
-logger = logging.getLogger("slipstream_actor.client")
+logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
 Restart = Literal["permanent", "transient", "temporary"]
 

@@ -51,7 +51,7 @@ from slipstream_actor.transport import Transport, upgrade
 __all__ = ["Connection"]
 
 T = TypeVar("T")
-logger = logging.getLogger("slipstream_actor.connection")
+logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
 
 # How long a connection that cannot be written is still read, for the close frame that says why.
 LAST_WORDS_SECONDS = 1.0
@@ -101,7 +101,7 @@ class Connection(BaseActor):
         self._dropped = 0
         self._paused = False
         self._timer: Timer | None = None
-        self.flow = Inflow(
+        self.flow: Inflow = Inflow(
             config.high_watermark,
             config.low_watermark,
             resume=lambda: self.actor_inbox.tell(ResumeReading()),

@@ -13,7 +13,7 @@ from slipstream_actor.socket import Socket
 
 __all__ = ["Defaults"]
 
-logger = logging.getLogger("slipstream_actor.client")
+logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
 
 class Defaults:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import pickle
 import reprlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -99,7 +100,7 @@ class Shown(reprlib.Repr):
         return f"{type(x).__name__}({fields})"
 
 
-shown = Shown().repr
+shown: Callable[[Any], str] = Shown().repr
 
 
 class ConfigurationError(SlipstreamError, ValueError):
@@ -189,7 +190,7 @@ class JoinFailedError(SlipstreamError):
         self.topic = topic
         self.reason = reason
         self.socket = socket
-        self.awaited = f"the join of {topic!r}"
+        self.awaited: str = f"the join of {topic!r}"
 
 
 class AwaitTimeoutError(SlipstreamError, TimeoutError):

@@ -23,12 +23,16 @@ class Inflow:
 
     __slots__ = ("delivered", "high", "low", "passed", "paused", "resume", "taken")
 
+    delivered: int
+    taken: int
+    passed: int
+
     def __init__(self, high: int, low: int, resume: Callable[[], object]) -> None:
-        self.high = high
-        self.low = low
-        self.resume = resume
+        self.high: int = high
+        self.low: int = low
+        self.resume: Callable[[], object] = resume
         self.delivered = self.taken = self.passed = 0
-        self.paused = False
+        self.paused: bool = False
 
     @property
     def undelivered(self) -> int:
@@ -54,7 +58,7 @@ class SendBuffer:
     """The bytes that are on their way into one connection, or in it and not sent."""
 
     def __init__(self, limit: float) -> None:
-        self.limit = limit
+        self.limit: float = limit
         self._lock = threading.Lock()
         self._accepted = 0
         self._pending = 0

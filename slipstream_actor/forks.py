@@ -35,7 +35,7 @@ __all__ = [
     "vanish",
 ]
 
-logger = logging.getLogger("slipstream_actor")
+logger: logging.Logger = logging.getLogger("slipstream_actor")
 
 _epoch = 0
 _survivor: int | None = None
@@ -80,7 +80,7 @@ class LocalRef(ActorRef[Any]):
 
     def __init__(self, actor: Any) -> None:
         super().__init__(actor)
-        self.epoch = _epoch
+        self.epoch: int = _epoch
 
     def is_alive(self) -> bool:
         """Whether the actor runs, in this very process."""

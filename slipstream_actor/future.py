@@ -29,7 +29,7 @@ class Future(pykka.Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.epoch = current_epoch()
+        self.epoch: int = current_epoch()
         # One lock is the gate that `get` waits at; the other guards the completion.
         self._gate = threading.Lock()
         self._gate.acquire()

@@ -55,9 +55,9 @@ class Burst:
     __slots__ = ("events", "flow", "source")
 
     def __init__(self, source: Any, events: Iterable[Any], flow: Inflow = UNCOUNTED) -> None:
-        self.source = source
-        self.events = deque(events)
-        self.flow = flow
+        self.source: Any = source
+        self.events: deque[Any] = deque(events)
+        self.flow: Inflow = flow
 
     def take(self, at: int = 0) -> Any:
         """Take out an event."""
@@ -75,8 +75,8 @@ class Request:
     __slots__ = ("future", "message")
 
     def __init__(self, message: Any, future: Future[Any]) -> None:
-        self.message = message
-        self.future = future
+        self.message: Any = message
+        self.future: Future[Any] = future
 
 
 class Timer:
@@ -85,10 +85,10 @@ class Timer:
     __slots__ = ("cancelled", "due", "interval", "message")
 
     def __init__(self, message: Any, due: float, interval: float | None = None) -> None:
-        self.message = message
-        self.due = due
-        self.interval = interval
-        self.cancelled = False
+        self.message: Any = message
+        self.due: float = due
+        self.interval: float | None = interval
+        self.cancelled: bool = False
 
     @classmethod
     def repeated(cls, message: Any, interval: float) -> Timer:

@@ -47,7 +47,7 @@ class Mailbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     def __init__(self) -> None:
-        self.epoch = current_epoch()
+        self.epoch: int = current_epoch()
         # Looked up at run time: gevent patches the module.
         self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
         self._stash: deque[Envelope[Any]] = deque()
@@ -56,9 +56,9 @@ class Mailbox:
         self._crowded = 64
         self._messages_turn = True
         self._ref_lock = threading.Lock()
-        self.last_ref = 0
-        self.closed = False
-        self.stopping = False
+        self.last_ref: int = 0
+        self.closed: bool = False
+        self.stopping: bool = False
         self.stop_reason: Any = "normal"
         self.interrupt: Callable[[], object] | None = None
         self.envelope: Envelope[Any] | None = None
@@ -66,7 +66,7 @@ class Mailbox:
         self.uncommitted: str | None = None
         self.begins_anew = False
         self.close_requested = False
-        self.deaf = False
+        self.deaf: bool = False
         # The owner tells of no more outcomes: whoever else pushes learns it at the call.
         self.ending = False
         # Nor to itself: it tells of the last ones.
@@ -74,8 +74,8 @@ class Mailbox:
         self.ended: Future[Any] = Future()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
-        self.ledger = Ledger()
-        self.buffer = PushBuffer()
+        self.ledger: Ledger = Ledger()
+        self.buffer: PushBuffer = PushBuffer()
 
     def next_ref(self) -> str:
         """Return a reference that this process has not used before. Any thread may ask."""

@@ -11,7 +11,7 @@ from slipstream_actor.errors import ReplyError
 __all__ = ["Message", "Ref", "Reply", "no_fields"]
 
 
-def no_fields(_: Any) -> list[tuple[str, Any]]:
+def no_fields(_: Any, /) -> list[tuple[str, Any]]:
     """The `__rich_repr__` of a struct that hides fields in its `repr`: msgspec's shows all."""
     return []
 

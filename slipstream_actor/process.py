@@ -66,8 +66,8 @@ class ThreadRef:
     """A plain thread as the owner of a socket: what an `ActorRef` is to an actor."""
 
     def __init__(self) -> None:
-        self.epoch = current_epoch()
-        self.actor_inbox = Mailbox()
+        self.epoch: int = current_epoch()
+        self.actor_inbox: Mailbox = Mailbox()
         self._thread = threading.current_thread()
         self._connections: list[ActorRef[Any]] = []
 

@@ -128,7 +128,7 @@ class Protocol:
         self.refs: dict[str, Waiting] = {}
         self.heartbeat: Heartbeat | None = None
         self.heartbeat_rtt: float | None = None
-        self.heartbeat_failed = False
+        self.heartbeat_failed: bool = False
         self._next_ref = next_ref
         self._last_ref = last_ref
         self._has_join_refs = has_join_refs

@@ -7,6 +7,7 @@ thread that pushes, `decode` in the connection's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -43,8 +44,8 @@ class MsgspecJson:
     """The default `json_parser`."""
 
     def __init__(self) -> None:
-        self.loads = msgspec.json.Decoder().decode
-        self.dumps = msgspec.json.Encoder().encode
+        self.loads: Callable[[str | bytes], Any] = msgspec.json.Decoder().decode
+        self.dumps: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class V2Serializer:

@@ -36,9 +36,9 @@ class Supervised:
     __slots__ = ("_inbox", "_monitor", "ref", "restarting", "spec")
 
     def __init__(self, spec: ChildSpec, inbox: Mailbox) -> None:
-        self.spec = spec
+        self.spec: ChildSpec = spec
         self.ref: ActorRef[Any] | None = None
-        self.restarting = False  # A start has failed, and is to be tried again.
+        self.restarting: bool = False  # A start has failed, and is to be tried again.
         self._inbox = inbox
         self._monitor: Monitor | None = None
 

@@ -36,7 +36,7 @@ __all__ = ["Child", "ChildSpec", "Supervisor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-logger = logging.getLogger("slipstream_actor.supervisor")
+logger: logging.Logger = logging.getLogger("slipstream_actor.supervisor")
 
 Strategy = Literal["one_for_one", "rest_for_one", "one_for_all"]
 

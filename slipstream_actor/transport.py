@@ -80,6 +80,9 @@ class ProtocolViolation(Exception):
 class Fragments(continuous_frame):
     """Gathers the fragments of a message, in as many bytes as they have, and limits their sum."""
 
+    cont_data: list[Any] | None
+    recving_frames: int | None
+
     def __init__(self, limit: int) -> None:
         super().__init__(False, True)
         self._limit = limit
@@ -107,6 +110,11 @@ class Fragments(continuous_frame):
 class Transport:
     """One open websocket: whole messages in, masked frames out, without ever waiting."""
 
+    bytes_in: int
+    bytes_out: int
+    frames_in: int
+    frames_out: int
+
     def __init__(
         self,
         sock: socket.socket,
@@ -117,12 +125,12 @@ class Transport:
     ) -> None:
         self.sock = sock
         self.headers = headers
-        self.read_again = False
-        self.close_sent = False
+        self.read_again: bool = False
+        self.close_sent: bool = False
         self.ended: ClosedByPeer | TransportFailed | None = None
         self.write_error: str | None = None
         self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
-        self.pending_bytes = 0
+        self.pending_bytes: int = 0
         self._limit = max_message_bytes
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._portion = TLS_RECORD if self._secure else None

@@ -54,7 +54,7 @@ class UpgradeSocket:
         self._lines = lines
         self._head: io.BytesIO | None = None
         self.headers: Mapping[str, str] = {}
-        self.rest = b""
+        self.rest: bytes = b""
 
     def gettimeout(self) -> float:
         """Non-blocking, so that websocket-client calls `recv` and `send` without a selector."""

@@ -1,43 +1,326 @@
-"""The documentation's code runs, and its links lead somewhere."""
+"""The documentation's code runs, its links lead somewhere, its names exist, and its site builds."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import types
+from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from slipstream_actor.testing import Channel, PhoenixServer
+import slipstream_actor
+from slipstream_actor import testing
+from slipstream_actor.configuration import table
+from tests.api_names import own_language, unknown
+from tests.pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    fences,
+    name_of,
+    prose,
+    run_page,
+)
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LANGUAGES = {
+    "python",
+    *("console", "dockerfile", "elixir", "ini", "js", "json", "nginx", "sh", "text", "toml"),
+}
+# What a browser fetches by itself, by element and attribute.
+FETCHED = {
+    ("audio", "src"),
+    ("embed", "src"),
+    ("iframe", "src"),
+    ("image", "href"),
+    ("img", "src"),
+    ("img", "srcset"),
+    ("object", "data"),
+    ("script", "src"),
+    ("source", "src"),
+    ("source", "srcset"),
+    ("use", "href"),
+    ("video", "src"),
+}
 
 
-class Room(Channel):
-    def join(self, params: Any) -> Any:
-        return {"params": params}
-
-    def handle_in(self, event: str, payload: Any) -> Any:
-        return "ok", payload
+DEADLINE = 55.0
 
 
-def test_the_page_on_reliability_runs_from_top_to_bottom(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert len(blocks) > 4
-    with PhoenixServer({"rooms:*": Room}) as server:
-        names: dict[str, Any] = {"uri": server.uri, "__name__": "reliability"}
-        for block in blocks:
-            exec(compile(block, "docs/reliability.md", "exec"), names)
-    assert "ticker Ticker" in capsys.readouterr().out
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_code_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_each_block_of_code_says_its_language(page: Path) -> None:
+    text = read(page)
+    assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(fences(text))
+    for block in fences(text):
+        assert block.language in LANGUAGES, f"line {block.line}"
+
+
+# the runner
+
+
+def page_of(directory: Path, *blocks: str) -> Path:
+    """Write a page of Python fences; the first line of each is what follows the language."""
+    page = directory / "page.md"
+    page.write_text("\n\n".join(f"```python{block}\n```" for block in blocks), encoding="utf-8")
+    return page
+
+
+def test_blocks_share_a_namespace_that_has_the_servers_address(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    written.mkdir()
+    page = page_of(
+        tmp_path,
+        "\nfrom slipstream_actor import connect\nsocket = connect(uri).await_connect()",
+        "\nassert socket.connected\nsocket.disconnect().await_disconnect()",
+    )
+    run_page(page, written)
+
+
+def test_a_page_that_fails_says_where(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "\nx = 1", "\nx + 1\nx / 0")
+    with pytest.raises(ZeroDivisionError) as raised:
+        run_page(page, tmp_path)
+    last = raised.traceback[-1]
+    assert (str(last.path), last.lineno + 1) == ("page.md", 7)
+
+
+def test_a_block_with_a_title_is_a_file_that_others_import(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    written.mkdir()
+    page = page_of(
+        tmp_path,
+        ' title="answers.py"\nanswer = 42',
+        "\nfrom answers import answer\nassert answer == 42",
+        ' title="test_answers.py"\nfrom answers import answer\n\ndef test_it(): assert answer',
+    )
+    run_page(page, written)
+    assert "answers" not in sys.modules
+
+
+def test_a_test_on_a_page_that_fails_fails_the_page(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    written.mkdir()
+    page = page_of(tmp_path, ' title="test_wrong.py"\ndef test_it(): assert 1 == 2')
+    with pytest.raises(AssertionError, match="1 failed"):
+        run_page(page, written)
+
+
+def test_a_block_with_the_title_of_a_file_beside_the_page_quotes_it(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    written.mkdir()
+    (tmp_path / "client.py").write_text("class A:\n    x = 1\n    y = 2\n", encoding="utf-8")
+    run_page(page_of(tmp_path, ' title="client.py"\nx = 1\ny = 2'), written)
+    with pytest.raises(AssertionError, match=r"not in client\.py"):
+        run_page(page_of(tmp_path, ' title="client.py"\nx = 1\ny = 3'), written)
+
+
+def test_what_a_page_leaves_running_is_stopped(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path,
+        "\nfrom slipstream_actor import ClientActor, Supervisor"
+        "\nSupervisor.start([ClientActor])\nClientActor.start(name='left')",
+    )
+    run_page(page, tmp_path)
+    assert slipstream_actor.whereis("left") is None
+
+
+# links
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", prose(read(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", prose(read(page)))
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)", text):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    generated = {DOCS / "changelog.md": ROOT / "CHANGELOG.md"}
+    for link in links(page):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        path = generated.get(path, path)
+        assert path.exists(), link
+        if anchor:
+            assert anchor in anchors(path), link
+
+
+# names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_names_that_a_page_mentions_exist(page: Path) -> None:
+    text = prose(read(page))
+    if page.stem.startswith("coming_from"):
+        text = own_language(text)
+    assert list(unknown(text)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slipstream_actor.testing.FaultProx",
+        "slipstream_actor.no_module",
+        "socket.pushes(",
+        "self.socket.pish(topic)",
+        "ClientActor.begin",
+        "Supervisor.restart_everything",
+        "NotThereError",
+        "handle_nothing",
+        "socket.await_nothing()",
+        "await_nothing",
+        "heartbeat_msec",
+    ],
+)
+def test_a_name_that_does_not_exist_is_found(name: str) -> None:
+    assert list(unknown(f"so `{name}` is wrong"))
+
+
+def test_names_that_exist_are_not_found() -> None:
+    text = (
+        "`slipstream_actor.testing.FaultProxy`, `socket.push(topic, event)`, `ClientActor.start`,"
+        " `Join.topic`, `ConfigurationError`, `ValueError`, `handle_in`, `handle_info(message)`,"
+        " `socket.setsockopt`, `heartbeat_interval_msec=0`, `await_join`, `Reply.unwrap()`"
+    )
+    assert list(unknown(text)) == []
+
+
+# the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site. Whoever fetched something while it was built would fail."""
+    directory = tmp_path_factory.mktemp("site")
+    nowhere = "http://127.0.0.1:1"
+    result = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "HTTP_PROXY": nowhere,
+            "HTTPS_PROXY": nowhere,
+            "http_proxy": nowhere,
+            "https_proxy": nowhere,
+            "NO_MKDOCS_2_WARNING": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return directory
+
+
+class Resources(HTMLParser):
+    """What a browser fetches for a page, where its links lead, and the anchors that it has."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.classes: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.anchors.add(given.get("id", ""))
+        self.classes.update(given.get("class", "").split())
+        self.fetched += [given[name] for name in given if (tag, name) in FETCHED]
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
+            self.fetched.append(given.get("href", ""))
+        self.fetched += re.findall(r"url\(['\"]?([^)'\"]+)", given.get("style", ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "style":
+            self.fetched += re.findall(r"(?:url\(|@import )['\"]?([^)'\"]+)", data)
+
+
+def is_elsewhere(url: str) -> bool:
+    return url.startswith(("http:", "https:", "//"))
+
+
+def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
+    pages = [Resources(read(page)) for page in site.rglob("*.html")]
+    assert len(pages) > 15
+    assert any(page.fetched for page in pages)
+    for page in pages:
+        assert not any(is_elsewhere(url) for url in page.fetched)
+        # The theme's script would fetch the library that draws one.
+        assert "mermaid" not in page.classes
+    for sheet in (*site.rglob("*.css"), *site.rglob("*.svg")):
+        urls = re.findall(r"(?:url\(|@import )\s*['\"]?([^)'\"\s]+)", read(sheet))
+        assert not any(is_elsewhere(url) for url in urls), sheet
+
+
+def test_the_links_of_the_site_lead_somewhere(site: Path) -> None:
+    pages = {page: Resources(read(page)) for page in site.rglob("*.html")}
+    for page, resources in pages.items():
+        for link in resources.links:
+            target, _, anchor = link.partition("#")
+            if page.name == "404.html" or is_elsewhere(link) or target in (".", "/"):
+                continue
+            path = (page.parent / target).resolve() if target else page
+            assert path.is_file(), f"{link} on {page.name}"
+            assert not anchor or anchor in pages[path].anchors, f"{link} on {page.name}"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://example.com/a.js"></script>',
+        '<link rel="stylesheet" href="//example.com/a.css">',
+        '<img src="http://example.com/a.png">',
+        '<p style="background: url(https://example.com/a.png)">',
+        "<style>@import 'https://example.com/a.css';</style>",
+    ],
+)
+def test_what_a_browser_fetches_from_elsewhere_is_found(html: str) -> None:
+    assert any(is_elsewhere(url) for url in Resources(html).fetched)
+
+
+def test_the_reference_has_every_public_name(site: Path) -> None:
+    found: set[str] = set()
+    for page in (site / "reference").glob("*.html"):
+        found |= Resources(read(page)).anchors
+    for package in (slipstream_actor, testing):
+        for name in package.__all__:
+            value = getattr(package, name)
+            place = f"{package.__name__}.{name}"
+            # A function that has the name of its module is listed under its own.
+            if getattr(value, "__module__", None) == place:
+                place = f"{place}.{name}"
+            if not isinstance(value, types.ModuleType):
+                assert place in found
+    for name in slipstream_actor.commands.__all__:
+        assert f"slipstream_actor.commands.{name}" in found, name
+
+
+def test_the_site_has_the_options_and_the_changelog(site: Path) -> None:
+    html = read(site / "configuration.html")
+    for name in re.findall(r"^\| `(\w+)`", table(), re.MULTILINE):
+        assert f"<code>{name}</code>" in html
+    assert "<!-- options" not in html
+    assert "Keep a Changelog" in read(site / "changelog.html")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import slipstream_actor
+from tests import surface
 
 EXPORTS = [
     "ANY",
@@ -105,6 +106,15 @@ MODULES = [
 def test_the_public_names_are_these() -> None:
     assert sorted(slipstream_actor.__all__) == sorted(EXPORTS)
     assert len(set(EXPORTS)) == len(EXPORTS)
+
+
+def test_the_public_surface_is_the_committed_one() -> None:
+    committed = surface.FILE.read_text(encoding="utf-8").splitlines()
+    found = surface.surface()
+    difference = [f"- {line}" for line in committed if line not in found]
+    difference += [f"+ {line}" for line in found if line not in committed]
+    assert not difference, "\n".join(("if this is wanted: python -m tests.surface", *difference))
+    assert committed == sorted(found)
 
 
 def test_there_are_no_others() -> None:

@@ -19,7 +19,7 @@ class RefuseJoin(Exception):
 
     def __init__(self, response: Any = None) -> None:
         super().__init__(response)
-        self.response = {} if response is None else response
+        self.response: Any = {} if response is None else response
 
 
 @dataclass

@@ -26,7 +26,7 @@ from slipstream_actor.testing.session import Application, Session
 from slipstream_actor.testing.stream import BUDGET, Stream
 from slipstream_actor.testing.wire import CloseSocket, Ping, Pong, Wire
 
-logger = logging.getLogger("slipstream_actor.testing")
+logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 HANDSHAKE_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 60.0

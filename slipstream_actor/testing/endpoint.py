@@ -19,7 +19,7 @@ from slipstream_actor.testing import query
 from slipstream_actor.testing.codec import Codec, negotiate
 from slipstream_actor.testing.http import CACHE_CONTROL, Request, Response, head
 
-logger = logging.getLogger("slipstream_actor.testing")
+logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 AUTH_TOKEN_PREFIX = "base64url.bearer.phx."
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -61,7 +61,7 @@ class RefuseConnect(Exception):
         self, status: int = 403, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(status)
-        self.response = Response(status, body, list((headers or {}).items()))
+        self.response: Response = Response(status, body, list((headers or {}).items()))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Endpoint:
     """
 
     def __init__(self, mounts: Mapping[str, Mount], connect: Connect) -> None:
-        self.mounts = dict(mounts)
+        self.mounts: dict[str, Mount] = dict(mounts)
         self._connect = connect
 
     def answer(self, request: Request, peer: Peer) -> Upgrade | Response:

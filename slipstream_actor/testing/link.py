@@ -42,9 +42,9 @@ class Link:
         _prepare(client)
         self.client = client
         self.server: socket.socket | None = None
-        self.over = False
-        self.up = Pipe("up", faults, count)
-        self.down = Pipe("down", faults, count)
+        self.over: bool = False
+        self.up: Pipe = Pipe("up", faults, count)
+        self.down: Pipe = Pipe("down", faults, count)
         self.up.source = self.down.sink = client
         self._connecting = False
         self._linger_until: float | None = None

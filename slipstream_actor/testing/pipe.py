@@ -30,11 +30,11 @@ class Pipe:
         self.cut = faults.rules[direction].cut
         self.source: socket.socket | None = None
         self.sink: socket.socket | None = None
-        self.ended = False
+        self.ended: bool = False
         """Nothing more comes from the source."""
-        self.finished = False
+        self.finished: bool = False
         """The sink was told that nothing more comes, or hears no more."""
-        self.broken = False
+        self.broken: bool = False
         """The sink did not take what was written to it."""
         self.verdict: How | None = None
         self._faults = faults

@@ -24,7 +24,7 @@ from slipstream_actor.testing.pubsub import Broadcast, Hub
 if TYPE_CHECKING:
     from slipstream_actor.testing.presence import Presence
 
-logger = logging.getLogger("slipstream_actor.testing")
+logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class FaultProxy:
             raise ValueError("the upstream must be a URI with a host and a port")
         self.upstream = upstream
         self.host = host
-        self.port = port
+        self.port: int = port
         self._changed = threading.Condition()
         self._accepted = 0
         self._open = 0

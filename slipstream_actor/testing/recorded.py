@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from slipstream_actor.testing.channel import Channel, RefuseJoin, Reply
 from slipstream_actor.testing.endpoint import ConnectRequest, RefuseConnect
@@ -88,7 +88,7 @@ class BenchChannel(Channel):
     """`bench:*`: echoes, floods, and every way to reply."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
 
     def join(self, params: Any) -> Any:
         """Does what the params say."""
@@ -275,7 +275,7 @@ class ParamsChannel(Channel):
 class InterceptChannel(Channel):
     """`intercept:*`: sees its own broadcasts."""
 
-    intercept = ("shout",)
+    intercept: ClassVar[tuple[str, ...]] = ("shout",)
 
     def handle_in(self, event: str, payload: Any) -> Reply:
         """Broadcasts a shout."""

@@ -39,7 +39,7 @@ class Relay:
     """
 
     def __init__(self, host: str, port: int, upstream: Upstream, counter: Counter) -> None:
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self.links: set[Link] = set()
         self._host = host
         self._upstream = upstream

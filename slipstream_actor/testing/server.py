@@ -51,14 +51,14 @@ class PhoenixServer:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
-        self.port = port
+        self.port: int = port
         self.ssl_context = ssl_context
         if ssl_context is not None:
             ssl_context.set_alpn_protocols(["h2", "http/1.1"])
-        self.router = Router(RECORDED_CHANNELS if channels is None else channels)
-        self.hub = Hub()
-        self.presence = Presence(self.hub)
-        self.endpoint = Endpoint(RECORDED_MOUNTS, self.connect)
+        self.router: Router = Router(RECORDED_CHANNELS if channels is None else channels)
+        self.hub: Hub = Hub()
+        self.presence: Presence = Presence(self.hub)
+        self.endpoint: Endpoint = Endpoint(RECORDED_MOUNTS, self.connect)
         self._changed = threading.Condition()
         self._connections: set[Connection] = set()
         self._open: set[Connection] = set()

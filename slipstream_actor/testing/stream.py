@@ -16,7 +16,9 @@ CHUNK = 65_536
 BUDGET = 262_144
 
 # Where there is poll, it is as fast as epoll for two descriptors and needs none of its own.
-Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+Selector: type[selectors.BaseSelector] = getattr(
+    selectors, "PollSelector", selectors.SelectSelector
+)
 
 
 class Bell:
@@ -72,7 +74,7 @@ class Stream:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.bell = Bell()
+        self.bell: Bell = Bell()
         self._selector = Selector()
         self._selector.register(self.bell, selectors.EVENT_READ)
         self._interest = 0

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 try:
     from wsproto.connection import Connection, ConnectionState, ConnectionType
     from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "the embedded server needs wsproto: install the extra slipstream_actor[testing]"
-    ) from error
+    ) from _missing
 
 __all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "Wire"]
 

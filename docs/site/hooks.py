@@ -1,0 +1,57 @@
+"""What the site takes from elsewhere, the options from the code, the changelog and the picture;
+and the links to the protocol's notes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipstream_actor.configuration import table
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = "<!-- options -->"
+PROTOCOL = "protocol.md"
+NOTE = re.compile(r"\b(notes?) (\d+)\b")
+PICTURE = re.compile(r"!\[[^\]]*\]\((\w+\.svg)\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the changelog, which lies at the root of the repository, where people look for it."""
+    from mkdocs.structure.files import File
+
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")
+    files.append(File.generated(config, "changelog.md", content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the table of options in the place of its mark, pictures into the page itself, where they
+    follow its colours, and an anchor before each note of the protocol."""
+    if page.file.src_uri == PROTOCOL:
+        return re.sub(r"^(\d+)\. ", r'\1. <a id="note-\1"></a>', markdown, flags=re.MULTILINE)
+    # Between backticks the site's tables need no escapes.
+    options = table().replace("\\|", "|")
+    return PICTURE.sub(inlined, markdown.replace(OPTIONS, options))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Have the docstrings' "note 21" lead to that note."""
+    protocol = files.get_file_from_path(PROTOCOL)
+    if protocol is None or not page.file.src_uri.startswith("reference/"):
+        return html
+    place = protocol.url_relative_to(page.file)
+    return NOTE.sub(rf'<a href="{place}#note-\2">\1 \2</a>', html)
+
+
+def inlined(image: re.Match[str]) -> str:
+    """Return the picture that a page shows."""
+    svg = (ROOT / "docs" / image[1]).read_text(encoding="utf-8")
+    # A blank line would end the block of HTML.
+    lines = [line for line in svg.splitlines() if line.strip()]
+    return "\n".join(('<div class="picture">', *lines, "</div>"))

@@ -1,0 +1,85 @@
+"""The names of the interface that a text mentions between backticks, and whether they exist."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import slipstream_actor
+from slipstream_actor import ClientActor, Configuration, Socket
+from slipstream_actor.testing import Channel
+
+SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+# What is told of is the standard library's here.
+FOREIGN = {"socket.setsockopt", "socket.create_connection", "socket.getaddrinfo"}
+OPTIONS = {field.name for field in dataclasses.fields(Configuration)}
+
+
+def reachable(path: str) -> bool:
+    """Whether a dotted name leads somewhere: modules, then attributes."""
+    value: Any = None
+    parts = path.split(".")
+    for at, part in enumerate(parts):
+        if at and hasattr(value, part):
+            value = getattr(value, part)
+            continue
+        try:
+            value = importlib.import_module(".".join(parts[: at + 1]))
+        except ImportError:
+            return at > 0 and has_field(value, part) and at == len(parts) - 1
+    return True
+
+
+def has_field(owner: Any, name: str) -> bool:
+    """Whether instances have what the class itself does not: a field that is only annotated."""
+    return isinstance(owner, type) and any(
+        name in vars(base).get("__annotations__", {}) for base in owner.__mro__
+    )
+
+
+def of_class(owner: type) -> Callable[[str], bool]:
+    return lambda name: hasattr(owner, name) or has_field(owner, name)
+
+
+def is_error(name: str) -> bool:
+    return hasattr(slipstream_actor, name) or hasattr(builtins, name)
+
+
+def is_callback(name: str) -> bool:
+    return hasattr(ClientActor, name) or hasattr(Channel, name)
+
+
+CHECKS: list[tuple[re.Pattern[str], Callable[[str], bool]]] = [
+    (re.compile(r"(?<![\w./-])(slipstream_actor(?:\.\w+)+)"), reachable),
+    (re.compile(r"(?<![\w.])socket\.(\w+)"), of_class(Socket)),
+    (re.compile(r"(?<![\w.])self\.socket\.(\w+)"), of_class(Socket)),
+    (re.compile(r"^(\w+Error)\b"), is_error),
+    (re.compile(r"^(handle_\w+)(?=$|\()"), is_callback),
+    (re.compile(r"(?<![\w.])(await_[a-z]+)(?=$|\()"), of_class(Socket)),
+    (re.compile(r"(?<![\w.])(\w+_msec)\b"), OPTIONS.__contains__),
+    *(
+        (re.compile(rf"(?<![\w.]){name}\.(\w+)"), of_class(value))
+        for name, value in vars(slipstream_actor).items()
+        if isinstance(value, type)
+    ),
+]
+
+
+def unknown(text: str) -> Iterator[str]:
+    """Yield each mention of a name that does not exist."""
+    for span in SPAN.findall(text):
+        if any(foreign in span for foreign in FOREIGN):
+            continue
+        for pattern, exists in CHECKS:
+            for name in pattern.findall(span):
+                if not exists(name):
+                    yield span
+
+
+def own_language(text: str) -> str:
+    """Return a page on coming from elsewhere without its tables' first cells: the others' names."""
+    return re.sub(r"^\|(?:\\\||[^|\n])*\|", "|", text, flags=re.MULTILINE)

@@ -1,0 +1,169 @@
+"""The pages of the documentation: their code, which runs, and the names that they mention.
+
+Python fences of a page run in order, in one namespace, with `uri` as the address of an embedded
+server whose "rooms:*" are a `Room`; the address that a generated Phoenix application has stands for
+it too. A fence with a title is a file: beside the page it is quoted from there, else it is written,
+for later fences to import, and run with pytest when its name begins with `test_`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pykka
+
+from slipstream_actor import Supervisor
+from slipstream_actor.testing import Channel, PhoenixServer
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
+DEADLINE = 50.0
+GENERATED = "ws://localhost:4000/socket/websocket"
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[^\s`]*)(?P<rest>[^\n]*)\n(?P<code>.*?)^(?P=indent)```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+class Room(Channel):
+    """Says what it was joined with, echoes what is pushed, and broadcasts what is new."""
+
+    def join(self, params: Any) -> Any:
+        return {"params": params}
+
+    def handle_in(self, event: str, payload: Any) -> Any:
+        if event.startswith("new:"):
+            self.broadcast(event, payload)
+        return "ok", payload
+
+
+class Fence(NamedTuple):
+    """A block of code, with the number of the line before its first."""
+
+    language: str
+    title: str | None
+    line: int
+    code: str
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix() if page.is_relative_to(ROOT) else page.name
+
+
+def fences(text: str) -> list[Fence]:
+    """Return the blocks of a page, in order."""
+    found = []
+    for match in FENCE.finditer(text):
+        title = re.search(r'title="([^"]+)"', match["rest"])
+        line = text.count("\n", 0, match.start("code"))
+        code = textwrap.dedent(match["code"])
+        found.append(Fence(match["language"], title[1] if title else None, line, code))
+    return found
+
+
+def prose(text: str) -> str:
+    """Return a page without its blocks of code."""
+    return FENCE.sub("", text)
+
+
+# running
+
+
+def run_page(page: Path, directory: Path) -> None:
+    """Run a page's Python in a thread of its own, whose connections end with it."""
+    blocks = [f for f in fences(page.read_text(encoding="utf-8")) if f.language == "python"]
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        with PhoenixServer({"rooms:*": Room}) as server, actors_stopped():
+            try:
+                run_blocks(page, blocks, directory, server.uri)
+            except BaseException as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive(), f"{name_of(page)} did not end within {DEADLINE} s"
+    if failures:
+        raise failures[0]
+    run_tests(directory)
+
+
+def run_blocks(page: Path, blocks: list[Fence], directory: Path, uri: str) -> None:
+    module = types.ModuleType(page.stem)
+    module.__dict__["uri"] = uri
+    before = set(sys.modules)
+    sys.modules[page.stem] = module
+    sys.path.insert(0, str(directory))
+    try:
+        for block in blocks:
+            if block.title is None:
+                code = block.code.replace(GENERATED, uri)
+                # So that a traceback has the page's lines.
+                source = "\n" * block.line + code
+                exec(compile(source, name_of(page), "exec", dont_inherit=True), module.__dict__)
+            elif (page.parent / block.title).exists():
+                assert_quoted(page.parent / block.title, block)
+            else:
+                compile(block.code, block.title, "exec", dont_inherit=True)
+                (directory / block.title).write_text(block.code, encoding="utf-8")
+                importlib.invalidate_caches()
+    finally:
+        sys.path.remove(str(directory))
+        for name in set(sys.modules) - before:
+            if name == page.stem or (directory / f"{name}.py").exists():
+                del sys.modules[name]
+
+
+def assert_quoted(path: Path, block: Fence) -> None:
+    """A fence with the title of a file shows lines of it, maybe less indented."""
+    source = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    quoted = [line.strip() for line in block.code.splitlines()]
+    starts = range(len(source) - len(quoted) + 1)
+    found = any(source[at : at + len(quoted)] == quoted for at in starts)
+    assert found, f"not in {path.name}: the block at line {block.line}"
+
+
+def run_tests(directory: Path) -> None:
+    """Run the tests that a page has written, as its reader would."""
+    if not list(directory.glob("test_*.py")):
+        return
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "."],
+        cwd=directory,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@contextmanager
+def actors_stopped() -> Iterator[None]:
+    """Stop what a page has left running, those first that would start others again."""
+    before = set(pykka.ActorRegistry.get_all())
+    try:
+        yield
+    finally:
+        left = [ref for ref in pykka.ActorRegistry.get_all() if ref not in before]
+        for ref in sorted(left, key=lambda ref: not issubclass(ref.actor_class, Supervisor)):
+            ref.stop()
