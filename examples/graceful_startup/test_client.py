@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from examples.graceful_startup.client import NAME, TOPIC, price, ready, start
-from slipstream_actor import ConnectFailed, Reply, whereis
-from slipstream_actor.events import ChannelConnectFailed
+from slipstream_actor import Reply, whereis
 from slipstream_actor.testing import SocketTest
 from tests.support import eventually
 
@@ -46,11 +45,10 @@ def test_with_a_wrong_configuration_too(caplog: pytest.LogCaptureFixture) -> Non
 def test_while_the_service_is_down_it_is_not_ready(
     socket_test: SocketTest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    down = ChannelConnectFailed(ConnectFailed("refused"))
     with program(URI):
         client: Any = whereis(NAME)
         for _ in range(3):
-            client.tell(down)
+            socket_test.refuse_connect(client)
         assert not ready()
         assert price("coffee") is None
         socket_test.connect_and_assert_join(client, TOPIC, reply=Reply("ok", {"coffee": 2.5}))

@@ -11,12 +11,11 @@ import pytest
 from examples.token_refresh.__main__ import OneTimeServer
 from examples.token_refresh.client import TOPIC, Account, Token
 from slipstream_actor import ConnectFailed, wait, wait_until_joined
-from slipstream_actor.events import ChannelConnectFailed
 from slipstream_actor.testing import SocketTest
 
 URI = "ws://test.invalid/socket/websocket"
-REFUSED = ChannelConnectFailed(ConnectFailed("upgrade", status=403))
-DOWN = ChannelConnectFailed(ConnectFailed("upgrade", status=503))
+REFUSED = ConnectFailed("upgrade", status=403)
+DOWN = ConnectFailed("upgrade", status=503)
 
 
 def numbered() -> Any:
@@ -54,9 +53,9 @@ def token_of(account: Any) -> str:
 def test_a_refusal_discards_the_token(socket_test: SocketTest) -> None:
     account = socket_test.start(Account, URI, numbered(), test_mode=True)
     assert token_of(account) == "token-1"
-    account.tell(DOWN)
+    socket_test.refuse_connect(account, DOWN)
     assert token_of(account) == "token-1"
-    account.tell(REFUSED)
+    socket_test.refuse_connect(account, REFUSED)
     assert token_of(account) == "token-2"
     socket_test.connect_and_assert_join(account, TOPIC)
 
@@ -64,17 +63,17 @@ def test_a_refusal_discards_the_token(socket_test: SocketTest) -> None:
 def test_it_gives_up_when_no_token_is_any_good(socket_test: SocketTest) -> None:
     account = socket_test.start(Account, URI, numbered(), test_mode=True)
     for _ in range(3):
-        account.tell(REFUSED)
+        socket_test.refuse_connect(account, REFUSED)
     assert wait(account, 5) == ("shutdown", "unauthorized")
 
 
 def test_a_token_that_was_good_starts_the_count_anew(socket_test: SocketTest) -> None:
     account = socket_test.start(Account, URI, numbered(), test_mode=True)
     for _ in range(2):
-        account.tell(REFUSED)
+        socket_test.refuse_connect(account, REFUSED)
     socket_test.connect_and_assert_join(account, TOPIC)
     for _ in range(2):
-        account.tell(REFUSED)
+        socket_test.refuse_connect(account, REFUSED)
     socket_test.connect_and_assert_join(account, TOPIC)
 
 

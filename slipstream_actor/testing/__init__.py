@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slipstream_actor.testing.channel import Channel, ChannelSocket, RefuseJoin
-    from slipstream_actor.testing.endpoint import Mount, RefuseConnect
+    from slipstream_actor.testing.endpoint import ConnectRequest, Mount, RefuseConnect
     from slipstream_actor.testing.functions import (
         accept_connect,
         assert_disconnect,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         connect_and_assert_join,
         disconnect,
         push,
+        refuse_connect,
         refute_disconnect,
         refute_join,
         refute_leave,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Channel",
     "ChannelSocket",
+    "ConnectRequest",
     "DisconnectRequest",
     "FaultProxy",
     "JoinRequest",
@@ -64,6 +66,7 @@ __all__ = [
     "disconnect",
     "no_leaked_clients",
     "push",
+    "refuse_connect",
     "refute_disconnect",
     "refute_join",
     "refute_leave",
@@ -74,6 +77,7 @@ __all__ = [
 _MODULES = {
     "Channel": "channel",
     "ChannelSocket": "channel",
+    "ConnectRequest": "endpoint",
     "DisconnectRequest": "requests",
     "FaultProxy": "proxy",
     "JoinRequest": "requests",
@@ -93,6 +97,7 @@ _MODULES = {
     "disconnect": "functions",
     "no_leaked_clients": "leaks",
     "push": "functions",
+    "refuse_connect": "functions",
     "refute_disconnect": "functions",
     "refute_join": "functions",
     "refute_leave": "functions",

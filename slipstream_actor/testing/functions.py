@@ -17,7 +17,7 @@ from slipstream_actor.testing.requests import (
     LeaveRequest,
     PushRequest,
 )
-from slipstream_actor.testing.socket_test import GOING_AWAY, OK, here
+from slipstream_actor.testing.socket_test import GOING_AWAY, NOTHING, OK, REFUSED, here
 
 __all__ = [
     "accept_connect",
@@ -28,6 +28,7 @@ __all__ = [
     "connect_and_assert_join",
     "disconnect",
     "push",
+    "refuse_connect",
     "refute_disconnect",
     "refute_join",
     "refute_leave",
@@ -42,6 +43,11 @@ __unittest = True
 def accept_connect(client: Any, *, response_headers: Mapping[str, str] | None = None) -> None:
     """Tell a client that it is connected, to this test."""
     here().accept_connect(client, response_headers=response_headers)
+
+
+def refuse_connect(client: Any, reason: Any = REFUSED) -> None:
+    """Have a client's attempt to connect fail: its `handle_disconnect(reason)`."""
+    here().refuse_connect(client, reason)
 
 
 def connect_and_assert_join(
@@ -130,7 +136,7 @@ def refute_disconnect(*, client: Any = None, timeout: float | None = None) -> No
     here().refute_disconnect(client=client, timeout=timeout)
 
 
-def push(client: Any, topic: str, event: str, payload: Any = None) -> None:
+def push(client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
     """Push `event` to a client: its `handle_message`, or an `await_message` of its own."""
     here().push(client, topic, event, payload)
 

@@ -21,10 +21,16 @@ import pykka
 from pykka import ActorDeadError
 
 from slipstream_actor.client import ClientActor
-from slipstream_actor.events import ChannelClosed, ChannelConnected, MessageReceived, ReplyReceived
+from slipstream_actor.events import (
+    ChannelClosed,
+    ChannelConnected,
+    ChannelConnectFailed,
+    MessageReceived,
+    ReplyReceived,
+)
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Ref, Reply
-from slipstream_actor.reasons import ClosedByPeer
+from slipstream_actor.reasons import ClosedByPeer, ConnectFailed
 from slipstream_actor.testing.expectations import Expectation
 from slipstream_actor.testing.record import Ended, Entry, Record
 from slipstream_actor.testing.requests import (
@@ -36,7 +42,7 @@ from slipstream_actor.testing.requests import (
 from slipstream_actor.testing.seat import Seat, as_sent
 from slipstream_actor.testing.seats import Seats, living
 
-__all__ = ["GOING_AWAY", "OK", "SocketTest", "clean_up", "here"]
+__all__ = ["GOING_AWAY", "NOTHING", "OK", "REFUSED", "SocketTest", "clean_up", "here"]
 
 # Failures are reported where a test asserts, not here.
 __unittest = True
@@ -44,6 +50,8 @@ __unittest = True
 R = TypeVar("R")
 
 OK = Reply("ok")
+NOTHING: dict[str, Any] = {}
+REFUSED = ConnectFailed("refused")
 # What Phoenix closes a connection with on purpose (note 32).
 GOING_AWAY = ClosedByPeer(1001)
 CLOSED_BY_TEST = ClosedByPeer(1001, "closed_by_test")
@@ -146,12 +154,19 @@ class SocketTest:
             self._record.add(seat, DisconnectRequest(seat.client))
         self._record.add(seat, ended)
 
-    def push(self, client: Any, topic: str, event: str, payload: Any = None) -> None:
+    def refuse_connect(self, client: Any, reason: Any = REFUSED) -> None:
+        """Have a client's attempt to connect fail: its `handle_disconnect(reason)`.
+
+        Raises `ActorDeadError`.
+        """
+        living(client).tell(ChannelConnectFailed(reason))
+
+    def push(self, client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
         """Push `event` to a client: its `handle_message`, or an `await_message` of its own.
 
-        The payload (`{}` by default) arrives as it would over the wire. Raises `ActorDeadError`.
+        The payload arrives as it would over the wire. Raises `ActorDeadError`.
         """
-        message = MessageReceived(topic, event, as_sent({} if payload is None else payload))
+        message = MessageReceived(topic, event, as_sent(payload))
         target = living(client)
         for seat in self._seats.of(client):
             seat.send(message)

@@ -444,6 +444,26 @@ def test_a_push_that_is_not_answered_in_time_fails(
     assert log.take("push_failed") == ("push_failed", push.ref, PushTimeout())
 
 
+def test_a_connect_is_refused(server: SocketTest, client: Any, log: Log) -> None:
+    server.refuse_connect(client)
+    assert log.take("disconnect") == ("disconnect", ConnectFailed("refused"))
+    assert get_state(client).socket.reconnect_counter == 1
+    server.refuse_connect("client", ConnectFailed("upgrade", status=403))
+    assert log.take("disconnect") == ("disconnect", ConnectFailed("upgrade", status=403))
+    server.accept_connect(client)
+    log.take("connect")
+    client.stop()
+    with pytest.raises(ActorDeadError):
+        server.refuse_connect(client)
+
+
+def test_a_push_of_null_and_of_nothing(server: SocketTest, joined: Any, log: Log) -> None:
+    server.push(joined, TOPIC, "null", None)
+    assert log.take("message") == ("message", TOPIC, "null", None)
+    server.push(joined, TOPIC, "nothing")
+    assert log.take("message") == ("message", TOPIC, "nothing", {})
+
+
 def test_pushes_in_flight_fail_with_the_leave(server: SocketTest, joined: Any, log: Log) -> None:
     cast(joined, lambda socket: socket.push(TOPIC, "ask", reply_timeout=60) and None)
     push = server.assert_push(TOPIC, "ask")
