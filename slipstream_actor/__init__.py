@@ -2,7 +2,7 @@
 
 from pykka import ActorDeadError
 
-from slipstream_actor import commands, events
+from slipstream_actor import commands, events, telemetry
 from slipstream_actor.changes import Join
 from slipstream_actor.client import ClientActor
 from slipstream_actor.configuration import Configuration
@@ -144,6 +144,7 @@ __all__ = [
     "monitor",
     "new_socket",
     "reply",
+    "telemetry",
     "wait",
     "wait_until_joined",
     "whereis",

@@ -89,6 +89,7 @@ EXPORTS = [
     "monitor",
     "new_socket",
     "reply",
+    "telemetry",
     "wait",
     "wait_until_joined",
     "whereis",
@@ -111,7 +112,7 @@ def test_there_are_no_others() -> None:
         for name, value in vars(slipstream_actor).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert public == set(EXPORTS) - {"commands", "events"}
+    assert public == set(EXPORTS) - {"commands", "events", "telemetry"}
 
 
 def documented(value: Any) -> bool:
