@@ -132,10 +132,6 @@ class Connection(BaseActor):
 
     # Pykka's hooks, in the actor's thread
 
-    def on_start(self) -> None:
-        """Tell of the beginning."""
-        self._telemetry.begin()
-
     def on_receive(self, message: Any) -> Any:
         """Handle a command, readiness of the socket, or a deadline."""
         handle = self._handlers.get(type(message))
@@ -170,6 +166,7 @@ class Connection(BaseActor):
     def _open(self, _: OpenConnection) -> None:
         if self._transport is not None:
             return
+        self._telemetry.begin()
         config = self._config
         logger.debug("connecting to %s", redact(config.uri))
         try:
@@ -419,8 +416,7 @@ class Connection(BaseActor):
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
             self.actor_inbox.ended.set(reason)
-            self._telemetry.traffic(self._transport)
-            self._telemetry.conclude(reason)
+            self._telemetry.conclude(reason, self._transport)
 
     def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.

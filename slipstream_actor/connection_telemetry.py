@@ -68,8 +68,10 @@ class ConnectionTelemetry:
         if "connect" in CONNECTION:
             self._life = begin(CONNECT, dict(self.ids), state=self._state())
 
-    def conclude(self, reason: Any) -> None:
+    def conclude(self, reason: Any, transport: Transport | None) -> None:
         """The connection ends."""
+        if "traffic" in CONNECTION and transport is not None:
+            self.traffic(transport)
         if self._beating is not None:
             self._beating.fail(reason)
         if self._life is not None:
@@ -104,16 +106,16 @@ class ConnectionTelemetry:
 
     def heartbeat(self, protocol: Protocol) -> None:
         """Look what has become of the heartbeat."""
-        if protocol.heartbeat_failed:
-            if self._beating is not None:
-                self._beating.fail(HeartbeatTimeout())
-            self._beating = None
-        elif protocol.heartbeat is not self._beat:
-            if self._beating is not None and protocol.heartbeat is None:
+        if protocol.heartbeat is self._beat and not protocol.heartbeat_failed:
+            return
+        if self._beating is not None:
+            if protocol.heartbeat is None:
                 self._beating.stop(seconds=protocol.heartbeat_rtt)
-            self._beat, self._beating = protocol.heartbeat, None
-            if self._beat is not None:
-                self._beating = begin(HEARTBEAT, self.known)
+            else:
+                self._beating.fail(HeartbeatTimeout())
+        self._beat, self._beating = protocol.heartbeat, None
+        if self._beat is not None and not protocol.heartbeat_failed:
+            self._beating = begin(HEARTBEAT, self.known)
 
     def backpressure(self, paused: bool, undelivered: int) -> None:
         """Reading stops, or goes on."""
@@ -124,10 +126,8 @@ class ConnectionTelemetry:
             measurements = {"undelivered": undelivered, **measured}
             telemetry.execute(PAUSED if paused else RESUMED, measurements, self.known)
 
-    def traffic(self, transport: Transport | None) -> None:
+    def traffic(self, transport: Transport) -> None:
         """Tell what has been read and written since the last time, if anything was."""
-        if transport is None:
-            return
         counted = (
             transport.bytes_in,
             transport.bytes_out,

@@ -7,7 +7,7 @@
 
 Handlers run in the thread in which the event happens, in the order in which they were attached.
 What a handler raises is logged, and the handler is detached: telemetry disturbs nobody. The
-library's own events are the table `slipstream_actor.instrumentation.EVENTS`. Erlang's `config` is
+library's own events are the table `slipstream_actor.telemetry_events.EVENTS`. Erlang's `config` is
 a closure, or a `functools.partial`, here, and `span` is for a `with`.
 
 Attached handlers are inherited by forked children, as logging's are.

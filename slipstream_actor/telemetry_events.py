@@ -192,7 +192,7 @@ EVENTS: tuple[EventDescription, ...] = (
         (
             "a heartbeat is sent",
             "it is answered; the duration is the round trip, from when its bytes were written",
-            "it is not answered in time, or the connection ended first",
+            "it is not answered before the next one is due, or before the connection ends",
         ),
         ("configuration", *CONNECTION),
         (),
