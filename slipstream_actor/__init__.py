@@ -2,7 +2,7 @@
 
 from pykka import ActorDeadError
 
-from slipstream_actor import commands, events
+from slipstream_actor import commands, events, telemetry
 from slipstream_actor.changes import Join
 from slipstream_actor.client import ClientActor
 from slipstream_actor.configuration import Configuration
@@ -148,6 +148,7 @@ __all__ = [
     "new_socket",
     "on",
     "reply",
+    "telemetry",
     "wait",
     "wait_until_joined",
     "whereis",

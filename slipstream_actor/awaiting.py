@@ -17,7 +17,6 @@ from slipstream_actor.changes import (
     CONNECTION_ENDS,
     ReconnectDue,
     RejoinDue,
-    apply_event,
     is_stale,
 )
 from slipstream_actor.errors import (
@@ -45,6 +44,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.forks import require_here
+from slipstream_actor.instrumentation import apply_event, push_ended
 from slipstream_actor.mail import LEAVE, TAKE, Interrupted
 from slipstream_actor.matching import matches
 from slipstream_actor.message import Ref, Reply
@@ -277,7 +277,9 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
         event = receive(socket, awaited, Deadline(0.0) if over else deadline, match)
     except AwaitTimeoutError:
         if over:
-            socket.socket_pid.actor_inbox.ledger.settle(ref)
+            ledger = socket.socket_pid.actor_inbox.ledger
+            ledger.settle(ref)
+            push_ended(ledger, ref, ChannelEnded("left"))
         if over and not socket.connected:
             raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
         if over:
@@ -289,15 +291,20 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
 
 def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: Socket) -> Reply:
     """Return the reply that an event is, or raise why there will be none."""
-    socket.socket_pid.actor_inbox.ledger.settle(ref)
+    ledger = socket.socket_pid.actor_inbox.ledger
+    ledger.settle(ref)
     if type(event) is ReplyReceived:
         reply: Reply = event.reply
+        push_ended(ledger, ref, reply)
         return reply
     if type(event) is PushFailed:
+        push_ended(ledger, ref, event.reason)
         raise failed(event.reason, awaited, deadline, socket)
     if type(event) in CONNECTION_ENDS:
+        push_ended(ledger, ref, Disconnected(event.reason))
         raise disconnected(awaited, event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
+    push_ended(ledger, ref, reason)
     raise failed(reason, awaited, deadline, socket)
 
 

@@ -14,14 +14,13 @@ import pykka
 from msgspec import UNSET
 from pykka.messages import ProxyCall
 
-from slipstream_actor import handlers, pushing
+from slipstream_actor import carrying, handlers, pushing
 from slipstream_actor.actor import BaseActor, begun
 from slipstream_actor.callbacks import CALLBACKS, is_normal, lost, wrong_return
 from slipstream_actor.changes import (
     CONNECTION_ENDS,
     ReconnectDue,
     RejoinDue,
-    apply_event,
     as_it_counts,
 )
 from slipstream_actor.commands import CloseConnection
@@ -39,6 +38,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.future import Future
+from slipstream_actor.instrumentation import CLIENT, abandon, apply_event, callback, push_ended
 from slipstream_actor.mail import Burst, Interrupted, Request, Timer
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.process import Cast, From, current, register, unregister
@@ -131,6 +131,7 @@ class ClientActor(Defaults, BaseActor):
         self._socket: Socket | None = None
         self._idle: Timer | None = None
         self._ended = False
+        self._carried = carrying.capture()
         self._callers: set[Future[Any]] = set()
         self._watchers: dict[str, list[Future[Any]]] = {}
         if beginning.name is not None:
@@ -183,7 +184,8 @@ class ClientActor(Defaults, BaseActor):
         """Run `init`; what it raises or returns completes `start`."""
         beginning = self._beginning
         try:
-            result = self.init(*beginning.args, **beginning.kwargs)
+            with carrying.resumed(self._carried):
+                result = callback(self, "init")(*beginning.args, **beginning.kwargs)
             if isinstance(result, Stop):
                 raise StartError(result.reason)
             if isinstance(result, Ignore):
@@ -226,6 +228,12 @@ class ClientActor(Defaults, BaseActor):
         self._finish(exc_info[1])
 
     def _dispatch(self, message: Any) -> Any:
+        if carrying.installed:
+            with carrying.resumed(self.actor_inbox.envelope):
+                return self._dispatch_here(message)
+        return self._dispatch_here(message)
+
+    def _dispatch_here(self, message: Any) -> Any:
         kind = type(message)
         if self._idle is not None and kind not in UNNOTICED:
             self._cancel_idle()
@@ -273,7 +281,11 @@ class ClientActor(Defaults, BaseActor):
                     flow.relieve()
                 if self._idle is not None:
                     self._cancel_idle()
-                if type(event) is MessageReceived and not socket._presences:
+                if (
+                    type(event) is MessageReceived
+                    and not socket._presences
+                    and "handle_message" not in CLIENT
+                ):
                     if routes is None:
                         result = self.handle_message(
                             event.topic, event.event, event.payload, socket
@@ -321,9 +333,12 @@ class ClientActor(Defaults, BaseActor):
         kind = type(event)
         if kind is ReplyReceived:
             self.actor_inbox.ledger.settle(event.ref)
+            push_ended(self.actor_inbox.ledger, event.ref, event.reply)
         elif kind is PushFailed:
             # Of a connection's only the first counts; one that was sent by hand, always.
-            return self.actor_inbox.ledger.settle(event.ref) is not None or source is None
+            if self.actor_inbox.ledger.settle(event.ref) is None and source is not None:
+                return False
+            push_ended(self.actor_inbox.ledger, event.ref, event.reason)
         elif kind is TopicJoinSucceeded:
             if not self.socket.joined(event.topic):
                 return False  # It was left meanwhile.
@@ -378,7 +393,7 @@ class ClientActor(Defaults, BaseActor):
         future.add_done_callback(self._callers.discard)
         socket = self._begin()
         try:
-            result = self.handle_call(message, From(future), socket)
+            result = callback(self, "handle_call")(message, From(future), socket)
             if isinstance(result, pykka.Future):
                 result = Answer(result)
             if not isinstance(result, (Answer, Next, Stop)):
@@ -407,10 +422,14 @@ class ClientActor(Defaults, BaseActor):
         self.actor_inbox.uncommitted = None
         return self.socket
 
-    def _run(self, name: str, *arguments: Any) -> None:
-        """Call a callback and follow what it returned, `handle_continue`s included."""
+    def _run(self, name: str, *arguments: Any, told_as: str | None = None) -> None:
+        """Call a callback and follow what it returned, `handle_continue`s included.
+
+        Of a handler by pattern it is `told_as` a `handle_message`.
+        """
         socket = self._begin()
-        self._follow(name, getattr(self, name)(*arguments, socket), socket)
+        function = callback(self, name, told_as or name)
+        self._follow(name, function(*arguments, socket), socket)
 
     def _follow(self, name: str, result: Any, given: Socket | None) -> None:
         self._accept(name, result, given)
@@ -420,7 +439,7 @@ class ClientActor(Defaults, BaseActor):
         then = self._act_on(result)
         while then is not UNSET and not self._ended:
             given = self._begin()
-            result = self.handle_continue(then, given)
+            result = callback(self, "handle_continue")(then, given)
             self._accept("handle_continue", result, given)
             then = self._act_on(result)
 
@@ -500,11 +519,12 @@ class ClientActor(Defaults, BaseActor):
         if terminate:
             self._fail_pushes()
             try:
-                self.terminate(reason, self.socket)
+                callback(self, "terminate")(reason, self.socket)
             except BaseException:
                 logger.exception("terminate of %s raised", self)
             inbox.told_all = True
             self._fail_pushes()  # Its own, that it has not awaited.
+        abandon(self.socket)
         for source in inbox.hear_no_more():
             tell(source, CloseConnection())
         self._close_connection()
@@ -524,7 +544,9 @@ class ClientActor(Defaults, BaseActor):
         # Of some the failure has been told, and waits.
         for push in (*inbox.take_all(PushFailed), *failed):
             try:
-                self.handle_push_failed(push.ref, push.topic, push.event, push.reason, self.socket)
+                push_ended(inbox.ledger, push.ref, push.reason)
+                failed_push = callback(self, "handle_push_failed")
+                failed_push(push.ref, push.topic, push.event, push.reason, self.socket)
             except BaseException:
                 logger.exception("handle_push_failed of %s raised", self)
 

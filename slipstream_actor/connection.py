@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from pykka import ActorRef, ActorRegistry
 
-from slipstream_actor import frames
+from slipstream_actor import frame_log, frames
 from slipstream_actor.actor import BaseActor
 from slipstream_actor.attempt import AttemptFailed, Cancelled, MailboxWaiter
 from slipstream_actor.commands import (
@@ -28,6 +28,7 @@ from slipstream_actor.commands import (
     ResumeReading,
 )
 from slipstream_actor.configuration import Configuration, redact
+from slipstream_actor.connection_telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicState
 from slipstream_actor.dial import dial
 from slipstream_actor.errors import ConfigurationError
@@ -101,6 +102,7 @@ class Connection(BaseActor):
         self._dropped = 0
         self._paused = False
         self._timer: Timer | None = None
+        self._telemetry: ConnectionTelemetry = ConnectionTelemetry(config, self._state)
         self.flow: Inflow = Inflow(
             config.high_watermark,
             config.low_watermark,
@@ -135,6 +137,8 @@ class Connection(BaseActor):
         handle = self._handlers.get(type(message))
         if handle is None:
             return None
+        if "handle" in CONNECTION:
+            return self._telemetry.handle(handle, self, message)
         return handle(self, message)
 
     def on_stop(self) -> None:
@@ -162,6 +166,7 @@ class Connection(BaseActor):
     def _open(self, _: OpenConnection) -> None:
         if self._transport is not None:
             return
+        self._telemetry.begin()
         config = self._config
         logger.debug("connecting to %s", redact(config.uri))
         try:
@@ -212,7 +217,7 @@ class Connection(BaseActor):
         """Decode what has come, and let the protocol make events of it."""
         received = transport.receive()
         now = time.monotonic()
-        decode_text, receive = self._decode_text, self._protocol.receive
+        decode_text, receive = self._decode_text, frame_log.receiving(self._protocol.receive)
         if self._status == "closing" and self.flow.undelivered > self.flow.high:
             # We are leaving: what the owner has no room for is read for the close frame behind it.
             self._dropped += len(received)
@@ -255,6 +260,7 @@ class Connection(BaseActor):
             now = time.monotonic()
             failed = {push.ref for push in awaited if not self._protocol.push(push, now)}
             batch = [push for push in batch if not push.awaited or push.ref not in failed]
+        frame_log.sending(batch)
         transport.send(
             [push.data if push.data is not None else self._encode(push) for push in batch]
         )
@@ -266,6 +272,8 @@ class Connection(BaseActor):
             or self._protocol.events
         ):
             self._settle()
+        elif "traffic" in CONNECTION:
+            self._telemetry.traffic(transport)
 
     def _encode(self, push: PushMessage) -> str | bytes:
         """Encode a push that somebody sent by hand."""
@@ -296,6 +304,8 @@ class Connection(BaseActor):
         if protocol.outgoing:
             self._send_outgoing(transport)
         self._note_progress(transport)
+        if CONNECTION:
+            self._telemetry.look(protocol, transport)
         if transport.write_error is not None and self._give_up_at is None:
             self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
         self._room.update(0, transport.pending_bytes)
@@ -322,6 +332,7 @@ class Connection(BaseActor):
         paused = self._status != "closing" and self.flow.pause()
         if paused != self._paused:
             self._paused = paused
+            self._telemetry.backpressure(paused, self.flow.undelivered)
             if paused:
                 self._protocol.pause(now)
             else:
@@ -337,6 +348,7 @@ class Connection(BaseActor):
     def _send_outgoing(self, transport: Transport) -> None:
         outgoing, self._protocol.outgoing = self._protocol.outgoing, []
         batch = []
+        frame_log.sending(outgoing)
         for message in outgoing:
             data = self._serializer.encode(message)
             if message.topic == "phoenix":
@@ -404,9 +416,12 @@ class Connection(BaseActor):
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
             self.actor_inbox.ended.set(reason)
+            self._telemetry.conclude(reason, self._transport)
 
     def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
+        if self._telemetry.told is not None:
+            self._telemetry.told += events
         inbox = self._owner.actor_inbox
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow))

@@ -190,7 +190,8 @@ def deliver(client: ClientActor, message: MessageReceived) -> None:
         if route.pattern.event != message.event or is_ending(client):
             return
         drop_timeout(client)
-    client._run(route.name, message.topic, message.event, message.payload)
+    arguments = message.topic, message.event, message.payload
+    client._run(route.name, *arguments, told_as=EVERY_OTHER.name)
 
 
 def deliver_presence(client: ClientActor, message: MessageReceived) -> None:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from slipstream_actor import carrying
 from slipstream_actor.flow import SendBuffer
 from slipstream_actor.forks import current_epoch, is_forked, own_socket, vanish
 from slipstream_actor.future import Future
@@ -99,7 +100,7 @@ class Mailbox:
             self.stopping = True
             if (interrupt := self.interrupt) is not None:
                 interrupt()
-        self._queue.put(envelope)
+        self._queue.put(carrying.stamped(envelope) if carrying.installed else envelope)
         if self.closed:
             self._refuse_all()
 

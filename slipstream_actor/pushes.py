@@ -32,6 +32,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
+        # What telemetry tells of them, while somebody listens.
+        self.begun: dict[str, Any] = {}
 
     def ask(self, asked: Asked) -> None:
         """Enter a push."""

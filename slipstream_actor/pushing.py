@@ -26,6 +26,7 @@ from slipstream_actor.errors import (
 from slipstream_actor.events import PushFailed
 from slipstream_actor.flow import SendBuffer
 from slipstream_actor.forks import require_here
+from slipstream_actor.instrumentation import observed_push, push_ended
 from slipstream_actor.mail import TAKE, Burst
 from slipstream_actor.message import Message, Ref
 from slipstream_actor.process import ThreadRef, current
@@ -48,6 +49,7 @@ __all__ = [
     "fail_all_over",
     "give_up_buffered",
     "push",
+    "push_observed",
     "send",
     "send_buffered",
     "tend_buffer",
@@ -78,6 +80,7 @@ def push(
     send_timeout: float | None,
     reply_timeout: float | None,
     buffer: bool | None,
+    number: str | None = None,
 ) -> Ref:
     """See `Socket.push`."""
     if event in RESERVED:
@@ -87,7 +90,8 @@ def push(
     connection = socket.channel_pid
     if connection is None:
         require_here(socket.socket_pid)
-    number = socket.socket_pid.actor_inbox.next_ref()
+    if number is None:
+        number = socket.socket_pid.actor_inbox.next_ref()
     join = socket.joins.get(topic)
     if connection is not None and join is not None and join.status == "joined":
         ref = Ref(number, topic, join.join_ref)
@@ -104,6 +108,24 @@ def push(
     if connection is None:
         raise not_sent(socket, topic, event)
     raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
+
+
+def push_observed(
+    socket: Socket,
+    topic: str,
+    event: str,
+    payload: Any,
+    send_timeout: float | None,
+    reply_timeout: float | None,
+    buffer: bool | None,
+) -> Ref:
+    """Push, and tell of it by telemetry."""
+    require_here(socket.socket_pid)
+    reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
+    number = socket.socket_pid.actor_inbox.next_ref()
+    awaited = reply_timeout is not None
+    with observed_push(socket, topic, event, payload, number, awaited=awaited):
+        return push(socket, topic, event, payload, send_timeout, reply_timeout, buffer, number)
 
 
 def terms(
@@ -317,6 +339,7 @@ def fail(owner: Any, ref: Ref, event: str, reason: Any) -> None:
     """Tell of a push that has failed."""
     if isinstance(owner, ThreadRef):
         ref.failure = reason
+        push_ended(owner.actor_inbox.ledger, ref, reason)
     else:
         owner.actor_inbox.tell(PushFailed(ref.topic, event, ref, reason))
 

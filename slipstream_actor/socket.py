@@ -29,6 +29,14 @@ from slipstream_actor.connection import Connection
 from slipstream_actor.errors import NeverJoinedError, NotConfiguredError, NotOwnerError
 from slipstream_actor.events import MessageReceived, TopicJoinFailed
 from slipstream_actor.forks import require_here
+from slipstream_actor.instrumentation import (
+    CLIENT,
+    Begun,
+    begin_connect,
+    begin_join,
+    conclude,
+    reconnecting,
+)
 from slipstream_actor.mail import Burst
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.matching import ANY
@@ -44,6 +52,7 @@ __all__ = ["Socket", "connect", "new_socket", "tell"]
 S = TypeVar("S", bound="Socket")
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+NOTHING_BEGUN: Mapping[str | None, Begun] = MappingProxyType({})
 NO_PARAMS: dict[str, Any] = {}
 
 
@@ -66,6 +75,8 @@ class Socket(msgspec.Struct, frozen=True):
     _rejoins: frozenset[str] = frozenset()
     # A plain dictionary, never changed: each message looks into it.
     _presences: dict[str, Tracked] = {}
+    # What telemetry tells of when it ends: the attempt to connect (`None`), joins by topic.
+    _begun: Mapping[str | None, Begun] = NOTHING_BEGUN
 
     def __repr__(self) -> str:
         # The configuration holds tokens; assigns are what Slipstream shows too.
@@ -165,6 +176,7 @@ class Socket(msgspec.Struct, frozen=True):
         link = Link("scheduled", timer=timer)
         timer.message = ReconnectDue(link)
         socket = replace(without_connection(self), _link=link, reconnect_counter=attempt)
+        reconnecting(socket, attempt, seconds)
         return self._commit("reconnect", socket)
 
     def disconnect(self) -> Socket:
@@ -248,6 +260,7 @@ class Socket(msgspec.Struct, frozen=True):
             return self
         joins = self._joins_with(replace(join, status="closed"))
         left = replace(self, joins=joins, _rejoins=self._rejoins - {topic})
+        left = conclude(left)
         pushing.give_up_buffered(left, ChannelEnded("left"))
         if join.join_ref is None:
             return self._commit("leave", left)  # Only the socket knows of it.
@@ -285,7 +298,8 @@ class Socket(msgspec.Struct, frozen=True):
         push was not sent then.
         """
         require_text("event", event)
-        return pushing.push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
+        push = pushing.push_observed if "push" in CLIENT else pushing.push
+        return push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
 
     def ping(self, timeout: float | None = 5.0) -> float:
         """Send a heartbeat of our own and return the seconds until its answer.
@@ -408,11 +422,13 @@ class Socket(msgspec.Struct, frozen=True):
         assert config is not None
         if current() is self.socket_pid:
             self._fail_over(self.socket_pid.actor_inbox.discard_former())
+        socket = begin_connect(self)
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
         hold = None
         if isinstance(self.socket_pid, ThreadRef) and connection is not None:
             hold = Hold(self.socket_pid, connection)
-        return self._changed(method, _link=Link("connecting", connection, hold=hold))
+        link = Link("connecting", connection, hold=hold)
+        return socket._changed(method, _link=link)
 
     def _drop_link(self) -> None:
         """Let go of the connection that there is: what it still says is nobody's."""
@@ -445,21 +461,23 @@ class Socket(msgspec.Struct, frozen=True):
         params = join.params
         if has_callables(params):
             if connection is None:
-                return self._changed(method, joins=self._joins_with(join))
+                return begin_join(self, join)._changed(method, joins=self._joins_with(join))
             try:
                 params = evaluated(params)
                 self._encode(Message(ref, ref, join.topic, "phx_join", params))
             except Exception as error:
+                socket = begin_join(self, join)
                 failed = TopicJoinFailed(join.topic, ParamsFailed(error), ref)
                 inbox.tell(Burst(connection, [failed]))
                 join = replace(join, join_ref=ref)
-                return self._changed(method, joins=self._joins_with(join))
+                return socket._changed(method, joins=self._joins_with(join))
         elif self.channel_config is not None:
             # Encoded again where it is sent; here it is only to fail where the mistake is.
             self._encode(Message(ref, ref, join.topic, "phx_join", params))
+        socket = begin_join(self, join)
         if connection is not None and tell(connection, JoinTopic(join.topic, params, ref)):
             join = replace(join, join_ref=ref)
-        return self._changed(method, joins=self._joins_with(join))
+        return socket._changed(method, joins=self._joins_with(join))
 
     def _send_requested(self) -> Socket:
         """Send the joins that were recorded before the connection came, and those that the last

@@ -92,6 +92,7 @@ EXPORTS = [
     "new_socket",
     "on",
     "reply",
+    "telemetry",
     "wait",
     "wait_until_joined",
     "whereis",
@@ -123,7 +124,7 @@ def test_there_are_no_others() -> None:
         for name, value in vars(slipstream_actor).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert public == set(EXPORTS) - {"commands", "events"}
+    assert public == set(EXPORTS) - {"commands", "events", "telemetry"}
 
 
 def documented(value: Any) -> bool:

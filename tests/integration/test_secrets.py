@@ -136,6 +136,29 @@ def test_a_conversation(server: PhoenixServer, logs: pytest.LogCaptureFixture) -
     assert "connect" in logs.text
 
 
+def test_the_frame_log_shows_messages_and_no_secrets(
+    server: PhoenixServer, logs: pytest.LogCaptureFixture
+) -> None:
+    """Join params, what a join answers, and what stands under a secret's name, both ways."""
+    secret = {"token": f"{MARK}-t", "deep": [{"user": {"password": f"{MARK}-p", "name": "al"}}]}
+    with recording(confidential(server.uri), **options()) as (ref, log):
+        log.take("connect")
+        client = ref.proxy()
+        client.do(lambda s: s.join("bench:room", {"harmless": MARK, "reply": {"x": MARK}})).get()
+        log.take("join")
+        client.do(lambda s: s.push("bench:room", "echo", secret)).get()
+        log.take("reply")
+        client.do(lambda s: s.push("bench:room", "broadcast", secret)).get()
+        log.take("message")
+        client.do(lambda s: s.push("bench:room", "echo", MARK.encode())).get()
+        log.take("reply")
+    assert "push bench:room phx_join (1, 1) {'harmless': …, 'reply': …}" in logs.text
+    assert "push bench:room echo (1, 2) {'token': …, 'deep': [" in logs.text
+    assert "receive ok bench:room phx_reply (1, 2) {'token': …" in logs.text
+    assert "receive bench:room shout {'token': …" in logs.text
+    assert "<6 bytes>" in logs.text
+
+
 def test_what_is_shown_of_an_address() -> None:
     """Enough to know which it is: host, port, path and the names in the query."""
     uri = confidential("ws://127.0.0.1:1/socket/websocket")

@@ -1,0 +1,1 @@
+"""The library beside others: one module each, which nothing else imports."""

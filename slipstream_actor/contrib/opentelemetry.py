@@ -1,0 +1,351 @@
+"""Traces and metrics for OpenTelemetry (extra `opentelemetry`, which is its API alone).
+
+    from slipstream_actor.contrib.opentelemetry import SlipstreamInstrumentor
+
+    SlipstreamInstrumentor().instrument()
+
+Spans of connects, joins and pushes continue the trace in which `connect`, `join` and `push` were
+called, also where that was in another thread: what is current where a client is started, told,
+asked or called through a proxy is current in the callback that handles it. Names and units are
+those of OpenTelemetry's semantic conventions, where there are any.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import context as contexts
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from slipstream_actor import carrying, telemetry
+from slipstream_actor.telemetry import EventName, SpanContext
+from slipstream_actor.telemetry_events import CALLBACK_NAMES
+
+__all__ = ["SlipstreamInstrumentor"]
+
+SCOPE = "slipstream_actor"
+CLIENT = ("slipstream", "client")
+CONNECTION = ("slipstream", "connection")
+OPERATIONS = ("connect", "join", "push")
+
+SYSTEM = "messaging.system"
+OPERATION = "messaging.operation.name"
+OPERATION_TYPE = "messaging.operation.type"
+DESTINATION = "messaging.destination.name"
+MESSAGE_ID = "messaging.message.id"
+ADDRESS, PORT = "server.address", "server.port"
+PROTOCOL = "network.protocol.name"
+DIRECTION = "network.io.direction"
+ERROR = "error.type"
+EVENT = "phoenix.event"
+STATUS = "phoenix.reply.status"
+# Seconds, as the conventions advise for durations of messaging.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+
+class ContextCarrier:
+    """Takes OpenTelemetry's context from thread to thread."""
+
+    def capture(self) -> contexts.Context:
+        """Return the context that is current."""
+        return contexts.get_current()
+
+    @contextmanager
+    def resume(self, captured: contexts.Context) -> Iterator[None]:
+        """Make a context the current one."""
+        token = contexts.attach(captured)
+        try:
+            yield
+        finally:
+            contexts.detach(token)
+
+
+class SlipstreamInstrumentor:
+    """Instruments every client of the process, between `instrument` and `uninstrument`.
+
+    There is one of them, however often it is made, as OpenTelemetry's instrumentors have it.
+    """
+
+    _lock = threading.Lock()
+    _instrumentation: Instrumentation | None = None
+
+    @property
+    def is_instrumented(self) -> bool:
+        """Whether it is at work."""
+        return SlipstreamInstrumentor._instrumentation is not None
+
+    def instrument(
+        self,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+        callbacks: Iterable[str] = (),
+    ) -> None:
+        """Make spans and metrics, with the global providers unless others are given.
+
+        `callbacks` are the names of callbacks that get a span each, as `"handle_message"`: pushes
+        that they make are then its children. Without effect when it is at work already. Raises
+        `ValueError` for an unknown callback.
+        """
+        wanted = tuple(callbacks)
+        for name in wanted:
+            if name not in CALLBACK_NAMES:
+                raise ValueError(f"{name!r} is no callback")
+        with self._lock:
+            if self.is_instrumented:
+                return
+            tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+            meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
+            SlipstreamInstrumentor._instrumentation = Instrumentation(tracer, meter, wanted)
+            SlipstreamInstrumentor._instrumentation.attach()
+
+    def uninstrument(self) -> None:
+        """End it. Spans that are under way are not ended, and so not exported."""
+        with self._lock:
+            if self._instrumentation is not None:
+                self._instrumentation.detach()
+            SlipstreamInstrumentor._instrumentation = None
+
+
+class Instrumentation:
+    """The handlers of telemetry events that make spans and metrics of them."""
+
+    def __init__(
+        self, tracer: trace.Tracer, meter: metrics.Meter, callbacks: tuple[str, ...]
+    ) -> None:
+        self._spans = Spans(tracer)
+        self._metrics = Metrics(meter)
+        self._callbacks = callbacks
+
+    def attach(self) -> None:
+        """Attach the handlers, and carry the context."""
+        operations = dict.fromkeys(spans_of(OPERATIONS), self._operation)
+        callbacks = dict.fromkeys(spans_of(self._callbacks), self._spans.callback)
+        measured: dict[EventName, telemetry.HandlerFunction] = {
+            (*CLIENT, "reconnect"): self._metrics.reconnect,
+            (*CONNECTION, "heartbeat", "stop"): self._metrics.heartbeat,
+            (*CONNECTION, "backpressure", "resumed"): self._metrics.resumed,
+            (*CONNECTION, "traffic"): self._metrics.traffic,
+        }
+        for event, function in {**operations, **callbacks, **measured}.items():
+            telemetry.attach((SCOPE, "opentelemetry", event), event, function)
+        carrying.install(ContextCarrier())
+
+    def detach(self) -> None:
+        """Detach them."""
+        carrying.install(None)
+        for handler in telemetry.list_handlers(("slipstream",)):
+            if isinstance(handler.id, tuple) and handler.id[:2] == (SCOPE, "opentelemetry"):
+                telemetry.detach(handler.id)
+
+    def _operation(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        if event[-1] == "start":
+            self._spans.start(event[-2], metadata)
+            return
+        attributes = self._spans.end(metadata)
+        if attributes is not None:
+            self._metrics.operation(measurements["duration"], attributes, metadata)
+
+
+def spans_of(names: Iterable[str]) -> Iterator[EventName]:
+    """Yield the names of the events of a client's spans."""
+    for name in names:
+        for how in ("start", "stop", "exception"):
+            yield (*CLIENT, name, how)
+
+
+# spans
+
+
+class UnderWay:
+    """A span that has not ended, and its attributes: those of its metrics are among them."""
+
+    def __init__(self, span: Span, attributes: dict[str, Any]) -> None:
+        self.span = span
+        self.attributes = attributes
+        self.token: Any = None
+
+
+class Spans:
+    """Spans by the context of the telemetry's spans: one that the library forgets is forgotten."""
+
+    def __init__(self, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+        self._under_way: weakref.WeakKeyDictionary[SpanContext, UnderWay] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def start(self, operation: str, metadata: Mapping[str, Any]) -> None:
+        """Begin the span of a connect, a join or a push, in the context that is current."""
+        attributes = {**of_the_server(metadata["socket"].channel_config), OPERATION: operation}
+        details: dict[str, Any] = {}
+        name, kind = operation, SpanKind.CLIENT
+        if operation != "connect":
+            details[DESTINATION] = metadata["topic"]
+        if operation == "push":
+            name, kind = f"push {metadata['event']}", SpanKind.PRODUCER
+            attributes[OPERATION_TYPE] = "send"
+            details |= {EVENT: metadata["event"], MESSAGE_ID: metadata["ref"]}
+        self._begin(name, kind, attributes, details, metadata)
+
+    def end(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+        """End a span, and return its attributes; `None` when its beginning was not seen."""
+        under_way = self._under_way.pop(metadata["telemetry_span_context"], None)
+        if under_way is None:
+            return None
+        if under_way.token is not None:
+            contexts.detach(under_way.token)
+        span, attributes = under_way.span, under_way.attributes
+        if metadata.get("status") is not None:
+            span.set_attribute(STATUS, metadata["status"])
+        failed = error_type(metadata)
+        if failed is not None:
+            attributes[ERROR] = failed
+            span.set_attribute(ERROR, failed)
+            span.set_status(Status(StatusCode.ERROR, failed))
+        span.end()
+        return attributes
+
+    def callback(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """Begin or end the span of a callback, which is current while that runs."""
+        if event[-1] != "start":
+            self.end(metadata)
+            return
+        attributes, name = {SYSTEM: "phoenix", OPERATION: event[-2]}, event[-2]
+        details = {"code.function.name": f"{metadata['client'].__qualname__}.{event[-2]}"}
+        kind = SpanKind.INTERNAL
+        if event[-2] == "handle_message":
+            topic, message = metadata["arguments"][:2]
+            name, kind = f"handle_message {message}", SpanKind.CONSUMER
+            attributes[OPERATION_TYPE] = "process"
+            details |= {DESTINATION: topic, EVENT: message}
+        under_way = self._begin(name, kind, attributes, details, metadata)
+        under_way.token = contexts.attach(trace.set_span_in_context(under_way.span))
+
+    def _begin(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: dict[str, Any],
+        details: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+    ) -> UnderWay:
+        span = self._tracer.start_span(name, kind=kind, attributes={**attributes, **details})
+        under_way = UnderWay(span, attributes)
+        self._under_way[metadata["telemetry_span_context"]] = under_way
+        return under_way
+
+
+def of_the_server(config: Any) -> dict[str, Any]:
+    """Return the attributes of the server that a configuration names."""
+    attributes: dict[str, Any] = {SYSTEM: "phoenix", PROTOCOL: "websocket"}
+    if config is not None:
+        attributes |= {ADDRESS: config.host, PORT: config.port}
+    return attributes
+
+
+def error_type(metadata: Mapping[str, Any]) -> str | None:
+    """Return what a span has failed with: the type of a reason or an exception, of few values.
+
+    Neither text nor response is in it: both are the server's, or the user's.
+    """
+    reason = metadata.get("reason")
+    if reason is not None:
+        kind = getattr(reason, "kind", None)
+        name = type(reason).__name__
+        return f"{name}.{kind}" if isinstance(kind, str) else name
+    status = metadata.get("status")
+    return None if status in (None, "ok") else "ReplyError"
+
+
+# metrics
+
+
+class Metrics:
+    """Counters and histograms."""
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self._durations = meter.create_histogram(
+            "messaging.client.operation.duration",
+            unit="s",
+            description="Duration of connects, joins and pushes.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._sent = meter.create_counter(
+            "messaging.client.sent.messages",
+            unit="{message}",
+            description="Pushes that were made, by what became of them.",
+        )
+        self._heartbeats = meter.create_histogram(
+            "slipstream.connection.heartbeat.duration",
+            unit="s",
+            description="Round trips of heartbeats.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._reconnects = meter.create_counter(
+            "slipstream.client.reconnects",
+            unit="{attempt}",
+            description="Attempts to connect again that were scheduled.",
+        )
+        self._paused = meter.create_histogram(
+            "slipstream.connection.paused.duration",
+            unit="s",
+            description="How long reading stood still, since the client had too much to take.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._bytes = meter.create_counter(
+            "slipstream.connection.io", unit="By", description="Bytes of websocket connections."
+        )
+        self._frames = meter.create_counter(
+            "slipstream.connection.frames",
+            unit="{frame}",
+            description="Frames of websocket connections.",
+        )
+
+    def operation(
+        self, duration: float, attributes: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """A connect, a join or a push has ended."""
+        self._durations.record(duration, attributes)
+        if attributes[OPERATION] == "push":
+            self._sent.add(1, attributes)
+
+    def reconnect(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """An attempt to connect is scheduled."""
+        self._reconnects.add(1, of_the_server(metadata["configuration"]))
+
+    def heartbeat(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """A heartbeat was answered."""
+        attributes = of_the_server(metadata["configuration"])
+        self._heartbeats.record(measurements["duration"], attributes)
+
+    def resumed(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """A connection reads again."""
+        self._paused.record(measurements["duration"], of_the_server(metadata["configuration"]))
+
+    def traffic(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """Bytes went in or out."""
+        attributes = of_the_server(metadata["configuration"])
+        for direction, which in (("receive", "in"), ("transmit", "out")):
+            both = {**attributes, DIRECTION: direction}
+            if measurements[f"bytes_{which}"]:
+                self._bytes.add(measurements[f"bytes_{which}"], both)
+            if measurements[f"frames_{which}"]:
+                self._frames.add(measurements[f"frames_{which}"], both)

@@ -1,0 +1,197 @@
+"""The log of frames: what it shows, what it hides, and what it costs."""
+
+from __future__ import annotations
+
+import collections
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipstream_actor import Message, frame_log
+from slipstream_actor.commands import PushMessage
+from slipstream_actor.errors import Shown
+from slipstream_actor.frame_log import receiving, redacted, sending
+from slipstream_actor.testing import PhoenixServer
+from tests.support import PATIENCE, recording
+
+FRAMES = "slipstream_actor.frames"
+HIDDEN = "hidden-value"
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Any:
+    """The lines that were logged."""
+    caplog.set_level(logging.DEBUG, FRAMES)
+    return lambda: [r.getMessage() for r in caplog.records if r.name == FRAMES]
+
+
+def received(message: Message) -> None:
+    assert receiving(lambda given, now: given is message)(message, 1.0)
+
+
+# what it shows
+
+
+def test_lines_are_those_of_phoenix_js(lines: Any) -> None:
+    sending(
+        [
+            Message("1", "1", "room:1", "phx_join", {"name": "alice"}),
+            PushMessage("room:1", "new:msg", {"body": "hello", "n": [1, None, 2.5]}, "2", "1"),
+            Message(None, "3", "phoenix", "heartbeat", {}),
+        ]
+    )
+    received(Message("1", "1", "room:1", "phx_reply", {"status": "ok", "response": {"a": "b"}}))
+    received(Message("1", "2", "room:1", "phx_reply", {"status": "error", "response": {"a": "b"}}))
+    received(Message(None, None, "room:1", "shout", {"a": "b"}))
+    received(Message("1", None, "room:1", "after_join", b"\x00\x01"))
+    assert lines() == [
+        "push room:1 phx_join (1, 1) {'name': …}",
+        "push room:1 new:msg (1, 2) {'body': 'hello', 'n': [1, None, 2.5]}",
+        "push phoenix heartbeat (None, 3) {}",
+        "receive ok room:1 phx_reply (1, 1) {'a': …}",
+        "receive error room:1 phx_reply (1, 2) {'a': 'b'}",
+        "receive room:1 shout {'a': 'b'}",
+        "receive room:1 after_join <2 bytes>",
+    ]
+
+
+def test_what_is_long_or_breaks_lines_is_cut_and_quoted(lines: Any) -> None:
+    sending([Message("1", "2", "room\nfake", "e" * 1000, {str(n): "x" * 1000 for n in range(50)})])
+    [line] = lines()
+    assert "\n" not in line
+    assert "room\\nfake" in line
+    assert len(line) < 1000
+
+
+def test_a_reply_that_is_none_is_shown_as_it_is(lines: Any) -> None:
+    received(Message("1", "1", "room:1", "phx_reply", "what?"))
+    received(Message("1", "2", "room:1", "phx_reply", {"status": 7}))
+    assert lines() == [
+        "receive room:1 phx_reply (1, 1) 'what?'",
+        "receive 7 room:1 phx_reply (1, 2) None",
+    ]
+
+
+def test_a_conversation_is_logged(server: PhoenixServer, lines: Any) -> None:
+    with recording(server.uri) as (ref, log):
+        log.take("connect")
+        client = ref.proxy()
+        client.do(lambda s: s.join("bench:room", {"reply": {"key": 1}})).get(timeout=PATIENCE)
+        log.take("join")
+        client.do(lambda s: s.push("bench:room", "echo", {"a": "b"})).get(timeout=PATIENCE)
+        log.take("reply")
+    assert lines()[:4] == [
+        "push bench:room phx_join (1, 1) {'reply': …}",
+        "receive ok bench:room phx_reply (1, 1) {'key': …}",
+        "push bench:room echo (1, 2) {'a': 'b'}",
+        "receive ok bench:room phx_reply (1, 2) {'a': 'b'}",
+    ]
+
+
+# what it hides
+
+SECRET_KEYS = [
+    "token",
+    "accessToken",
+    "X-Api-Key",
+    "api_key",
+    "password",
+    "passwd",
+    "user_secret",
+    "Authorization",
+    "Cookie",
+    "session_id",
+    "jwt",
+    "credentials",
+    "private_key",
+    "signature",
+]
+
+
+@pytest.mark.parametrize("key", SECRET_KEYS)
+def test_what_stands_under_a_secrets_name_is_hidden(key: str) -> None:
+    for payload in (
+        {key: HIDDEN},
+        {"a": [{"b": {key: {"c": HIDDEN}}}]},
+        collections.OrderedDict({key: [HIDDEN]}),
+    ):
+        assert HIDDEN not in redacted(payload)
+        assert key in redacted(payload)
+
+
+@pytest.mark.parametrize(
+    "token", ["Bearer abc", "SFMyNTY.g2gDYQ.abc", "eyJhbGciOiJIUzI1NiJ9.e30.x"]
+)
+def test_what_looks_like_a_token_is_hidden_wherever_it_stands(token: str) -> None:
+    assert redacted({"value": token, "in": [token]}) == "{'value': …, 'in': […]}"
+
+
+PLAIN = st.text("abcdef", max_size=4)
+PAYLOADS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | PLAIN | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(PLAIN, inner),
+    max_leaves=20,
+)
+
+
+@given(PAYLOADS, PAYLOADS, st.sampled_from(SECRET_KEYS), PLAIN)
+def test_at_every_depth(around: Any, beside: Any, key: str, at: str) -> None:
+    payload = {at: [around, {key: {"x": HIDDEN, "y": beside}}], "z": {key: [HIDDEN, beside]}}
+    assert HIDDEN not in redacted(payload)
+
+
+def test_of_what_is_no_json_the_type_is_shown() -> None:
+    class Mine:
+        def __repr__(self) -> str:
+            return HIDDEN
+
+    assert redacted({"a": Mine(), "b": b"xyz", "c": bytearray(2)}) == (
+        "{'a': <Mine>, 'b': <3 bytes>, 'c': <2 bytes>}"
+    )
+
+
+def test_join_params_are_names_whatever_they_are(lines: Any) -> None:
+    for params in ({"a": {"b": HIDDEN}}, [HIDDEN], HIDDEN, None):
+        sending([Message("1", "1", "room:1", "phx_join", params)])
+    # In V1 nothing says which reply is a join's.
+    received(Message(None, "1", "r", "phx_reply", {"status": "ok", "response": {"a": HIDDEN}}))
+    assert lines() == [
+        "push room:1 phx_join (1, 1) {'a': …}",
+        *["push room:1 phx_join (1, 1) …"] * 3,
+        "receive ok r phx_reply (None, 1) {'a': …}",
+    ]
+
+
+def test_a_payload_that_changes_meanwhile_disturbs_nobody(lines: Any) -> None:
+    class Changing(collections.UserDict[str, Any]):
+        def __iter__(self) -> Any:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    sending([Message("1", "2", "room:1", "event", Changing({"a": 1}))])
+    assert lines() == ["push room:1 event (1, 2) <Changing: RuntimeError>"]
+
+
+# what it costs
+
+
+def test_when_it_is_off_a_batch_costs_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Off(logging.Logger):
+        def isEnabledFor(self, level: int) -> bool:
+            asked.append(level)
+            return False
+
+    monkeypatch.setattr(frame_log, "logger", Off(FRAMES))
+    monkeypatch.setattr(Shown, "repr1", None)  # Nothing is formatted.
+    sending([Message("1", "2", "room:1", "event", {})] * 100)
+    assert asked == [logging.DEBUG]
+
+    def receive(message: Message, now: float) -> bool:
+        return True
+
+    assert receiving(receive) is receive
+    assert asked == [logging.DEBUG] * 2

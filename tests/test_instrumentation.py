@@ -1,0 +1,203 @@
+"""What clients tell, as far as no connection is needed for it, and that each span ends once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import (
+    ChannelEnded,
+    ClosedByClient,
+    Disconnected,
+    Reply,
+    Socket,
+    connect,
+    connection_telemetry,
+    instrumentation,
+    telemetry,
+)
+from slipstream_actor.events import (
+    ChannelClosed,
+    ChannelConnected,
+    TopicJoinSucceeded,
+)
+from slipstream_actor.instrumentation import (
+    CLIENT,
+    abandon,
+    apply_event,
+    callback,
+    observed_push,
+    push_ended,
+)
+from slipstream_actor.telemetry_events import CALLBACK_NAMES
+from slipstream_actor.testing import PhoenixServer
+from tests.observing import Observed, observing
+from tests.support import PATIENCE, recording
+
+URI = "ws://localhost:4000/socket/websocket"
+PREFIX = ("slipstream", "client")
+T = "room:1"
+
+
+@pytest.fixture
+def told() -> Iterator[Observed]:
+    with observing(PREFIX) as told:
+        yield told
+
+
+def connecting() -> Socket:
+    """A socket whose connection the test is."""
+    return connect(URI, test_mode=True)
+
+
+def ends(told: Observed) -> list[str]:
+    return [each.name for each in told.all if not each.name.endswith("start")]
+
+
+# connects and joins
+
+
+def test_what_is_under_way_is_remembered_by_its_times_alone(told: Observed) -> None:
+    socket = connecting().join(T, {"a": 1})
+    assert set(socket._begun) == {None, T}
+    for begun in socket._begun.values():
+        assert not any(isinstance(value, Socket) for value in begun.metadata().values())
+    socket = apply_event(socket, ChannelConnected(None))
+    assert set(socket._begun) == {T}
+    socket = apply_event(socket, TopicJoinSucceeded(T, {"b": 2}))
+    assert not socket._begun
+    assert ends(told) == ["client.connect.stop", "client.join.stop"]
+
+
+def test_a_span_ends_once_whatever_becomes_of_the_socket(told: Observed) -> None:
+    """A callback that raises through a proxy leaves the socket as it was."""
+    socket = connecting()
+    for _ in range(2):
+        assert not apply_event(socket, ChannelConnected(None))._begun
+    apply_event(socket, ChannelClosed(ClosedByClient()))
+    assert ends(told) == ["client.connect.stop"]
+
+
+def test_a_recorded_join_that_is_left_or_asked_for_anew(told: Observed) -> None:
+    socket = connecting().join(T, {"a": 1})
+    socket = socket.join(T, {"a": 2})
+    assert told.named("client.join.exception")[0].metadata["params"] == {"a": 1}
+    socket = socket.leave(T)
+    failures = told.named("client.join.exception")
+    assert [each.metadata["params"] for each in failures] == [{"a": 1}, {"a": 2}]
+    assert all(each.metadata["reason"] == ChannelEnded("left") for each in failures)
+    assert set(socket._begun) == {None}
+
+
+def test_a_recorded_join_outlives_the_attempt_that_fails(told: Observed) -> None:
+    socket = apply_event(connecting().join(T), ChannelClosed(ClosedByClient()))
+    assert set(socket._begun) == {T}
+    assert ends(told) == ["client.connect.exception"]
+
+
+def test_a_connect_that_replaces_another(told: Observed) -> None:
+    socket = connecting().connect(URI, test_mode=True)
+    [failed] = told.named("client.connect.exception")
+    assert failed.metadata["reason"] == ClosedByClient()
+    assert set(socket._begun) == {None}
+
+
+def test_when_its_owner_ends_all_is_over(told: Observed) -> None:
+    abandon(connecting().join(T))
+    reasons = {each.name: each.metadata.get("reason") for each in told.all[2:]}
+    assert reasons == {
+        "client.connect.exception": ClosedByClient(),
+        "client.join.exception": Disconnected(ClosedByClient()),
+    }
+
+
+# pushes
+
+
+def test_a_push_has_one_outcome(told: Observed) -> None:
+    socket = connecting()
+    ledger = socket.socket_pid.actor_inbox.ledger
+    with observed_push(socket, T, "event", {}, "1", awaited=True):
+        pass
+    assert not ends(told)
+    push_ended(ledger, "1", Reply("ok", {}))
+    push_ended(ledger, "1", ChannelEnded("left"))
+    push_ended(ledger, "2", Reply("ok", {}))
+    assert ends(told) == ["client.push.stop"]
+
+
+def test_of_a_push_that_raises_nothing_is_kept(told: Observed) -> None:
+    socket = connecting()
+    with pytest.raises(LookupError), observed_push(socket, T, "event", {}, "1", awaited=True):
+        raise LookupError
+    assert ends(told) == ["client.push.exception"]
+    assert not socket.socket_pid.actor_inbox.ledger.begun
+
+
+# callbacks
+
+
+@pytest.mark.parametrize("name", CALLBACK_NAMES)
+def test_each_callback_tells_what_it_raised(told: Observed, name: str) -> None:
+    class Client:
+        def __getattr__(self, wanted: str) -> Any:
+            def raising(*_: Any) -> None:
+                raise LookupError(wanted)
+
+            return raising
+
+    with pytest.raises(LookupError, match=name):
+        callback(Client(), name)("an argument", "the socket")
+    start, failed = told.all
+    assert [each.name for each in told.all] == [f"client.{name}.start", f"client.{name}.exception"]
+    assert start.metadata["client"] is Client
+    assert start.metadata["arguments"] == ("an argument", "the socket")
+    assert start.metadata["socket"] == (None if name == "init" else "the socket")
+    assert failed.metadata["kind"] == "error"
+
+
+def test_an_exit_is_told_as_one(told: Observed) -> None:
+    class Client:
+        def handle_info(self, message: Any, socket: Any) -> None:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        callback(Client(), "handle_info")("message", None)
+    assert told.all[-1].metadata["kind"] == "exit"
+
+
+# the cost
+
+
+def test_with_nothing_attached_nothing_is_made(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only looked up: neither a span nor an event, nor what would be told by them."""
+    made: list[Any] = []
+    for module, name in (
+        (instrumentation, "begin"),
+        (instrumentation, "observed"),
+        (connection_telemetry, "begin"),
+        (telemetry, "execute"),
+        (telemetry, "start_measurements"),
+        (telemetry, "end_measurements"),
+    ):
+        monkeypatch.setattr(module, name, lambda *a, name=name, **k: made.append(name))
+    assert not CLIENT
+    with recording(server.uri) as (ref, log):
+        log.take("connect")
+        client = ref.proxy()
+        client.do(lambda s: s.join("bench:room")).get(timeout=PATIENCE)
+        log.take("join")
+        for terms in ({}, {"reply_timeout": PATIENCE}):
+            client.do(lambda s, t=terms: s.push("bench:room", "echo", {}, **t)).get(
+                timeout=PATIENCE
+            )
+            log.take("reply")
+        server.broadcast("bench:room", "shout", {})
+        log.take("message")
+        client.do(Socket.disconnect).get(timeout=PATIENCE)
+        log.take("disconnect")
+    assert not made

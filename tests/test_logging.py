@@ -1,0 +1,49 @@
+"""Loggers: nothing is configured at the import, and all are below one."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import slipstream_actor
+
+PACKAGE = Path(slipstream_actor.__file__).parent
+GUIDE = PACKAGE.parent / "docs" / "guides" / "telemetry.md"
+
+
+def loggers() -> set[str]:
+    """The names of the loggers in the sources."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.getLogger":
+                [name] = node.args
+                assert isinstance(name, ast.Constant), path
+                found.add(str(name.value))
+    return found
+
+
+def test_the_import_configures_nothing() -> None:
+    code = (
+        "import logging, slipstream_actor\n"
+        "names = [None, *(n for n in logging.root.manager.loggerDict if 'slipstream' in n)]\n"
+        "found = [logging.getLogger(name) for name in names]\n"
+        "print([(l.name, l.handlers, l.level, l.propagate) for l in found[1:]"
+        " if l.handlers or l.level or not l.propagate], found[0].handlers)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[] []\n"
+
+
+def test_every_logger_is_below_one() -> None:
+    assert loggers() >= {"slipstream_actor", "slipstream_actor.frames"}
+    assert all(name.split(".")[0] == "slipstream_actor" for name in loggers())
+
+
+def test_the_guide_names_every_logger() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    assert [name for name in sorted(loggers()) if f"`{name}`" not in text] == []

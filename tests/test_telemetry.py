@@ -1,0 +1,324 @@
+"""The events' machinery: what Erlang's `:telemetry` does, and what its tests hold it to."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import telemetry
+from slipstream_actor.telemetry import (
+    AlreadyAttachedError,
+    SpanContext,
+    attach,
+    attach_many,
+    detach,
+    execute,
+    followed,
+    list_handlers,
+    span,
+)
+
+EVENT = ("some", "event")
+OTHER = ("some", "other", "event")
+FAILURE = ("telemetry", "handler", "failure")
+
+
+class Seen(list[tuple[Any, Any, Any]]):
+    """What a handler was called with."""
+
+    def __call__(self, event: Any, measurements: Any, metadata: Any) -> None:
+        self.append((event, measurements, metadata))
+
+    @property
+    def names(self) -> list[Any]:
+        return [event for event, _, _ in self]
+
+
+@pytest.fixture(autouse=True)
+def nothing_attached() -> Iterator[None]:
+    before = set(list_handlers())
+    yield
+    for handler in set(list_handlers()) - before:
+        detach(handler.id)
+
+
+def broken(*_: Any) -> None:
+    raise LookupError("broken")
+
+
+# attaching
+
+
+def test_a_handler_gets_event_measurements_and_metadata() -> None:
+    seen = Seen()
+    attach("a", EVENT, seen)
+    execute(EVENT, {"count": 1}, {"who": "me"})
+    execute(EVENT, {"count": 2})
+    assert seen == [(EVENT, {"count": 1}, {"who": "me"}), (EVENT, {"count": 2}, {})]
+
+
+def test_handlers_are_called_in_the_order_of_their_attachment_in_the_thread_that_executes() -> None:
+    calls: list[Any] = []
+    for name in ("c", "a", "b"):
+        attach(name, EVENT, lambda *_, name=name: calls.append((name, threading.get_ident())))
+    execute(EVENT, {})
+    assert calls == [(name, threading.get_ident()) for name in ("c", "a", "b")]
+
+
+def test_an_event_concerns_neither_its_prefix_nor_what_begins_with_it() -> None:
+    seen = Seen()
+    attach("a", EVENT, seen)
+    execute(("some",), {})
+    execute((*EVENT, "more"), {})
+    assert not seen
+
+
+def test_an_id_is_taken_once() -> None:
+    attach("a", EVENT, Seen())
+    for event in (EVENT, OTHER):
+        with pytest.raises(AlreadyAttachedError, match="'a'") as raised:
+            attach("a", event, Seen())
+    assert raised.value.handler_id == "a"
+    assert isinstance(raised.value, ValueError)
+    assert len(list_handlers(("some",))) == 1
+
+
+def test_what_is_refused_attaches_nothing() -> None:
+    attach("a", EVENT, Seen())
+    with pytest.raises(AlreadyAttachedError):
+        attach_many("a", [OTHER, EVENT], Seen())
+    for wrong in ("some.event", ["some", "event"], (), ("some", 1), None):
+        with pytest.raises(TypeError, match="event"):
+            attach_many("b", [OTHER, wrong], Seen())  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="callable"):
+        attach("b", OTHER, None)  # type: ignore[arg-type]
+    assert not list_handlers(OTHER)
+
+
+def test_attached_to_many_it_is_detached_from_all() -> None:
+    seen = Seen()
+    attach_many("a", [EVENT, OTHER, EVENT], seen)
+    execute(EVENT, {})
+    execute(OTHER, {})
+    assert seen.names == [EVENT, OTHER]
+    assert detach("a")
+    execute(EVENT, {})
+    execute(OTHER, {})
+    assert len(seen) == 2
+
+
+def test_detaching_what_is_not_attached_says_so() -> None:
+    assert not detach("a")
+
+
+def test_handlers_are_listed_by_prefix() -> None:
+    seen = Seen()
+    attach_many("a", [EVENT, OTHER], seen)
+    attach("b", EVENT, seen)
+    listed = [(h.id, h.event_name, h.function) for h in list_handlers(("some",))]
+    assert listed == [("a", EVENT, seen), ("b", EVENT, seen), ("a", OTHER, seen)]
+    assert [h.id for h in list_handlers(OTHER)] == ["a"]
+    assert not list_handlers((*EVENT, "more"))
+    assert {h.id for h in list_handlers()} >= {"a", "b"}
+    with pytest.raises(TypeError):
+        list_handlers("some")  # type: ignore[arg-type]
+
+
+def test_what_follows_a_prefix_is_kept_current() -> None:
+    names = followed(("some",))
+    assert names == set()
+    attach_many("a", [EVENT, OTHER, ("another", "event"), ("some",)], Seen())
+    attach("b", OTHER, Seen())
+    assert names == {"event", "other"}
+    assert followed(("some",)) is names
+    assert followed(("some", "other")) == {"event"}
+    detach("a")
+    assert names == {"other"}
+    detach("b")
+    assert not names
+
+
+def test_handlers_may_attach_and_detach() -> None:
+    seen = Seen()
+
+    def once(*_: Any) -> None:
+        detach("once")
+        attach("later", EVENT, seen)
+
+    attach("once", EVENT, once)
+    execute(EVENT, {"n": 1})
+    assert not seen  # This execution had its handlers already.
+    execute(EVENT, {"n": 2})
+    assert [measurements for _, measurements, _ in seen] == [{"n": 2}]
+
+
+# failing
+
+
+def test_a_handler_that_raises_is_logged_and_detached_and_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen, failures = Seen(), Seen()
+    attach_many("broken", [EVENT, OTHER], broken)
+    attach("after it", EVENT, seen)
+    attach("failures", FAILURE, failures)
+    with caplog.at_level(logging.ERROR, "slipstream_actor"):
+        execute(EVENT, {})
+    execute(OTHER, {})
+    assert seen.names == [EVENT]
+    [(_, measurements, metadata)] = failures
+    assert set(measurements) == {"monotonic_time", "system_time"}
+    assert isinstance(metadata.pop("reason"), LookupError)
+    assert metadata.pop("stacktrace") is not None
+    assert metadata == {"event_name": EVENT, "handler_id": "broken", "kind": "error"}
+    assert "'broken' has failed" in caplog.text
+    assert "LookupError" in caplog.text
+    assert not list_handlers(OTHER)
+
+
+def test_a_handler_of_failures_that_fails_too_is_detached() -> None:
+    attach("broken", EVENT, broken)
+    attach("broken too", FAILURE, broken)
+    execute(EVENT, {})
+    assert not list_handlers(FAILURE)
+
+
+def test_who_took_the_id_of_a_handler_that_fails_stays() -> None:
+    seen = Seen()
+
+    def replaced(*_: Any) -> None:
+        detach("a")
+        attach("a", EVENT, seen)
+        raise LookupError
+
+    attach("a", EVENT, replaced)
+    execute(EVENT, {})
+    execute(EVENT, {})
+    assert seen.names == [EVENT]
+
+
+def test_the_end_of_the_program_passes_through() -> None:
+    def leaving(*_: Any) -> None:
+        raise SystemExit
+
+    attach("a", EVENT, leaving)
+    with pytest.raises(SystemExit):
+        execute(EVENT, {})
+    assert list_handlers(EVENT)
+
+
+# spans
+
+
+def test_a_span_that_ends_well() -> None:
+    seen = Seen()
+    attach_many("a", [("work", "start"), ("work", "stop"), ("work", "exception")], seen)
+    with span(("work",), {"who": "me"}) as under_way:
+        under_way.metadata["result"] = 3
+        under_way.measurements["bytes"] = 7
+    [(start, began, at_start), (stop, ended, at_stop)] = seen
+    assert (start, stop) == (("work", "start"), ("work", "stop"))
+    assert set(began) == {"monotonic_time", "system_time"}
+    assert ended["monotonic_time"] - began["monotonic_time"] == ended["duration"] >= 0
+    assert ended["bytes"] == 7
+    context = at_start["telemetry_span_context"]
+    assert at_start == {"who": "me", "telemetry_span_context": context}
+    assert at_stop == {"who": "me", "result": 3, "telemetry_span_context": context}
+
+
+def test_a_span_that_ends_with_an_exception_raises_it() -> None:
+    seen = Seen()
+    attach_many("a", [("work", "start"), ("work", "stop"), ("work", "exception")], seen)
+    error = LookupError("no")
+    with pytest.raises(LookupError) as raised, span(("work",), {"who": "me"}):
+        raise error
+    assert raised.value is error
+    [_, (event, measurements, metadata)] = seen
+    assert event == ("work", "exception")
+    assert set(measurements) == {"duration", "monotonic_time"}
+    assert metadata["kind"] == "error"
+    assert metadata["reason"] is error
+    assert metadata["stacktrace"] is not None
+    assert metadata["who"] == "me"
+    assert metadata["telemetry_span_context"] is seen[0][2]["telemetry_span_context"]
+
+
+def test_an_exit_is_one_too() -> None:
+    seen = Seen()
+    attach("a", ("work", "exception"), seen)
+    with pytest.raises(SystemExit), span(("work",), {}):
+        raise SystemExit
+    assert seen[0][2]["kind"] == "exit"
+
+
+def test_a_context_of_ones_own_stays() -> None:
+    seen = Seen()
+    attach_many("a", [("work", "start"), ("work", "stop")], seen)
+    with span(("work",), {"telemetry_span_context": "mine"}):
+        pass
+    assert [metadata["telemetry_span_context"] for _, _, metadata in seen] == ["mine", "mine"]
+
+
+def test_contexts_differ_and_leave_nothing() -> None:
+    one, other = SpanContext(), SpanContext()
+    assert repr(one) != repr(other)
+    kept = weakref.WeakKeyDictionary({one: 1, other: 2})
+    del one
+    gc.collect()
+    assert list(kept.values()) == [2]
+
+
+# threads and processes
+
+
+def test_threads_may_attach_execute_and_detach_at_once() -> None:
+    errors: list[BaseException] = []
+    counts = dict.fromkeys(range(8), 0)
+
+    def work(number: int) -> None:
+        def count(_: Any, measurements: Any, __: Any) -> None:
+            counts[number] += measurements["from"] == number
+
+        try:
+            for _ in range(300):
+                attach_many(number, [EVENT, OTHER], count)
+                execute(EVENT, {"from": number})
+                assert detach(number)
+                execute(EVENT, {"from": number})
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in counts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert set(counts.values()) == {300}
+    assert not list_handlers(("some",))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_the_handlers_and_waits_for_nobody() -> None:
+    seen = Seen()
+    attach("a", EVENT, seen)
+    with telemetry._lock:  # As if another thread attached something just now.
+        child = os.fork()
+        if not child:
+            try:
+                execute(EVENT, {})
+                attach("b", OTHER, seen)
+                execute(OTHER, {})
+                os._exit(0 if seen.names == [EVENT, OTHER] else 1)
+            finally:
+                os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not seen
