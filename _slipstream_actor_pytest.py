@@ -46,15 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(EveryTest(), "slipstream_actor_leaked_clients")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
     """Configure the functions of the kit, and clean up behind a test that has used them."""
     set_timeouts(item.config)
-    result = yield
+    yield
     kit: Any = sys.modules.get(KIT)
     if kit is not None:
         kit.clean_up()
-    return result
 
 
 def set_timeouts(config: pytest.Config) -> None:

@@ -11,7 +11,6 @@ The functions of `slipstream_actor.testing` do the same for the thread that call
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Mapping
 from types import TracebackType
@@ -70,9 +69,9 @@ class SocketTest:
     over stays for the next. An `AssertionError` shows what was expected and all that has come.
 
     Assertions wait up to `assert_timeout` seconds, refutations wait `refute_timeout`, unless they
-    are told otherwise; the class's own are the defaults. With `client` an
-    assertion regards that client alone. When all that it regards have ended it fails at once, from
-    the exception of one that has crashed.
+    are told otherwise; the class's own are the defaults. With `client` an assertion regards that
+    client alone. When all that it regards have ended it fails at once, from the exception of one
+    that has crashed.
     """
 
     assert_timeout = 1.0
@@ -119,16 +118,18 @@ class SocketTest:
     def close(self) -> None:
         """Stop the clients that were started here, disconnect the others, forget what has come.
 
-        Those hear `ClosedByPeer(1001, "closed_by_test")`.
+        Those hear `ClosedByPeer(1001, "closed_by_test")`. Raises `AssertionError` for one that does
+        not stop, when all else is done.
         """
         started, self._started = self._started, []
-        for ref in reversed(started):
-            with contextlib.suppress(ActorDeadError):
-                ref.stop(timeout=STOP_SECONDS)
+        stuck = [ref for ref in reversed(started) if not stop(ref)]
         seats = self._seats.clear()
         for seat in seats:
             seat.hang_up(CLOSED_BY_TEST)
         self._record.forget(seats)
+        if stuck:
+            names = ", ".join(map(str, stuck))
+            raise AssertionError(f"in {STOP_SECONDS} s these did not stop: {names}")
 
     # what the server does
 
@@ -358,6 +359,17 @@ class SocketTest:
         if len(ends) < len(seats):
             return None
         return next((end for end in reversed(ends) if end.what.crashed), None)
+
+
+def stop(ref: pykka.ActorRef[Any]) -> bool:
+    """Stop a client; return whether it has."""
+    try:
+        ref.stop(timeout=STOP_SECONDS)
+    except ActorDeadError:
+        return True
+    except pykka.Timeout:
+        return False
+    return True
 
 
 def require_reply(reply: Any) -> None:

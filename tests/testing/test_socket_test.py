@@ -42,7 +42,7 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.supervisor import ChildSpec
-from slipstream_actor.testing import SocketTest
+from slipstream_actor.testing import SocketTest, socket_test
 from tests.support import PATIENCE, Log, eventually
 from tests.testing.kit_client import URI, Joiner, KitClient, have
 
@@ -733,6 +733,22 @@ def test_the_end_stops_what_it_started_and_disconnects_the_others(log: Log) -> N
         log.take("connect")
     log.take("disconnect")
     guest.stop()
+
+
+def test_the_end_names_a_client_that_does_not_stop(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_test, "STOP_SECONDS", 0.01)
+    release = threading.Event()
+    server = SocketTest()
+    stuck = server.start(KitClient, log)
+    cast(stuck, lambda socket: release.wait(PATIENCE) and None)
+    other = server.start(KitClient, Log())
+    with pytest.raises(AssertionError, match=r"in 0.01 s these did not stop: KitClient \(urn:"):
+        server.close()
+    release.set()
+    for ref in (stuck, other):
+        wait(ref, timeout=PATIENCE)
 
 
 def test_it_may_be_used_again(server: SocketTest, joined: Any, log: Log) -> None:
