@@ -84,7 +84,7 @@ class Deadline:
     """A timeout that several waits share."""
 
     def __init__(self, timeout: float | None) -> None:
-        self.timeout = require_seconds("timeout", timeout)
+        self.timeout: float | None = require_seconds("timeout", timeout)
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def left(self) -> float | None:

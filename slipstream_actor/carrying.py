@@ -31,7 +31,7 @@ class CarryingEnvelope(Envelope[Any]):
 
     def __init__(self, envelope: Envelope[Any], carried: Any) -> None:
         super().__init__(envelope.message, envelope.reply_to)
-        self.carried = carried
+        self.carried: Any = carried
 
 
 # A list, since its truth is looked up faster than a function is called.

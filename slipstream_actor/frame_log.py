@@ -21,7 +21,7 @@ from slipstream_actor.message import Message
 
 __all__ = ["receiving", "sending"]
 
-logger = logging.getLogger("slipstream_actor.frames")
+logger: logging.Logger = logging.getLogger("slipstream_actor.frames")
 
 LONGEST = 500
 HIDDEN = "…"
@@ -70,7 +70,7 @@ class Hidden:
     """Stands for the value of a join's param."""
 
 
-redacted = Redacted().repr
+redacted: Callable[[Any], str] = Redacted().repr
 
 
 def is_secret(key: Any) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Presence", "Tracked", "is_tracked", "receive", "track", "unsynced"]
 
-logger = logging.getLogger("slipstream_actor.client")
+logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
 T = TypeVar("T")
 State: TypeAlias = Mapping[str, Any]

@@ -19,7 +19,7 @@ from slipstream_actor.process import ThreadRef, current
 
 __all__ = ["closes_at_exit", "rest", "stop_at_exit"]
 
-logger = logging.getLogger("slipstream_actor.shutdown")
+logger: logging.Logger = logging.getLogger("slipstream_actor.shutdown")
 
 # For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0

@@ -46,7 +46,7 @@ __all__ = [
 EventName: TypeAlias = tuple[str, ...]
 HandlerFunction: TypeAlias = Callable[[EventName, Mapping[str, Any], Mapping[str, Any]], object]
 
-logger = logging.getLogger("slipstream_actor.telemetry")
+logger: logging.Logger = logging.getLogger("slipstream_actor.telemetry")
 
 FAILURE = ("telemetry", "handler", "failure")
 
@@ -226,7 +226,7 @@ class Span:
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         self.measurements: dict[str, Any] = {}
-        self.metadata = dict(metadata)
+        self.metadata: dict[str, Any] = dict(metadata)
 
 
 def start_measurements() -> dict[str, Any]:

@@ -66,8 +66,8 @@ class Seat:
         self.client = client
         self.name = name
         self.label = label
-        self.closed_by_end = False
-        self.actor_inbox = SeatInbox()
+        self.closed_by_end: bool = False
+        self.actor_inbox: SeatInbox = SeatInbox()
         self._record = record
         self._joins: dict[str, str | None] = {}
         self._waiting: dict[str, Waiting] = {}

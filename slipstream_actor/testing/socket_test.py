@@ -74,8 +74,8 @@ class SocketTest:
     that has crashed.
     """
 
-    assert_timeout = 1.0
-    refute_timeout = 0.1
+    assert_timeout: float = 1.0
+    refute_timeout: float = 0.1
 
     def __init__(
         self, *, assert_timeout: float | None = None, refute_timeout: float | None = None
