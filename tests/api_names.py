@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import slipstream_actor
-from slipstream_actor import ClientActor, Configuration, Socket
+from slipstream_actor import ClientActor, Configuration, Socket, telemetry
 from slipstream_actor.testing import Channel
 
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-# What is told of is the standard library's here.
-FOREIGN = {"socket.setsockopt", "socket.create_connection", "socket.getaddrinfo"}
+# What is told of is the standard library's, Elixir's or phoenix.js's; a slip; a metric's attribute.
+FOREIGN = {
+    "socket.setsockopt",
+    "socket.create_connection",
+    "socket.getaddrinfo",
+    "FunctionClauseError",
+    "Presence.syncState",
+    "Presence.syncDiff",
+    "handle_conect",
+    "ConnectFailed.refused",
+}
 OPTIONS = {field.name for field in dataclasses.fields(Configuration)}
 
 
@@ -46,7 +55,7 @@ def of_class(owner: type) -> Callable[[str], bool]:
 
 
 def is_error(name: str) -> bool:
-    return hasattr(slipstream_actor, name) or hasattr(builtins, name)
+    return any(hasattr(place, name) for place in (slipstream_actor, telemetry, builtins))
 
 
 def is_callback(name: str) -> bool:

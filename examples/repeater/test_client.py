@@ -51,7 +51,7 @@ def test_it_repeats_unchanged_and_in_order(socket_test: SocketTest) -> None:
     assert [messages.get(timeout=5)[2] for _ in range(4)] == [
         {"body": "hello"},
         b"\x89PNG",
-        {},
+        None,
         ["a", 1],
     ]
 
