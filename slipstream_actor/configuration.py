@@ -1,6 +1,6 @@
 """Every option of `connect`: its default, its rule and its line in the documentation, once.
 
-`python -m slipstream_actor.configuration` prints the README's table.
+`python -m slipstream_actor.configuration` prints the documentation's table.
 """
 
 from __future__ import annotations
@@ -373,7 +373,7 @@ def escaped(text: str) -> str:
 
 
 def table() -> str:
-    """Return the table of options for the README, in Markdown."""
+    """Return the table of options for the documentation, in Markdown."""
     rows = ["| option | default | what it is |", "|---|---|---|"]
     rows += [
         f"| `{field.name}` | {field.metadata['shown']} | {escaped(field.metadata['doc'])} |"

@@ -133,8 +133,8 @@ class Socket(msgspec.Struct, frozen=True):
     def connect(self, uri: Any, **options: Any) -> Socket:
         """Ask for a connection; `ChannelConnected` or `ChannelConnectFailed` follows.
 
-        Keeps the assigns; replaces a connection that there is. The options are in the README's
-        table. Raises `ConfigurationError`.
+        Keeps the assigns; replaces a connection that there is. The options are those of
+        `Configuration`. Raises `ConfigurationError`.
         """
         require_here(self.socket_pid)
         config = Configuration.validate(uri, options)

@@ -25,7 +25,7 @@ from slipstream_actor.message import Message
 from slipstream_actor.serializer import MsgspecJson, V1Serializer, V2Serializer
 
 URI = "ws://localhost:4000/socket/websocket"
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 SECRET = "s3cr3t"
 
 
@@ -681,7 +681,7 @@ def test_the_table_shows_the_defaults() -> None:
         assert f"| `{shown!r}` |" in rows[name]
 
 
-def test_the_readme_has_the_table() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_page_has_the_table() -> None:
+    text = PAGE.read_text(encoding="utf-8")
     between = text.partition("<!-- options -->\n")[2].partition("\n<!-- /options -->")[0]
     assert between == table()

@@ -1,5 +1,5 @@
-"""What the site takes from elsewhere, the options from the code, the changelog and the picture;
-and the links to the protocol's notes."""
+"""What the site takes from elsewhere, the changelog and the picture; and the links to the
+protocol's notes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = "<!-- options -->"
 PROTOCOL = "protocol.md"
 NOTE = re.compile(r"\b(notes?) (\d+)\b")
 PICTURE = re.compile(r"!\[[^\]]*\]\((\w+\.svg)\)")
@@ -31,13 +30,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the table of options in the place of its mark, pictures into the page itself, where they
-    follow its colours, and an anchor before each note of the protocol."""
+    """Put pictures into the page itself, where they follow its colours, and an anchor before each
+    note of the protocol."""
     if page.file.src_uri == PROTOCOL:
         return re.sub(r"^(\d+)\. ", r'\1. <a id="note-\1"></a>', markdown, flags=re.MULTILINE)
     # Between backticks the site's tables need no escapes.
-    options = table().replace("\\|", "|")
-    return PICTURE.sub(inlined, markdown.replace(OPTIONS, options))
+    options = table()
+    return PICTURE.sub(inlined, markdown.replace(options, options.replace("\\|", "|")))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
