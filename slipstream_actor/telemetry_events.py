@@ -247,14 +247,10 @@ def find(event: EventName) -> EventDescription:
 
 def tables() -> str:
     """Return the table of events and that of keys for the documentation, in Markdown."""
-    rows = ["| event | when | measurements | metadata |", "|---|---|---|---|"]
+    rows = ["| event | when | measurements; metadata |", "|---|---|---|"]
     for event in EVENTS:
-        cells = (
-            ".".join(event.name),
-            event.when,
-            *map(coded, (event.measurements, event.metadata)),
-        )
-        rows.append(f"| `{cells[0]}` | {' | '.join(cells[1:])} |")
+        tells = f"{coded(event.measurements)};<br>{coded(event.metadata)}"
+        rows.append(f"| `{'.'.join(event.name)}` | {event.when} | {tells} |")
     rows += ["", "| key | what it is |", "|---|---|"]
     rows += [f"| `{key}` | {text} |" for key, text in KEYS.items()]
     return "\n".join(rows)

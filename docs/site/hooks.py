@@ -1,5 +1,5 @@
-"""What the site takes from elsewhere, the changelog and the picture; and the links to the
-protocol's notes."""
+"""What the site takes from elsewhere, the changelog, the examples and the picture; and the links
+to the protocol's notes."""
 
 from __future__ import annotations
 
@@ -17,26 +17,36 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROTOCOL = "protocol.md"
 NOTE = re.compile(r"\b(notes?) (\d+)\b")
+# Within the site what lies in docs/ is one folder higher.
+INTO_DOCS = re.compile(r"\]\(((?:\.\./)*)docs/")
+TO_EXAMPLES = re.compile(r"\]\(\.\./((?:\.\./)*examples/)")
 PICTURE = re.compile(r"!\[[^\]]*\]\((\w+\.svg)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the changelog, which lies at the root of the repository, where people look for it."""
+    """Add what lies elsewhere in the repository: the changelog, and the examples' pages with the
+    files that they are about."""
     from mkdocs.structure.files import File
 
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("](docs/", "](")
-    files.append(File.generated(config, "changelog.md", content=text))
+    elsewhere = {"changelog.md": ROOT / "CHANGELOG.md"}
+    for path in sorted((ROOT / "examples").rglob("*")):
+        if path.name == "README.md" or path.name.startswith("client."):
+            elsewhere[path.relative_to(ROOT).as_posix()] = path
+    for uri, path in elsewhere.items():
+        text = INTO_DOCS.sub(r"](\1", path.read_text(encoding="utf-8"))
+        files.append(File.generated(config, uri, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put pictures into the page itself, where they follow its colours, and an anchor before each
-    note of the protocol."""
+    """Put pictures into the page itself, where they follow its colours, an anchor before each note
+    of the protocol, and the examples where the site has them."""
     if page.file.src_uri == PROTOCOL:
         return re.sub(r"^(\d+)\. ", r'\1. <a id="note-\1"></a>', markdown, flags=re.MULTILINE)
     # Between backticks the site's tables need no escapes.
     options = table()
-    return PICTURE.sub(inlined, markdown.replace(options, options.replace("\\|", "|")))
+    markdown = markdown.replace(options, options.replace("\\|", "|"))
+    return PICTURE.sub(inlined, TO_EXAMPLES.sub(r"](\1", markdown))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
