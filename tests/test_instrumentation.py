@@ -11,17 +11,22 @@ from slipstream_actor import (
     ChannelEnded,
     ClosedByClient,
     Disconnected,
+    NotConnectedError,
+    NotJoinedError,
+    Ref,
     Reply,
     Socket,
     connect,
     connection_telemetry,
     instrumentation,
+    process,
     telemetry,
 )
 from slipstream_actor.events import (
     ChannelClosed,
     ChannelConnected,
     TopicJoinSucceeded,
+    TopicLeft,
 )
 from slipstream_actor.instrumentation import (
     CLIENT,
@@ -41,10 +46,28 @@ PREFIX = ("slipstream", "client")
 T = "room:1"
 
 
+@pytest.fixture(autouse=True)
+def _a_thread_without_a_past() -> Iterator[None]:
+    """The mailbox of this thread is a new one."""
+    process._here.__dict__.pop("ref", None)
+    yield
+    process._here.__dict__.pop("ref", None)
+
+
 @pytest.fixture
 def told() -> Iterator[Observed]:
     with observing(PREFIX) as told:
         yield told
+
+
+class FakeConnection:
+    """A connection that is alive, and nothing else."""
+
+    def is_alive(self) -> bool:
+        return True
+
+    def tell(self, command: Any) -> None:
+        pass
 
 
 def connecting() -> Socket:
@@ -126,6 +149,30 @@ def test_a_push_has_one_outcome(told: Observed) -> None:
     push_ended(ledger, "1", ChannelEnded("left"))
     push_ended(ledger, "2", Reply("ok", {}))
     assert ends(told) == ["client.push.stop"]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (TopicLeft(T), ChannelEnded("left")),
+        (ChannelClosed(ClosedByClient()), Disconnected(ClosedByClient())),
+        (None, ChannelEnded("left")),
+    ],
+    ids=["left", "closed", "over"],
+)
+def test_an_await_that_learns_of_no_reply_ends_its_push(
+    told: Observed, event: Any, reason: Any
+) -> None:
+    socket = apply_event(connecting().join(T), ChannelConnected(FakeConnection()))
+    socket = apply_event(socket, TopicJoinSucceeded(T))
+    owner = socket.socket_pid
+    with observed_push(socket, T, "event", {}, "9", awaited=True):
+        owner.tell(event)
+    if event is None:
+        socket = apply_event(socket, ChannelClosed(ClosedByClient()))
+    with pytest.raises((NotJoinedError, NotConnectedError)):
+        socket.await_reply(Ref("9", T, socket.joins[T].join_ref or "1"), timeout=PATIENCE)
+    assert told.named("client.push.stop")[0].metadata["reason"] == reason
 
 
 def test_of_a_push_that_raises_nothing_is_kept(told: Observed) -> None:

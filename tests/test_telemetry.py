@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from slipstream_actor.telemetry import (
     list_handlers,
     span,
 )
+from tests.support import eventually
 
 EVENT = ("some", "event")
 OTHER = ("some", "other", "event")
@@ -320,5 +322,11 @@ def test_a_child_has_the_handlers_and_waits_for_nobody() -> None:
                 os._exit(0 if seen.names == [EVENT, OTHER] else 1)
             finally:
                 os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+    try:
+        _, status = eventually(lambda: (ended := os.waitpid(child, os.WNOHANG))[0] and ended)
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    assert status == 0
     assert not seen

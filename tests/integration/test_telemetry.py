@@ -216,6 +216,15 @@ def test_joins_that_fail(server: PhoenixServer) -> None:
     assert len(told.named("client.join.start")) == len(told.named("client.join.exception")) == 3
 
 
+def test_a_join_whose_connection_gives_way_to_another(server: PhoenixServer) -> None:
+    with observing((*CLIENT, "join")) as told:
+        socket = connect(server.uri).await_connect().join(BENCH, {"delay": 60_000})
+        socket = socket.connect(server.uri)
+        assert told.take("client.join.exception").metadata["reason"] == ChannelEnded("left")
+        assert BENCH not in socket._begun
+        socket.await_connect().disconnect().await_disconnect()
+
+
 def test_a_join_whose_params_cannot_be_had(server: PhoenixServer) -> None:
     def no_token() -> str:
         raise LookupError("no token")
@@ -367,6 +376,15 @@ def test_a_buffered_push_has_one_outcome(server: PhoenixServer) -> None:
     assert len(told.named("client.push.start")) == len(told.named("client.push.stop")) == 2
 
 
+def test_a_plain_threads_buffered_push_that_fails(server: PhoenixServer) -> None:
+    with observing((*CLIENT, "push")) as told:
+        socket = connect(server.uri).await_connect().join(BENCH, {"delay": 60_000})
+        socket.push(BENCH, "echo", {}, buffer=True)
+        socket = socket.leave(BENCH)
+        assert told.take("client.push.stop").metadata["reason"] == ChannelEnded("left")
+        socket.disconnect().await_disconnect()
+
+
 def test_the_pushes_of_a_client_that_ends_have_failed(server: PhoenixServer) -> None:
     with observing((*CLIENT, "push")) as told, recording(server.uri) as (ref, log):
         log.take("connect")
@@ -389,6 +407,10 @@ class Busy(Recorder):
     def handle_continue(self, term: Any, socket: Socket) -> None:
         self.note("continue", term)
 
+    def handle_info(self, message: Any, socket: Socket) -> Any:
+        self.note("info", message)
+        return Next(socket, then="go on")
+
     def handle_cast(self, message: Any, socket: Socket) -> Socket:
         return socket.assign(cast=message)
 
@@ -404,7 +426,7 @@ def test_every_callback_is_told_of(server: PhoenixServer) -> None:
         assert call(ref, "hello") == "hello"
         cast(ref, "there")
         ref.tell("info")
-        log.take("info")
+        assert log.take("continue", "go on")
         do(ref, lambda s: s.join(BENCH))
         log.take("join")
         do(ref, lambda s: s.push(BENCH, "push_then_reply", {"a": 1}, reply_timeout=PATIENCE))
@@ -436,6 +458,8 @@ def test_every_callback_is_told_of(server: PhoenixServer) -> None:
     [init] = told.named("client.init.stop")
     assert init.metadata["socket"] is None
     assert isinstance(init.metadata["return"], Next)
+    terms = [each.metadata["arguments"][0] for each in told.named("client.handle_continue.stop")]
+    assert terms == ["begin", "go on"]
     [info] = told.named("client.handle_info.start")
     assert info.metadata["arguments"][0] == "info"
     exceptions = [each.name for each in told.all if each.name.endswith("exception")]
