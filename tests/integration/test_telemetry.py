@@ -23,6 +23,7 @@ from slipstream_actor import (
     HeartbeatTimeout,
     JoinFailedError,
     JoinRefused,
+    MessageReceived,
     Next,
     NotJoinedError,
     PushTimeout,
@@ -34,6 +35,7 @@ from slipstream_actor import (
     cast,
     connect,
     get_state,
+    on,
     telemetry,
     wait,
 )
@@ -429,6 +431,9 @@ def test_every_callback_is_told_of(server: PhoenixServer) -> None:
         assert log.take("continue", "go on")
         do(ref, lambda s: s.join(BENCH))
         log.take("join")
+        do(ref, lambda s: s.track_presence("presence:r"))
+        ref.tell(MessageReceived("presence:r", "presence_state", {"a": {"metas": [{}]}}))
+        ref.tell(MessageReceived("presence:r", "presence_state", {}))
         do(ref, lambda s: s.push(BENCH, "push_then_reply", {"a": 1}, reply_timeout=PATIENCE))
         log.take("reply")
         do(ref, lambda s: s.push(BENCH, "never", {}, reply_timeout=0.01))
@@ -464,6 +469,24 @@ def test_every_callback_is_told_of(server: PhoenixServer) -> None:
     assert info.metadata["arguments"][0] == "info"
     exceptions = [each.name for each in told.all if each.name.endswith("exception")]
     assert exceptions == ["client.join.exception"]
+
+
+def test_a_handler_by_pattern_is_told_of_as_a_handle_message(server: PhoenixServer) -> None:
+    class Handler(Recorder):
+        @on("bench:*", "pushed")
+        def pushed(self, topic: str, event: str, payload: Any, socket: Socket) -> Socket:
+            self.note("pushed", payload)
+            return socket.assign(pushed=payload)
+
+    name = (*CLIENT, "handle_message")
+    with observing(name) as told, recording(server.uri, Handler) as (ref, log):
+        do(ref, lambda s: s.join(BENCH))
+        log.take("join")
+        do(ref, lambda s: s.push(BENCH, "push_then_reply", {"a": 1}))
+        assert log.take("pushed") == ("pushed", {"a": 1})
+        stop = told.take("client.handle_message.stop")
+    assert stop.metadata["callback"] == "pushed"
+    assert stop.metadata["return"].assigns["pushed"] == {"a": 1}
 
 
 def test_what_a_callback_raises_is_told_and_passes_through(server: PhoenixServer) -> None:
