@@ -114,6 +114,15 @@ def test_a_recorded_join_that_is_left_or_asked_for_anew(told: Observed) -> None:
     assert set(socket._begun) == {None}
 
 
+def test_params_that_are_callables_are_told_as_they_are(told: Observed) -> None:
+    def params() -> dict[str, Any]:
+        raise LookupError("called")
+
+    socket = connecting().join(T, params)
+    assert told.take("client.join.start").metadata["params"] is params
+    assert T in socket._begun
+
+
 def test_a_recorded_join_outlives_the_attempt_that_fails(told: Observed) -> None:
     socket = apply_event(connecting().join(T), ChannelClosed(ClosedByClient()))
     assert set(socket._begun) == {T}

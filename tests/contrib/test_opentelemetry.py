@@ -21,6 +21,7 @@ from slipstream_actor import (
     NotJoinedError,
     Socket,
     call,
+    carrying,
     cast,
     connect,
     telemetry,
@@ -269,6 +270,25 @@ def test_callbacks_get_spans_when_they_are_asked_for(
         assert failed.attributes["error.type"] == "TypeError"
 
 
+def test_nothing_stays_current(exported: Exported) -> None:
+    instrument(exported, callbacks=["handle_message"])
+    event = ("slipstream", "client", "handle_message")
+    metadata = {
+        "telemetry_span_context": telemetry.SpanContext(),
+        "client": Chat,
+        "arguments": (BENCH, "event", {}, None),
+    }
+    telemetry.execute((*event, "start"), {}, metadata)
+    assert trace.get_current_span().get_span_context().is_valid
+    telemetry.execute((*event, "stop"), {"duration": 1.0}, metadata)
+    assert not trace.get_current_span().get_span_context().is_valid
+    with exported.tracer.start_as_current_span("request"):
+        captured = carrying.capture()
+    with carrying.resumed(captured):
+        assert trace.get_current_span().get_span_context().is_valid
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
 def test_what_fails_says_so_and_shows_no_text(
     server: PhoenixServer, instrumented: Exported
 ) -> None:
@@ -380,6 +400,7 @@ def test_it_is_one_and_leaves_nothing(exported: Exported, server: PhoenixServer)
     instrumentor.uninstrument()
     assert not instrumentor.is_instrumented
     assert not telemetry.list_handlers(("slipstream",))
+    assert not carrying.installed
     with recording(server.uri, Joining) as (_, log):
         log.take("join")
     assert not exported.spans("connect")

@@ -45,7 +45,7 @@ from slipstream_actor.telemetry_events import CALLBACK_NAMES
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.observing import Told, observing
 from tests.raw_server import dead_port
-from tests.support import PATIENCE, Recorder, recording
+from tests.support import PATIENCE, Recorder, eventually, recording
 
 CLIENT = ("slipstream", "client")
 CONNECTION = ("slipstream", "connection")
@@ -552,6 +552,20 @@ def test_a_handler_that_raises_disturbs_no_client(server: PhoenixServer) -> None
 
 
 # connections
+
+
+def test_what_is_pushed_is_told_though_nothing_comes_back(server: PhoenixServer) -> None:
+    with observing((*CONNECTION, "traffic")) as told:
+        socket = connect(server.uri).await_connect().join(BENCH).await_join(BENCH)
+        counted = get_state(socket.channel_pid).counters.bytes_out
+
+        def out() -> float:
+            return sum(float(e.measurements["bytes_out"]) for e in told.named("connection.traffic"))
+
+        eventually(lambda: out() == counted, "what was sent before")
+        socket.push(BENCH, "sink", {"pad": "x" * 1000})
+        eventually(lambda: out() > counted + 1000, "the push")
+        socket.disconnect().await_disconnect()
 
 
 def test_the_life_of_a_connection(server: PhoenixServer) -> None:
