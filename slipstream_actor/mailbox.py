@@ -190,19 +190,25 @@ class Mailbox:
                 passed.over(envelope.message)
         return verdict, message
 
-    def discard(self, source: Any) -> list[Any]:
-        """Drop every event of `source`, also those that come yet; see `discard_former`."""
+    def discard(self, source: Any, *, events: bool) -> list[Any]:
+        """Have nothing to do with `source` any more; see `discard_former`."""
         self.former.append(source)
-        return self.discard_former()
+        return self.discard_former(events=events)
 
-    def discard_former(self) -> list[Any]:
-        """Drop the events of former connections; the dead ones are then forgotten, and returned."""
+    def discard_former(self, *, events: bool) -> list[Any]:
+        """Forget the former connections that are dead, and return them.
+
+        Drop the `events` of all former ones: in a plain thread nobody else would. In a client they
+        are nobody's either, unless the callback that has replaced them raises.
+        """
         former = self.former[:]
         if not former:
             return []
         dead = [connection for connection in former if not connection.is_alive()]
         for connection in dead:
             self.former.remove(connection)
+        if not events:
+            return dead
         self._stash_all()
         self._stash = deque(
             e for e in self._stash if type(e.message) is not Burst or e.message.source not in former

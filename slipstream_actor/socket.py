@@ -421,7 +421,8 @@ class Socket(msgspec.Struct, frozen=True):
         config = self.channel_config
         assert config is not None
         if current() is self.socket_pid:
-            self._fail_over(self.socket_pid.actor_inbox.discard_former())
+            events = isinstance(self.socket_pid, ThreadRef)
+            self._fail_over(self.socket_pid.actor_inbox.discard_former(events=events))
         socket = begin_connect(self)
         connection = None if config.test_mode else Connection.open(self.socket_pid, config)
         hold = None
@@ -446,7 +447,8 @@ class Socket(msgspec.Struct, frozen=True):
         if connection is None:
             return
         if current() is self.socket_pid:
-            self._fail_over(self.socket_pid.actor_inbox.discard(connection))
+            events = isinstance(self.socket_pid, ThreadRef)
+            self._fail_over(self.socket_pid.actor_inbox.discard(connection, events=events))
         self._fail_over([connection])
 
     def _fail_over(self, connections: list[Any]) -> None:

@@ -344,7 +344,7 @@ def test_discard_drops_the_events_of_one_source(mailbox: Mailbox) -> None:
     tell(mailbox, Burst(one, [1]), 2, Burst(two, [3]), Burst(one, [4]))
     mailbox.receive(is_(2), 0)  # Some are stashed by now, some are not.
     tell(mailbox, Burst(one, [5]), 6)
-    mailbox.discard(one)
+    mailbox.discard(one, events=True)
     assert [take(mailbox) for _ in range(2)] == [3, 6]
     assert is_empty(mailbox)
 

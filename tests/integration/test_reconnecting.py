@@ -31,6 +31,7 @@ from slipstream_actor import (
     wait,
     wait_until_joined,
 )
+from slipstream_actor.commands import CloseConnection
 from slipstream_actor.future import Future
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
@@ -911,6 +912,23 @@ def test_a_thread_that_ends_closes_its_connection(server: PhoenixServer) -> None
 
     assert InThread(forget).outcome() is True
     server.wait_for_connections(0)
+
+
+def test_the_end_of_a_connection_that_a_failed_callback_replaced_is_told(
+    server: PhoenixServer,
+) -> None:
+    def lose(socket: Socket) -> None:
+        connection: Any = socket.channel_pid
+        connection.tell(CloseConnection())
+        wait(connection, PATIENCE)
+        socket.connect(server.uri)
+        raise ValueError("boom")
+
+    with recording(server.uri) as (ref, log):
+        log.take("connect")
+        with pytest.raises(ValueError, match="boom"):
+            do(ref, lose)
+        assert log.take("disconnect") == ("disconnect", ClosedByClient())
 
 
 def test_a_method_that_loses_its_connection_does_not_keep_it(server: PhoenixServer) -> None:
