@@ -8,7 +8,7 @@
 Handlers run in the thread in which the event happens, in the order in which they were attached.
 What a handler raises is logged, and the handler is detached: telemetry disturbs nobody. The
 library's own events are the table `slipstream_actor.telemetry_events.EVENTS`. Erlang's `config` is
-a closure, or a `functools.partial`, here, and `span` is for a `with`.
+a closure, or a `functools.partial`, here, and `span` may be used by a `with`.
 
 Attached handlers are inherited by forked children, as logging's are.
 """
@@ -20,8 +20,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeAlias, TypeVar, overload
 
 import msgspec
 
@@ -44,6 +44,9 @@ __all__ = [
 ]
 
 EventName: TypeAlias = tuple[str, ...]
+T = TypeVar("T")
+# What a span's function returns: its result, more measurements if there are any, and metadata.
+Concluded: TypeAlias = tuple[T, Mapping[str, Any]] | tuple[T, Mapping[str, Any], Mapping[str, Any]]
 HandlerFunction: TypeAlias = Callable[[EventName, Mapping[str, Any], Mapping[str, Any]], object]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.telemetry")
@@ -246,13 +249,44 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"kind": kind, "reason": error, "stacktrace": error.__traceback__}
 
 
-@contextmanager
-def span(event_prefix: EventName, metadata: Mapping[str, Any]) -> Iterator[Span]:
-    """Execute `(*event_prefix, "start")`, run the block, and execute `"stop"`, or `"exception"`.
+@overload
+def span(
+    event_prefix: EventName, metadata: Mapping[str, Any]
+) -> AbstractContextManager[Span]: ...
+@overload
+def span(
+    event_prefix: EventName, metadata: Mapping[str, Any], function: Callable[[], Concluded[T]]
+) -> T: ...
+def span(
+    event_prefix: EventName,
+    metadata: Mapping[str, Any],
+    function: Callable[[], Concluded[T]] | None = None,
+) -> AbstractContextManager[Span] | T:
+    """Execute `(*event_prefix, "start")`, run a block, and execute `"stop"`, or `"exception"`.
 
-    What the block raises passes through. All have the `metadata`, and a `telemetry_span_context`
-    unless that has one; what the block adds to the `Span` that it is given is told by the stop.
+    `with span(…)` is given a `Span`: what the block adds to it is told by the stop, beside the
+    `metadata`. Or, as in Erlang, `span(…, function)` calls a function that returns its result and
+    the stop's metadata, or its result, more measurements and the stop's metadata, and returns the
+    result. What the block or the function raises passes through, and is told beside the `metadata`.
+    All have a `telemetry_span_context`, unless the `metadata` have one. Raises `TypeError` for a
+    function that returns something else.
     """
+    if function is None:
+        return spanning(event_prefix, metadata)
+    with spanning(event_prefix, metadata) as span:
+        concluded: Any = function()
+        if not isinstance(concluded, tuple) or len(concluded) not in (2, 3):
+            raise TypeError("a span's function returns (result, [measurements,] metadata)")
+        result, *more, told = concluded
+        for measurements in more:
+            span.measurements.update(measurements)
+        span.metadata = {"telemetry_span_context": span.metadata["telemetry_span_context"], **told}
+    return result
+
+
+@contextmanager
+def spanning(event_prefix: EventName, metadata: Mapping[str, Any]) -> Iterator[Span]:
+    """A span around a block: see `span`."""
     span = Span({"telemetry_span_context": SpanContext(), **metadata})
     begun, measured = dict(span.metadata), start_measurements()
     execute((*event_prefix, "start"), measured, begun)

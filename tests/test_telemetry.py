@@ -235,6 +235,27 @@ def test_a_span_that_ends_well() -> None:
     assert at_stop == {"who": "me", "result": 3, "telemetry_span_context": context}
 
 
+@pytest.mark.parametrize("measurements", [(), ({"rows": 2},)])
+def test_a_span_of_a_function(measurements: tuple[Any, ...]) -> None:
+    seen: list[Any] = []
+    attach_many("spans", [("work", "start"), ("work", "stop")], lambda *told: seen.append(told))
+    assert span(("work",), {"who": "me"}, lambda: (7, *measurements, {"result": 7})) == 7
+    [(_, _, at_start), (_, measured, at_stop)] = seen
+    context = at_start["telemetry_span_context"]
+    assert at_start == {"who": "me", "telemetry_span_context": context}
+    assert at_stop == {"result": 7, "telemetry_span_context": context}
+    assert measured.keys() == {"duration", "monotonic_time", *(k for m in measurements for k in m)}
+
+
+@pytest.mark.parametrize("wrong", [7, (7,), (7, {}, {}, {}), [7, {}]])
+def test_a_spans_function_that_returns_something_else(wrong: Any) -> None:
+    seen: list[Any] = []
+    attach("spans", ("work", "exception"), lambda *told: seen.append(told))
+    with pytest.raises(TypeError, match="a span's function returns"):
+        span(("work",), {}, lambda: wrong)
+    assert len(seen) == 1
+
+
 def test_a_span_that_ends_with_an_exception_raises_it() -> None:
     seen = Seen()
     attach_many("a", [("work", "start"), ("work", "stop"), ("work", "exception")], seen)
