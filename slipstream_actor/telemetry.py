@@ -277,7 +277,8 @@ def span(
         concluded: Any = function()
         if not isinstance(concluded, tuple) or len(concluded) not in (2, 3):
             raise TypeError("a span's function returns (result, [measurements,] metadata)")
-        result, *more, told = concluded
+        result: T = concluded[0]
+        *more, told = concluded[1:]
         for measurements in more:
             span.measurements.update(measurements)
         span.metadata = {"telemetry_span_context": span.metadata["telemetry_span_context"], **told}
