@@ -250,9 +250,7 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 @overload
-def span(
-    event_prefix: EventName, metadata: Mapping[str, Any]
-) -> AbstractContextManager[Span]: ...
+def span(event_prefix: EventName, metadata: Mapping[str, Any]) -> AbstractContextManager[Span]: ...
 @overload
 def span(
     event_prefix: EventName, metadata: Mapping[str, Any], function: Callable[[], Concluded[T]]

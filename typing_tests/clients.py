@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, assert_type
 
 from pykka import ActorRef
@@ -16,6 +16,7 @@ from slipstream_actor import (
     From,
     Ignore,
     Next,
+    Presence,
     Ref,
     Reply,
     Socket,
@@ -27,11 +28,17 @@ from slipstream_actor import (
     connect,
     get_state,
     monitor,
+    on,
     reply,
     wait,
     wait_until_joined,
     whereis,
 )
+
+
+def shown(key: str, presence: Any) -> str:
+    """What a list of presences has of each."""
+    return f"{key}: {presence}"
 
 
 class Chat(ClientActor, restart="transient"):
@@ -92,6 +99,24 @@ class Chat(ClientActor, restart="transient"):
     def handle_leave(self, topic: str, socket: Socket) -> Stop:
         return Stop("normal", socket)
 
+    @on("rooms:*", "new:msg")
+    @on("rooms:*", "old:msg")
+    def said(self, topic: str, event: str, payload: Any, socket: Socket) -> Socket:
+        return socket.track_presence(topic, state_event="state", diff_event="diff")
+
+    def handle_presence_join(
+        self, topic: str, key: str, current: Any, new: Any, socket: Socket
+    ) -> None:
+        assert_type(socket.presences(topic), Mapping[str, Any])
+
+    def handle_presence_leave(
+        self, topic: str, key: str, current: Any, left: Any, socket: Socket
+    ) -> Socket:
+        return socket
+
+    def handle_presence_sync(self, topic: str, socket: Socket) -> Next:
+        return Next(socket.assign(online=Presence.list(socket.presences(topic), by=shown)))
+
     def say(self, body: str) -> Ref:
         """A method of one's own."""
         self.socket = self.socket.assign(said=body)
@@ -126,3 +151,16 @@ def supervising() -> None:
 def policies(delay: Callable[[int], int]) -> Socket:
     """Options of `connect` are checked when it is called."""
     return connect("ws://…", reconnect_after_msec=delay, params=lambda: {"a": "b"})
+
+
+def who_is_there(state: Mapping[str, Any], diff: Mapping[str, Any]) -> None:
+    """Presence's pure functions."""
+    state = Presence.sync_state({}, state, on_join=lambda key, current, new: None)
+    assert_type(Presence.sync_diff(state, diff), dict[str, Any])
+    assert_type(Presence.list(state), list[Any])
+    assert_type(Presence.list(state, by=shown), list[str])
+
+
+def the_type_of_a_handler_is_kept(chat: Chat, socket: Socket) -> None:
+    """`@on` changes nothing for who calls the method."""
+    assert_type(chat.said("rooms:lobby", "new:msg", {}, socket), Socket)

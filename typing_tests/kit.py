@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer, RefuseJoin
+from slipstream_actor import ANY, ClientActor, Ref, Reply
+from slipstream_actor.testing import (
+    Channel,
+    DisconnectRequest,
+    FaultProxy,
+    JoinRequest,
+    LeaveRequest,
+    PhoenixServer,
+    PushRequest,
+    RefuseJoin,
+    SocketTest,
+    accept_connect,
+    assert_disconnect,
+    assert_join,
+    assert_leave,
+    assert_push,
+    connect_and_assert_join,
+    disconnect,
+    no_leaked_clients,
+    push,
+    refuse_connect,
+    refute_disconnect,
+    refute_join,
+    refute_leave,
+    refute_push,
+    reply,
+)
 
 
 class Room(Channel):
@@ -33,3 +59,29 @@ def a_server() -> None:
         server.broadcast("rooms:lobby", "shout", {})
         with proxy.refuse():
             proxy.reset()
+
+
+def the_test_is_the_server() -> None:
+    """The functions, and the context manager that has them as methods."""
+    with no_leaked_clients(), SocketTest(assert_timeout=2.0, refute_timeout=0.05) as server:
+        assert_type(server, SocketTest)
+        client = server.start(ClientActor, name="client")
+        accept_connect(client)
+        refuse_connect("client")
+        joined = connect_and_assert_join(client, "rooms:lobby", {"n": 1}, Reply("ok"))
+        assert_type(joined, JoinRequest)
+        assert_type(assert_join(ANY, ANY, Reply("error", {}), client="client"), JoinRequest)
+        pushed = assert_push("rooms:lobby", "new:msg", {"n": 1}, timeout=5.0)
+        assert_type(pushed, PushRequest)
+        assert_type(pushed.ref, Ref)
+        assert_type(pushed.payload, Any)
+        reply(client, pushed, Reply("ok", {}))
+        reply(client, pushed.ref, Reply("ok", {}))
+        push(client, "rooms:lobby", "new:msg", b"bytes")
+        disconnect(client)
+        assert_type(assert_leave("rooms:lobby"), LeaveRequest)
+        assert_type(assert_disconnect(client=client), DisconnectRequest)
+        refute_join()
+        refute_leave(timeout=0.1)
+        refute_push(event="new:msg")
+        refute_disconnect()
