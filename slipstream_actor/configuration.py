@@ -69,7 +69,8 @@ class Configuration:
         dataclasses.MISSING,
         parse_uri,
         "The endpoint, ws or wss, up to and including `/websocket`: text or a result of"
-        " `urllib.parse`. The port is assumed to be 80 or 443.",
+        " `urllib.parse`. The port is assumed to be 80 or 443; user information becomes Basic"
+        " authorization.",
         shown="required",
     )
     heartbeat_interval_msec: int = option(

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 
-from slipstream_actor.errors import SlipstreamError
+from slipstream_actor.errors import SlipstreamError, ended
 
 __all__ = [
     "ForkedError",
@@ -90,7 +90,7 @@ class LocalRef(ActorRef[Any]):
         """Send `message`. Raises `ActorDeadError`."""
         if not self.is_alive():
             require_here(self)
-            raise ActorDeadError(f"{self} not found")
+            raise ended(f"{self} not found", getattr(self.actor_inbox, "ended", None))
         self.actor_inbox.put(Envelope(message))
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from slipstream_actor import presence
@@ -101,6 +102,7 @@ def on(topic: str, event: str = ANYTHING) -> Callable[[F], F]:
 
     def decorate(method: F) -> F:
         require_method(pattern, method)
+        require_new(method, sys._getframe(1).f_locals)
         patterns = (*patterns_of(method), pattern)
         method._slipstream_patterns = patterns  # type: ignore[attr-defined]
         return method
@@ -115,6 +117,8 @@ def require_method(pattern: Pattern, method: Any) -> None:
         raise TypeError(f"{decoration} belongs on a method, not on {method!r}")
     if method.__name__ in CALLBACKS:
         raise TypeError(f"{decoration}: {method.__name__} is a callback, which is called as such")
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+        raise TypeError(f"{decoration}: {method.__qualname__} would not run when it is called")
     try:
         inspect.signature(method).bind("self", "topic", "event", "payload", "socket")
     except TypeError as error:
@@ -122,6 +126,16 @@ def require_method(pattern: Pattern, method: Any) -> None:
             f"{decoration}: {method.__qualname__} must take"
             f" (self, topic, event, payload, socket): {error}"
         ) from None
+
+
+def require_new(method: Any, namespace: Mapping[str, Any]) -> None:
+    """Raise `TypeError` if a class has a handler of this name already, which would be lost."""
+    former = namespace.get(method.__name__)
+    if "__qualname__" in namespace and patterns_of(former) and former is not method:
+        raise TypeError(
+            f"on: {method.__qualname__} is there already, and would be lost: handlers have names"
+            " of their own (one method may have several patterns)"
+        )
 
 
 def patterns_of(method: Any) -> tuple[Pattern, ...]:

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from slipstream_actor.errors import ended
 from slipstream_actor.flow import Inflow
 from slipstream_actor.future import Future
 
@@ -142,12 +142,15 @@ def inspect(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
     return verdict, message, verdict != TAKE
 
 
-def refuse(envelope: Envelope[Any]) -> None:
-    """Answer whoever waits for an answer to a message that nobody will handle."""
+def refuse(envelope: Envelope[Any], end: Future[Any]) -> None:
+    """Answer whoever waits for an answer to a message that nobody will handle.
+
+    `end` is the future of what the actor has ended for.
+    """
     if envelope.reply_to is not None and type(envelope.message) is _ActorStop:
         envelope.reply_to.set(None)
         return
     future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
     if future is not None:
-        error = ActorDeadError("the actor stopped before handling the message")
-        future.set_exception((ActorDeadError, error, None))
+        error = ended("the actor stopped before handling the message", end)
+        future.set_exception((type(error), error, error.__traceback__))

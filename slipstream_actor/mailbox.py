@@ -235,7 +235,7 @@ class Mailbox:
         self._timers.clear()
         self.burst = None
         while self._stash:
-            refuse(self._stash.popleft())
+            refuse(self._stash.popleft(), self.ended)
         self._refuse_all()
 
     def schedule(self, timer: Timer) -> Timer:
@@ -322,7 +322,7 @@ class Mailbox:
 
     def _refuse_all(self) -> None:
         while (envelope := self._poll()) is not None:
-            refuse(envelope)
+            refuse(envelope, self.ended)
 
 
 class SocketReady(NamedTuple):

@@ -214,10 +214,13 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
 
     Raises what the callback raised (which ends the actor, as in GenServer), `ActorDeadError` when
     the actor is dead, unknown or ends before it answers, and `AwaitTimeoutError` when there is no
-    answer within `timeout` seconds; `None` waits for ever.
+    answer within `timeout` seconds; `None` waits for ever. An actor that calls itself gets a
+    `RuntimeError`.
     """
     require_seconds("timeout", timeout)
     ref = resolve(target)
+    if ref is current():
+        raise RuntimeError(f"call: {ref} would wait for itself")
     future: Future[Any] = Future()
     ref.tell(Request(message, future))
     try:

@@ -8,7 +8,7 @@ import pykka
 
 from slipstream_actor.arguments import require_seconds
 from slipstream_actor.client import WatchJoin
-from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.errors import AwaitTimeoutError, shown
 from slipstream_actor.forks import require_here
 from slipstream_actor.future import Future
 from slipstream_actor.process import Target, resolve
@@ -46,4 +46,20 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
         watch.future.get(timeout=timeout)
     except pykka.Timeout:
         watch.future.set(None)
-        raise AwaitTimeoutError(f"{ref} joining {topic!r}", timeout) from None
+        hint = f": {how_it_stands(ref, topic)}"
+        raise AwaitTimeoutError(f"{ref} joining {topic!r}", timeout, hint=hint) from None
+
+
+def how_it_stands(ref: Any, topic: str) -> str:
+    """Return what a client knows of a topic, without asking it: it may be in a callback."""
+    client = ref._actor_weakref()
+    socket = getattr(client, "_socket", None)
+    if socket is None:
+        return "the client has not begun"
+    join = socket.joins.get(topic)
+    if join is None:
+        return "it was never asked for"
+    if not socket.connected:
+        return f"{join.status}, and not connected"
+    answer = f", the last answer was {shown(join.response)}" if join.response is not None else ""
+    return f"{join.status}{answer}"

@@ -354,6 +354,31 @@ def test_a_decorator_without_its_arguments_is_no_pattern() -> None:
         on(noting("x"))
 
 
+async def later(self: Any, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+
+def one_by_one(self: Any, topic: str, event: str, payload: Any, socket: Socket) -> Iterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("method", [later, one_by_one])
+def test_what_does_not_run_when_it_is_called_is_no_handler(method: Any) -> None:
+    with pytest.raises(TypeError, match=f"{method.__name__} would not run when it is called"):
+        on("a")(method)
+
+
+def test_a_handler_that_another_of_its_name_would_replace() -> None:
+    with pytest.raises(TypeError, match=r"Torn\.heard is there already, and would be lost"):
+
+        class Torn(ClientActor):
+            @on("a", "one")
+            def heard(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+            @on("a", "two")  # type: ignore[no-redef]
+            def heard(self, topic: str, event: str, payload: Any, socket: Socket) -> None:  # noqa: F811
+                ...
+
+
 @pytest.mark.parametrize("name", ["init", "terminate", "handle_message", "handle_presence_sync"])
 def test_callbacks_are_no_handlers(name: str) -> None:
     method = noting("x")

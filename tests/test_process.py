@@ -25,6 +25,7 @@ from slipstream_actor import (
     call,
     cast,
     connect,
+    get_state,
     new_socket,
     reply,
     wait,
@@ -34,7 +35,8 @@ from slipstream_actor import (
 from slipstream_actor.commands import CloseConnection
 from slipstream_actor.future import Future
 from slipstream_actor.process import ThreadRef, await_future, current, register, resolve, unregister
-from tests.support import PATIENCE
+from slipstream_actor.testing import PhoenixServer
+from tests.support import PATIENCE, eventually, recording
 from tests.test_client import InThread, Line
 from tests.test_future import failed
 
@@ -233,6 +235,38 @@ def test_a_reply_may_come_before_somebody_waits() -> None:
     ref.stop()
 
 
+def test_a_client_that_calls_itself_does_not_wait_for_itself() -> None:
+    ref = Client.start(name="narcissus")
+    with pytest.raises(RuntimeError, match=r"call: .*Client.* would wait for itself"):
+        call(ref, ("narcissus", "m"), timeout=PATIENCE)
+    ref.stop()
+
+
+@pytest.mark.parametrize("ask", [lambda ref: call(ref, "m"), lambda ref: ref.tell("m")])
+def test_the_dead_say_what_they_died_of(client: Any, ask: Any) -> None:
+    client.tell(boom := ValueError("boom"))
+    assert wait(client, PATIENCE) is boom
+    with pytest.raises(ActorDeadError, match=r"it has ended, ValueError\('boom'\)") as raised:
+        ask(client)
+    assert raised.value.__cause__ is boom
+
+
+def test_who_is_not_heard_is_told_why() -> None:
+    class Slow(Client):
+        def handle_info(self, message: Any, socket: Socket) -> Any:
+            message.wait(PATIENCE)
+            return Stop("shutdown")
+
+    ref, go_on = Slow.start(), threading.Event()
+    ref.tell(go_on)
+    waiting = [InThread(call, ref, "m"), InThread(ref.ask, "m")]
+    eventually(lambda: ref.actor_inbox.depth == 2, "both questions")
+    go_on.set()
+    for error in (each.outcome() for each in waiting):
+        assert isinstance(error, ActorDeadError)
+        assert "before handling the message: it has ended, 'shutdown'" in str(error)
+
+
 def test_cast_tells_nothing_of_the_dead(client: Any) -> None:
     client.stop()
     cast(client, "m")
@@ -364,6 +398,25 @@ def test_wait_until_joined_is_about_now(client: Any) -> None:
     with pytest.raises(AwaitTimeoutError, match=f"joining '{TOPIC}'") as raised:
         wait_until_joined(client, TOPIC, timeout=0.01)
     assert raised.value.timeout == 0.01
+
+
+def test_wait_until_joined_says_how_it_stands(server: PhoenixServer) -> None:
+    def stands(ref: Any, topic: str) -> str:
+        with pytest.raises(AwaitTimeoutError) as raised:
+            wait_until_joined(ref, topic, timeout=0.01)
+        return str(raised.value).partition("0.01 s: ")[2]
+
+    with recording(server.uri, rejoin_after_msec=[60_000]) as (ref, log):
+        assert stands(ref, TOPIC) == "it was never asked for"
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join("test:bad").join("bench:1", {"delay": 60_000})).get()
+        log.take("topic_close")
+        get_state(ref)
+        assert stands(ref, "test:bad") == "requested, the last answer was {'bad': 'join'}"
+        assert stands(ref, "bench:1") == "requested"
+        ref.proxy().do(lambda s: s.disconnect()).get()
+        log.take("disconnect")
+        assert stands(ref, "bench:1") == "closed, and not connected"
 
 
 def test_who_has_given_up_is_forgotten(client: Any) -> None:
