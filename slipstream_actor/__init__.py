@@ -44,6 +44,7 @@ from slipstream_actor.mail import Timer
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply
 from slipstream_actor.monitor import Down, monitor
+from slipstream_actor.options import Options
 from slipstream_actor.presence import Presence
 from slipstream_actor.process import From, call, cast, reply, whereis
 from slipstream_actor.reasons import (
@@ -114,6 +115,7 @@ __all__ = [
     "NotConnectedError",
     "NotJoinedError",
     "NotOwnerError",
+    "Options",
     "ParamsFailed",
     "Presence",
     "PushFailed",

@@ -30,7 +30,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from pykka import ActorDeadError
 
 if TYPE_CHECKING:
     from slipstream_actor.message import Reply
@@ -54,15 +53,6 @@ __all__ = [
     "SlipstreamError",
     "StartError",
 ]
-
-
-def ended(what: str, end: Any) -> ActorDeadError:
-    """Return the error of an actor that is dead; `end` is the future of what it has ended for."""
-    reason = end.get() if end is not None and end.done else None
-    error = ActorDeadError(what if reason is None else f"{what}: it has ended, {shown(reason)}")
-    if isinstance(reason, BaseException):
-        error.__cause__ = reason
-    return error
 
 
 class SlipstreamError(Exception):

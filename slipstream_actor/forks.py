@@ -20,13 +20,14 @@ from typing import Any, NoReturn
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 
-from slipstream_actor.errors import SlipstreamError, ended
+from slipstream_actor.errors import SlipstreamError, shown
 
 __all__ = [
     "ForkedError",
     "LocalRef",
     "after_fork",
     "current_epoch",
+    "ended",
     "forget",
     "is_forked",
     "own_socket",
@@ -73,6 +74,15 @@ def require_here(target: Any) -> None:
     """Raise `ForkedError` when `target` was made before this process was forked."""
     if is_forked(target):
         raise ForkedError(target)
+
+
+def ended(what: str, end: Any) -> ActorDeadError:
+    """Return the error of an actor that is dead; `end` is the future of what it has ended for."""
+    reason = end.get() if end is not None and end.done else None
+    error = ActorDeadError(what if reason is None else f"{what}: it has ended, {shown(reason)}")
+    if isinstance(reason, BaseException):
+        error.__cause__ = reason
+    return error
 
 
 class LocalRef(ActorRef[Any]):

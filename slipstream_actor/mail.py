@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor.errors import ended
 from slipstream_actor.flow import Inflow
+from slipstream_actor.forks import ended
 from slipstream_actor.future import Future
 
 __all__ = [

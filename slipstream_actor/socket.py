@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import msgspec
 from msgspec import UNSET
@@ -41,6 +41,7 @@ from slipstream_actor.mail import Burst
 from slipstream_actor.mailbox import Mailbox
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Message, Ref, Reply, no_fields
+from slipstream_actor.options import Options
 from slipstream_actor.params import evaluated, has_callables
 from slipstream_actor.presence import Tracked, track
 from slipstream_actor.process import Hold, ThreadRef, current
@@ -130,7 +131,7 @@ class Socket(msgspec.Struct, frozen=True):
 
     # the connection
 
-    def connect(self, uri: Any, **options: Any) -> Socket:
+    def connect(self, uri: Any, **options: Unpack[Options]) -> Socket:
         """Ask for a connection; `ChannelConnected` or `ChannelConnectFailed` follows.
 
         Keeps the assigns; replaces a connection that there is. The options are those of
@@ -513,7 +514,7 @@ def new_socket() -> Socket:
     return Socket(socket_pid=current(), metadata=MappingProxyType({"socket_id": uuid.uuid4().hex}))
 
 
-def connect(uri: Any, **options: Any) -> Socket:
+def connect(uri: Any, **options: Unpack[Options]) -> Socket:
     """Return a new socket and ask for its connection: see `Socket.connect`."""
     return new_socket().connect(uri, **options)
 

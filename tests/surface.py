@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, is_typeddict
 
 import msgspec
 import pykka
@@ -119,6 +119,8 @@ def constructor(owner: type) -> str:
     """Return the parameters of a class that users make, and what an exception is."""
     if issubclass(owner, pykka.ThreadingActor):
         return ""  # `start` is told of.
+    if is_typeddict(owner):
+        return ""  # Its fields are told of.
     if issubclass(owner, msgspec.Struct):
         names = [name for name in owner.__struct_fields__ if not name.startswith("_")]
         return f"({', '.join(names)})"

@@ -34,6 +34,7 @@ from slipstream_actor import (
     NotConnectedError,
     NotJoinedError,
     NotOwnerError,
+    Options,
     Ref,
     Reply,
     ReplyReceived,
@@ -779,7 +780,10 @@ def test_a_reconnect_in_a_thread_can_be_called_off(server: PhoenixServer) -> Non
 
 def test_a_timeout_while_reconnecting_gives_the_socket_to_go_on_with(server: PhoenixServer) -> None:
     delays = iter(["0", "1000"])
-    options = {"reconnect_after_msec": [0], "params": lambda: {"connect_delay": next(delays)}}
+    options: Options = {
+        "reconnect_after_msec": [0],
+        "params": lambda: {"connect_delay": next(delays)},
+    }
     socket = connect(server.uri, **options).await_connect()
     server.drop()
     socket = socket.await_disconnect(timeout=PATIENCE).reconnect()

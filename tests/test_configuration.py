@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from slipstream_actor.configuration import Configuration, redact, table
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.message import Message
+from slipstream_actor.options import Options
 from slipstream_actor.serializer import MsgspecJson, V1Serializer, V2Serializer
 
 URI = "ws://localhost:4000/socket/websocket"
@@ -672,6 +673,11 @@ def test_the_table_has_every_option() -> None:
         cells = re.split(r"(?<!\\)\|", row)
         assert len(cells) == 5
         assert all(cell.strip() for cell in cells[1:-1])
+
+
+def test_the_types_are_those_of_the_options() -> None:
+    fields = {field.name for field in dataclasses.fields(Configuration)}
+    assert {"uri", *Options.__annotations__} == fields
 
 
 def test_the_table_shows_the_defaults() -> None:

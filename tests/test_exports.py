@@ -58,6 +58,7 @@ EXPORTS = [
     "NotConnectedError",
     "NotJoinedError",
     "NotOwnerError",
+    "Options",
     "ParamsFailed",
     "Presence",
     "PushFailed",

@@ -629,7 +629,7 @@ def test_connect_validates_at_once() -> None:
     with pytest.raises(ConfigurationError, match="uri"):
         connect("http://localhost")
     with pytest.raises(ConfigurationError, match="did you mean headers"):
-        new_socket().connect(URI, header=[])
+        new_socket().connect(URI, header=[])  # type: ignore[call-arg]
 
 
 def test_connect_keeps_the_assigns_and_replaces_the_connection(

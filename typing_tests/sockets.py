@@ -17,6 +17,7 @@ from slipstream_actor import (
     JoinFailedError,
     MessageReceived,
     NotConnectedError,
+    Options,
     Ref,
     Reply,
     ReplyError,
@@ -36,6 +37,11 @@ def a_script(uri: str) -> None:
     assert_type(new_socket(), Socket)
     socket = connect(uri, params={"id": "alice"}, heartbeat_interval_msec=0)
     assert_type(socket, Socket)
+    options: Options = {"reconnect_after_msec": [10, 100], "rejoin_after_msec": lambda n: n * 10}
+    given: dict[str, Any] = {"headers": {"x-team": "kitchen"}}
+    assert_type(socket.connect(uri, **options), Socket)
+    assert_type(connect(uri, **given), Socket)
+    connect(uri, heartbeat_intervall_msec=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(socket.await_connect(timeout=None), Socket)
     assert_type(socket.join("rooms:lobby", None).await_join("rooms:lobby", 1.5), Socket)
     ref = socket.push("rooms:lobby", "event", b"bytes", None, reply_timeout=1, buffer=True)

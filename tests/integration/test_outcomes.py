@@ -20,6 +20,7 @@ from slipstream_actor import (
     Disconnected,
     NotConnectedError,
     NotJoinedError,
+    Options,
     PushTimeout,
     Ref,
     Reply,
@@ -526,7 +527,11 @@ def test_a_thread_buffers_and_awaits(held: PhoenixServer, gate: threading.Event)
 
 
 def test_a_thread_is_told_when_it_awaits(held: PhoenixServer, gate: threading.Event) -> None:
-    options = {"buffer_max_pushes": 1, "buffer_max_age_msec": 50, "buffer_pushes": True}
+    options: Options = {
+        "buffer_max_pushes": 1,
+        "buffer_max_age_msec": 50,
+        "buffer_pushes": True,
+    }
     socket = connect(held.uri, **options).await_connect().join("room:1")
     dropped, old = (socket.push("room:1", "say", n) for n in (1, 2))
     with pytest.raises(SendBufferFullError):

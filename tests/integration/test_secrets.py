@@ -226,7 +226,7 @@ BAD_PAYLOADS = {
 @pytest.mark.parametrize("payload", BAD_PAYLOADS)
 @pytest.mark.parametrize("parser", PARSERS)
 def test_a_payload_that_cannot_be_encoded(parser: str, payload: str) -> None:
-    more = {"json_parser": PARSERS[parser]} if PARSERS[parser] else {}
+    more: Any = {"json_parser": PARSERS[parser]} if PARSERS[parser] else {}
     socket = connect(URI, test_mode=True, **options(), **more)
     try:
         socket.join("room", BAD_PAYLOADS[payload])

@@ -299,8 +299,8 @@ def test_a_peer_that_stops_reading_stalls_nothing_else() -> None:
         peer.serve()
 
     with raw(script) as server:
-        room_for_all = {"max_send_buffer_bytes": count * MEGABYTE}
-        socket = connect(server.uri, ssl_context=trusting(), **room_for_all)
+        room_for_all = count * MEGABYTE
+        socket = connect(server.uri, ssl_context=trusting(), max_send_buffer_bytes=room_for_all)
         socket = socket.join("room").await_join("room")
         socket.push("room", "begin")
         for n in range(count):
