@@ -183,8 +183,9 @@ class ClientActor(Defaults, BaseActor):
     def on_start(self) -> None:
         """Run `init`; what it raises or returns completes `start`."""
         beginning = self._beginning
+        carried, self._carried = self._carried, None
         try:
-            with carrying.resumed(self._carried):
+            with carrying.resumed(carried):
                 result = callback(self, "init")(*beginning.args, **beginning.kwargs)
             if isinstance(result, Stop):
                 raise StartError(result.reason)
@@ -197,7 +198,8 @@ class ClientActor(Defaults, BaseActor):
             self._fail_start(error)
         else:
             if then is not UNSET:
-                self.actor_inbox.push_front(Continue(then))
+                with carrying.resumed(carried):
+                    self.actor_inbox.push_front(Continue(then))
             beginning.started.set(True)
 
     def on_receive(self, message: Any) -> Any:
@@ -283,19 +285,18 @@ class ClientActor(Defaults, BaseActor):
                     self._cancel_idle()
                 if (
                     type(event) is MessageReceived
-                    and not socket._presences
+                    and event.topic not in socket._presences
                     and "handle_message" not in CLIENT
                 ):
                     if routes is None:
-                        result = self.handle_message(
-                            event.topic, event.event, event.payload, socket
-                        )
+                        name, handle = "handle_message", self.handle_message
                     else:
-                        handle = getattr(self, routes.find(event.topic, event.event).name)
-                        result = handle(event.topic, event.event, event.payload, socket)
+                        name = routes.find(event.topic, event.event).name
+                        handle = getattr(self, name)
+                    result = handle(event.topic, event.event, event.payload, socket)
                     if (result is None or result is socket) and inbox.uncommitted is None:
                         continue
-                    self._follow(handlers.route_of(self, event).name, result, socket)
+                    self._follow(name, result, socket)
                 else:
                     self._handle_event(event, burst.source)
         finally:
@@ -467,6 +468,7 @@ class ClientActor(Defaults, BaseActor):
         """Take the next socket; a connection that it does not have is nobody's."""
         former, self._socket = self._socket, socket
         if former is not None and former.metadata != socket.metadata:
+            abandon(former)
             former._drop_link()
         if self._watchers:
             self._note_joins()
@@ -524,7 +526,6 @@ class ClientActor(Defaults, BaseActor):
                 logger.exception("terminate of %s raised", self)
             inbox.told_all = True
             self._fail_pushes()  # Its own, that it has not awaited.
-        abandon(self.socket)
         for source in inbox.hear_no_more():
             tell(source, CloseConnection())
         self._close_connection()
@@ -534,6 +535,7 @@ class ClientActor(Defaults, BaseActor):
         for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
             future.abandon(dead)
         inbox.ended.set(reason)
+        abandon(self.socket)
 
     def _fail_pushes(self) -> None:
         """Tell of every push whose outcome will not be seen any more."""

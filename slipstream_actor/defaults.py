@@ -11,7 +11,7 @@ from slipstream_actor.process import From
 from slipstream_actor.reasons import ClosedByClient, ConnectFailed
 from slipstream_actor.socket import Socket
 
-__all__ = ["Defaults"]
+__all__ = ["CALLBACK_NAMES", "Defaults"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
@@ -112,3 +112,6 @@ class Defaults:
     def handle_leave(self, topic: str, socket: Socket, /) -> Any:
         """`topic` was left, or closed by the server."""
         return socket
+
+
+CALLBACK_NAMES = ("init", *(name for name in vars(Defaults) if not name.startswith("_")))

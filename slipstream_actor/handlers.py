@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from slipstream_actor import presence
 from slipstream_actor.arguments import require_text
-from slipstream_actor.defaults import Defaults
+from slipstream_actor.defaults import CALLBACK_NAMES
 from slipstream_actor.events import MessageReceived
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Route", "Routes", "deliver", "on", "route_of", "routes_of", "warn_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 ANYTHING = "*"
-CALLBACKS = frozenset({"init", *(name for name in vars(Defaults) if not name.startswith("_"))})
+CALLBACKS = frozenset(CALLBACK_NAMES)
 # How alike a method's name is to a callback's, for it to be a slip of the pen.
 ALIKE = 0.88
 # What a class remembers of topics and events; there may be any number of them.
@@ -139,6 +139,8 @@ def require_new(method: Any, namespace: Mapping[str, Any]) -> None:
 
 
 def patterns_of(method: Any) -> tuple[Pattern, ...]:
+    if not inspect.isfunction(method):
+        return ()
     patterns: tuple[Pattern, ...] = getattr(method, "_slipstream_patterns", ())
     return patterns
 
@@ -211,9 +213,10 @@ def deliver(client: ClientActor, message: MessageReceived) -> None:
 def deliver_presence(client: ClientActor, message: MessageReceived) -> None:
     """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
     client._socket, calls = presence.receive(client.socket, message)
+    link = client.socket._link
     for name, arguments in calls:
-        if is_ending(client):
-            return
+        if is_ending(client) or client.socket._link is not link:
+            return  # It is not this connection's client any more.
         drop_timeout(client)
         client._run(name, *arguments)
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from slipstream_actor import changes, telemetry
 from slipstream_actor.changes import CONNECTION_ENDS
-from slipstream_actor.events import ChannelConnected, TopicLeft
+from slipstream_actor.events import ChannelConnected, TopicJoinClosed, TopicJoinFailed
 from slipstream_actor.message import Reply
 from slipstream_actor.reasons import ChannelEnded, ClosedByClient, Disconnected
 from slipstream_actor.telemetry import (
@@ -162,7 +162,9 @@ def why(event: Any) -> Any:
     """Return the reason that `event` ends a join for."""
     if type(event) in CONNECTION_ENDS:
         return Disconnected(event.reason)
-    return ChannelEnded("left") if event is None or type(event) is TopicLeft else event.reason
+    if type(event) in (TopicJoinFailed, TopicJoinClosed):
+        return event.reason
+    return ChannelEnded("left")
 
 
 def ended_connect(socket: Socket, reason: Any = None) -> Socket:
@@ -255,7 +257,7 @@ def observed(client: Any, name: str, told_as: str) -> Callable[..., Any]:
     what it raises passes through."""
     function = getattr(client, name)
 
-    def callback(*arguments: Any, **keywords: Any) -> Any:
+    def call(*arguments: Any, **keywords: Any) -> Any:
         metadata = {
             "client": type(client),
             "callback": name,
@@ -268,7 +270,7 @@ def observed(client: Any, name: str, told_as: str) -> Callable[..., Any]:
             span.metadata["return"] = result
         return result
 
-    return callback
+    return call
 
 
 def callback(client: Any, name: str, told_as: str | None = None) -> Callable[..., Any]:

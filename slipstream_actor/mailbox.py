@@ -125,7 +125,7 @@ class Mailbox:
 
     def push_front(self, message: Any) -> None:
         """Make `message` the next one."""
-        self._stash.appendleft(Envelope(message))
+        self._stash.appendleft(carrying.stamped(Envelope(message)))
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner in `seconds`."""

@@ -231,7 +231,7 @@ def news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
     joins = {
         key: {**new, "metas": metas}
         for key, new in diff["joins"].items()
-        if (metas := without(new, state.get(key, NOBODY)))
+        if (metas := unknown(new, state.get(key, NOBODY)))
     }
     leaves = {}
     for key, left in diff["leaves"].items():
@@ -239,6 +239,12 @@ def news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
         if metas := [meta for meta in left["metas"] if meta.get("phx_ref") in there]:
             leaves[key] = {**left, "metas": metas}
     return {"joins": joins, "leaves": leaves}
+
+
+def unknown(new: Mapping[str, Any], known: Mapping[str, Any]) -> list[Any]:
+    """Return the metas that are not known: those without a `phx_ref` may always be news."""
+    there = refs(known) - {None}
+    return [meta for meta in new["metas"] if meta.get("phx_ref") not in there]
 
 
 NOBODY: Mapping[str, Any] = {"metas": []}

@@ -27,7 +27,7 @@ from slipstream_actor.commands import CloseConnection, CollectGarbage, JoinTopic
 from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection import Connection
 from slipstream_actor.errors import NeverJoinedError, NotConfiguredError, NotOwnerError
-from slipstream_actor.events import MessageReceived, TopicJoinFailed
+from slipstream_actor.events import ChannelClosed, MessageReceived, TopicJoinFailed
 from slipstream_actor.forks import require_here
 from slipstream_actor.instrumentation import (
     CLIENT,
@@ -177,6 +177,8 @@ class Socket(msgspec.Struct, frozen=True):
         link = Link("scheduled", timer=timer)
         timer.message = ReconnectDue(link)
         socket = replace(without_connection(self), _link=link, reconnect_counter=attempt)
+        if socket._begun:
+            socket = conclude(socket, ChannelClosed(ClosedByClient()))
         reconnecting(socket, attempt, seconds)
         return self._commit("reconnect", socket)
 

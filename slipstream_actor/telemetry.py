@@ -56,7 +56,8 @@ FAILURE = ("telemetry", "handler", "failure")
 # Each event's handlers. The tuples are replaced, never changed: `execute` needs no lock.
 _handlers: dict[EventName, tuple[Handler, ...]] = {}
 _followed: dict[EventName, set[str]] = {}
-_lock = threading.Lock()
+# Reentrant: garbage may be collected, or a signal handled, while it is held.
+_lock = threading.RLock()
 _numbers = itertools.count(1)
 
 
@@ -159,7 +160,7 @@ def require_event(event: Any, *, empty: bool = False) -> EventName:
 
 
 def _all() -> Iterator[Handler]:
-    return itertools.chain.from_iterable(_handlers.values())
+    return itertools.chain.from_iterable(list(_handlers.values()))
 
 
 def _detach(unwanted: Callable[[Handler], bool]) -> bool:
@@ -179,9 +180,9 @@ def _detach(unwanted: Callable[[Handler], bool]) -> bool:
 
 
 def _tell_followers() -> None:
-    for prefix, names in _followed.items():
+    for prefix, names in list(_followed.items()):
         at = len(prefix)
-        now = {e[at] for e in _handlers if len(e) > at and e[:at] == prefix}
+        now = {e[at] for e in list(_handlers) if len(e) > at and e[:at] == prefix}
         # Whoever looks meanwhile misses none that is in both.
         names.update(now)
         names.intersection_update(now)
@@ -214,11 +215,9 @@ def _fail(handler: Handler, error: Exception) -> None:
     metadata = {
         "event_name": handler.event_name,
         "handler_id": handler.id,
-        "kind": "error",
-        "reason": error,
-        "stacktrace": error.__traceback__,
+        **failure(error),
     }
-    execute(FAILURE, {"monotonic_time": time.monotonic(), "system_time": time.time()}, metadata)
+    execute(FAILURE, start_measurements(), metadata)
 
 
 # spans
@@ -302,7 +301,7 @@ def spanning(event_prefix: EventName, metadata: Mapping[str, Any]) -> Iterator[S
 def _reset_in_child() -> None:
     """Forget a lock that nobody may be there to release."""
     global _lock  # noqa: PLW0603 - nothing else could free it
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 reset_in_child(_reset_in_child)

@@ -9,30 +9,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from slipstream_actor.defaults import CALLBACK_NAMES
 from slipstream_actor.telemetry import EventName
 
-__all__ = ["CALLBACK_NAMES", "EVENTS", "KEYS", "EventDescription", "find", "names"]
+__all__ = ["EVENTS", "KEYS", "EventDescription", "find", "names"]
 
 CALLBACK = "<callback>"
-CALLBACK_NAMES = (
-    "init",
-    "terminate",
-    "handle_call",
-    "handle_cast",
-    "handle_connect",
-    "handle_continue",
-    "handle_disconnect",
-    "handle_info",
-    "handle_join",
-    "handle_leave",
-    "handle_message",
-    "handle_presence_join",
-    "handle_presence_leave",
-    "handle_presence_sync",
-    "handle_push_failed",
-    "handle_reply",
-    "handle_topic_close",
-)
 
 
 class EventDescription(msgspec.Struct, frozen=True):
@@ -66,7 +48,8 @@ KEYS = {
     "frames_out": "websocket frames written, or queued to be, since then",
     "telemetry_span_context": "the same object in all events of one span",
     "start_time": "when the span began, a `datetime` in UTC",
-    "socket": "the `Socket`, as it is at the event; of `init` there is none yet (`None`)",
+    "socket": "the `Socket`, as it is at the event; of a callback, as it was given to it, and of"
+    " `init` there is none yet (`None`)",
     "configuration": "the `Configuration`",
     "response_headers": "the headers of the server's answer to the upgrade",
     "topic": "the topic",
@@ -95,6 +78,8 @@ KEYS = {
     "message": "the same",
     "events": "the events that its owner was told of it, a tuple",
     "built_events": "the same",
+    "event_name": "the event that it failed at",
+    "handler_id": "the id that it was attached with",
 }
 
 START = ("monotonic_time", "system_time")
@@ -225,11 +210,6 @@ EVENTS: tuple[EventDescription, ...] = (
         ("event_name", "handler_id", *EXCEPTION),
     ),
 )
-
-KEYS |= {
-    "event_name": "the event that it failed at",
-    "handler_id": "the id that it was attached with",
-}
 
 
 def names() -> list[EventName]:

@@ -22,6 +22,7 @@ from slipstream_actor import (
     process,
     telemetry,
 )
+from slipstream_actor.defaults import CALLBACK_NAMES
 from slipstream_actor.events import (
     ChannelClosed,
     ChannelConnected,
@@ -36,7 +37,6 @@ from slipstream_actor.instrumentation import (
     observed_push,
     push_ended,
 )
-from slipstream_actor.telemetry_events import CALLBACK_NAMES
 from slipstream_actor.testing import PhoenixServer
 from tests.observing import Observed, observing
 from tests.support import PATIENCE, recording

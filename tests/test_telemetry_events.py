@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor import ClientActor
-from slipstream_actor.telemetry_events import CALLBACK_NAMES, EVENTS, KEYS, find, names, tables
+from slipstream_actor.defaults import CALLBACK_NAMES
+from slipstream_actor.telemetry_events import EVENTS, KEYS, find, names, tables
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "telemetry.md"
 

@@ -23,8 +23,8 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from slipstream_actor import carrying, telemetry
+from slipstream_actor.defaults import CALLBACK_NAMES
 from slipstream_actor.telemetry import EventName, SpanContext
-from slipstream_actor.telemetry_events import CALLBACK_NAMES
 
 __all__ = ["SlipstreamInstrumentor"]
 

@@ -40,8 +40,8 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.commands import CloseConnection, OpenConnection
+from slipstream_actor.defaults import CALLBACK_NAMES
 from slipstream_actor.mailbox import SocketReady
-from slipstream_actor.telemetry_events import CALLBACK_NAMES
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.observing import Told, observing
 from tests.raw_server import dead_port
