@@ -535,7 +535,10 @@ class ClientActor(Defaults, BaseActor):
         for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
             future.abandon(dead)
         inbox.ended.set(reason)
-        abandon(self.socket)
+        try:
+            abandon(self.socket)
+        except BaseException:  # A handler of telemetry that exits.
+            logger.exception("what tells of the end of %s raised", self)
 
     def _fail_pushes(self) -> None:
         """Tell of every push whose outcome will not be seen any more."""

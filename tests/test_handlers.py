@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import queue
+import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -352,6 +353,13 @@ def test_what_is_no_method(thing: Any) -> None:
 def test_a_decorator_without_its_arguments_is_no_pattern() -> None:
     with pytest.raises(TypeError, match="topic must be a str, not function"):
         on(noting("x"))
+
+
+def test_what_else_is_in_a_class_is_no_handler() -> None:
+    class Mocked(ClientActor):
+        anything = unittest.mock.Mock()
+
+    assert Mocked._routes is None
 
 
 async def later(self: Any, topic: str, event: str, payload: Any, socket: Socket) -> None: ...

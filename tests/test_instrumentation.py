@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from slipstream_actor import (
     ChannelEnded,
@@ -18,9 +19,11 @@ from slipstream_actor import (
     Socket,
     connect,
     connection_telemetry,
+    get_state,
     instrumentation,
     process,
     telemetry,
+    wait,
 )
 from slipstream_actor.defaults import CALLBACK_NAMES
 from slipstream_actor.events import (
@@ -39,7 +42,7 @@ from slipstream_actor.instrumentation import (
 )
 from slipstream_actor.testing import PhoenixServer
 from tests.observing import Observed, observing
-from tests.support import PATIENCE, recording
+from tests.support import PATIENCE, Recorder, recording
 
 URI = "ws://localhost:4000/socket/websocket"
 PREFIX = ("slipstream", "client")
@@ -63,8 +66,10 @@ def told() -> Iterator[Observed]:
 class FakeConnection:
     """A connection that is alive, and nothing else."""
 
+    alive = True
+
     def is_alive(self) -> bool:
-        return True
+        return self.alive
 
     def tell(self, command: Any) -> None:
         pass
@@ -143,6 +148,58 @@ def test_when_its_owner_ends_all_is_over(told: Observed) -> None:
         "client.connect.exception": ClosedByClient(),
         "client.join.exception": Disconnected(ClosedByClient()),
     }
+
+
+def test_a_reconnect_ends_what_the_connection_had_under_way(told: Observed) -> None:
+    """The end of the connection has not been told yet."""
+    seat = FakeConnection()
+    socket = apply_event(connecting(), ChannelConnected(seat)).join(T)
+    seat.alive = False
+    socket = socket.reconnect()
+    [failed] = told.named("client.join.exception")
+    assert failed.metadata["reason"] == Disconnected(ClosedByClient())
+    assert not apply_event(socket, ChannelConnected(FakeConnection()))._begun
+    assert ends(told) == ["client.connect.stop", "client.join.exception", "client.reconnect"]
+
+
+def test_a_join_that_something_else_ends_was_left(told: Observed) -> None:
+    socket = connecting().join(T)
+    joins = {T: replace(socket.joins[T], status="closed")}
+    assert T not in apply_event(replace(socket, joins=joins), ChannelConnected(None))._begun
+    [failed] = told.named("client.join.exception")
+    assert failed.metadata["reason"] == ChannelEnded("left")
+
+
+def test_a_new_socket_ends_what_the_former_had_under_way(told: Observed) -> None:
+    class Anew(Recorder):
+        def handle_info(self, message: Any, socket: Socket) -> Any:
+            return connect(URI, test_mode=True)
+
+    with recording(URI, Anew, test_mode=True) as (ref, _):
+        ref.proxy().do(lambda s: s.join(T)).get(timeout=PATIENCE)
+        ref.tell("anew")
+        told.take("client.connect.exception")
+        told.take("client.join.exception")
+        assert set(get_state(ref).socket._begun) == {None}
+
+
+def test_a_handler_that_exits_at_the_end_of_a_client_leaves_nothing_behind(
+    server: PhoenixServer,
+) -> None:
+    def leave(*_: Any) -> None:
+        raise SystemExit
+
+    telemetry.attach("exits", (*PREFIX, "join", "exception"), leave)
+    try:
+        with recording(server.uri) as (ref, log):
+            log.take("connect")
+            ref.proxy().do(lambda s: s.join("bench:1", {"delay": 60_000})).get(timeout=PATIENCE)
+            connection = get_state(ref).connection
+            ref.stop()
+            assert wait(ref, PATIENCE) == "normal"
+            assert not connection.is_alive()
+    finally:
+        telemetry.detach("exits")
 
 
 # pushes

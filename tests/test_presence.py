@@ -634,6 +634,12 @@ def test_the_defaults_do_nothing() -> None:
         ref.stop()
 
 
+def test_a_callback_that_replaces_the_connection_is_the_last_one(watch: Watch) -> None:
+    watch.act(lambda name, socket: socket.connect(URI, test_mode=True) if name == "join" else None)
+    watch.state(a=A, b=B)
+    assert watch.seen() == [join("a", None, A)]
+
+
 # what a server should not send
 
 NO_STATES: list[Any] = [
@@ -683,8 +689,13 @@ def test_a_malformed_diff_is_dropped(
 
 
 def test_metas_without_a_phx_ref_are_taken_as_phoenix_js_takes_them(watch: Watch) -> None:
-    watch.state(a=present({"name": "Ada"}))
-    assert watch.presences == {"a": present({"name": "Ada"})}
+    ada, grace = present({"name": "Ada"}), present({"name": "Grace"})
+    watch.state(a=ada)
+    assert watch.presences == {"a": ada}
+    watch.seen()
+    watch.told("presence_diff", {"joins": {"a": grace}, "leaves": {}})
+    assert watch.seen() == [join("a", ada, grace), sync(a=grace)]
+    assert watch.presences == {"a": grace}
 
 
 def test_nothing_that_is_shown_shows_metas(watch: Watch) -> None:

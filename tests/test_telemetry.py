@@ -216,6 +216,28 @@ def test_the_end_of_the_program_passes_through() -> None:
     assert list_handlers(EVENT)
 
 
+class Collected:
+    """An id, whose first comparison detaches another handler."""
+
+    compared = False
+
+    def __eq__(self, other: object) -> bool:
+        first, self.compared = not self.compared, True
+        if first:
+            detach("another")
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+def test_a_handler_is_detached_while_another_is_attached() -> None:
+    """As the end of an object does whose garbage is collected then."""
+    attach("another", ("a",), print)
+    attach(Collected(), ("a",), print)
+    [handler] = list_handlers(("a",))
+    assert isinstance(handler.id, Collected)
+
+
 # spans
 
 

@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from slipstream_actor import (
     Answer,
     JoinFailedError,
+    Next,
     NotJoinedError,
     Socket,
     call,
@@ -183,6 +184,34 @@ def test_the_trace_that_starts_a_client(server: PhoenixServer, instrumented: Exp
     assert is_child(instrumented.span("connect"), start)
     assert is_child(instrumented.span("join"), start)
     ref.stop()
+
+
+def test_the_trace_that_starts_a_client_goes_on_in_its_continuation(
+    server: PhoenixServer, instrumented: Exported
+) -> None:
+    class Later(Chat):
+        def init(self, uri: str, log: Any, **options: Any) -> Any:
+            self.log = log
+            return Next(self.socket, then=uri)
+
+        def handle_continue(self, term: Any, socket: Socket) -> Socket:
+            return connect(term).join(BENCH)
+
+    with instrumented.tracer.start_as_current_span("start") as start:
+        ref = Later.start(server.uri, Log())
+    wait_until_joined(ref, BENCH)
+    assert is_child(instrumented.span("connect"), start)
+    assert is_child(instrumented.span("join"), start)
+    ref.stop()
+
+
+def test_a_timer_has_no_trace(server: PhoenixServer, instrumented: Exported) -> None:
+    with recording(server.uri, Joining) as (ref, log):
+        log.take("join")
+        with instrumented.tracer.start_as_current_span("request"):
+            ref.proxy().say("echo").get(timeout=PATIENCE)
+            ref.proxy().send_after(0, "echo_error").get(timeout=PATIENCE)
+        assert instrumented.span("push echo_error").parent is None
 
 
 def test_a_proxy_continues_the_trace_of_who_calls(
