@@ -47,6 +47,8 @@ LONGEST_WAIT = 86_400.0
 class Mailbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
+    CARRIES = True
+
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
         # Looked up at run time: gevent patches the module.
@@ -100,7 +102,8 @@ class Mailbox:
             self.stopping = True
             if (interrupt := self.interrupt) is not None:
                 interrupt()
-        self._queue.put(carrying.stamped(envelope) if carrying.installed else envelope)
+        carried = carrying.installed and self.CARRIES
+        self._queue.put(carrying.stamped(envelope) if carried else envelope)
         if self.closed:
             self._refuse_all()
 
@@ -355,6 +358,7 @@ class SelectorMailbox(Mailbox):
     """
 
     POLL_EVERY = 64
+    CARRIES = False  # A connection calls nobody back.
 
     def __init__(self) -> None:
         super().__init__()
