@@ -128,7 +128,7 @@ class Instrumentation:
     def __init__(
         self, tracer: trace.Tracer, meter: metrics.Meter, callbacks: tuple[str, ...]
     ) -> None:
-        self.spans = Spans(tracer)
+        self.spans: Spans = Spans(tracer)
         self._metrics = Metrics(meter)
         self._callbacks = callbacks
 
@@ -214,7 +214,7 @@ class Spans:
     """
 
     def __init__(self, tracer: trace.Tracer) -> None:
-        self.closed = False
+        self.closed: bool = False
         self.current: weakref.WeakKeyDictionary[SpanContext, Any] = weakref.WeakKeyDictionary()
         self._tracer = tracer
         self._under_way: weakref.WeakKeyDictionary[SpanContext, UnderWay] = (
