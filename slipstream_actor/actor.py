@@ -74,8 +74,12 @@ class BaseActor(pykka.ThreadingActor):
     def _handle_receive(self, message: Any) -> Any:
         try:
             return self._dispatch(message)
-        except Exception:
-            raise
+        except Exception as error:
+            envelope = self.actor_inbox.envelope
+            if envelope is not None and envelope.reply_to is not None:
+                raise
+            # Pykka would log it too.
+            self._crash(error)
         except Interrupted:
             # The stop request that interrupted it is in the mailbox.
             self._answer(self._stopped())
@@ -102,9 +106,12 @@ class BaseActor(pykka.ThreadingActor):
             envelope.reply_to.fail(error)
 
     def _crash(self, error: BaseException) -> None:
-        """End as Pykka has it when the handling of a `tell` raises."""
+        """End as Pykka has it when the handling of a `tell` raises; `on_failure` tells of it."""
         self._end_loop()
-        self.on_failure(type(error), error, error.__traceback__)
+        try:
+            self.on_failure(type(error), error, error.__traceback__)
+        except Exception:
+            self._handle_failure(*sys.exc_info())
 
     def _end_loop(self) -> None:
         """Make the current message the last one."""

@@ -225,7 +225,6 @@ class ClientActor(Defaults, BaseActor):
 
     def on_failure(self, *exc_info: Any) -> None:
         """A callback raised: end with the exception as the reason."""
-        # Pykka's own logger is silent unless it is configured.
         logger.error("%s has crashed", self, exc_info=exc_info)
         self._finish(exc_info[1])
 

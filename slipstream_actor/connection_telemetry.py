@@ -44,7 +44,6 @@ class ConnectionTelemetry:
         self._state = state
         self._ids: dict[str, str] = {}
         self._life: Begun | None = None
-        self._beat: Any = None
         self._beating: Begun | None = None
         self._paused_at = 0.0
         self._counted = (0, 0, 0, 0)
@@ -105,16 +104,18 @@ class ConnectionTelemetry:
             self.traffic(transport)
 
     def heartbeat(self, protocol: Protocol) -> None:
-        """Look what has become of the heartbeat."""
-        if protocol.heartbeat is self._beat and not protocol.heartbeat_failed:
-            return
-        if self._beating is not None:
-            if protocol.heartbeat is None:
-                self._beating.stop(seconds=protocol.heartbeat_rtt)
-            else:
-                self._beating.fail(HeartbeatTimeout())
-        self._beat, self._beating = protocol.heartbeat, None
-        if self._beat is not None and not protocol.heartbeat_failed:
+        """Look what has become of the heartbeat.
+
+        One that takes the place of another, whose answer nobody reads in a pause, goes on with
+        that one's span.
+        """
+        if protocol.heartbeat is None or protocol.heartbeat_failed:
+            beating, self._beating = self._beating, None
+            if beating is not None and protocol.heartbeat_failed:
+                beating.fail(HeartbeatTimeout())
+            elif beating is not None:
+                beating.stop(seconds=protocol.heartbeat_rtt)
+        elif self._beating is None:
             self._beating = begin(HEARTBEAT, self.known)
 
     def backpressure(self, paused: bool, undelivered: int) -> None:

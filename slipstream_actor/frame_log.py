@@ -3,10 +3,10 @@
     push rooms:lobby new:msg (3, 7) {'body': 'hello'}
     receive ok rooms:lobby phx_reply (3, 7) {'body': 'hello'}
 
-Of the params of a join, and of the answer that accepts it, only the names are shown (the messages
-of V1 do not say which reply is one: there, of every reply). Elsewhere what stands under a key that
-looks like a secret's is hidden, at every depth, and so is text that looks like a token; `bytes` are
-counted, and what is long is cut.
+Of the params of a join, and of its answer, only the names are shown (the messages of V1 do not say
+which reply is one: there, of every reply). Elsewhere what stands under or beside a name that looks
+like a secret's is hidden, at every depth and within texts, and so is what looks like a token;
+`bytes` are counted, and what is long is cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from slipstream_actor.errors import Shown, shown
+from slipstream_actor.errors import Shown
 from slipstream_actor.message import Message
 
 __all__ = ["receiving", "sending"]
@@ -24,34 +24,68 @@ __all__ = ["receiving", "sending"]
 logger: logging.Logger = logging.getLogger("slipstream_actor.frames")
 
 LONGEST = 500
+# How much of a text is read, and how much is shown of it.
+READ, SHOWN = 1000, 200
 HIDDEN = "…"
 SECRET = re.compile(
-    r"token|secret|passw|passphrase|passcode|credential|auth|cookie|session|jwt|bearer"
-    r"|signature|private|api.?key|access.?key|otp\b|\bpin\b|cvv|\bcvc\b|ssn",
+    r"token|secret|passw|passphrase|passcode|pwd|credential|auth(?!or(?!i))|cookie|session|csrf"
+    r"|xsrf|jwt|bearer|signature|private|(?:api|access|signing|encryption|master|license|ssh).?key"
+    r"|(?:card|account).?num|card.?no\b|credit.?card|iban|cvv"
+    r"|(?<![a-z])(?:pass|pw|pin|cvc|ssn|sid|sig)(?![a-z])|otp(?![a-z])",
     re.IGNORECASE,
 )
-# A bearer's, Phoenix.Token's and JSON Web Tokens, whatever they stand under.
-TOKEN = re.compile(r"\s*(?:bearer\s|SFMyNTY|eyJ)", re.IGNORECASE)
+# Where the words of a name in camel case meet.
+CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# How a pair that is a mapping calls its two halves.
+NAMES = ("name", "Name", "key", "Key", "field", "header", "param", "parameter")
+VALUES = ("value", "Value", "values", "val", "content", "data")
+
+# JSON Web Tokens, Phoenix.Token's (signed and encrypted), and what HTTP's authorization has.
+TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(?:eyJ|SFMyNTY|SFMzODQ|SFM1MTI|QTEyOEdDTQ)[\w.=-]+"
+    r"|(?i:\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[a-z0-9+/]{8,}=*)"
+)
+# Of a URL; the second is of one that is cut.
+USER = re.compile(r"(?<=://)[^/\s\"'<>]*@")
+CUT_USER = re.compile(r"(?<=://)[^/\s\"'<>]*\Z")
+# A name before a value: in a query, a form, a header, JSON, JSON within JSON.
+NAMED = re.compile(r"(?<![\w.\[\]-])([\w.\[\]-]+)(?:\\*[\"'])?\s*(=>?|:|%3[AD])\s*")
+QUOTED = r"""\\+"(?:(?!\\+").)*|"(?:[^"\\]|\\.)*|'(?:[^'\\]|\\.)*|[\[{].*"""
+VALUE = re.compile(QUOTED + r'|[^\s&"]*', re.DOTALL)
+# Of more than one word.
+HEADER = re.compile("auth|cookie", re.IGNORECASE)
+HEADER_VALUE = re.compile(QUOTED + r'|[^\r\n"]*', re.DOTALL)
 
 
 class Redacted(Shown):
     """A `repr` of bounded size and depth, without what looks like a secret."""
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        """Show a mapping with the values hidden whose keys look like a secret's."""
+        """Show a mapping with the values hidden whose names look like a secret's."""
         if level <= 0:
             return "{...}"
+        beside = VALUES if any(is_secret(x.get(name)) for name in NAMES) else ()
         shown = []
         for key, value in list(x.items())[: self.maxdict]:
-            text = HIDDEN if is_secret(key) else self.repr1(value, level - 1)
+            hidden = is_secret(key) or key in beside
+            text = HIDDEN if hidden else self.repr1(value, level - 1)
             shown.append(f"{self.repr1(key, level - 1)}: {text}")
         if len(x) > self.maxdict:
             shown.append("...")
         return f"{{{', '.join(shown)}}}"
 
+    def repr_list(self, x: list[Any], level: int) -> str:
+        """Show a list; of a name and a secret, the name."""
+        return super().repr_list(without_second(x), level)
+
+    def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
+        """Show a tuple; of a name and a secret, the name."""
+        return super().repr_tuple(tuple(without_second(x)), level)
+
     def repr_str(self, x: str, level: int) -> str:
-        """Show a text, unless it looks like a token."""
-        return HIDDEN if TOKEN.match(x) else super().repr_str(x, level)
+        """Show the beginning of a text, without what looks like a secret in it."""
+        text = without_secrets(x)
+        return HIDDEN if text == HIDDEN else quoted(text)
 
     def repr_instance(self, x: Any, level: int) -> str:
         """Show what JSON has; of all else, which may hold anything, the type."""
@@ -67,7 +101,7 @@ class Redacted(Shown):
 
 
 class Hidden:
-    """Stands for the value of a join's param."""
+    """Stands for a value that is not shown."""
 
 
 redacted: Callable[[Any], str] = Redacted().repr
@@ -75,7 +109,39 @@ redacted: Callable[[Any], str] = Redacted().repr
 
 def is_secret(key: Any) -> bool:
     """Whether what stands under `key` is to be hidden, by its name."""
-    return isinstance(key, str) and SECRET.search(key) is not None
+    return isinstance(key, str) and SECRET.search(CAMEL.sub("_", key)) is not None
+
+
+def without_second(items: Any) -> Any:
+    """Return a list or tuple; of two of which the first is a secret's name, the first."""
+    return [items[0], Hidden()] if len(items) == 2 and is_secret(items[0]) else items
+
+
+def without_tokens(text: str) -> str:
+    """Return the beginning of a text, without tokens and the users of URLs."""
+    read = text[:READ]
+    if len(text) > READ:
+        read = CUT_USER.sub(HIDDEN, read)
+    return USER.sub(f"{HIDDEN}@", TOKEN.sub(HIDDEN, read))
+
+
+def without_secrets(text: str) -> str:
+    """Return the beginning of a text, also without what stands behind a secret's name."""
+    text = without_tokens(text)
+    parts, at = [], 0
+    for named in NAMED.finditer(text):
+        name, sign = named.groups()
+        if named.start() >= at and is_secret(name):
+            pattern = HEADER_VALUE if sign == ":" and HEADER.search(name) else VALUE
+            parts += [text[at : named.end()], HIDDEN]
+            value = pattern.match(text, named.end())
+            at = value.end() if value is not None else named.end()
+    return "".join([*parts, text[at:]])
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, cut if it is long."""
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."
 
 
 def sending(messages: Iterable[Any]) -> None:
@@ -116,9 +182,11 @@ def names_of(payload: Any) -> Any:
 
 
 def name(text: Any) -> str:
-    """Return a topic, an event or a status: on one line, in bounds."""
-    plain = isinstance(text, str) and text.isprintable() and len(text) <= 200
-    return text if plain else shown(text)
+    """Return a topic, an event or a status: on one line, in bounds, without tokens."""
+    if not isinstance(text, str):
+        return redacted(text)
+    plain = without_tokens(text)
+    return plain if plain.isprintable() and len(plain) <= SHOWN else quoted(plain)
 
 
 def log_received(message: Message) -> None:
@@ -126,7 +194,7 @@ def log_received(message: Message) -> None:
     status, payload = "", message.payload
     if message.event == "phx_reply" and isinstance(payload, dict):
         status, payload = f"{name(payload.get('status'))} ", payload.get("response")
-        if status == "ok " and message.join_ref in (None, message.ref):
+        if message.join_ref in (None, message.ref):
             payload = names_of(payload)
     refs = "" if message.ref is None else f" ({message.join_ref}, {message.ref})"
     where = f"{name(message.topic)} {name(message.event)}"

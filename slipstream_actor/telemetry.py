@@ -197,11 +197,13 @@ def execute(
     """Call the handlers of `event`, in this thread. One that raises is logged and detached.
 
     The event `("telemetry", "handler", "failure")` tells of it. What is no `Exception` (the end of
-    the program, of an actor) passes through.
+    the program, of an actor) passes through. Each handler gets dicts of its own: shallow copies of
+    `measurements` and `metadata`.
     """
     for handler in _handlers.get(event, ()):
+        measured, about = dict(measurements), dict(metadata or {})
         try:
-            handler.function(event, measurements, metadata if metadata is not None else {})
+            handler.function(event, measured, about)
         except Exception as error:
             _fail(handler, error)
 

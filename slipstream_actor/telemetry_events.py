@@ -178,9 +178,11 @@ EVENTS: tuple[EventDescription, ...] = (
     *spans(
         of_a_connection("heartbeat"),
         (
-            "a heartbeat is sent",
-            "it is answered; the duration is the round trip, from when its bytes were written",
-            "it is not answered before the next one is due, or before the connection ends",
+            "a heartbeat is sent; those that follow it while reading stands still are of its span",
+            "the last one is answered; the duration is the round trip, from when its bytes were"
+            " written, or from when reading went on",
+            "it is not answered before the next one is due, or before the connection ends;"
+            " the time in which reading stands still does not count",
         ),
         ("configuration", *CONNECTION),
         (),

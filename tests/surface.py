@@ -41,7 +41,7 @@ def surface() -> list[str]:
     for path in MODULES:
         try:
             module = importlib.import_module(path)
-        except ModuleNotFoundError:
+        except ImportError:  # Without its extra.
             continue
         for name in module.__all__:
             value = getattr(module, name)

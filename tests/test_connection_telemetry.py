@@ -10,7 +10,7 @@ import pytest
 from slipstream_actor import telemetry
 from slipstream_actor.configuration import Configuration
 from slipstream_actor.connection_telemetry import CONNECTION, ConnectionTelemetry
-from slipstream_actor.reasons import ClosedByClient
+from slipstream_actor.reasons import ClosedByClient, HeartbeatTimeout
 from tests.observing import observing
 
 PREFIX = ("slipstream", "connection")
@@ -56,17 +56,21 @@ def test_what_was_told_belongs_to_the_message_that_is_handled() -> None:
     assert talks.told is None
 
 
-def test_a_heartbeat_that_another_takes_the_place_of_has_no_round_trip() -> None:
-    """While reading is paused nobody knows whether one was answered."""
+def test_a_heartbeat_that_another_takes_the_place_of_ends_with_that() -> None:
+    """While reading stands still nobody can know whether one was answered."""
     talks = talker()
     protocol: Any = SimpleNamespace(heartbeat=None, heartbeat_failed=False, heartbeat_rtt=None)
     with observing((*PREFIX, "heartbeat")) as told:
         for heartbeat, rtt in ((None, None), ("a", None), ("a", None), ("b", None), (None, 0.25)):
             protocol.heartbeat, protocol.heartbeat_rtt = heartbeat, rtt
             talks.heartbeat(protocol)
+        for heartbeat, failed in (("c", False), ("d", False), ("d", True), (None, True)):
+            protocol.heartbeat, protocol.heartbeat_failed = heartbeat, failed
+            talks.heartbeat(protocol)
     ends = [each.name.removeprefix("connection.heartbeat.") for each in told.all]
-    assert ends == ["start", "exception", "start", "stop"]
-    assert told.all[-1].measurements["duration"] == 0.25
+    assert ends == ["start", "stop", "start", "exception"]
+    assert told.all[1].measurements["duration"] == 0.25
+    assert told.all[-1].metadata["reason"] == HeartbeatTimeout()
 
 
 def test_who_attaches_later_hears_of_no_beginning() -> None:

@@ -108,6 +108,20 @@ SECRET_KEYS = [
     "credentials",
     "private_key",
     "signature",
+    "pwd",
+    "userPwd",
+    "pass",
+    "db_pass",
+    "pw",
+    "userPw",
+    "_csrf",
+    "XSRF-TOKEN",
+    "card_number",
+    "cardNumber",
+    "iban",
+    "PINCode",
+    "pin",
+    "signing_key",
 ]
 
 
@@ -122,11 +136,97 @@ def test_what_stands_under_a_secrets_name_is_hidden(key: str) -> None:
         assert key in redacted(payload)
 
 
-@pytest.mark.parametrize(
-    "token", ["Bearer abc", "SFMyNTY.g2gDYQ.abc", "eyJhbGciOiJIUzI1NiJ9.e30.x"]
-)
-def test_what_looks_like_a_token_is_hidden_wherever_it_stands(token: str) -> None:
+PLAIN_KEYS = ["author", "co_authors", "className", "passenger", "spinner", "key", "card", "body"]
+
+
+@pytest.mark.parametrize("key", PLAIN_KEYS)
+def test_what_stands_under_other_names_is_shown(key: str) -> None:
+    assert redacted({key: "shown"}) == repr({key: "shown"})
+    assert redacted(f"{key}=shown") == repr(f"{key}=shown")
+
+
+PAIRS = [
+    (["authorization", HIDDEN], "['authorization', …]"),
+    (("x-api-key", {"a": HIDDEN}), "('x-api-key', …)"),
+    ([["a", "b"], ["cookie", HIDDEN]], "[['a', 'b'], ['cookie', …]]"),
+    ({"name": "authorization", "value": HIDDEN}, "{'name': 'authorization', 'value': …}"),
+    ({"Key": "password", "Value": [HIDDEN]}, "{'Key': 'password', 'Value': …}"),
+    ({"name": "alice", "value": "b"}, "{'name': 'alice', 'value': 'b'}"),
+    (["a", "b", "c"], "['a', 'b', 'c']"),
+]
+
+
+@pytest.mark.parametrize(("payload", "line"), PAIRS)
+def test_what_stands_beside_a_secrets_name_is_hidden(payload: Any, line: str) -> None:
+    assert redacted(payload) == line
+
+
+TOKENS = [
+    "Bearer abc",
+    "bearer   a.b-c",
+    "Basic dXNlcjpwdw==",
+    "SFMyNTY.g2gDYQ.abc",
+    "SFM1MTI.g2gDYQ.abc-_",
+    "QTEyOEdDTQ.abc.def",
+    "eyJhbGciOiJIUzI1NiJ9.e30.x",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_what_looks_like_a_token_is_hidden_wherever_it_stands(token: str, lines: Any) -> None:
     assert redacted({"value": token, "in": [token]}) == "{'value': …, 'in': […]}"
+    assert redacted(f"it is {token} indeed") == "'it is … indeed'"
+    sending([Message("1", "2", f"user:{token}", f"said:{token}", {})])
+    received(Message("1", "2", f"user:{token}", "phx_reply", {"status": token}))
+    assert lines() == ["push user:… said:… (1, 2) {}", "receive … user:… phx_reply (1, 2) None"]
+
+
+TEXTS = [
+    ("see https://u:p@h/a?b=c", "see https://…@h/a?b=c"),
+    ("postgres://u:p#w@h and http://h/@u", "postgres://…@h and http://h/@u"),
+    ("/a?token=x&b=c", "/a?token=…&b=c"),
+    ("/a?next=/b?x=1&user[password]=x,y", "/a?next=/b?x=1&user[password]=…"),
+    ("u=https://h/?access_token=x", "u=https://h/?access_token=…"),
+    ("u=https%3A%2F%2Fh%3Ftoken%3Dx&b=c", "u=https%3A%2F%2Fh%3Ftoken%3D…&b=c"),
+    ('{"token": "x", "b": "c"}', '{"token": …", "b": "c"}'),
+    ('{"token":"x\\"y","b":1}', '{"token":…","b":1}'),
+    ('{"pin": 1234, "b": 1}', '{"pin": … "b": 1}'),
+    ('{"b": 1, "secret": {"a": "x"}}', '{"b": 1, "secret": …'),
+    ('"{\\"pwd\\": \\"x y\\", \\"b\\": 1}"', '"{\\"pwd\\": …\\", \\"b\\": 1}"'),
+    ("{'pwd': 'x y', 'b': 1}", "{'pwd': …', 'b': 1}"),
+    ("Cookie: a=x; b=y\nAccept: all", "Cookie: …\nAccept: all"),
+    ("Authorization: Digest x y", "Authorization: …"),
+    ("password: hunter2 or so", "password: … or so"),
+    ("hey Jude, heyJude: session of 3, the author: me", None),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), TEXTS)
+def test_what_looks_like_a_secret_within_a_text_is_hidden(text: str, shown: str | None) -> None:
+    assert redacted(text) == repr(text if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgres://u:{HIDDEN * 200}@host",
+        f"?token={HIDDEN * 200}",
+        f'{{"token": "{HIDDEN * 200}"}}',
+        f"Bearer {HIDDEN * 200}",
+        f"eyJ{HIDDEN * 200}",
+    ],
+)
+def test_a_secret_that_is_cut_is_hidden(text: str, lines: Any) -> None:
+    assert HIDDEN not in redacted(text)
+    if "=" not in text and "{" not in text:
+        sending([Message("1", "2", text, text, {})])
+        assert HIDDEN not in lines()[0]
+
+
+@given(st.text("a:/=@'\"\\ .eyJ[{&", max_size=3), st.integers(0, 5000))
+def test_no_text_takes_long(part: str, times: int) -> None:
+    """What is read of a text is bounded, and so is what is shown."""
+    assert len(redacted(part * times)) < 1000
 
 
 PLAIN = st.text("abcdef", max_size=4)
@@ -158,10 +258,13 @@ def test_join_params_are_names_whatever_they_are(lines: Any) -> None:
         sending([Message("1", "1", "room:1", "phx_join", params)])
     # In V1 nothing says which reply is a join's.
     received(Message(None, "1", "r", "phx_reply", {"status": "ok", "response": {"a": HIDDEN}}))
+    # A refusal may quote the params.
+    received(Message("1", "1", "r", "phx_reply", {"status": "error", "response": {"a": HIDDEN}}))
     assert lines() == [
         "push room:1 phx_join (1, 1) {'a': …}",
         *["push room:1 phx_join (1, 1) …"] * 3,
         "receive ok r phx_reply (None, 1) {'a': …}",
+        "receive error r phx_reply (1, 1) {'a': …}",
     ]
 
 

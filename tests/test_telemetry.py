@@ -8,7 +8,9 @@ import os
 import signal
 import threading
 import weakref
+from collections import UserDict
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -72,6 +74,38 @@ def test_handlers_are_called_in_the_order_of_their_attachment_in_the_thread_that
         attach(name, EVENT, lambda *_, name=name: calls.append((name, threading.get_ident())))
     execute(EVENT, {})
     assert calls == [(name, threading.get_ident()) for name in ("c", "a", "b")]
+
+
+def test_a_handler_that_changes_what_it_gets_spoils_it_for_nobody() -> None:
+    seen = Seen()
+
+    def spoil(event: Any, measurements: Any, metadata: Any) -> None:
+        measurements.clear()
+        metadata["topic"] = "spoilt"
+
+    attach("spoils", EVENT, spoil)
+    attach("sees", EVENT, seen)
+    measurements, metadata = {"duration": 1.0}, {"topic": "a"}
+    execute(EVENT, measurements, metadata)
+    execute(EVENT, MappingProxyType(measurements), MappingProxyType(metadata))
+    execute(EVENT, measurements)
+    assert seen == [
+        (EVENT, {"duration": 1.0}, {"topic": "a"}),
+        (EVENT, {"duration": 1.0}, {"topic": "a"}),
+        (EVENT, {"duration": 1.0}, {}),
+    ]
+    assert (measurements, metadata) == ({"duration": 1.0}, {"topic": "a"})
+
+
+def test_for_nobody_nothing_is_copied() -> None:
+    class Unreadable(UserDict[str, Any]):
+        def __iter__(self) -> Any:
+            raise LookupError("was read")
+
+    execute(EVENT, Unreadable(), Unreadable())
+    attach("one", EVENT, print)
+    with pytest.raises(LookupError, match="was read"):
+        execute(EVENT, Unreadable(), Unreadable())
 
 
 def test_an_event_concerns_neither_its_prefix_nor_what_begins_with_it() -> None:

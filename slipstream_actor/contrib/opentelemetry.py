@@ -15,12 +15,17 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
-from opentelemetry import context as contexts
-from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry import metrics, trace
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+except ImportError as _missing:
+    raise ImportError(
+        "OpenTelemetry needs the extra: pip install 'slipstream_actor[opentelemetry]'"
+    ) from _missing
 
 from slipstream_actor import carrying, telemetry
 from slipstream_actor.defaults import CALLBACK_NAMES
@@ -90,8 +95,10 @@ class SlipstreamInstrumentor:
 
         `callbacks` are the names of callbacks that get a span each, as `"handle_message"`: pushes
         that they make are then its children. Without effect when it is at work already. Raises
-        `ValueError` for an unknown callback.
+        `ValueError` for an unknown callback, `TypeError` for a text in the place of a list.
         """
+        if isinstance(callbacks, str):
+            raise TypeError(f"callbacks must be a list of names, not a str: [{callbacks!r}]")
         wanted = tuple(callbacks)
         for name in wanted:
             if name not in CALLBACK_NAMES:
@@ -105,11 +112,14 @@ class SlipstreamInstrumentor:
             SlipstreamInstrumentor._instrumentation.attach()
 
     def uninstrument(self) -> None:
-        """End it. Spans that are under way are not ended, and so not exported."""
+        """End it, and the spans that are under way: they are exported, their outcome unknown."""
         with self._lock:
-            if self._instrumentation is not None:
-                self._instrumentation.detach()
+            instrumentation = self._instrumentation
             SlipstreamInstrumentor._instrumentation = None
+            if instrumentation is not None:
+                instrumentation.detach()
+        if instrumentation is not None:
+            instrumentation.spans.end_all()
 
 
 class Instrumentation:
@@ -118,14 +128,14 @@ class Instrumentation:
     def __init__(
         self, tracer: trace.Tracer, meter: metrics.Meter, callbacks: tuple[str, ...]
     ) -> None:
-        self._spans = Spans(tracer)
+        self.spans: Spans = Spans(tracer)
         self._metrics = Metrics(meter)
         self._callbacks = callbacks
 
     def attach(self) -> None:
         """Attach the handlers, and carry the context."""
         operations = dict.fromkeys(spans_of(OPERATIONS), self._operation)
-        callbacks = dict.fromkeys(spans_of(self._callbacks), self._spans.callback)
+        callbacks = dict.fromkeys(spans_of(self._callbacks), self._callback)
         measured: dict[EventName, telemetry.HandlerFunction] = {
             (*CLIENT, "reconnect"): self._metrics.reconnect,
             (*CONNECTION, "heartbeat", "stop"): self._metrics.heartbeat,
@@ -133,23 +143,47 @@ class Instrumentation:
             (*CONNECTION, "traffic"): self._metrics.traffic,
         }
         for event, function in {**operations, **callbacks, **measured}.items():
-            telemetry.attach((SCOPE, "opentelemetry", event), event, function)
+            telemetry.attach(self._handler_id(event), event, function)
         carrying.install(ContextCarrier())
 
     def detach(self) -> None:
-        """Detach them."""
+        """Detach them, but for those of the ends of callbacks: some may be running."""
         carrying.install(None)
+        self.spans.closed = True
+        ends = [event for event in spans_of(self._callbacks) if event[-1] != "start"]
         for handler in telemetry.list_handlers(("slipstream",)):
-            if isinstance(handler.id, tuple) and handler.id[:2] == (SCOPE, "opentelemetry"):
+            if (
+                handler.id == self._handler_id(handler.event_name)
+                and handler.event_name not in ends
+            ):
                 telemetry.detach(handler.id)
+        self._detach_ends()
+
+    def _handler_id(self, event: EventName) -> tuple[Any, ...]:
+        return (SCOPE, "opentelemetry", id(self), event)
+
+    def _detach_ends(self) -> None:
+        """Detach what is left, once no callback runs that has a span current."""
+        if self.spans.closed and not self.spans.current:
+            for event in spans_of(self._callbacks):
+                telemetry.detach(self._handler_id(event))
+
+    def _callback(
+        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        if event[-1] == "start":
+            self.spans.start_callback(event[-2], metadata)
+        else:
+            self.spans.end(metadata)
+        self._detach_ends()
 
     def _operation(
         self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
     ) -> None:
         if event[-1] == "start":
-            self._spans.start(event[-2], metadata)
+            self.spans.start(event[-2], metadata)
             return
-        attributes = self._spans.end(metadata)
+        attributes = self.spans.end(metadata)
         if attributes is not None:
             self._metrics.operation(measurements["duration"], attributes, metadata)
 
@@ -164,23 +198,34 @@ def spans_of(names: Iterable[str]) -> Iterator[EventName]:
 # spans
 
 
-class UnderWay:
+class UnderWay(NamedTuple):
     """A span that has not ended, and its attributes: those of its metrics are among them."""
 
-    def __init__(self, span: Span, attributes: dict[str, Any]) -> None:
-        self.span = span
-        self.attributes = attributes
-        self.token: Any = None
+    span: Span
+    attributes: dict[str, Any]
 
 
 class Spans:
-    """Spans by the context of the telemetry's spans: one that the library forgets is forgotten."""
+    """Spans by the context of the telemetry's spans: one that the library forgets is forgotten.
+
+    `current` are the contexts that were made current in the threads of callbacks, and have to be
+    taken back there. Whoever makes one current looks then whether all is `closed`, and whoever
+    closes looks then what is current: neither misses the other.
+    """
 
     def __init__(self, tracer: trace.Tracer) -> None:
+        self.closed: bool = False
+        self.current: weakref.WeakKeyDictionary[SpanContext, Any] = weakref.WeakKeyDictionary()
         self._tracer = tracer
         self._under_way: weakref.WeakKeyDictionary[SpanContext, UnderWay] = (
             weakref.WeakKeyDictionary()
         )
+
+    def end_all(self) -> None:
+        """End what is under way, in whichever thread."""
+        with suppress(KeyError):
+            while True:
+                self._under_way.popitem()[1].span.end()
 
     def start(self, operation: str, metadata: Mapping[str, Any]) -> None:
         """Begin the span of a connect, a join or a push, in the context that is current."""
@@ -197,11 +242,13 @@ class Spans:
 
     def end(self, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
         """End a span, and return its attributes; `None` when its beginning was not seen."""
-        under_way = self._under_way.pop(metadata["telemetry_span_context"], None)
+        context = metadata["telemetry_span_context"]
+        token = self.current.pop(context, None)
+        if token is not None:
+            contexts.detach(token)
+        under_way = self._under_way.pop(context, None)
         if under_way is None:
             return None
-        if under_way.token is not None:
-            contexts.detach(under_way.token)
         span, attributes = under_way.span, under_way.attributes
         if metadata.get("status") is not None:
             span.set_attribute(STATUS, metadata["status"])
@@ -213,23 +260,21 @@ class Spans:
         span.end()
         return attributes
 
-    def callback(
-        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
-    ) -> None:
-        """Begin or end the span of a callback, which is current while that runs."""
-        if event[-1] != "start":
-            self.end(metadata)
-            return
-        attributes, name = {SYSTEM: "phoenix", OPERATION: event[-2]}, event[-2]
-        details = {"code.function.name": f"{metadata['client'].__qualname__}.{event[-2]}"}
+    def start_callback(self, name: str, metadata: Mapping[str, Any]) -> None:
+        """Begin the span of a callback, which is current while that runs."""
+        attributes, called = {SYSTEM: "phoenix", OPERATION: name}, name
+        details = {"code.function.name": f"{metadata['client'].__qualname__}.{name}"}
         kind = SpanKind.INTERNAL
-        if event[-2] == "handle_message":
+        if name == "handle_message":
             topic, message = metadata["arguments"][:2]
-            name, kind = f"handle_message {message}", SpanKind.CONSUMER
+            called, kind = f"handle_message {message}", SpanKind.CONSUMER
             attributes[OPERATION_TYPE] = "process"
             details |= {DESTINATION: topic, EVENT: message}
-        under_way = self._begin(name, kind, attributes, details, metadata)
-        under_way.token = contexts.attach(trace.set_span_in_context(under_way.span))
+        span = self._begin(called, kind, attributes, details, metadata)
+        context = metadata["telemetry_span_context"]
+        self.current[context] = contexts.attach(trace.set_span_in_context(span))
+        if self.closed:
+            contexts.detach(self.current.pop(context))
 
     def _begin(
         self,
@@ -238,11 +283,13 @@ class Spans:
         attributes: dict[str, Any],
         details: Mapping[str, Any],
         metadata: Mapping[str, Any],
-    ) -> UnderWay:
+    ) -> Span:
+        context = metadata["telemetry_span_context"]
         span = self._tracer.start_span(name, kind=kind, attributes={**attributes, **details})
-        under_way = UnderWay(span, attributes)
-        self._under_way[metadata["telemetry_span_context"]] = under_way
-        return under_way
+        self._under_way[context] = UnderWay(span, attributes)
+        if self.closed and self._under_way.pop(context, None) is not None:
+            span.end()  # It has begun too late for `end_all`.
+        return span
 
 
 def of_the_server(config: Any) -> dict[str, Any]:

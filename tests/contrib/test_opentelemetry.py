@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -434,6 +436,87 @@ def test_it_is_one_and_leaves_nothing(exported: Exported, server: PhoenixServer)
         log.take("join")
     assert not exported.spans("connect")
     assert not exported.metrics()
+
+
+def test_what_is_under_way_ends_with_it(server: PhoenixServer, instrumented: Exported) -> None:
+    socket = connect(server.uri).await_connect().join(BENCH).await_join(BENCH)
+    socket.push(BENCH, "never", {}, reply_timeout=PATIENCE)
+    socket = socket.join("bench:slow", {"delay": 60_000})
+    assert not instrumented.spans("push never")
+    SlipstreamInstrumentor().uninstrument()
+    for name in ("push never", "join"):
+        span = instrumented.spans(name)[-1]
+        assert span.status.status_code is StatusCode.UNSET
+        assert span.end_time is not None
+    socket.disconnect().await_disconnect()
+    assert len(instrumented.spans("join")) == 2
+    assert len(instrumented.spans("push never")) == 1
+
+
+class Waiting(Joining):
+    """Waits in a callback for the gate."""
+
+    begun: threading.Event
+    gate: threading.Event
+
+    def handle_cast(self, message: Any, socket: Socket) -> None:
+        self.begun.set()
+        assert self.gate.wait(PATIENCE)
+
+
+def test_the_span_of_a_running_callback_ends_with_it_and_does_not_stay_current(
+    server: PhoenixServer, exported: Exported
+) -> None:
+    Waiting.begun, Waiting.gate = threading.Event(), threading.Event()
+    instrument(exported, callbacks=["handle_cast"])
+    try:
+        with recording(server.uri, Waiting) as (ref, log):
+            log.take("join")
+            cast(ref, "wait")
+            assert Waiting.begun.wait(PATIENCE)
+            SlipstreamInstrumentor().uninstrument()
+            assert exported.span("handle_cast").end_time is not None
+            instrument(exported, callbacks=["handle_cast"])
+            SlipstreamInstrumentor().uninstrument()
+            Waiting.gate.set()
+            current = ref.proxy().do(lambda _: trace.get_current_span()).get(timeout=PATIENCE)
+            assert not current.get_span_context().is_valid
+    finally:
+        Waiting.gate.set()
+    assert len(exported.spans("handle_cast")) == 1
+    assert not telemetry.list_handlers(("slipstream",))
+
+
+def test_a_span_that_begins_too_late_ends_at_once(exported: Exported) -> None:
+    """Its handler was under way when all were detached."""
+    instrument(exported, callbacks=["handle_message"])
+    event = ("slipstream", "client", "handle_message", "start")
+    [handler] = [h for h in telemetry.list_handlers(event[:3]) if h.event_name == event]
+    SlipstreamInstrumentor().uninstrument()
+    context = telemetry.SpanContext()
+    about = {"telemetry_span_context": context, "client": Chat, "arguments": (BENCH, "late")}
+    handler.function(event, {}, about)
+    assert exported.span("handle_message late").end_time is not None
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_without_the_extra_the_error_names_it() -> None:
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None;"
+        "import slipstream_actor.contrib.opentelemetry"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "\nImportError: " in done.stderr
+    assert "pip install 'slipstream_actor[opentelemetry]'" in done.stderr
+
+
+def test_callbacks_are_several(exported: Exported) -> None:
+    with pytest.raises(TypeError, match=r"not a str.*\['handle_message'\]"):
+        instrument(exported, callbacks="handle_message")
+    assert not SlipstreamInstrumentor().is_instrumented
 
 
 def test_a_callback_that_does_not_exist_is_refused(exported: Exported) -> None:

@@ -701,6 +701,38 @@ def test_pressure(server: PhoenixServer) -> None:
     assert resumed.metadata["connection_id"] == paused.metadata["connection_id"]
 
 
+def test_heartbeats_while_reading_stands_still(server: PhoenixServer) -> None:
+    Held.gate = threading.Event()
+    options = {"high_watermark": 50, "low_watermark": 10, "heartbeat_interval_msec": 200}
+    with observing((*CONNECTION, "heartbeat"), (*CONNECTION, "backpressure")) as told:
+        try:
+            with recording(server.uri, Held, **options) as (ref, log):
+                do(ref, lambda s: s.join(BENCH))
+                log.take("join")
+                connection = get_state(ref).connection
+                do(ref, lambda s: s.push(BENCH, "flood", {"n": 500, "size": 100}))
+                told.take("connection.backpressure.paused")
+                sent = get_state(connection).counters.frames_out
+                eventually(
+                    lambda: get_state(connection).counters.frames_out >= sent + 3,
+                    "three heartbeats whose answers nobody reads",
+                )
+                Held.gate.set()
+                told.take("connection.backpressure.resumed")
+                told.take("connection.heartbeat.stop")
+                log.take("message")
+        finally:
+            Held.gate.set()
+    names = [each.name.removeprefix("connection.") for each in told.all]
+    before = names[: names.index("backpressure.resumed")]
+    assert before.count("heartbeat.start") - before.count("heartbeat.stop") == 1
+    failed = told.named("connection.heartbeat.exception")
+    assert not any(isinstance(each.metadata["reason"], HeartbeatTimeout) for each in failed)
+    beats = [each for each in told.all if each.name.startswith("connection.heartbeat.")]
+    for start, end in zip(beats[::2], beats[1::2], strict=True):
+        assert_one_span(start, end)
+
+
 def test_bytes_and_frames(server: PhoenixServer) -> None:
     with observing((*CONNECTION, "traffic"), (*CONNECTION, "connect")) as told:
         socket = connect(server.uri).await_connect().join(BENCH).await_join(BENCH)
