@@ -108,8 +108,9 @@ class SlipstreamInstrumentor:
                 return
             tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
             meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
-            SlipstreamInstrumentor._instrumentation = Instrumentation(tracer, meter, wanted)
-            SlipstreamInstrumentor._instrumentation.attach()
+            instrumentation = Instrumentation(tracer, meter, wanted)
+            instrumentation.attach()
+            SlipstreamInstrumentor._instrumentation = instrumentation
 
     def uninstrument(self) -> None:
         """End it, and the spans that are under way: they are exported, their outcome unknown."""
