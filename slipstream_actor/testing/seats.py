@@ -12,7 +12,7 @@ from slipstream_actor.socket import Socket
 from slipstream_actor.testing.requests import Request
 from slipstream_actor.testing.seat import Seat
 
-__all__ = ["Seats", "living"]
+__all__ = ["Seats", "living", "title"]
 
 
 class Seats:
@@ -69,6 +69,14 @@ class Seats:
 def reference(client: Any) -> Any:
     """Return the reference of a client; `ActorDeadError` for a name that nobody has."""
     return client.socket_pid if isinstance(client, Socket) else resolve(client)
+
+
+def title(ref: Any) -> str:
+    """Return what a failure calls a client: its class, its name if it has one, and its URN."""
+    name = name_of(ref)
+    if name is None:
+        return str(ref)
+    return f"{ref.actor_class.__name__} {name!r} ({ref.actor_urn})"
 
 
 def living(client: Any) -> Any:
