@@ -22,9 +22,8 @@ class Crashes:
         self._titles: dict[Any, str] = {}
 
     def watch(self, ref: Any) -> None:
-        """Regard a client, from now on. What raises in a plain thread is not ours to tell."""
-        if isinstance(ref, pykka.ActorRef):
-            self._titles.setdefault(ref, title(ref))
+        """Regard a client, from now on."""
+        self._titles.setdefault(ref, title(ref))
 
     def known(self, ref: Any) -> None:
         """Note that an assertion has failed from the end of this client."""

@@ -135,9 +135,20 @@ def test_an_end_without_an_exception_is_no_crash(reason: Any) -> None:
         wait(client, timeout=PATIENCE)
 
 
-def test_a_plain_thread_cannot_crash() -> None:
+def test_the_end_of_a_plain_thread_is_no_crash(log: Log) -> None:
+    def script() -> None:
+        log.put(("socket", connect(URI, test_mode=True)))
+        assert release.wait(PATIENCE)
+
+    release = threading.Event()
+    thread = threading.Thread(target=script)
+    thread.start()
     with strict() as server:
         server.accept_connect(connect(URI, test_mode=True))
+        server.accept_connect(log.take("socket")[1].socket_pid)
+        log.queue.clear()
+        release.set()
+        thread.join(PATIENCE)
 
 
 def test_what_is_over_is_forgotten() -> None:

@@ -135,6 +135,13 @@ def test_what_is_of_the_expected_kind_is_before_the_rest(record: Record, seat: S
     assert numbers(report(record, seat, 0)) == [3, 4, *range(7, MOST_ENTRIES + 5)]
 
 
+def test_but_not_what_was_taken(record: Record, seat: Seat) -> None:
+    add(record, seat, 1)
+    assert take(record, seat) is not None
+    leave(record, seat, MOST_ENTRIES)
+    assert numbers(report(record, seat, 0)) == [*range(2, MOST_ENTRIES + 2)]
+
+
 def test_the_nearest_miss_is_always_shown(record: Record, seat: Seat) -> None:
     far, near = {"a": 0, "b": 0}, {"a": 1, "b": 0}
     add(record, seat, far, near, near, *[far] * (MOST_ENTRIES + 5))
@@ -144,10 +151,10 @@ def test_the_nearest_miss_is_always_shown(record: Record, seat: Seat) -> None:
 
 
 def test_what_was_not_to_come_is_always_shown(record: Record, seat: Seat) -> None:
-    add(record, seat, *range(MOST_ENTRIES + 5))
+    add(record, seat, 0, *range(MOST_ENTRIES + 5), 0)
     culprit = record.of([seat])[0]
     lines = report(record, seat, 0, culprit)
-    assert numbers(lines) == [1, *range(7, MOST_ENTRIES + 6)]
+    assert numbers(lines) == [1, *range(9, MOST_ENTRIES + 8)]
     assert lines[1].endswith("  <- this")
 
 
