@@ -33,6 +33,8 @@ class Seats:
         name = name_of(ref)
         void = [s for s in self._seats if s.client is ref or (name is not None and s.name == name)]
         self._seats = [seat for seat in self._seats if seat not in void]
+        for former in void:
+            former.withdraw()
         seat = Seat(ref, name, self._label(name, ref), record)
         self._seats.append(seat)
         return seat, void
@@ -50,6 +52,8 @@ class Seats:
     def clear(self) -> list[Seat]:
         """Take all seats out."""
         seats, self._seats = self._seats, []
+        for seat in seats:
+            seat.withdraw()
         return seats
 
     def _label(self, name: Any, ref: Any) -> str:
