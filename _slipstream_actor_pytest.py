@@ -24,6 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("slipstream_assert_timeout", "Seconds that assert_push and its like wait.")
     parser.addini("slipstream_refute_timeout", "Seconds that refute_push and its like wait.")
     parser.addini(
+        "slipstream_fail_on_crash",
+        "Whether the end of a SocketTest fails for a crash of a client that nothing has told of.",
+        type="bool",
+        default=False,
+    )
+    parser.addini(
         "slipstream_leaked_clients",
         "Whether a test fails that leaves a client alive (as with the fixture no_leaked_clients).",
         type="bool",
@@ -49,21 +55,23 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
     """Configure the functions of the kit, and clean up behind a test that has used them."""
-    set_timeouts(item.config)
+    set_defaults(item.config)
     yield
     kit: Any = sys.modules.get(KIT)
     if kit is not None:
         kit.clean_up()
 
 
-def set_timeouts(config: pytest.Config) -> None:
-    """Have the kit, if it is imported, wait for the seconds that the configuration names."""
+def set_defaults(config: pytest.Config) -> None:
+    """Have the kit, if it is imported, do by default as the configuration says."""
     kit: Any = sys.modules.get(KIT)
     if kit is None:
         return
     for name in TIMEOUTS:
         if seconds := config.getini(f"slipstream_{name}"):
             setattr(kit.SocketTest, name, float(seconds))
+    if config.getini("slipstream_fail_on_crash"):
+        kit.SocketTest.fail_on_crash = True
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def socket_test(pytestconfig: pytest.Config) -> Iterator[SocketTest]:
     """A `SocketTest`: this test is the server, by its methods and by the functions alike."""
     from slipstream_actor.testing import SocketTest
 
-    set_timeouts(pytestconfig)
+    set_defaults(pytestconfig)
     with SocketTest() as server:
         yield server
 

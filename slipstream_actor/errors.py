@@ -106,7 +106,8 @@ shown: Callable[[Any], str] = Shown().repr
 class ConfigurationError(SlipstreamError, ValueError):
     """An option of `connect` is wrong, of `ChildSpec` or of `Supervisor`; raised there, at once.
 
-    Names the `option`, the value's type and the rule; never the value, which may be a secret.
+    Names the `option`, the value's type and the rule; never the value, which may be a secret. The
+    test kit raises it for a client that did not connect with `test_mode=True`.
     """
 
     def __init__(self, option: str, problem: str) -> None:

@@ -13,10 +13,29 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.matching import ANY, matches
+from slipstream_actor.testing.mistakes import require_patterns
+from slipstream_actor.testing.requests import (
+    DisconnectRequest,
+    JoinRequest,
+    LeaveRequest,
+    PushRequest,
+)
 
-__all__ = ["Expectation", "describe", "differences"]
+__all__ = [
+    "A_DISCONNECT",
+    "Expectation",
+    "a_join",
+    "a_leave",
+    "a_push",
+    "cut",
+    "describe",
+    "differences",
+    "indented",
+]
 
 WIDTH = 88
+# Of one value; a test may push megabytes.
+MOST_CHARACTERS = 400
 
 
 class Expectation(msgspec.Struct, frozen=True, eq=False):
@@ -47,6 +66,25 @@ class Expectation(msgspec.Struct, frozen=True, eq=False):
         return indented([f"{name} = {shown(pattern)}" for name, pattern in self.patterns.items()])
 
 
+def a_join(topic: Any, params: Any) -> Expectation:
+    """Expect a join. Raises `TypeError` for a pattern that can only be a mistake, as all do."""
+    return Expectation("join", JoinRequest, require_patterns(topic=topic, params=params))
+
+
+def a_leave(topic: Any) -> Expectation:
+    """Expect a leave."""
+    return Expectation("leave", LeaveRequest, require_patterns(topic=topic))
+
+
+def a_push(topic: Any, event: Any, payload: Any) -> Expectation:
+    """Expect a push."""
+    patterns = require_patterns(topic=topic, event=event, payload=payload)
+    return Expectation("push", PushRequest, patterns)
+
+
+A_DISCONNECT = Expectation("disconnect", DisconnectRequest, {})
+
+
 def differences(pattern: Any, value: Any, path: str) -> Iterator[str]:
     """Yield what keeps `value` from matching, one line for each place."""
     if matches(pattern, value):
@@ -60,12 +98,12 @@ def differences(pattern: Any, value: Any, path: str) -> Iterator[str]:
                 yield f"{place}: expected {shown(part)}, and it is missing"
     elif isinstance(pattern, list) and isinstance(value, list):
         if len(pattern) != len(value):
-            yield f"{path}: expected {len(pattern)} items, got {len(value)}: {value!r}"
+            yield f"{path}: expected {len(pattern)} items, got {len(value)}: {cut(repr(value))}"
             return
         for at, (part, item) in enumerate(zip(pattern, value, strict=True)):
             yield from differences(part, item, f"{path}[{at}]")
     else:
-        yield f"{path}: expected {shown(pattern)}, got {value!r}"
+        yield f"{path}: expected {shown(pattern)}, got {cut(repr(value))}"
 
 
 def shown(pattern: Any) -> str:
@@ -73,10 +111,19 @@ def shown(pattern: Any) -> str:
     if pattern is ANY:
         return "ANY"
     if isinstance(pattern, re.Pattern):
-        return f"{pattern.pattern!r} (a pattern)"
+        return f"{cut(repr(pattern.pattern))} (a pattern)"
     if callable(pattern) and hasattr(pattern, "__name__"):
         return f"{pattern.__name__} (a predicate)"
-    return repr(pattern)
+    return cut(repr(pattern))
+
+
+def cut(text: str) -> str:
+    """Return `text`, without its middle if it is too long to be read."""
+    left_out = len(text) - MOST_CHARACTERS
+    if left_out <= 0:
+        return text
+    half = MOST_CHARACTERS // 2
+    return f"{text[:half]} … {left_out} characters … {text[-half:]}"
 
 
 def describe(request: Any) -> list[str]:
@@ -86,11 +133,11 @@ def describe(request: Any) -> list[str]:
         return [line]
     name = "params" if hasattr(request, "params") else "payload"
     if not hasattr(request, name):
-        return [line]
+        return [cut(line)]
     value = getattr(request, name)
     head = line.removesuffix(f" {value!r}")
     laid_out = pprint.pformat(value, width=WIDTH, sort_dicts=False)
-    return [head, *indented(laid_out.splitlines())]
+    return [cut(head), *indented(cut(laid_out).splitlines())]
 
 
 def indented(lines: list[str]) -> list[str]:

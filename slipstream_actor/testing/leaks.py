@@ -14,8 +14,9 @@ from pykka import ActorDeadError
 from slipstream_actor.actor import BaseActor
 from slipstream_actor.connection import Connection
 from slipstream_actor.shutdown import owner_of
+from slipstream_actor.testing.seats import title
 
-__all__ = ["no_leaked_clients"]
+__all__ = ["no_leaked_clients", "stop"]
 
 __unittest = True
 
@@ -28,19 +29,24 @@ def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
     """Fail for every client, supervisor and connection that the block leaves alive, and stop it.
 
     What has been asked to end is given `patience` seconds for it. Raises `AssertionError`, which
-    names them; when the block raises, they are stopped all the same.
+    names them, and those apart that did not stop; when the block raises, they are stopped all the
+    same.
     """
     before = living()
     try:
         yield
     except BaseException:
-        stop(left_since(before))
+        stop_all(left_since(before))
         raise
     left = left_after(before, patience)
-    names = sorted(f"    {name(ref)}" for ref in left)
-    stop(left)
+    names = {ref: name(ref) for ref in left}
+    stuck = stop_all(left)
     if left:
-        raise AssertionError("\n".join(["left alive, and stopped now:", *names]))
+        stopped = [ref for ref in left if ref not in stuck]
+        lines = listed("left alive, and stopped now:", [names[ref] for ref in stopped])
+        header = f"left alive, and did not stop in {STOP_SECONDS} s:"
+        lines += listed(header, [names[ref] for ref in stuck])
+        raise AssertionError("\n".join(lines))
 
 
 def living() -> list[Any]:
@@ -74,11 +80,26 @@ def name(ref: Any) -> str:
     """Return how a leak is called."""
     if issubclass(ref.actor_class, Connection):
         return f"a connection of {owner_of(ref)!r}"
-    return str(ref)
+    return title(ref)
 
 
-def stop(refs: list[Any]) -> None:
-    """Stop supervisors, then clients, then connections."""
-    for ref in sorted(refs, key=lambda ref: ref.actor_class.stop_order):
-        with contextlib.suppress(ActorDeadError, pykka.Timeout):
-            ref.stop(timeout=STOP_SECONDS)
+def listed(header: str, names: list[str]) -> list[str]:
+    """Return the lines of a list that is not empty."""
+    return [header, *sorted(f"    {name}" for name in names)] if names else []
+
+
+def stop_all(refs: list[Any]) -> list[Any]:
+    """Stop supervisors, then clients, then connections; return those that do not stop."""
+    ordered = sorted(refs, key=lambda ref: ref.actor_class.stop_order)
+    return [ref for ref in ordered if not stop(ref, STOP_SECONDS)]
+
+
+def stop(ref: pykka.ActorRef[Any], seconds: float) -> bool:
+    """Stop an actor; return whether it has stopped within so many seconds."""
+    try:
+        ref.stop(timeout=seconds)
+    except ActorDeadError:
+        return True
+    except pykka.Timeout:
+        return False
+    return True

@@ -8,10 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from slipstream_actor.callbacks import is_normal
-from slipstream_actor.testing.expectations import Expectation, describe, indented
+from slipstream_actor.testing.expectations import Expectation, cut, describe, indented
 from slipstream_actor.testing.seat import Seat
 
 __all__ = ["Ended", "Entry", "Record"]
+
+# Of what is shown when an assertion fails: entries, and differences of each.
+MOST_ENTRIES = 20
+MOST_DIFFERENCES = 10
 
 
 class Ended:
@@ -32,8 +36,8 @@ class Ended:
 
     def __str__(self) -> str:
         if self.error is not None:
-            return f"crashed: {self.reason!r}"
-        return f"ended, for {self.reason!r}"
+            return f"crashed: {cut(repr(self.reason))}"
+        return f"ended, for {cut(repr(self.reason))}"
 
 
 class Entry:
@@ -112,19 +116,25 @@ class Record:
     def report(
         self, expectation: Expectation, seats: Sequence[Seat], culprit: Entry | None = None
     ) -> list[str]:
-        """Return the lines that show all that came, and where it is not as expected.
+        """Return the lines that show what came, and where it is not as expected.
 
-        `culprit` is what was not to come.
+        `culprit` is what was not to come. Of too much to be read it is the last that is shown, but
+        what the assertion is about before all else, and the nearest miss in any case.
         """
         entries = self.of(seats)
         if not entries:
             return ["nothing has come"]
-        lines = [f"what has come since the connect ({len(entries)}):"]
-        for number, entry in enumerate(entries, 1):
+        chosen = selected(entries, expectation, culprit)
+        some = "" if len(chosen) == len(entries) else f", {len(chosen)} of them shown"
+        lines = [f"what has come since the connect ({len(entries)}{some}):"]
+        for number, entry in chosen:
             first, *rest = entry_lines(entry, culprit, several=len(seats) > 1)
             lines += [f"{number:>3}. {first}", *indented(rest)]
             if not entry.taken and culprit is None:
-                lines += indented(indented(expectation.differences_of(entry.what)))
+                found = expectation.differences_of(entry.what)
+                if more := len(found[MOST_DIFFERENCES:]):
+                    found[MOST_DIFFERENCES:] = [f"and {more} more"]
+                lines += indented(indented(found))
         return lines
 
     def _take(self, entry: Entry) -> bool:
@@ -135,6 +145,32 @@ class Record:
     def _all_ended(self, seats: Sequence[Seat]) -> bool:
         ended = [entry.seat for entry in self.ends(seats)]
         return bool(seats) and all(seat in ended for seat in seats)
+
+
+def selected(
+    entries: Sequence[Entry], expectation: Expectation, culprit: Entry | None
+) -> list[tuple[int, Entry]]:
+    """Return the entries that are shown, with their numbers, in order."""
+    numbered = list(enumerate(entries, 1))
+    if len(numbered) <= MOST_ENTRIES:
+        return numbered
+
+    def is_miss(entry: Entry) -> bool:
+        return not entry.taken and type(entry.what) is expectation.kind
+
+    misses = [entry for entry in reversed(entries) if is_miss(entry)]
+    distances = [len(expectation.differences_of(miss.what)) for miss in misses]
+    nearest = misses[distances.index(min(distances))] if misses else None
+
+    def rank(item: tuple[int, Entry]) -> tuple[int, int]:
+        number, entry = item
+        if entry in (culprit, nearest):
+            return 0, -number
+        if isinstance(entry.what, Ended) and entry.what.crashed:
+            return 1, -number
+        return 2 if is_miss(entry) else 3, -number
+
+    return sorted(sorted(numbered, key=rank)[:MOST_ENTRIES])
 
 
 def entry_lines(entry: Entry, culprit: Entry | None, *, several: bool) -> list[str]:

@@ -16,6 +16,7 @@ from pykka import ActorDeadError
 from slipstream_actor.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.events import (
     ChannelClosed,
+    ChannelConnected,
     PushFailed,
     ReplyReceived,
     TopicJoinFailed,
@@ -178,6 +179,20 @@ class Seat:
         farewell = Inflow(0, 0, lambda: None)
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
         self._farewell = farewell
+
+    def withdraw(self) -> None:
+        """Take the connection back, if the client is this very thread and has not taken it yet.
+
+        Nobody else would: it would be that of the thread's next client, in another test.
+        """
+        if current() is not self.client:
+            return
+        inbox = self.client.actor_inbox
+        for event in inbox.take_all(ChannelConnected):
+            if event.channel_pid is self:
+                self._hung_up = True
+            else:
+                inbox.tell(event)
 
     def _settle(self, ref: str) -> None:
         waiting = self._waiting.pop(ref, None)

@@ -12,7 +12,7 @@ from slipstream_actor.socket import Socket
 from slipstream_actor.testing.requests import Request
 from slipstream_actor.testing.seat import Seat
 
-__all__ = ["Seats", "living"]
+__all__ = ["Seats", "living", "title"]
 
 
 class Seats:
@@ -33,6 +33,8 @@ class Seats:
         name = name_of(ref)
         void = [s for s in self._seats if s.client is ref or (name is not None and s.name == name)]
         self._seats = [seat for seat in self._seats if seat not in void]
+        for former in void:
+            former.withdraw()
         seat = Seat(ref, name, self._label(name, ref), record)
         self._seats.append(seat)
         return seat, void
@@ -50,6 +52,8 @@ class Seats:
     def clear(self) -> list[Seat]:
         """Take all seats out."""
         seats, self._seats = self._seats, []
+        for seat in seats:
+            seat.withdraw()
         return seats
 
     def _label(self, name: Any, ref: Any) -> str:
@@ -69,6 +73,14 @@ class Seats:
 def reference(client: Any) -> Any:
     """Return the reference of a client; `ActorDeadError` for a name that nobody has."""
     return client.socket_pid if isinstance(client, Socket) else resolve(client)
+
+
+def title(ref: Any) -> str:
+    """Return what a failure calls a client: its class, its name if it has one, and its URN."""
+    name = name_of(ref)
+    if name is None:
+        return str(ref)
+    return f"{ref.actor_class.__name__} {name!r} ({ref.actor_urn})"
 
 
 def living(client: Any) -> Any:

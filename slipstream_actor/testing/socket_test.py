@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 import pykka
-from pykka import ActorDeadError
 
 from slipstream_actor.client import ClientActor
 from slipstream_actor.events import (
@@ -30,7 +29,15 @@ from slipstream_actor.events import (
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.reasons import ClosedByPeer, ConnectFailed
-from slipstream_actor.testing.expectations import Expectation
+from slipstream_actor.testing.crashes import Crashes
+from slipstream_actor.testing.expectations import A_DISCONNECT, Expectation, a_join, a_leave, a_push
+from slipstream_actor.testing.leaks import stop
+from slipstream_actor.testing.mistakes import (
+    require_push,
+    require_reply,
+    require_test_mode,
+    seconds_or,
+)
 from slipstream_actor.testing.record import Ended, Entry, Record
 from slipstream_actor.testing.requests import (
     DisconnectRequest,
@@ -39,7 +46,7 @@ from slipstream_actor.testing.requests import (
     PushRequest,
 )
 from slipstream_actor.testing.seat import Seat, as_sent
-from slipstream_actor.testing.seats import Seats, living
+from slipstream_actor.testing.seats import Seats, living, title
 
 __all__ = ["GOING_AWAY", "NOTHING", "OK", "REFUSED", "SocketTest", "clean_up", "here"]
 
@@ -71,21 +78,28 @@ class SocketTest:
     Assertions wait up to `assert_timeout` seconds, refutations wait `refute_timeout`, unless they
     are told otherwise; the class's own are the defaults. With `client` an assertion regards that
     client alone. When all that it regards have ended it fails at once, from the exception of one
-    that has crashed.
+    that has crashed. With `fail_on_crash` the end of the context manager raises `AssertionError`
+    for a client that an exception has ended of which no assertion has told.
     """
 
     assert_timeout: float = 1.0
     refute_timeout: float = 0.1
+    fail_on_crash: bool = False
 
     def __init__(
-        self, *, assert_timeout: float | None = None, refute_timeout: float | None = None
+        self,
+        *,
+        assert_timeout: float | None = None,
+        refute_timeout: float | None = None,
+        fail_on_crash: bool | None = None,
     ) -> None:
-        if assert_timeout is not None:
-            self.assert_timeout = assert_timeout
-        if refute_timeout is not None:
-            self.refute_timeout = refute_timeout
+        self.assert_timeout = seconds_or("assert_timeout", assert_timeout, self.assert_timeout)
+        self.refute_timeout = seconds_or("refute_timeout", refute_timeout, self.refute_timeout)
+        if fail_on_crash is not None:
+            self.fail_on_crash = fail_on_crash
         self._record = Record()
         self._seats = Seats()
+        self._crashes = Crashes()
         self._started: list[pykka.ActorRef[Any]] = []
         self._former: list[SocketTest | None] = []
 
@@ -102,8 +116,12 @@ class SocketTest:
         traceback: TracebackType | None,
     ) -> None:
         """Clean up, and give the thread's functions back what was their server before."""
+        __tracebackhide__ = True
         _local.test = self._former.pop()
+        crashes = self._crashes
         self.close()
+        if self.fail_on_crash and error is None:
+            crashes.require_none(STOP_SECONDS)
 
     def start(self, client_class: type[ClientActor], *args: Any, **kwargs: Any) -> Any:
         """Start a client, with `ClientActor.start`'s arguments, that `close` stops.
@@ -113,6 +131,7 @@ class SocketTest:
         ref = client_class.start(*args, **kwargs)
         if ref is not None:
             self._started.append(ref)
+            self._crashes.watch(ref)
         return ref
 
     def close(self) -> None:
@@ -122,14 +141,15 @@ class SocketTest:
         not stop, when all else is done.
         """
         started, self._started = self._started, []
-        stuck = [ref for ref in reversed(started) if not stop(ref)]
+        self._crashes = Crashes()
+        titles = {ref: title(ref) for ref in started}
+        stuck = [titles[ref] for ref in reversed(started) if not stop(ref, STOP_SECONDS)]
         seats = self._seats.clear()
         for seat in seats:
             seat.hang_up(CLOSED_BY_TEST)
         self._record.forget(seats)
         if stuck:
-            names = ", ".join(map(str, stuck))
-            raise AssertionError(f"in {STOP_SECONDS} s these did not stop: {names}")
+            raise AssertionError(f"in {STOP_SECONDS} s these did not stop: {', '.join(stuck)}")
 
     # what the server does
 
@@ -140,10 +160,13 @@ class SocketTest:
 
         It is told at once, whether or not it waits, as Slipstream does: a `reconnect` that is
         scheduled waits no longer. What it asked for before, over another connection, is forgotten.
-        Raises `ActorDeadError` for one that is dead or unknown.
+        Raises `ActorDeadError` for one that is dead or unknown, and `ConfigurationError` for one
+        that has connected without `test_mode=True`.
         """
+        require_test_mode(client)
         seat, void = self._seats.add(client, self._record.add)
         self._record.forget(void)
+        self._crashes.watch(seat.client)
         seat.client.tell(ChannelConnected(seat, dict(response_headers or {})))
         seat.client.actor_inbox.ended.add_done_callback(
             lambda ended: self._note_end(seat, Ended(ended.get()))
@@ -158,8 +181,9 @@ class SocketTest:
     def refuse_connect(self, client: Any, reason: Any = REFUSED) -> None:
         """Have a client's attempt to connect fail: its `handle_disconnect(reason)`.
 
-        Raises `ActorDeadError`.
+        Raises what `accept_connect` does.
         """
+        require_test_mode(client)
         living(client).tell(ChannelConnectFailed(reason))
 
     def push(self, client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
@@ -177,12 +201,13 @@ class SocketTest:
     def reply(self, client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
         """Reply to a push: `ref` is what `assert_push` returned, or its `ref`.
 
-        Raises `ActorDeadError`, and `TypeError` for a reply that is no `Reply`.
+        Raises `ActorDeadError`, `TypeError` for a reply that is no `Reply` and for what is no push,
+        and `ValueError` for a push of another client.
         """
         require_reply(reply)
-        number = ref.ref if isinstance(ref, PushRequest) else ref
-        topic = getattr(number, "topic", "")
         target = living(client)
+        number = require_push(target, ref)
+        topic = getattr(number, "topic", "")
         for seat in self._seats.of(client):
             seat.answer_push(topic, number, reply)
             return
@@ -210,6 +235,8 @@ class SocketTest:
         """`accept_connect`, and `assert_join` of that client."""
         __tracebackhide__ = True
         require_reply(reply)
+        a_join(topic, params)
+        seconds_or("timeout", timeout, self.assert_timeout)
         self.accept_connect(client)
         return self.assert_join(topic, params, reply, client=client, timeout=timeout)
 
@@ -225,8 +252,7 @@ class SocketTest:
         """Assert that a client asks to join, and answer it: any status but "ok" refuses."""
         __tracebackhide__ = True
         require_reply(reply)
-        expected = Expectation("join", JoinRequest, {"topic": topic, "params": params})
-        seat, request = self._assert(expected, JoinRequest, client, timeout)
+        seat, request = self._assert(a_join(topic, params), JoinRequest, client, timeout)
         seat.answer_join(request, reply)
         return request
 
@@ -240,16 +266,14 @@ class SocketTest:
     ) -> None:
         """Assert that no client asks to join so."""
         __tracebackhide__ = True
-        expected = Expectation("join", JoinRequest, {"topic": topic, "params": params})
-        self._refute(expected, client, timeout)
+        self._refute(a_join(topic, params), client, timeout)
 
     def assert_leave(
         self, topic: Any = ANY, *, client: Any = None, timeout: float | None = None
     ) -> LeaveRequest:
         """Assert that a client asks to leave, and have it left: its `handle_leave`."""
         __tracebackhide__ = True
-        expected = Expectation("leave", LeaveRequest, {"topic": topic})
-        seat, request = self._assert(expected, LeaveRequest, client, timeout)
+        seat, request = self._assert(a_leave(topic), LeaveRequest, client, timeout)
         seat.answer_leave(request)
         return request
 
@@ -258,7 +282,7 @@ class SocketTest:
     ) -> None:
         """Assert that no client asks to leave so."""
         __tracebackhide__ = True
-        self._refute(Expectation("leave", LeaveRequest, {"topic": topic}), client, timeout)
+        self._refute(a_leave(topic), client, timeout)
 
     def assert_push(
         self,
@@ -271,9 +295,7 @@ class SocketTest:
     ) -> PushRequest:
         """Assert that a client pushes, and return the push; `reply` answers it."""
         __tracebackhide__ = True
-        patterns = {"topic": topic, "event": event, "payload": payload}
-        expected = Expectation("push", PushRequest, patterns)
-        return self._assert(expected, PushRequest, client, timeout)[1]
+        return self._assert(a_push(topic, event, payload), PushRequest, client, timeout)[1]
 
     def refute_push(
         self,
@@ -286,8 +308,7 @@ class SocketTest:
     ) -> None:
         """Assert that no client pushes so."""
         __tracebackhide__ = True
-        patterns = {"topic": topic, "event": event, "payload": payload}
-        self._refute(Expectation("push", PushRequest, patterns), client, timeout)
+        self._refute(a_push(topic, event, payload), client, timeout)
 
     def assert_disconnect(
         self, *, client: Any = None, timeout: float | None = None
@@ -297,15 +318,14 @@ class SocketTest:
         One that ends closes it too, unless it crashes.
         """
         __tracebackhide__ = True
-        expected = Expectation("disconnect", DisconnectRequest, {})
-        seat, request = self._assert(expected, DisconnectRequest, client, timeout)
+        seat, request = self._assert(A_DISCONNECT, DisconnectRequest, client, timeout)
         seat.answer_disconnect()
         return request
 
     def refute_disconnect(self, *, client: Any = None, timeout: float | None = None) -> None:
         """Assert that no client closes its connection."""
         __tracebackhide__ = True
-        self._refute(Expectation("disconnect", DisconnectRequest, {}), client, timeout)
+        self._refute(A_DISCONNECT, client, timeout)
 
     # how they wait, and how they fail
 
@@ -313,7 +333,7 @@ class SocketTest:
         self, expected: Expectation, kind: type[R], client: Any, timeout: float | None
     ) -> tuple[Seat, R]:
         __tracebackhide__ = True
-        seconds = self.assert_timeout if timeout is None else timeout
+        seconds = seconds_or("timeout", timeout, self.assert_timeout)
         entry = self._await(expected, client, seconds)
         if entry is None:
             self._fail(f"expected a {expected.noun} within {seconds} s", expected, client)
@@ -322,7 +342,7 @@ class SocketTest:
 
     def _refute(self, expected: Expectation, client: Any, timeout: float | None) -> None:
         __tracebackhide__ = True
-        seconds = self.refute_timeout if timeout is None else timeout
+        seconds = seconds_or("timeout", timeout, self.refute_timeout)
         entry = self._await(expected, client, seconds, take=False)
         if entry is not None or self._crash(client) is not None:
             self._fail(f"expected no {expected.noun} within {seconds} s", expected, client, entry)
@@ -345,10 +365,12 @@ class SocketTest:
         report = self._record.report(expected, seats, culprit)
         lines = [headline, *expected.lines(), *report]
         if not seats:
-            lines.append("it was not accepted: accept_connect(client) comes first")
+            here = " by this thread" if self is getattr(_local, "own", None) else ""
+            lines.append(f"it was not accepted{here}: accept_connect(client) comes first")
         crash = self._crash(client) if culprit is None else None
         if crash is None:
             raise AssertionError("\n".join(lines))
+        self._crashes.known(crash.seat.client)
         lines.insert(0, f"{crash.seat.label} {crash.what}")
         raise AssertionError("\n".join(lines)) from crash.what.error
 
@@ -359,23 +381,6 @@ class SocketTest:
         if len(ends) < len(seats):
             return None
         return next((end for end in reversed(ends) if end.what.crashed), None)
-
-
-def stop(ref: pykka.ActorRef[Any]) -> bool:
-    """Stop a client; return whether it has."""
-    try:
-        ref.stop(timeout=STOP_SECONDS)
-    except ActorDeadError:
-        return True
-    except pykka.Timeout:
-        return False
-    return True
-
-
-def require_reply(reply: Any) -> None:
-    """Raise `TypeError` for what is no `Reply`."""
-    if not isinstance(reply, Reply):
-        raise TypeError(f"reply must be a Reply, not {type(reply).__name__}")
 
 
 def here() -> SocketTest:

@@ -12,7 +12,7 @@ import pytest
 from slipstream_actor import testing
 from slipstream_actor.testing import SocketTest, functions, socket_test
 from tests.support import PATIENCE, Log
-from tests.testing.kit_client import Joiner, have
+from tests.testing.kit_client import Joiner, KitClient, have
 
 
 @pytest.mark.parametrize("name", functions.__all__)
@@ -58,6 +58,24 @@ def test_they_are_those_of_the_innermost_manager() -> None:
             assert socket_test.here() is inner
         assert socket_test.here() is outer
     assert socket_test.here() is own
+
+
+def test_a_thread_says_that_it_is_another() -> None:
+    failures: queue.Queue[Any] = queue.Queue()
+
+    def assert_push() -> None:
+        try:
+            testing.assert_push(timeout=0)
+        except AssertionError as failure:
+            failures.put(str(failure))
+
+    with SocketTest() as server:
+        server.accept_connect(server.start(KitClient, Log()))
+        thread = threading.Thread(target=assert_push)
+        thread.start()
+        last = failures.get(timeout=PATIENCE).splitlines()[-1]
+        assert last == "it was not accepted by this thread: accept_connect(client) comes first"
+        thread.join(PATIENCE)
 
 
 def test_each_thread_is_a_server_of_its_own() -> None:

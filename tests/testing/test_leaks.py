@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import ChildSpec, ClientActor, Supervisor, connect, whereis
-from slipstream_actor.testing import PhoenixServer, no_leaked_clients
+from slipstream_actor import ChildSpec, ClientActor, Supervisor, connect, wait, whereis
+from slipstream_actor.testing import PhoenixServer, leaks, no_leaked_clients
 from tests.support import PATIENCE, Log
 from tests.testing.kit_client import KitClient
 
@@ -51,6 +51,29 @@ def test_a_client_is_named_and_stopped() -> None:
     ):
         ref = KitClient.start(Log())
     assert not ref.is_alive()
+
+
+def test_a_client_with_a_name_is_named_by_it() -> None:
+    with (
+        pytest.raises(AssertionError, match=r"\n    KitClient 'chat' \(urn:[^\n]*\)\Z"),
+        no_leaked_clients(),
+    ):
+        KitClient.start(Log(), name="chat")
+
+
+def test_one_that_does_not_stop_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaks, "STOP_SECONDS", 0.01)
+    release = threading.Event()
+    refs: list[Any] = []
+    with pytest.raises(AssertionError) as caught, no_leaked_clients(patience=0.01):
+        refs += [slow(release), KitClient.start(Log())]
+    release.set()
+    wait(refs[0], timeout=PATIENCE)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "left alive, and stopped now:"
+    assert lines[1].startswith("    KitClient (urn:")
+    assert lines[2] == "left alive, and did not stop in 0.01 s:"
+    assert lines[3:] == [f"    {refs[0]}"]
 
 
 def test_a_supervisor_is_stopped_before_its_children() -> None:

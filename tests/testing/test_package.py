@@ -59,9 +59,11 @@ def test_without_wsproto_there_is_the_rest(name: str) -> None:
 
 # Those in which the test is the server are made of the client's own parts.
 KIT_MODULES = {
+    "crashes",
     "expectations",
     "functions",
     "leaks",
+    "mistakes",
     "record",
     "requests",
     "seat",

@@ -256,6 +256,43 @@ def test_timeouts_from_the_configuration(clients: pytest.Pytester) -> None:
     clients.runpytest_subprocess().assert_outcomes(passed=2)
 
 
+CRASHING = """
+import pytest
+from client import *
+
+def crash(chat):
+    push(chat, "rooms:lobby", "raise")
+    assert isinstance(wait(chat, timeout=10), RuntimeError)
+
+def test_crash(socket_test):
+    crash(socket_test.start(Chat))
+
+def test_it_is_expected(socket_test):
+    socket_test.fail_on_crash = False
+    crash(socket_test.start(Chat))
+
+def test_the_manager():
+    with pytest.raises(AssertionError), SocketTest() as server:
+        crash(server.start(Chat))
+"""
+
+
+def test_crashes_fail_their_test_where_that_is_asked_for(clients: pytest.Pytester) -> None:
+    clients.makepyfile(test_chat=CRASHING)
+    clients.runpytest_subprocess().assert_outcomes(passed=2, failed=1)
+    clients.makepyprojecttoml("[tool.pytest.ini_options]\nslipstream_fail_on_crash = true\n")
+    result = clients.runpytest_subprocess()
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_crash*",
+            "E*AssertionError: crashed, and no assertion has said so:",
+            "E*    Chat (urn:uuid:*): RuntimeError('oh')",
+        ]
+    )
+    assert not result.stdout.str().count("ERROR at teardown of test_it_is_expected")
+
+
 def test_the_embedded_server_and_its_proxy(clients: pytest.Pytester) -> None:
     clients.makepyfile(
         test_chat="""
@@ -321,7 +358,7 @@ def test_leaked_clients_fail_their_test(clients: pytest.Pytester, how: str) -> N
         [
             "*ERROR at teardown of test_leak*",
             "E*AssertionError: left alive, and stopped now:",
-            "E*    Chat (urn:uuid:*)",
+            "E*    Chat 'leak' (urn:uuid:*)",
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from slipstream_actor import ANY, Ref
 from slipstream_actor.testing.expectations import Expectation
-from slipstream_actor.testing.record import Ended, Entry, Record
-from slipstream_actor.testing.requests import PushRequest
+from slipstream_actor.testing.record import MOST_DIFFERENCES, MOST_ENTRIES, Ended, Entry, Record
+from slipstream_actor.testing.requests import LeaveRequest, PushRequest
 from slipstream_actor.testing.seat import Seat
 from tests.support import PATIENCE
 
@@ -92,3 +93,81 @@ def test_what_is_forgotten_is_gone(record: Record, seat: Seat) -> None:
     add(record, seat, 1)
     record.forget([seat])
     assert record.of([seat]) == []
+
+
+# what is shown of it
+
+
+def numbers(lines: list[str]) -> list[int]:
+    """The numbers of the entries that a report shows."""
+    return [int(line[:3]) for line in lines if line[3:5] == ". "]
+
+
+def report(record: Record, seat: Seat, payload: Any, culprit: Entry | None = None) -> list[str]:
+    expected = Expectation("push", PushRequest, {"event": "e", "payload": payload})
+    return record.report(expected, [seat], culprit)
+
+
+def leave(record: Record, seat: Seat, times: int) -> None:
+    for _ in range(times):
+        record.add(seat, LeaveRequest(None, "t", "1"))
+
+
+def test_as_much_as_can_be_read_is_shown_in_full(record: Record, seat: Seat) -> None:
+    leave(record, seat, MOST_ENTRIES)
+    lines = report(record, seat, {})
+    assert lines[0] == f"what has come since the connect ({MOST_ENTRIES}):"
+    assert numbers(lines) == [*range(1, MOST_ENTRIES + 1)]
+
+
+def test_of_more_it_is_the_last(record: Record, seat: Seat) -> None:
+    leave(record, seat, MOST_ENTRIES + 5)
+    lines = report(record, seat, {})
+    total = MOST_ENTRIES + 5
+    assert lines[0] == f"what has come since the connect ({total}, {MOST_ENTRIES} of them shown):"
+    assert numbers(lines) == [*range(6, total + 1)]
+
+
+def test_what_is_of_the_expected_kind_is_before_the_rest(record: Record, seat: Seat) -> None:
+    leave(record, seat, 2)
+    add(record, seat, 1, 2)
+    leave(record, seat, MOST_ENTRIES)
+    assert numbers(report(record, seat, 0)) == [3, 4, *range(7, MOST_ENTRIES + 5)]
+
+
+def test_but_not_what_was_taken(record: Record, seat: Seat) -> None:
+    add(record, seat, 1)
+    assert take(record, seat) is not None
+    leave(record, seat, MOST_ENTRIES)
+    assert numbers(report(record, seat, 0)) == [*range(2, MOST_ENTRIES + 2)]
+
+
+def test_the_nearest_miss_is_always_shown(record: Record, seat: Seat) -> None:
+    far, near = {"a": 0, "b": 0}, {"a": 1, "b": 0}
+    add(record, seat, far, near, near, *[far] * (MOST_ENTRIES + 5))
+    lines = report(record, seat, {"a": 1, "b": 1})
+    assert numbers(lines) == [3, *range(10, MOST_ENTRIES + 9)]
+    assert "        payload['b']: expected 1, got 0" in lines
+
+
+def test_what_was_not_to_come_is_always_shown(record: Record, seat: Seat) -> None:
+    add(record, seat, 0, *range(MOST_ENTRIES + 5), 0)
+    culprit = record.of([seat])[0]
+    lines = report(record, seat, 0, culprit)
+    assert numbers(lines) == [1, *range(9, MOST_ENTRIES + 8)]
+    assert lines[1].endswith("  <- this")
+
+
+def test_a_crash_is_always_shown(record: Record, seat: Seat) -> None:
+    record.add(seat, Ended(RuntimeError("o" + "h" * 1_000)))
+    add(record, seat, *range(MOST_ENTRIES + 5))
+    lines = report(record, seat, ANY)
+    assert numbers(lines) == [1, *range(8, MOST_ENTRIES + 7)]
+    assert re.fullmatch(r" {2}1\. client crashed: RuntimeError\('ohh+ … \d+ c.* … h+'\)", lines[1])
+
+
+def test_not_every_difference_is_shown(record: Record, seat: Seat) -> None:
+    add(record, seat, [0] * (MOST_DIFFERENCES + 3))
+    lines = report(record, seat, [1] * (MOST_DIFFERENCES + 3))
+    assert lines[-1] == "        and 3 more"
+    assert lines[-2] == f"        payload[{MOST_DIFFERENCES - 1}]: expected 1, got 0"

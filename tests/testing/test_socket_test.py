@@ -13,6 +13,7 @@ from pykka import ActorDeadError
 
 from slipstream_actor import (
     ANY,
+    AwaitTimeoutError,
     ChannelConnectFailed,
     ChannelCrashed,
     ChannelEnded,
@@ -733,6 +734,34 @@ def test_the_end_stops_what_it_started_and_disconnects_the_others(log: Log) -> N
         log.take("connect")
     log.take("disconnect")
     guest.stop()
+
+
+def test_a_connection_that_a_thread_did_not_take_is_taken_back() -> None:
+    with SocketTest() as server:
+        server.accept_connect(connect(URI, test_mode=True))
+        socket = connect(URI, test_mode=True)
+        server.accept_connect(socket)
+    with pytest.raises(AwaitTimeoutError):
+        socket.await_connect(timeout=0)
+
+
+def test_one_that_it_did_take_is_closed() -> None:
+    with SocketTest() as server:
+        server.accept_connect(socket := connect(URI, test_mode=True))
+        socket = socket.await_connect()
+    with pytest.raises(NotConnectedError, match="closed_by_test"):
+        socket.await_message(timeout=0)
+    assert not socket.await_disconnect().connected
+
+
+def test_those_of_other_servers_stay() -> None:
+    with SocketTest() as other:
+        other.accept_connect(socket := connect(URI, test_mode=True))
+        with SocketTest() as server:
+            server.accept_connect(socket)
+        socket = socket.await_connect(timeout=0)
+        other.disconnect(socket)
+        socket.await_disconnect(timeout=0)
 
 
 def test_the_end_names_a_client_that_does_not_stop(
