@@ -48,7 +48,7 @@ class Expectation(msgspec.Struct, frozen=True, eq=False):
     def is_met_by(self, request: Any) -> bool:
         """Whether `request` is what is expected."""
         return type(request) is self.kind and all(
-            matches(pattern, getattr(request, name)) for name, pattern in self.patterns.items()
+            fits(pattern, getattr(request, name)) for name, pattern in self.patterns.items()
         )
 
     def differences_of(self, request: Any) -> list[str]:
@@ -87,7 +87,7 @@ A_DISCONNECT = Expectation("disconnect", DisconnectRequest, {})
 
 def differences(pattern: Any, value: Any, path: str) -> Iterator[str]:
     """Yield what keeps `value` from matching, one line for each place."""
-    if matches(pattern, value):
+    if fits(pattern, value):
         return
     if isinstance(pattern, dict) and isinstance(value, dict):
         for key, part in pattern.items():
@@ -103,7 +103,24 @@ def differences(pattern: Any, value: Any, path: str) -> Iterator[str]:
         for at, (part, item) in enumerate(zip(pattern, value, strict=True)):
             yield from differences(part, item, f"{path}[{at}]")
     else:
-        yield f"{path}: expected {shown(pattern)}, got {cut(repr(value))}"
+        yield f"{path}: expected {shown(pattern)}, got {cut(repr(value))}{trouble(pattern, value)}"
+
+
+def fits(pattern: Any, value: Any) -> bool:
+    """Whether a value matches; not, where a predicate cannot deal with it."""
+    try:
+        return matches(pattern, value)
+    except Exception:
+        return False
+
+
+def trouble(pattern: Any, value: Any) -> str:
+    """Return what a predicate has raised, if it has."""
+    try:
+        matches(pattern, value)
+    except Exception as error:
+        return f", which raised {error!r}"
+    return ""
 
 
 def shown(pattern: Any) -> str:

@@ -24,6 +24,7 @@ from slipstream_actor.events import (
     TopicLeft,
 )
 from slipstream_actor.flow import Inflow
+from slipstream_actor.future import Future
 from slipstream_actor.mail import Burst, Timer
 from slipstream_actor.message import Ref, Reply
 from slipstream_actor.process import current
@@ -74,6 +75,7 @@ class Seat:
         self._waiting: dict[str, Waiting] = {}
         self._farewell: Inflow | None = None
         self._hung_up = False
+        self._on_end: Callable[[Future[Any]], None] = lambda ended: None
 
     def __repr__(self) -> str:
         return f"<Seat of {self.label}>"
@@ -107,7 +109,7 @@ class Seat:
             if self._hung_up or self.actor_inbox.close_requested:
                 return
             self.actor_inbox.close_requested = True
-            if self.client.actor_inbox.ending:
+            if self.client.actor_inbox.told_all:
                 # What it means is known when the client has said why it ends.
                 self.closed_by_end = True
                 return
@@ -180,14 +182,21 @@ class Seat:
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
         self._farewell = farewell
 
+    def watch(self, function: Callable[[Seat, Any], None]) -> None:
+        """Have `function(seat, reason)` called when the client ends, until it is withdrawn."""
+        self._on_end = lambda ended: function(self, ended.get())
+        self.client.actor_inbox.ended.add_done_callback(self._on_end)
+
     def withdraw(self) -> None:
-        """Take the connection back, if the client is this very thread and has not taken it yet.
+        """Watch the client no more; take the connection back, if the client is this very thread
+        and has not taken it yet.
 
         Nobody else would: it would be that of the thread's next client, in another test.
         """
+        inbox = self.client.actor_inbox
+        inbox.ended.remove_done_callback(self._on_end)
         if current() is not self.client:
             return
-        inbox = self.client.actor_inbox
         for event in inbox.take_all(ChannelConnected):
             if event.channel_pid is self:
                 self._hung_up = True

@@ -168,12 +168,11 @@ class SocketTest:
         self._record.forget(void)
         self._crashes.watch(seat.client)
         seat.client.tell(ChannelConnected(seat, dict(response_headers or {})))
-        seat.client.actor_inbox.ended.add_done_callback(
-            lambda ended: self._note_end(seat, Ended(ended.get()))
-        )
+        seat.watch(self._note_end)
 
-    def _note_end(self, seat: Seat, ended: Ended) -> None:
+    def _note_end(self, seat: Seat, reason: Any) -> None:
         """Note that a client has ended: unless it has crashed, it has disconnected by that."""
+        ended = Ended(reason)
         if seat.closed_by_end and ended.error is None:
             self._record.add(seat, DisconnectRequest(seat.client))
         self._record.add(seat, ended)

@@ -42,6 +42,10 @@ DIFFERENCES: list[tuple[Any, Any, list[str]]] = [
     ([1], "1", ["it: expected [1], got '1'"]),
     (re.compile("a+"), "b", ["it: expected 'a+' (a pattern), got 'b'"]),
     (is_even, 1, ["it: expected is_even (a predicate), got 1"]),
+    (is_even, "1", [
+        "it: expected is_even (a predicate), got '1', which raised"
+        " TypeError('not all arguments converted during string formatting')"
+    ]),
     ({"a": is_even}, {"a": 1}, ["it['a']: expected is_even (a predicate), got 1"]),
 ]  # fmt: skip
 

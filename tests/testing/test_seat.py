@@ -161,7 +161,7 @@ def test_a_client_that_has_ended_hears_nothing(seat: Seat, client: Client) -> No
 
 
 def test_what_closes_it_is_told_by_the_end(seat: Seat, client: Client, requests: list[Any]) -> None:
-    client.actor_inbox.ending = True
+    client.actor_inbox.told_all = True
     seat.tell(CloseConnection())
     assert seat.closed_by_end
     assert not requests

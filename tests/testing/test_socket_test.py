@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -718,6 +720,42 @@ def test_an_assertion_says_that_nobody_was_accepted(server: SocketTest, client: 
 
 
 # the context manager
+
+
+def test_a_predicate_that_cannot_deal_with_a_push_passes_it_over(
+    server: SocketTest, joined: Any
+) -> None:
+    have(joined, "push", TOPIC, "ask", [])
+    have(joined, "push", TOPIC, "ask", {"n": 1})
+    assert server.assert_push(TOPIC, "ask", lambda p: p["n"] == 1).payload == {"n": 1}
+    with pytest.raises(AssertionError, match=r"got \[\], which raised TypeError"):
+        server.assert_push(TOPIC, "ask", lambda p: p["n"] == 2, timeout=0)
+
+
+def test_a_client_that_ends_may_await_its_disconnect(server: SocketTest, log: Log) -> None:
+    class Polite(KitClient):
+        def terminate(self, reason: Any, socket: Socket) -> None:
+            socket = socket.disconnect().await_disconnect(PATIENCE)
+            self.note("connected", socket.connected)
+
+    client = server.start(Polite, log)
+    server.accept_connect(client)
+    log.take("connect")
+    stopped = client.stop(block=False)
+    server.assert_disconnect()
+    assert log.take("connected") == ("connected", False)
+    stopped.get(timeout=PATIENCE)
+    server.refute_disconnect()
+
+
+def test_a_thread_keeps_nothing_of_the_servers_that_it_had() -> None:
+    socket = connect(URI, test_mode=True)
+    with SocketTest() as server:
+        server.accept_connect(socket)
+    former = weakref.ref(server)
+    del server
+    gc.collect()
+    assert former() is None
 
 
 def test_the_end_stops_what_it_started_and_disconnects_the_others(log: Log) -> None:
