@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from slipstream_actor.testing import FaultProxy, PhoenixServer, SocketTest
 
-KIT = "slipstream_actor.testing.socket_test"
+KIT = "slipstream_actor.testing.kit"
 TIMEOUTS = ("assert_timeout", "refute_timeout")
 
 
@@ -77,10 +77,10 @@ def set_defaults(config: pytest.Config) -> None:
 @pytest.fixture
 def socket_test(pytestconfig: pytest.Config) -> Iterator[SocketTest]:
     """A `SocketTest`: this test is the server, by its methods and by the functions alike."""
-    from slipstream_actor.testing import SocketTest
+    from slipstream_actor.testing import socket_test
 
     set_defaults(pytestconfig)
-    with SocketTest() as server:
+    with socket_test() as server:
         yield server
 
 
@@ -97,18 +97,18 @@ def phoenix_channels(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def phoenix_server(phoenix_channels: Any) -> Iterator[PhoenixServer]:
     """An embedded `PhoenixServer` with `phoenix_channels`; clients connect to its `uri`."""
-    from slipstream_actor.testing import PhoenixServer
+    from slipstream_actor.testing import phoenix_server
 
-    with PhoenixServer(phoenix_channels) as server:
+    with phoenix_server(phoenix_channels) as server:
         yield server
 
 
 @pytest.fixture
 def phoenix_proxy(phoenix_server: PhoenixServer) -> Iterator[FaultProxy]:
     """A `FaultProxy` before `phoenix_server`; clients connect to its `uri`."""
-    from slipstream_actor.testing import FaultProxy
+    from slipstream_actor.testing import phoenix_proxy
 
-    with FaultProxy(phoenix_server.uri) as proxy:
+    with phoenix_proxy(phoenix_server) as proxy:
         yield proxy
 
 

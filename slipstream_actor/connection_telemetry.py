@@ -65,7 +65,9 @@ class ConnectionTelemetry:
     def begin(self) -> None:
         """The connection begins."""
         if "connect" in CONNECTION:
-            self._life = begin(CONNECT, dict(self.ids), state=self._state())
+            self._life = begin(
+                CONNECT, {**self.ids, "span_id": hexadecimal(16)}, state=self._state()
+            )
 
     def conclude(self, reason: Any, transport: Transport | None) -> None:
         """The connection ends."""

@@ -82,7 +82,7 @@ class Routes:
 EVERY_OTHER = Route(Pattern(ANYTHING, ANYTHING), "handle_message")
 
 
-def on(topic: str, event: str = ANYTHING) -> Callable[[F], F]:
+def on(topic: str = ANYTHING, event: str = ANYTHING) -> Callable[[F], F]:
     """Have a method of a client handle the messages of `topic` with the name `event`.
 
     The method's signature, and what it may return, are `handle_message`'s: `(self, topic, event,

@@ -78,13 +78,13 @@ class Presence:
         the metas that have gone.
         """
         synced = dict(state)
-        for key, new in diff["joins"].items():
+        for key, new in diff.get("joins", EMPTY).items():
             current = synced.get(key)
             kept = without(current, new) if current is not None else []
             synced[key] = {**new, "metas": [*kept, *new["metas"]]}
             if on_join is not None:
                 on_join(key, current, new)
-        for key, left in diff["leaves"].items():
+        for key, left in diff.get("leaves", EMPTY).items():
             if key not in synced:
                 continue
             metas = without(synced[key], left)

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -47,10 +48,11 @@ EventName: TypeAlias = tuple[str, ...]
 T = TypeVar("T")
 # What a span's function returns: its result, more measurements if there are any, and metadata.
 Concluded: TypeAlias = tuple[T, Mapping[str, Any]] | tuple[T, Mapping[str, Any], Mapping[str, Any]]
-HandlerFunction: TypeAlias = Callable[[EventName, Mapping[str, Any], Mapping[str, Any]], object]
+HandlerFunction: TypeAlias = Callable[[EventName, dict[str, Any], dict[str, Any]], object]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.telemetry")
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 FAILURE = ("telemetry", "handler", "failure")
 
 # Each event's handlers. The tuples are replaced, never changed: `execute` needs no lock.
@@ -192,7 +194,9 @@ def _tell_followers() -> None:
 
 
 def execute(
-    event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
+    event: EventName,
+    measurements: Mapping[str, Any] = NOTHING,
+    metadata: Mapping[str, Any] = NOTHING,
 ) -> None:
     """Call the handlers of `event`, in this thread. One that raises is logged and detached.
 
@@ -201,7 +205,7 @@ def execute(
     `measurements` and `metadata`.
     """
     for handler in _handlers.get(event, ()):
-        measured, about = dict(measurements), dict(metadata or {})
+        measured, about = dict(measurements), dict(metadata)
         try:
             handler.function(event, measured, about)
         except Exception as error:
@@ -251,14 +255,16 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 @overload
-def span(event_prefix: EventName, metadata: Mapping[str, Any]) -> AbstractContextManager[Span]: ...
+def span(
+    event_prefix: EventName, metadata: Mapping[str, Any] = NOTHING
+) -> AbstractContextManager[Span]: ...
 @overload
 def span(
     event_prefix: EventName, metadata: Mapping[str, Any], function: Callable[[], Concluded[T]]
 ) -> T: ...
 def span(
     event_prefix: EventName,
-    metadata: Mapping[str, Any],
+    metadata: Mapping[str, Any] = NOTHING,
     function: Callable[[], Concluded[T]] | None = None,
 ) -> AbstractContextManager[Span] | T:
     """Execute `(*event_prefix, "start")`, run a block, and execute `"stop"`, or `"exception"`.

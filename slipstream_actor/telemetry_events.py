@@ -69,7 +69,7 @@ KEYS = {
     "stacktrace": "the exception's traceback; `None` of a failure that is no exception",
     "connection_id": "16 hex digits, of the one connection",
     "trace_id": "32 hex digits, of the one connection",
-    "span_id": "16 hex digits, of the one message",
+    "span_id": "16 hex digits, of the one span",
     "state": "the `ConnectionState`, as `get_state` has it",
     "start_state": "the `ConnectionState` before",
     "end_state": "the `ConnectionState` after",
@@ -162,7 +162,7 @@ EVENTS: tuple[EventDescription, ...] = (
     *spans(
         of_a_connection("connect"),
         ("a connection's actor begins", "it ends, whether it ever connected or not"),
-        ("state", *CONNECTION),
+        ("state", "span_id", *CONNECTION),
         ("termination_reason",),
     ),
     *spans(

@@ -248,7 +248,7 @@ BAD_URIS: list[Any] = [
     "ws://" + "ü" * 80 + "/",
     "ws://localhost/\ud800",
     urllib.parse.urlsplit("http://localhost"),
-    object(),
+    7,
 ]
 
 

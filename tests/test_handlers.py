@@ -355,6 +355,16 @@ def test_a_decorator_without_its_arguments_is_no_pattern() -> None:
         on(noting("x"))
 
 
+def test_an_event_of_every_topic() -> None:
+    class Anywhere(ClientActor):
+        @on(event="new")
+        def new(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+    assert Anywhere._routes is not None
+    assert Anywhere._routes.find("a:1", "new").name == "new"
+    assert Anywhere._routes.find("a:1", "old").name == "handle_message"
+
+
 def test_what_else_is_in_a_class_is_no_handler() -> None:
     class Mocked(ClientActor):
         anything = unittest.mock.Mock()

@@ -401,6 +401,11 @@ def sync(**presences: Any) -> tuple[Any, ...]:
 A, B = present("1"), present("2")
 
 
+def test_a_diff_of_one_part() -> None:
+    assert Presence.sync_diff({}, {"joins": {"a": A}}) == {"a": A}
+    assert Presence.sync_diff({"a": A}, {"leaves": {"a": A}}) == {}
+
+
 def test_a_state_and_diffs(watch: Watch) -> None:
     assert watch.presences == {}
     watch.state(a=A, b=B)

@@ -300,7 +300,7 @@ def test_whatever_a_parser_raises(
 
 
 @pytest.mark.parametrize("version", [V1Serializer, V2Serializer])
-@pytest.mark.parametrize("outcome", [None, 7, object(), b"\xff", "\ud800", ["text"]], ids=repr)
+@pytest.mark.parametrize("outcome", [None, 7, b"\xff", "\ud800", ["text"], {1: 2}], ids=repr)
 def test_whatever_a_parser_returns(
     version: type[V1Serializer | V2Serializer], outcome: Any
 ) -> None:

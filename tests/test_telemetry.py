@@ -65,7 +65,9 @@ def test_a_handler_gets_event_measurements_and_metadata() -> None:
     attach("a", EVENT, seen)
     execute(EVENT, {"count": 1}, {"who": "me"})
     execute(EVENT, {"count": 2})
-    assert seen == [(EVENT, {"count": 1}, {"who": "me"}), (EVENT, {"count": 2}, {})]
+    execute(EVENT)
+    told = [(EVENT, {"count": 1}, {"who": "me"}), (EVENT, {"count": 2}, {}), (EVENT, {}, {})]
+    assert seen == told
 
 
 def test_handlers_are_called_in_the_order_of_their_attachment_in_the_thread_that_executes() -> None:

@@ -16,10 +16,16 @@ def tell(
     """A handler."""
 
 
+def tell_more(
+    event: tuple[str, ...], measurements: dict[str, Any], metadata: dict[str, Any]
+) -> None:
+    """Another one: the dictionaries are its own."""
+
+
 def observing() -> None:
     """Handlers come and go, and events of one's own."""
     telemetry.attach("mine", ("slipstream", "client", "join", "stop"), tell)
-    telemetry.attach_many(("mine", 2), [("a",), ("b", "c")], tell)
+    telemetry.attach_many(("mine", 2), [("a",), ("b", "c")], tell_more)
     assert_type(telemetry.list_handlers(("slipstream",)), list[Handler])
     assert_type(telemetry.detach("mine"), bool)
     telemetry.execute(("a",), {"n": 1})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slipstream_actor.testing.channel import Channel, ChannelSocket, RefuseJoin
+    from slipstream_actor.testing.contexts import phoenix_proxy, phoenix_server, socket_test
     from slipstream_actor.testing.endpoint import ConnectRequest, Mount, RefuseConnect
     from slipstream_actor.testing.functions import (
         accept_connect,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         refute_push,
         reply,
     )
+    from slipstream_actor.testing.kit import SocketTest
     from slipstream_actor.testing.leaks import no_leaked_clients
     from slipstream_actor.testing.proxy import FaultProxy
     from slipstream_actor.testing.requests import (
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
         PushRequest,
     )
     from slipstream_actor.testing.server import PhoenixServer
-    from slipstream_actor.testing.socket_test import SocketTest
 
 __all__ = [
     "Channel",
@@ -65,6 +66,8 @@ __all__ = [
     "connect_and_assert_join",
     "disconnect",
     "no_leaked_clients",
+    "phoenix_proxy",
+    "phoenix_server",
     "push",
     "refuse_connect",
     "refute_disconnect",
@@ -72,6 +75,7 @@ __all__ = [
     "refute_leave",
     "refute_push",
     "reply",
+    "socket_test",
 ]
 
 _MODULES = {
@@ -87,7 +91,7 @@ _MODULES = {
     "PushRequest": "requests",
     "RefuseConnect": "endpoint",
     "RefuseJoin": "channel",
-    "SocketTest": "socket_test",
+    "SocketTest": "kit",
     "accept_connect": "functions",
     "assert_disconnect": "functions",
     "assert_join": "functions",
@@ -96,6 +100,8 @@ _MODULES = {
     "connect_and_assert_join": "functions",
     "disconnect": "functions",
     "no_leaked_clients": "leaks",
+    "phoenix_proxy": "contexts",
+    "phoenix_server": "contexts",
     "push": "functions",
     "refuse_connect": "functions",
     "refute_disconnect": "functions",
@@ -103,6 +109,7 @@ _MODULES = {
     "refute_leave": "functions",
     "refute_push": "functions",
     "reply": "functions",
+    "socket_test": "contexts",
 }
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from slipstream_actor.matching import ANY
 from slipstream_actor.message import Ref, Reply
+from slipstream_actor.testing.kit import GOING_AWAY, NOTHING, OK, REFUSED, here
 from slipstream_actor.testing.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,
     PushRequest,
 )
-from slipstream_actor.testing.socket_test import GOING_AWAY, NOTHING, OK, REFUSED, here
 
 __all__ = [
     "accept_connect",
@@ -124,13 +124,13 @@ def refute_push(
     here().refute_push(topic, event, payload, client=client, timeout=timeout)
 
 
-def assert_disconnect(*, client: Any = None, timeout: float | None = None) -> DisconnectRequest:
+def assert_disconnect(client: Any = None, *, timeout: float | None = None) -> DisconnectRequest:
     """Assert that a client closes its connection, and tell it that it is closed."""
     __tracebackhide__ = True
     return here().assert_disconnect(client=client, timeout=timeout)
 
 
-def refute_disconnect(*, client: Any = None, timeout: float | None = None) -> None:
+def refute_disconnect(client: Any = None, *, timeout: float | None = None) -> None:
     """Assert that no client closes its connection."""
     __tracebackhide__ = True
     here().refute_disconnect(client=client, timeout=timeout)

@@ -16,7 +16,7 @@ from slipstream_actor.connection import Connection
 from slipstream_actor.shutdown import owner_of
 from slipstream_actor.testing.seats import title
 
-__all__ = ["no_leaked_clients", "stop"]
+__all__ = ["living_clients", "no_leaked_clients", "stop"]
 
 __unittest = True
 
@@ -52,6 +52,11 @@ def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
 def living() -> list[Any]:
     """Return the actors of ours that run; the connections of clients stand behind their clients."""
     return list(pykka.ActorRegistry.get_by_class(BaseActor))
+
+
+def living_clients() -> list[Any]:
+    """Return the clients and supervisors that run."""
+    return [ref for ref in living() if not issubclass(ref.actor_class, Connection)]
 
 
 def left_since(before: list[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor import testing
-from slipstream_actor.testing import SocketTest, functions, socket_test
+from slipstream_actor.testing import SocketTest, functions, kit
 from tests.support import PATIENCE, Log
 from tests.testing.kit_client import Joiner, KitClient, have
 
@@ -47,17 +47,17 @@ def test_they_work_without_a_context_manager() -> None:
         testing.assert_disconnect()
     finally:
         client.stop()
-        socket_test.clean_up()
+        kit.clean_up()
 
 
 def test_they_are_those_of_the_innermost_manager() -> None:
-    own = socket_test.here()
+    own = kit.here()
     with SocketTest() as outer:
-        assert socket_test.here() is outer
+        assert kit.here() is outer
         with SocketTest() as inner:
-            assert socket_test.here() is inner
-        assert socket_test.here() is outer
-    assert socket_test.here() is own
+            assert kit.here() is inner
+        assert kit.here() is outer
+    assert kit.here() is own
 
 
 def test_a_thread_says_that_it_is_another() -> None:
@@ -80,8 +80,8 @@ def test_a_thread_says_that_it_is_another() -> None:
 
 def test_each_thread_is_a_server_of_its_own() -> None:
     others: queue.Queue[Any] = queue.Queue()
-    thread = threading.Thread(target=lambda: others.put(socket_test.here()))
+    thread = threading.Thread(target=lambda: others.put(kit.here()))
     with SocketTest() as server:
         thread.start()
-        assert others.get(timeout=PATIENCE) not in (server, socket_test.here())
+        assert others.get(timeout=PATIENCE) not in (server, kit.here())
         thread.join(PATIENCE)

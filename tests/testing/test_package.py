@@ -68,7 +68,8 @@ KIT_MODULES = {
     "requests",
     "seat",
     "seats",
-    "socket_test",
+    "contexts",
+    "kit",
 }
 SERVER_MODULES = sorted(
     path.stem

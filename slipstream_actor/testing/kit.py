@@ -31,7 +31,7 @@ from slipstream_actor.message import Ref, Reply
 from slipstream_actor.reasons import ClosedByPeer, ConnectFailed
 from slipstream_actor.testing.crashes import Crashes
 from slipstream_actor.testing.expectations import A_DISCONNECT, Expectation, a_join, a_leave, a_push
-from slipstream_actor.testing.leaks import stop
+from slipstream_actor.testing.leaks import living_clients, stop
 from slipstream_actor.testing.mistakes import (
     require_push,
     require_reply,
@@ -101,11 +101,12 @@ class SocketTest:
         self._seats = Seats()
         self._crashes = Crashes()
         self._started: list[pykka.ActorRef[Any]] = []
-        self._former: list[SocketTest | None] = []
+        # What was there before the context was entered: the thread's server, and actors.
+        self._former: list[tuple[SocketTest | None, list[Any]]] = []
 
     def __enter__(self) -> SocketTest:
         """Be the server of the calling thread's functions."""
-        self._former.append(getattr(_local, "test", None))
+        self._former.append((getattr(_local, "test", None), living_clients()))
         _local.test = self
         return self
 
@@ -115,10 +116,14 @@ class SocketTest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Clean up, and give the thread's functions back what was their server before."""
+        """Clean up, and give the thread's functions back what was their server before.
+
+        Clients and supervisors that were started meanwhile are stopped, whoever started them.
+        """
         __tracebackhide__ = True
-        _local.test = self._former.pop()
+        _local.test, before = self._former.pop()
         crashes = self._crashes
+        self._started += [ref for ref in living_clients() if ref not in (*before, *self._started)]
         self.close()
         if self.fail_on_crash and error is None:
             crashes.require_none(STOP_SECONDS)
@@ -143,6 +148,8 @@ class SocketTest:
         started, self._started = self._started, []
         self._crashes = Crashes()
         titles = {ref: title(ref) for ref in started}
+        # Supervisors first, lest they restart what is stopped here; else in reverse.
+        started.sort(key=lambda ref: -ref.actor_class.stop_order)
         stuck = [titles[ref] for ref in reversed(started) if not stop(ref, STOP_SECONDS)]
         seats = self._seats.clear()
         for seat in seats:
@@ -310,7 +317,7 @@ class SocketTest:
         self._refute(a_push(topic, event, payload), client, timeout)
 
     def assert_disconnect(
-        self, *, client: Any = None, timeout: float | None = None
+        self, client: Any = None, *, timeout: float | None = None
     ) -> DisconnectRequest:
         """Assert that a client closes its connection, and tell it that it is closed.
 
@@ -321,7 +328,7 @@ class SocketTest:
         seat.answer_disconnect()
         return request
 
-    def refute_disconnect(self, *, client: Any = None, timeout: float | None = None) -> None:
+    def refute_disconnect(self, client: Any = None, *, timeout: float | None = None) -> None:
         """Assert that no client closes its connection."""
         __tracebackhide__ = True
         self._refute(A_DISCONNECT, client, timeout)

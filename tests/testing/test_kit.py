@@ -45,7 +45,7 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.supervisor import ChildSpec
-from slipstream_actor.testing import SocketTest, socket_test
+from slipstream_actor.testing import SocketTest, kit
 from tests.support import PATIENCE, Log, eventually
 from tests.testing.kit_client import URI, Joiner, KitClient, have
 
@@ -774,6 +774,21 @@ def test_the_end_stops_what_it_started_and_disconnects_the_others(log: Log) -> N
     guest.stop()
 
 
+def test_the_end_stops_what_was_started_meanwhile(log: Log) -> None:
+    """However it was started, accepted or not; what was there before goes on."""
+    guest = KitClient.start(log)
+    with SocketTest() as server:
+        left, unasked = KitClient.start(Log()), KitClient.start(Log())
+        supervisor = Supervisor.start([ChildSpec(KitClient, Log(), name="supervised")])
+        server.accept_connect(left)
+        server.accept_connect("supervised")
+        supervised = whereis("supervised")
+    assert supervised is not None
+    assert not any(ref.is_alive() for ref in (left, unasked, supervisor, supervised))
+    assert guest.is_alive()
+    guest.stop()
+
+
 def test_a_connection_that_a_thread_did_not_take_is_taken_back() -> None:
     with SocketTest() as server:
         server.accept_connect(connect(URI, test_mode=True))
@@ -805,7 +820,7 @@ def test_those_of_other_servers_stay() -> None:
 def test_the_end_names_a_client_that_does_not_stop(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_test, "STOP_SECONDS", 0.01)
+    monkeypatch.setattr(kit, "STOP_SECONDS", 0.01)
     release = threading.Event()
     server = SocketTest()
     stuck = server.start(KitClient, log)
