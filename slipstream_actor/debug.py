@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pykka
 
-from slipstream_actor.errors import AwaitTimeoutError
 from slipstream_actor.future import Future
 from slipstream_actor.mail import Request
-from slipstream_actor.process import Target, resolve
+from slipstream_actor.process import Target, await_answer, resolve
 
 if TYPE_CHECKING:
     from slipstream_actor.children import Child
@@ -103,9 +101,4 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     the middle of a callback answers when it has returned.
     """
     ref = resolve(target)
-    asked = GetState(None, Future())
-    ref.tell(asked)
-    try:
-        return asked.future.get(timeout=timeout)
-    except pykka.Timeout:
-        raise AwaitTimeoutError(f"the state of {ref}", timeout) from None
+    return await_answer(ref, GetState(None, Future()), f"the state of {ref}", timeout)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -29,6 +29,7 @@ __all__ = [
     "Cast",
     "From",
     "ThreadRef",
+    "await_answer",
     "await_future",
     "become",
     "call",
@@ -221,13 +222,24 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     ref = resolve(target)
     if ref is current():
         raise RuntimeError(f"call: {ref} would wait for itself")
-    future: Future[Any] = Future()
-    ref.tell(Request(message, future))
+    return await_answer(ref, Request(message, Future()), f"the answer of {ref}", timeout)
+
+
+def await_answer(
+    ref: Any,
+    request: Request,
+    awaited: str,
+    timeout: float | None,
+    hint: Callable[[], str] = str,
+) -> Any:
+    """Send `request` and return its answer; `AwaitTimeoutError` after `timeout` seconds, with a
+    `hint` that is made then."""
+    ref.tell(request)
     try:
-        return future.get(timeout=timeout)
+        return request.future.get(timeout=timeout)
     except pykka.Timeout:
-        future.set(None)  # Nobody waits any more: the actor may forget it.
-        raise AwaitTimeoutError(f"the answer of {ref}", timeout) from None
+        request.future.set(None)  # Nobody waits any more: the actor may forget it.
+        raise AwaitTimeoutError(awaited, timeout, hint=hint()) from None
 
 
 def cast(target: Target, message: Any) -> None:

@@ -11,7 +11,7 @@ from slipstream_actor.client import WatchJoin
 from slipstream_actor.errors import AwaitTimeoutError, shown
 from slipstream_actor.forks import require_here
 from slipstream_actor.future import Future
-from slipstream_actor.process import Target, resolve
+from slipstream_actor.process import Target, await_answer, resolve
 
 __all__ = ["wait", "wait_until_joined"]
 
@@ -40,14 +40,13 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
     """
     require_seconds("timeout", timeout)
     ref = resolve(target)
-    watch = WatchJoin(topic, Future())
-    ref.tell(watch)
-    try:
-        watch.future.get(timeout=timeout)
-    except pykka.Timeout:
-        watch.future.set(None)
-        hint = f": {how_it_stands(ref, topic)}"
-        raise AwaitTimeoutError(f"{ref} joining {topic!r}", timeout, hint=hint) from None
+    await_answer(
+        ref,
+        WatchJoin(topic, Future()),
+        f"{ref} joining {topic!r}",
+        timeout,
+        hint=lambda: f": {how_it_stands(ref, topic)}",
+    )
 
 
 def how_it_stands(ref: Any, topic: str) -> str:

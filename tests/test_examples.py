@@ -1,22 +1,22 @@
 """The examples, as a newcomer runs them: in a process of their own, with a deadline; and their
-READMEs, which show the code as it is. What they do in detail is tested beside each of them."""
+READMEs, which show the code as it is (their other blocks are run by `test_docs.py`). What they do
+in detail is tested beside each of them."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-import types
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from slipstream_actor.testing import Channel, PhoenixServer
+from slipstream_actor.testing import PhoenixServer
+from tests.pages import FENCE
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(page.parent for page in (ROOT / "examples").glob("*/README.md"))
-FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 DEADLINE = 50.0
 
 
@@ -227,7 +227,7 @@ def test_the_port() -> None:
 def quotations(text: str) -> Iterable[tuple[str, str]]:
     """Yield the blocks of a README that have a file's name for a title, with that."""
     for fence in FENCE.finditer(text):
-        if title := re.search(r'title="([^"]+)"', fence["info"]):
+        if title := re.search(r'title="([^"]+)"', fence["rest"]):
             yield title[1], fence["code"]
 
 
@@ -261,22 +261,6 @@ def test_what_a_readme_does_not_show_is_noticed() -> None:
     assert unshown(source, ["a = 1\n"]) == ["b = 2"]
     with pytest.raises(AssertionError, match="not in the file"):
         unshown(source, ["b = 3\n"])
-
-
-class Room(Channel):
-    def handle_in(self, event: str, payload: object) -> tuple[str, object]:
-        return "ok", payload
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_the_other_blocks_of_a_readme_run(example: Path) -> None:
-    text = (example / "README.md").read_text(encoding="utf-8")
-    blocks = [fence["code"] for fence in FENCE.finditer(text) if fence["info"] == "python"]
-    with PhoenixServer({"rooms:*": Room}) as server:
-        page = types.ModuleType(example.name)
-        page.__dict__["uri"] = server.uri
-        for block in blocks:
-            exec(compile(block, f"{example.name}/README.md", "exec"), page.__dict__)
 
 
 def test_there_is_an_entry_for_each_of_them() -> None:

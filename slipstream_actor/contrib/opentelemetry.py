@@ -322,33 +322,26 @@ class Metrics:
     """Counters and histograms."""
 
     def __init__(self, meter: metrics.Meter) -> None:
-        self._durations = meter.create_histogram(
-            "messaging.client.operation.duration",
-            unit="s",
-            description="Duration of connects, joins and pushes.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
+        self._durations = durations(
+            meter, "messaging.client.operation.duration", "Duration of connects, joins and pushes."
         )
         self._sent = meter.create_counter(
             "messaging.client.sent.messages",
             unit="{message}",
             description="Pushes that were made, by what became of them.",
         )
-        self._heartbeats = meter.create_histogram(
-            "slipstream.connection.heartbeat.duration",
-            unit="s",
-            description="Round trips of heartbeats.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
+        self.heartbeat: telemetry.HandlerFunction = recorder(
+            meter, "slipstream.connection.heartbeat.duration", "Round trips of heartbeats."
         )
         self._reconnects = meter.create_counter(
             "slipstream.client.reconnects",
             unit="{attempt}",
             description="Attempts to connect again that were scheduled.",
         )
-        self._paused = meter.create_histogram(
+        self.resumed: telemetry.HandlerFunction = recorder(
+            meter,
             "slipstream.connection.paused.duration",
-            unit="s",
-            description="How long reading stood still, since the client had too much to take.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
+            "How long reading stood still, since the client had too much to take.",
         )
         self._bytes = meter.create_counter(
             "slipstream.connection.io", unit="By", description="Bytes of websocket connections."
@@ -373,19 +366,6 @@ class Metrics:
         """An attempt to connect is scheduled."""
         self._reconnects.add(1, of_the_server(metadata["configuration"]))
 
-    def heartbeat(
-        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
-    ) -> None:
-        """A heartbeat was answered."""
-        attributes = of_the_server(metadata["configuration"])
-        self._heartbeats.record(measurements["duration"], attributes)
-
-    def resumed(
-        self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
-    ) -> None:
-        """A connection reads again."""
-        self._paused.record(measurements["duration"], of_the_server(metadata["configuration"]))
-
     def traffic(
         self, event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
     ) -> None:
@@ -397,3 +377,26 @@ class Metrics:
                 self._bytes.add(measurements[f"bytes_{which}"], both)
             if measurements[f"frames_{which}"]:
                 self._frames.add(measurements[f"frames_{which}"], both)
+
+
+def durations(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
+    """Return a histogram of seconds."""
+    return meter.create_histogram(
+        name,
+        unit="s",
+        description=description,
+        explicit_bucket_boundaries_advisory=BUCKETS,
+    )
+
+
+def recorder(meter: metrics.Meter, name: str, description: str) -> telemetry.HandlerFunction:
+    """Return a handler of events of connections that records their durations."""
+    histogram = durations(meter, name, description)
+
+    def record(
+        event: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        attributes = of_the_server(metadata["configuration"])
+        histogram.record(measurements["duration"], attributes)
+
+    return record

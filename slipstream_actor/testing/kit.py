@@ -199,10 +199,10 @@ class SocketTest:
         """
         message = MessageReceived(topic, event, as_sent(payload))
         target = living(client)
-        for seat in self._seats.of(client):
+        if seat := self._seats.one(client):
             seat.send(message)
-            return
-        target.tell(message)
+        else:
+            target.tell(message)
 
     def reply(self, client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
         """Reply to a push: `ref` is what `assert_push` returned, or its `ref`.
@@ -214,18 +214,18 @@ class SocketTest:
         target = living(client)
         number = require_push(target, ref)
         topic = getattr(number, "topic", "")
-        for seat in self._seats.of(client):
+        if seat := self._seats.one(client):
             seat.answer_push(topic, number, reply)
-            return
-        target.tell(ReplyReceived(topic, number, reply))
+        else:
+            target.tell(ReplyReceived(topic, number, reply))
 
     def disconnect(self, client: Any, reason: Any = GOING_AWAY) -> None:
         """Close a client's connection: its `handle_disconnect(reason)`. Raises `ActorDeadError`."""
         target = living(client)
-        for seat in self._seats.of(client):
+        if seat := self._seats.one(client):
             seat.hang_up(reason)
-            return
-        target.tell(ChannelClosed(reason))
+        else:
+            target.tell(ChannelClosed(reason))
 
     # what clients are expected to do
 

@@ -49,6 +49,10 @@ class Seats:
             return [seat for seat in self._seats if seat.name == client]
         return [seat for seat in self._seats if seat.client is ref]
 
+    def one(self, client: Any) -> Seat | None:
+        """Return a client's seat, `None` when it has none."""
+        return next(iter(self.of(client)), None)
+
     def clear(self) -> list[Seat]:
         """Take all seats out."""
         seats, self._seats = self._seats, []
