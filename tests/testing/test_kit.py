@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import pykka
 import pytest
 from pykka import ActorDeadError
 
@@ -46,6 +47,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.supervisor import ChildSpec
 from slipstream_actor.testing import SocketTest, kit
+from tests.conftest import descriptors
 from tests.support import PATIENCE, Log, eventually
 from tests.testing.kit_client import URI, Joiner, KitClient, have
 
@@ -445,6 +447,15 @@ def test_a_push_that_is_not_answered_in_time_fails(
     cast(joined, lambda socket: socket.push(TOPIC, "ask", reply_timeout=0.01) and None)
     push = server.assert_push(TOPIC, "ask")
     assert log.take("push_failed") == ("push_failed", push.ref, PushTimeout())
+
+
+def test_a_client_in_test_mode_opens_no_socket(server: SocketTest, log: Log) -> None:
+    before = descriptors()
+    client = server.start(KitClient, log)
+    server.accept_connect(client)
+    log.take("connect")
+    assert descriptors() == before
+    assert not isinstance(get_state(client).connection, pykka.ActorRef)
 
 
 def test_a_connect_is_refused(server: SocketTest, client: Any, log: Log) -> None:
