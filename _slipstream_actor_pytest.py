@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from slipstream_actor.testing import FaultProxy, PhoenixServer, SocketTest
 
-KIT = "slipstream_actor.testing.kit"
+KIT = "slipstream_actor.testing.kit.kit"
 TIMEOUTS = ("assert_timeout", "refute_timeout")
 
 

@@ -2,12 +2,21 @@
 
 from pykka import ActorDeadError
 
-from slipstream_actor import commands, events, telemetry
-from slipstream_actor.changes import Join
-from slipstream_actor.client import ClientActor
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.connection import Connection
-from slipstream_actor.debug import ClientState, ConnectionState, SupervisorState, get_state
+from slipstream_actor import telemetry
+from slipstream_actor.actors.envelopes import Timer
+from slipstream_actor.actors.forks import ForkedError
+from slipstream_actor.actors.monitor import Down, monitor
+from slipstream_actor.actors.process import From, call, cast, reply, whereis
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.client.handlers import on
+from slipstream_actor.client.returns import Answer, Ignore, Next, Stop
+from slipstream_actor.client.state import ClientState
+from slipstream_actor.client.waiting import wait, wait_until_joined
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.options import Options
+from slipstream_actor.connection.connection import Connection
+from slipstream_actor.connection.state import ConnectionState
+from slipstream_actor.debug.state import get_state
 from slipstream_actor.errors import (
     AlreadyStartedError,
     AwaitTimeoutError,
@@ -26,7 +35,9 @@ from slipstream_actor.errors import (
     SlipstreamError,
     StartError,
 )
-from slipstream_actor.events import (
+from slipstream_actor.protocol import commands, events
+from slipstream_actor.protocol import reasons as reasons
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -38,16 +49,9 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.forks import ForkedError
-from slipstream_actor.handlers import on
-from slipstream_actor.mail import Timer
-from slipstream_actor.matching import ANY
-from slipstream_actor.message import Message, Ref, Reply
-from slipstream_actor.monitor import Down, monitor
-from slipstream_actor.options import Options
-from slipstream_actor.presence import Presence
-from slipstream_actor.process import From, call, cast, reply, whereis
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.matching import ANY
+from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.reasons import (
     BufferExpired,
     BufferOverflow,
     ChannelCrashed,
@@ -64,11 +68,12 @@ from slipstream_actor.reasons import (
     PushTimeout,
     TransportFailed,
 )
-from slipstream_actor.returns import Answer, Ignore, Next, Stop
-from slipstream_actor.serializer import V1Serializer, V2Serializer
-from slipstream_actor.socket import Socket, connect, new_socket
-from slipstream_actor.supervisor import Child, ChildSpec, Supervisor
-from slipstream_actor.waiting import wait, wait_until_joined
+from slipstream_actor.protocol.serializer import V1Serializer, V2Serializer
+from slipstream_actor.socket.presences import Presence
+from slipstream_actor.socket.socket import Socket, connect, new_socket
+from slipstream_actor.socket.state import Join
+from slipstream_actor.supervision.state import SupervisorState
+from slipstream_actor.supervision.supervisor import Child, ChildSpec, Supervisor
 
 __all__ = [
     "ANY",

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from slipstream_actor.message import Reply
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.protocol.message import Reply
+    from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "AlreadyStartedError",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import slipstream_actor
@@ -28,6 +30,24 @@ FOREIGN = {
 OPTIONS = {field.name for field in dataclasses.fields(Configuration)}
 
 
+PACKAGE = Path(slipstream_actor.__file__).parent
+
+
+def loggers() -> set[str]:
+    """The names of the loggers in the sources."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.getLogger":
+                [name] = node.args
+                assert isinstance(name, ast.Constant), path
+                found.add(str(name.value))
+    return found
+
+
+LOGGERS = loggers()
+
+
 def reachable(path: str) -> bool:
     """Whether a dotted name leads somewhere: modules, then attributes."""
     value: Any = None
@@ -41,6 +61,10 @@ def reachable(path: str) -> bool:
         except ImportError:
             return at > 0 and has_field(value, part) and at == len(parts) - 1
     return True
+
+
+def is_module_or_logger(path: str) -> bool:
+    return path in LOGGERS or reachable(path)
 
 
 def has_field(owner: Any, name: str) -> bool:
@@ -63,7 +87,7 @@ def is_callback(name: str) -> bool:
 
 
 CHECKS: list[tuple[re.Pattern[str], Callable[[str], bool]]] = [
-    (re.compile(r"(?<![\w./-])(slipstream_actor(?:\.\w+)+)"), reachable),
+    (re.compile(r"(?<![\w./-])(slipstream_actor(?:\.\w+)+)"), is_module_or_logger),
     (re.compile(r"(?<![\w.])socket\.(\w+)"), of_class(Socket)),
     (re.compile(r"(?<![\w.])self\.socket\.(\w+)"), of_class(Socket)),
     (re.compile(r"^(\w+Error)\b"), is_error),

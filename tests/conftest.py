@@ -1,4 +1,4 @@
-"""What every test is held to: no thread and no descriptor of ours is left behind."""
+"""What every test is held to: it leaves no thread, no descriptor and no logger's level behind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
+from tests.support.pages import levels
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("slipstream", deadline=None)
@@ -44,8 +45,10 @@ def descriptors() -> set[str]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail the test that leaves a thread, a socket or a pipe; the end of both takes a moment."""
-    threads_before, descriptors_before = threads(), descriptors()
+    threads_before, descriptors_before, levels_before = threads(), descriptors(), levels()
     yield
+    changed = {n: level for n, level in levels().items() if level != levels_before.get(n, 0)}
+    assert not changed, f"loggers whose level was left changed: {changed}"
     deadline = time.monotonic() + PATIENCE
     nap = threading.Event()
     while time.monotonic() < deadline:

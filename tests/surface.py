@@ -40,13 +40,20 @@ def surface() -> list[str]:
     seen: set[Any] = set()
     for path in MODULES:
         try:
-            module = importlib.import_module(path)
+            module = find(path)
         except ImportError:  # Without its extra.
             continue
         for name in module.__all__:
             value = getattr(module, name)
             lines.update(told(f"{path}.{name}", value, seen))
     return sorted(lines)
+
+
+def find(path: str) -> ModuleType:
+    """Return a module by the name that users know it by: an attribute, or what can be imported."""
+    package, _, name = path.partition(".")
+    known = getattr(importlib.import_module(package), name, None)
+    return known if isinstance(known, ModuleType) else importlib.import_module(path)
 
 
 def told(place: str, value: Any, seen: set[Any]) -> Iterator[str]:

@@ -14,17 +14,9 @@ import pytest
 
 import slipstream_actor
 from slipstream_actor import testing
-from slipstream_actor.configuration import table
+from slipstream_actor.configuration.configuration import table
 from tests.api_names import own_language, unknown
-from tests.pages import (
-    DOCS,
-    PAGES,
-    ROOT,
-    fences,
-    name_of,
-    prose,
-    run_page,
-)
+from tests.support.pages import DOCS, PAGES, ROOT, fences, name_of, prose, run_page
 
 LANGUAGES = {
     "python",

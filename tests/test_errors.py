@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from slipstream_actor import errors
-from slipstream_actor.configuration import Configuration
+from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.errors import SlipstreamError, shown
-from slipstream_actor.message import Reply
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.message import Reply
+from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
     ConnectFailed,
@@ -23,7 +23,7 @@ from slipstream_actor.reasons import (
     JoinRefused,
     JoinTimeout,
 )
-from slipstream_actor.socket import Socket, new_socket
+from slipstream_actor.socket.socket import Socket, new_socket
 
 HEADERS = MappingProxyType({"retry-after": "7"})
 REFUSED = ConnectFailed("upgrade", "refused", status=429, headers=HEADERS, body="slow down")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.pages import FENCE
+from tests.support.pages import FENCE
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(page.parent for page in (ROOT / "examples").glob("*/README.md"))

@@ -18,7 +18,7 @@ from slipstream_actor import (
     Stop,
     connect,
 )
-from slipstream_actor.reasons import ClosedByClient
+from slipstream_actor.protocol.reasons import ClosedByClient
 
 OPTIONS: dict[str, Any] = {
     "heartbeat_interval_msec": 2_000,

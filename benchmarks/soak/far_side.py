@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from slipstream_actor.testing.recorded import BenchChannel
+from slipstream_actor.testing.server.recorded import BenchChannel
 
 LANES = 4
 CRASH = "crash_on_purpose"

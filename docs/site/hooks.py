@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipstream_actor.configuration import table
+from slipstream_actor.configuration.configuration import table
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig

@@ -12,7 +12,7 @@ import pytest
 from examples.graceful_startup.client import NAME, TOPIC, price, ready, start
 from slipstream_actor import Reply, whereis
 from slipstream_actor.testing import SocketTest
-from tests.support import eventually
+from tests.support.clients import eventually
 
 URI = {"PRICES_URI": "ws://test.invalid/socket/websocket"}
 

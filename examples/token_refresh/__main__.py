@@ -9,7 +9,7 @@ from typing import Any
 from examples.token_refresh.client import TOPIC, Account
 from slipstream_actor import Socket, wait, wait_until_joined
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
-from slipstream_actor.testing.endpoint import ConnectRequest
+from slipstream_actor.testing.server.endpoint import ConnectRequest
 
 
 class OneTimeServer(PhoenixServer):

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from slipstream_actor.forks import LocalRef
-from slipstream_actor.future import Future
-from slipstream_actor.mail import Interrupted
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.process import await_future, become
-from slipstream_actor.shutdown import stop_at_exit
+from slipstream_actor.actors.envelopes import Interrupted
+from slipstream_actor.actors.exit import stop_at_exit
+from slipstream_actor.actors.forks import LocalRef
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.process import await_future, become
 
 __all__ = ["BaseActor", "StartInterrupted", "begun", "stop_for"]
 

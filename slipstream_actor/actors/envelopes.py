@@ -11,15 +11,16 @@ from typing import Any, TypeAlias
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor.flow import Inflow
-from slipstream_actor.forks import ended
-from slipstream_actor.future import Future
+from slipstream_actor.actors.forks import ended
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.pressure import Inflow
 
 __all__ = [
     "LEAVE",
     "TAKE",
     "UNCOUNTED",
     "Burst",
+    "GetState",
     "Interrupted",
     "Match",
     "Passed",
@@ -77,6 +78,10 @@ class Request:
     def __init__(self, message: Any, future: Future[Any]) -> None:
         self.message: Any = message
         self.future: Future[Any] = future
+
+
+class GetState(Request):
+    """Ask an actor for a snapshot of its state."""
 
 
 class Timer:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pykka
 
-from slipstream_actor.process import ThreadRef, current
+from slipstream_actor.actors.process import ThreadRef, current
 
 __all__ = ["closes_at_exit", "rest", "stop_at_exit"]
 

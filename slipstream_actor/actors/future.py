@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pykka
 
-from slipstream_actor.forks import current_epoch, require_here
+from slipstream_actor.actors.forks import current_epoch, require_here
 
 __all__ = ["Future"]
 

@@ -22,11 +22,8 @@ from typing import Any, NamedTuple
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor import carrying
-from slipstream_actor.flow import SendBuffer
-from slipstream_actor.forks import current_epoch, is_forked, own_socket, vanish
-from slipstream_actor.future import Future
-from slipstream_actor.mail import (
+from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors.envelopes import (
     Burst,
     Interrupted,
     Match,
@@ -36,7 +33,10 @@ from slipstream_actor.mail import (
     refuse,
     search,
 )
-from slipstream_actor.pushes import Ledger, PushBuffer
+from slipstream_actor.actors.forks import current_epoch, is_forked, own_socket, vanish
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.ledger import Ledger, PushBuffer
+from slipstream_actor.actors.pressure import SendBuffer
 
 __all__ = ["Mailbox", "SelectorMailbox", "SocketReady", "WaitFailed"]
 

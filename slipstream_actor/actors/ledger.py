@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.message import Ref, no_fields
+from slipstream_actor.protocol.message import Ref, no_fields
 
 __all__ = ["Asked", "BufferedPush", "Ledger", "PushBuffer"]
 

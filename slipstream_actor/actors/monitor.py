@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from pykka import ActorDeadError
 
-from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.process import Target, current, resolve
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.process import Target, current, resolve
 
 __all__ = ["Down", "Monitor", "end_of", "monitor"]
 

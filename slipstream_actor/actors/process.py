@@ -17,13 +17,13 @@ import pykka
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from slipstream_actor.arguments import require_seconds
-from slipstream_actor.commands import CloseConnection
+from slipstream_actor.actors.envelopes import Interrupted, Request
+from slipstream_actor.actors.forks import current_epoch, is_forked, require_here, reset_in_child
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
-from slipstream_actor.forks import current_epoch, is_forked, require_here, reset_in_child
-from slipstream_actor.future import Future
-from slipstream_actor.mail import Interrupted, Request
-from slipstream_actor.mailbox import Mailbox
+from slipstream_actor.protocol.commands import CloseConnection
 
 __all__ = [
     "Cast",

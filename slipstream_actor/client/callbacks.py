@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from slipstream_actor.actors.inbox import Mailbox
 from slipstream_actor.errors import CallbackReturnError
-from slipstream_actor.events import (
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -18,7 +19,6 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.mailbox import Mailbox
 
 __all__ = ["CALLBACKS", "is_normal", "lost", "wrong_return"]
 

@@ -13,19 +13,19 @@ import pykka
 from msgspec import UNSET
 from pykka.messages import ProxyCall
 
-from slipstream_actor import carrying, handlers, pushing
-from slipstream_actor.actor import begun
-from slipstream_actor.callbacks import CALLBACKS, lost, wrong_return
-from slipstream_actor.changes import (
-    CONNECTION_ENDS,
-    ReconnectDue,
-    RejoinDue,
-    as_it_counts,
-)
-from slipstream_actor.commands import CloseConnection
-from slipstream_actor.debug import ClientState, GetState
+from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors.actor import begun
+from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.process import Cast, From, current
+from slipstream_actor.client import handlers
+from slipstream_actor.client.callbacks import CALLBACKS, lost, wrong_return
+from slipstream_actor.client.returns import Answer, Ignore, Next, Stop
+from slipstream_actor.client.running import Beginning, IdleTimeout, Running
+from slipstream_actor.client.state import ClientState
 from slipstream_actor.errors import StartError
-from slipstream_actor.events import (
+from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.events import (
     ChannelConnected,
     MessageReceived,
     PushFailed,
@@ -35,14 +35,11 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.future import Future
-from slipstream_actor.instrumentation import CLIENT, apply_event, callback, push_ended
-from slipstream_actor.mail import Burst, Interrupted, Request, Timer
-from slipstream_actor.process import Cast, From, current
-from slipstream_actor.reasons import ChannelEnded, ClosedByClient, Disconnected
-from slipstream_actor.returns import Answer, Ignore, Next, Stop
-from slipstream_actor.running import Beginning, IdleTimeout, Running
-from slipstream_actor.socket import Socket, tell
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
+from slipstream_actor.socket import pushing
+from slipstream_actor.socket.socket import Socket, tell
+from slipstream_actor.socket.state import CONNECTION_ENDS, ReconnectDue, RejoinDue, as_it_counts
+from slipstream_actor.socket.telemetry import CLIENT, apply_event, callback, push_ended
 
 __all__ = ["ClientActor", "WatchJoin"]
 

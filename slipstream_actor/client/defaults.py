@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from slipstream_actor.actors.process import From
 from slipstream_actor.errors import shown
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.process import From
-from slipstream_actor.reasons import ClosedByClient, ConnectFailed
-from slipstream_actor.socket import Socket
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reasons import ClosedByClient, ConnectFailed
+from slipstream_actor.socket.socket import Socket
 
 __all__ = ["CALLBACK_NAMES", "Defaults"]
 

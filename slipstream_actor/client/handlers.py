@@ -10,13 +10,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from slipstream_actor import presence
-from slipstream_actor.arguments import require_text
-from slipstream_actor.defaults import CALLBACK_NAMES
-from slipstream_actor.events import MessageReceived
+from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.protocol.events import MessageReceived
+from slipstream_actor.socket import presences as presence
 
 if TYPE_CHECKING:
-    from slipstream_actor.client import ClientActor
+    from slipstream_actor.client.client import ClientActor
 
 __all__ = ["Route", "Routes", "deliver", "on", "route_of", "routes_of", "warn_of_near_misses"]
 

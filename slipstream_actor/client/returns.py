@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 if TYPE_CHECKING:
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.socket.socket import Socket
 
 __all__ = ["Answer", "Ignore", "Next", "Stop"]
 

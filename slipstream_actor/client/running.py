@@ -11,21 +11,21 @@ import msgspec
 import pykka
 from msgspec import UNSET
 
-from slipstream_actor import carrying
-from slipstream_actor.actor import BaseActor
-from slipstream_actor.callbacks import is_normal, lost, wrong_return
-from slipstream_actor.commands import CloseConnection
-from slipstream_actor.defaults import Defaults
+from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.envelopes import Interrupted, Timer
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.process import register, unregister
+from slipstream_actor.client.callbacks import is_normal, lost, wrong_return
+from slipstream_actor.client.defaults import Defaults
+from slipstream_actor.client.returns import Answer, Next, Stop
 from slipstream_actor.errors import CallbackReturnError, shown
-from slipstream_actor.events import PushFailed
-from slipstream_actor.future import Future
-from slipstream_actor.instrumentation import abandon, callback, push_ended
-from slipstream_actor.mail import Interrupted, Timer
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.process import register, unregister
-from slipstream_actor.reasons import ClosedByClient, Disconnected
-from slipstream_actor.returns import Answer, Next, Stop
-from slipstream_actor.socket import Socket, new_socket, tell
+from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.events import PushFailed
+from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
+from slipstream_actor.socket.socket import Socket, new_socket, tell
+from slipstream_actor.socket.telemetry import abandon, callback, push_ended
 
 __all__ = ["Beginning", "IdleTimeout", "Running"]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pykka
 
-from slipstream_actor.arguments import require_seconds
-from slipstream_actor.client import WatchJoin
+from slipstream_actor.actors.forks import require_here
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.process import Target, await_answer, resolve
+from slipstream_actor.client.client import WatchJoin
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError, shown
-from slipstream_actor.forks import require_here
-from slipstream_actor.future import Future
-from slipstream_actor.process import Target, await_answer, resolve
 
 __all__ = ["wait", "wait_until_joined"]
 

@@ -13,10 +13,9 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.params import evaluated
-from slipstream_actor.retry import Policy
-from slipstream_actor.rules import (
+from slipstream_actor.configuration.params import evaluated
+from slipstream_actor.configuration.retry import Policy
+from slipstream_actor.configuration.rules import (
     Rule,
     RuleError,
     clean_text,
@@ -36,7 +35,8 @@ from slipstream_actor.rules import (
     truth,
     whole,
 )
-from slipstream_actor.serializer import (
+from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.protocol.serializer import (
     JsonParser,
     MsgspecJson,
     Serializer,
@@ -381,7 +381,3 @@ def table() -> str:
         for field in dataclasses.fields(Configuration)
     ]
     return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(table())  # noqa: T201 - that is what it is for

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from slipstream_actor.serializer import JsonParser, Serializer
+from slipstream_actor.protocol.serializer import JsonParser, Serializer
 
 __all__ = ["Options"]
 

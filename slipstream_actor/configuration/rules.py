@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from slipstream_actor.retry import Policy
+from slipstream_actor.configuration.retry import Policy
 
 __all__ = [
     "Rule",

@@ -15,10 +15,18 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 from pykka import ActorRef, ActorRegistry
 
-from slipstream_actor import frame_log, frames
-from slipstream_actor.actor import BaseActor
-from slipstream_actor.attempt import AttemptFailed, Cancelled, MailboxWaiter
-from slipstream_actor.commands import (
+from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.envelopes import TAKE, UNCOUNTED, Burst, GetState, Interrupted, Timer
+from slipstream_actor.actors.exit import closes_at_exit
+from slipstream_actor.actors.inbox import SelectorMailbox, SocketReady, WaitFailed
+from slipstream_actor.actors.pressure import Inflow, SendBuffer
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.connection.state import ConnectionState, Counters, TopicState
+from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
+from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.protocol.commands import (
     CloseConnection,
     CollectGarbage,
     JoinTopic,
@@ -27,27 +35,20 @@ from slipstream_actor.commands import (
     PushMessage,
     ResumeReading,
 )
-from slipstream_actor.configuration import Configuration, redact
-from slipstream_actor.connection_telemetry import CONNECTION, ConnectionTelemetry
-from slipstream_actor.debug import ConnectionState, Counters, GetState, TopicState
-from slipstream_actor.dial import dial
-from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
-from slipstream_actor.flow import Inflow, SendBuffer
-from slipstream_actor.mail import TAKE, UNCOUNTED, Burst, Interrupted, Timer
-from slipstream_actor.mailbox import SelectorMailbox, SocketReady, WaitFailed
-from slipstream_actor.message import Message
-from slipstream_actor.process import ThreadRef
-from slipstream_actor.protocol import Protocol
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     ConnectFailed,
     ConnectionCrashed,
     HeartbeatTimeout,
     TransportFailed,
 )
-from slipstream_actor.shutdown import closes_at_exit
-from slipstream_actor.transport import Transport, upgrade
+from slipstream_actor.telemetry import frame_log
+from slipstream_actor.wire import frames
+from slipstream_actor.wire.attempt import AttemptFailed, Cancelled, MailboxWaiter
+from slipstream_actor.wire.dial import dial
+from slipstream_actor.wire.websocket import Transport, upgrade
 
 __all__ = ["Connection"]
 

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slipstream_actor import telemetry
-from slipstream_actor.instrumentation import Begun, begin
-from slipstream_actor.reasons import HeartbeatTimeout
-from slipstream_actor.telemetry import end_measurements, start_measurements
+from slipstream_actor.protocol.reasons import HeartbeatTimeout
+from slipstream_actor.socket.telemetry import Begun, begin
+from slipstream_actor.telemetry import dispatch as telemetry
+from slipstream_actor.telemetry.dispatch import end_measurements, start_measurements
 
 if TYPE_CHECKING:
-    from slipstream_actor.configuration import Configuration
-    from slipstream_actor.debug import ConnectionState
-    from slipstream_actor.protocol import Protocol
-    from slipstream_actor.transport import Transport
+    from slipstream_actor.configuration.configuration import Configuration
+    from slipstream_actor.connection.state import ConnectionState
+    from slipstream_actor.protocol.channels import Protocol
+    from slipstream_actor.wire.websocket import Transport
 
 __all__ = ["CONNECTION", "ConnectionTelemetry"]
 

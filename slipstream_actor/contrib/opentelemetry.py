@@ -27,9 +27,10 @@ except ImportError as _missing:
         "OpenTelemetry needs the extra: pip install 'slipstream_actor[opentelemetry]'"
     ) from _missing
 
-from slipstream_actor import carrying, telemetry
-from slipstream_actor.defaults import CALLBACK_NAMES
-from slipstream_actor.telemetry import EventName, SpanContext
+from slipstream_actor.actors import context as carrying
+from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.telemetry import dispatch as telemetry
+from slipstream_actor.telemetry.dispatch import EventName, SpanContext
 
 __all__ = ["SlipstreamInstrumentor"]
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from slipstream_actor.commands import JoinTopic, PushMessage
-from slipstream_actor.events import (
+from slipstream_actor.protocol.commands import JoinTopic, PushMessage
+from slipstream_actor.protocol.events import (
     Event,
     MessageReceived,
     PushFailed,
@@ -24,8 +24,8 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.message import Message, Ref, Reply
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
     Disconnected,

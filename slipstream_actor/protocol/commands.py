@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.message import no_fields
+from slipstream_actor.protocol.message import no_fields
 
 __all__ = [
     "CloseConnection",

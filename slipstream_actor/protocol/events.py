@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from slipstream_actor.message import Reply, no_fields
+from slipstream_actor.protocol.message import Reply, no_fields
 
 __all__ = [
     "ChannelClosed",

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from slipstream_actor.message import no_fields
+from slipstream_actor.protocol.message import no_fields
 
 __all__ = [
     "BufferExpired",

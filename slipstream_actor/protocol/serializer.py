@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from slipstream_actor.errors import SerializerError
-from slipstream_actor.message import Message
+from slipstream_actor.protocol.message import Message
 
 __all__ = ["JsonParser", "MsgspecJson", "Serializer", "V1Serializer", "V2Serializer"]
 

@@ -11,14 +11,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slipstream_actor import pushing
-from slipstream_actor.arguments import require_seconds
-from slipstream_actor.changes import (
-    CONNECTION_ENDS,
-    ReconnectDue,
-    RejoinDue,
-    is_stale,
-)
+from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
+from slipstream_actor.actors.exit import rest
+from slipstream_actor.actors.forks import require_here
+from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import (
     AwaitTimeoutError,
     ConnectFailedError,
@@ -31,7 +28,7 @@ from slipstream_actor.errors import (
     SlipstreamError,
     shown,
 )
-from slipstream_actor.events import (
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -43,18 +40,21 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.forks import require_here
-from slipstream_actor.instrumentation import apply_event, push_ended
-from slipstream_actor.mail import LEAVE, TAKE, Interrupted
-from slipstream_actor.matching import matches
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.presence import is_tracked
-from slipstream_actor.process import ThreadRef, current
-from slipstream_actor.reasons import BufferExpired, BufferOverflow, ChannelEnded, Disconnected
-from slipstream_actor.shutdown import rest
+from slipstream_actor.protocol.matching import matches
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reasons import (
+    BufferExpired,
+    BufferOverflow,
+    ChannelEnded,
+    Disconnected,
+)
+from slipstream_actor.socket import pushing
+from slipstream_actor.socket.presences import is_tracked
+from slipstream_actor.socket.state import CONNECTION_ENDS, ReconnectDue, RejoinDue, is_stale
+from slipstream_actor.socket.telemetry import apply_event, push_ended
 
 if TYPE_CHECKING:
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "await_connect",

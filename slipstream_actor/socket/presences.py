@@ -18,11 +18,11 @@ import msgspec
 from msgspec.structs import replace
 
 from slipstream_actor.errors import shown
-from slipstream_actor.events import MessageReceived
-from slipstream_actor.message import no_fields
+from slipstream_actor.protocol.events import MessageReceived
+from slipstream_actor.protocol.message import no_fields
 
 if TYPE_CHECKING:
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.socket.socket import Socket
 
 __all__ = ["Call", "Presence", "Tracked", "is_tracked", "receive", "track", "unsynced"]
 

@@ -15,33 +15,33 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pykka import ActorDeadError, Timeout
 
-from slipstream_actor.arguments import require_seconds
-from slipstream_actor.commands import PushMessage
+from slipstream_actor.actors.envelopes import TAKE, Burst
+from slipstream_actor.actors.exit import rest
+from slipstream_actor.actors.forks import require_here
+from slipstream_actor.actors.ledger import Asked, BufferedPush
+from slipstream_actor.actors.pressure import SendBuffer
+from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import (
     NotConnectedError,
     NotJoinedError,
     SendBufferFullError,
     SerializerError,
 )
-from slipstream_actor.events import PushFailed
-from slipstream_actor.flow import SendBuffer
-from slipstream_actor.forks import require_here
-from slipstream_actor.instrumentation import observed_push, push_ended
-from slipstream_actor.mail import TAKE, Burst
-from slipstream_actor.message import Message, Ref
-from slipstream_actor.process import ThreadRef, current
-from slipstream_actor.pushes import Asked, BufferedPush
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.protocol.events import PushFailed
+from slipstream_actor.protocol.message import Message, Ref
+from slipstream_actor.protocol.reasons import (
     BufferExpired,
     BufferOverflow,
     ClosedByClient,
     Disconnected,
 )
-from slipstream_actor.shutdown import rest
+from slipstream_actor.socket.telemetry import observed_push, push_ended
 
 if TYPE_CHECKING:
-    from slipstream_actor.configuration import Configuration
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.configuration.configuration import Configuration
+    from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "BufferDue",

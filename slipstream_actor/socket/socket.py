@@ -13,9 +13,30 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from pykka import ActorDeadError, ActorRef
 
-from slipstream_actor import awaiting, pushing
-from slipstream_actor.arguments import require_text
-from slipstream_actor.changes import (
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.forks import require_here
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.process import Hold, ThreadRef, current
+from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.options import Options
+from slipstream_actor.configuration.params import evaluated, has_callables
+from slipstream_actor.configuration.retry import delay
+from slipstream_actor.connection.connection import Connection
+from slipstream_actor.errors import NeverJoinedError, NotConfiguredError, NotOwnerError
+from slipstream_actor.protocol.commands import (
+    CloseConnection,
+    CollectGarbage,
+    JoinTopic,
+    LeaveTopic,
+)
+from slipstream_actor.protocol.events import ChannelClosed, MessageReceived, TopicJoinFailed
+from slipstream_actor.protocol.matching import ANY
+from slipstream_actor.protocol.message import Message, Ref, Reply, no_fields
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, ParamsFailed
+from slipstream_actor.socket import awaiting, pushing
+from slipstream_actor.socket.presences import Tracked, track
+from slipstream_actor.socket.state import (
     Join,
     JoinStatus,
     Link,
@@ -23,13 +44,7 @@ from slipstream_actor.changes import (
     RejoinDue,
     without_connection,
 )
-from slipstream_actor.commands import CloseConnection, CollectGarbage, JoinTopic, LeaveTopic
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.connection import Connection
-from slipstream_actor.errors import NeverJoinedError, NotConfiguredError, NotOwnerError
-from slipstream_actor.events import ChannelClosed, MessageReceived, TopicJoinFailed
-from slipstream_actor.forks import require_here
-from slipstream_actor.instrumentation import (
+from slipstream_actor.socket.telemetry import (
     CLIENT,
     Begun,
     begin_connect,
@@ -37,16 +52,6 @@ from slipstream_actor.instrumentation import (
     conclude,
     reconnecting,
 )
-from slipstream_actor.mail import Burst
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.matching import ANY
-from slipstream_actor.message import Message, Ref, Reply, no_fields
-from slipstream_actor.options import Options
-from slipstream_actor.params import evaluated, has_callables
-from slipstream_actor.presence import Tracked, track
-from slipstream_actor.process import Hold, ThreadRef, current
-from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ParamsFailed
-from slipstream_actor.retry import delay
 
 __all__ = ["Socket", "connect", "new_socket", "tell"]
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from slipstream_actor.events import (
+from slipstream_actor.actors.envelopes import Timer
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -22,13 +23,12 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.mail import Timer
-from slipstream_actor.message import no_fields
-from slipstream_actor.presence import unsynced
-from slipstream_actor.reasons import ClosedByClient, JoinRefused
+from slipstream_actor.protocol.message import no_fields
+from slipstream_actor.protocol.reasons import ClosedByClient, JoinRefused
+from slipstream_actor.socket.presences import unsynced
 
 if TYPE_CHECKING:
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "CONNECTION_ENDS",

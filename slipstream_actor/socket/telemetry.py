@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from slipstream_actor import changes, telemetry
-from slipstream_actor.changes import CONNECTION_ENDS
-from slipstream_actor.events import ChannelConnected, TopicJoinClosed, TopicJoinFailed
-from slipstream_actor.message import Reply
-from slipstream_actor.reasons import ChannelEnded, ClosedByClient, Disconnected
-from slipstream_actor.telemetry import (
+from slipstream_actor.protocol.events import ChannelConnected, TopicJoinClosed, TopicJoinFailed
+from slipstream_actor.protocol.message import Reply
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
+from slipstream_actor.socket import state as changes
+from slipstream_actor.socket.state import CONNECTION_ENDS
+from slipstream_actor.telemetry import dispatch as telemetry
+from slipstream_actor.telemetry.dispatch import (
     EventName,
     SpanContext,
     end_measurements,
@@ -30,9 +31,9 @@ from slipstream_actor.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from slipstream_actor.changes import Join
-    from slipstream_actor.pushes import Ledger
-    from slipstream_actor.socket import Socket
+    from slipstream_actor.actors.ledger import Ledger
+    from slipstream_actor.socket.socket import Socket
+    from slipstream_actor.socket.state import Join
 
 __all__ = [
     "CLIENT",

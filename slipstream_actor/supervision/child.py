@@ -9,14 +9,13 @@ from typing import Any
 
 from pykka import ActorRef
 
-from slipstream_actor.actor import BaseActor, StartInterrupted, stop_for
-from slipstream_actor.children import Child, ChildSpec, is_seconds
-from slipstream_actor.client import ClientActor
-from slipstream_actor.debug import GetState
+from slipstream_actor.actors.actor import BaseActor, StartInterrupted, stop_for
+from slipstream_actor.actors.envelopes import TAKE, GetState, Interrupted, Request
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.monitor import Down, Monitor, end_of
+from slipstream_actor.client.client import ClientActor
 from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.mail import TAKE, Interrupted, Request
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.monitor import Down, Monitor, end_of
+from slipstream_actor.supervision.spec import Child, ChildSpec, is_seconds
 
 __all__ = ["Ask", "Intensity", "Supervised"]
 

@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from msgspec import UNSET, UnsetType
 from pykka import ActorRef
 
-from slipstream_actor.actor import BaseActor
-from slipstream_actor.client import ClientActor, Restart
+from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.client.client import ClientActor, Restart
 from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.mailbox import Mailbox
 
 __all__ = ["Child", "ChildSpec", "is_seconds", "spec_of", "specs"]
 

@@ -12,17 +12,12 @@ from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, get_
 import msgspec
 from pykka import ActorRef
 
-from slipstream_actor.actor import BaseActor, begun
-from slipstream_actor.callbacks import is_normal
-from slipstream_actor.children import Child, ChildSpec, spec_of, specs
-from slipstream_actor.client import Restart
-from slipstream_actor.debug import GetState, SupervisorState
-from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
-from slipstream_actor.forks import after_fork, forget
-from slipstream_actor.future import Future
-from slipstream_actor.mail import Interrupted, Request
-from slipstream_actor.monitor import Down
-from slipstream_actor.process import (
+from slipstream_actor.actors.actor import BaseActor, begun
+from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
+from slipstream_actor.actors.forks import after_fork, forget
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.monitor import Down
+from slipstream_actor.actors.process import (
     Target,
     await_future,
     current,
@@ -30,7 +25,12 @@ from slipstream_actor.process import (
     resolve,
     unregister,
 )
-from slipstream_actor.supervised import Ask, Intensity, Supervised
+from slipstream_actor.client.callbacks import is_normal
+from slipstream_actor.client.client import Restart
+from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
+from slipstream_actor.supervision.child import Ask, Intensity, Supervised
+from slipstream_actor.supervision.spec import Child, ChildSpec, spec_of, specs
+from slipstream_actor.supervision.state import SupervisorState
 
 __all__ = ["Child", "ChildSpec", "Supervisor"]
 

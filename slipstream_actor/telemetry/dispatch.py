@@ -7,7 +7,7 @@
 
 Handlers run in the thread in which the event happens, in the order in which they were attached.
 What a handler raises is logged, and the handler is detached: telemetry disturbs nobody. The
-library's own events are the table `slipstream_actor.telemetry_events.EVENTS`. Erlang's `config` is
+library's own events are the table `slipstream_actor.telemetry.events.EVENTS`. Erlang's `config` is
 a closure, or a `functools.partial`, here, and `span` may be used by a `with`.
 
 Attached handlers are inherited by forked children, as logging's are.
@@ -26,8 +26,8 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 import msgspec
 
+from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.errors import SlipstreamError
-from slipstream_actor.forks import reset_in_child
 
 __all__ = [
     "AlreadyAttachedError",

@@ -1,6 +1,6 @@
 """Every telemetry event of the library, once: its name, when it happens, and what it tells.
 
-`python -m slipstream_actor.telemetry_events` prints the documentation's tables.
+`python -m slipstream_actor.telemetry` prints the documentation's tables.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from slipstream_actor.defaults import CALLBACK_NAMES
-from slipstream_actor.telemetry import EventName
+from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.telemetry.dispatch import EventName
 
 __all__ = ["EVENTS", "KEYS", "EventDescription", "find", "names"]
 
@@ -241,7 +241,3 @@ def tables() -> str:
 def coded(keys: tuple[str, ...]) -> str:
     """Return keys for a cell."""
     return ", ".join(f"`{key}`" for key in keys)
-
-
-if __name__ == "__main__":
-    print(tables())  # noqa: T201 - that is what it is for

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from slipstream_actor.errors import Shown
-from slipstream_actor.message import Message
+from slipstream_actor.protocol.message import Message
 
 __all__ = ["receiving", "sending"]
 

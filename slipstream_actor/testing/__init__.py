@@ -14,10 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slipstream_actor.testing.channel import Channel, ChannelSocket, RefuseJoin
     from slipstream_actor.testing.contexts import phoenix_proxy, phoenix_server, socket_test
-    from slipstream_actor.testing.endpoint import ConnectRequest, Mount, RefuseConnect
-    from slipstream_actor.testing.functions import (
+    from slipstream_actor.testing.kit.functions import (
         accept_connect,
         assert_disconnect,
         assert_join,
@@ -33,16 +31,18 @@ if TYPE_CHECKING:
         refute_push,
         reply,
     )
-    from slipstream_actor.testing.kit import SocketTest
-    from slipstream_actor.testing.leaks import no_leaked_clients
-    from slipstream_actor.testing.proxy import FaultProxy
-    from slipstream_actor.testing.requests import (
+    from slipstream_actor.testing.kit.kit import SocketTest
+    from slipstream_actor.testing.kit.leaks import no_leaked_clients
+    from slipstream_actor.testing.kit.requests import (
         DisconnectRequest,
         JoinRequest,
         LeaveRequest,
         PushRequest,
     )
-    from slipstream_actor.testing.server import PhoenixServer
+    from slipstream_actor.testing.proxy.proxy import FaultProxy
+    from slipstream_actor.testing.server.channel import Channel, ChannelSocket, RefuseJoin
+    from slipstream_actor.testing.server.endpoint import ConnectRequest, Mount, RefuseConnect
+    from slipstream_actor.testing.server.server import PhoenixServer
 
 __all__ = [
     "Channel",
@@ -79,36 +79,36 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Channel": "channel",
-    "ChannelSocket": "channel",
-    "ConnectRequest": "endpoint",
-    "DisconnectRequest": "requests",
-    "FaultProxy": "proxy",
-    "JoinRequest": "requests",
-    "LeaveRequest": "requests",
-    "Mount": "endpoint",
-    "PhoenixServer": "server",
-    "PushRequest": "requests",
-    "RefuseConnect": "endpoint",
-    "RefuseJoin": "channel",
-    "SocketTest": "kit",
-    "accept_connect": "functions",
-    "assert_disconnect": "functions",
-    "assert_join": "functions",
-    "assert_leave": "functions",
-    "assert_push": "functions",
-    "connect_and_assert_join": "functions",
-    "disconnect": "functions",
-    "no_leaked_clients": "leaks",
+    "Channel": "server.channel",
+    "ChannelSocket": "server.channel",
+    "ConnectRequest": "server.endpoint",
+    "DisconnectRequest": "kit.requests",
+    "FaultProxy": "proxy.proxy",
+    "JoinRequest": "kit.requests",
+    "LeaveRequest": "kit.requests",
+    "Mount": "server.endpoint",
+    "PhoenixServer": "server.server",
+    "PushRequest": "kit.requests",
+    "RefuseConnect": "server.endpoint",
+    "RefuseJoin": "server.channel",
+    "SocketTest": "kit.kit",
+    "accept_connect": "kit.functions",
+    "assert_disconnect": "kit.functions",
+    "assert_join": "kit.functions",
+    "assert_leave": "kit.functions",
+    "assert_push": "kit.functions",
+    "connect_and_assert_join": "kit.functions",
+    "disconnect": "kit.functions",
+    "no_leaked_clients": "kit.leaks",
     "phoenix_proxy": "contexts",
     "phoenix_server": "contexts",
-    "push": "functions",
-    "refuse_connect": "functions",
-    "refute_disconnect": "functions",
-    "refute_join": "functions",
-    "refute_leave": "functions",
-    "refute_push": "functions",
-    "reply": "functions",
+    "push": "kit.functions",
+    "refuse_connect": "kit.functions",
+    "refute_disconnect": "kit.functions",
+    "refute_join": "kit.functions",
+    "refute_leave": "kit.functions",
+    "refute_push": "kit.functions",
+    "reply": "kit.functions",
     "socket_test": "contexts",
 }
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from slipstream_actor.commands import CloseConnection
-from slipstream_actor.mail import TAKE
-from slipstream_actor.mailbox import SelectorMailbox, SocketReady, WaitFailed
-from slipstream_actor.reasons import ConnectFailed, ConnectFailedKind
+from slipstream_actor.actors.envelopes import TAKE
+from slipstream_actor.actors.inbox import SelectorMailbox, SocketReady, WaitFailed
+from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.reasons import ConnectFailed, ConnectFailedKind
 
 __all__ = ["AttemptFailed", "Cancelled", "MailboxWaiter", "Waiter"]
 

@@ -16,11 +16,11 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from slipstream_actor.attempt import AttemptFailed, Waiter
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.forks import own_socket
-from slipstream_actor.proxies import open_proxy, proxy_for
-from slipstream_actor.reasons import ConnectFailedKind
+from slipstream_actor.actors.forks import own_socket
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.reasons import ConnectFailedKind
+from slipstream_actor.wire.attempt import AttemptFailed, Waiter
+from slipstream_actor.wire.proxies import open_proxy, proxy_for
 
 __all__ = ["dial"]
 

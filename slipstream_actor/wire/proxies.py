@@ -12,8 +12,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from slipstream_actor.attempt import AttemptFailed
-from slipstream_actor.configuration import Configuration
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.wire.attempt import AttemptFailed
 
 __all__ = ["open_proxy", "proxy_for"]
 

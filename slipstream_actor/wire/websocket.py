@@ -18,13 +18,13 @@ from typing import Any
 import websocket
 from websocket._abnf import continuous_frame
 
-from slipstream_actor import frames
-from slipstream_actor.attempt import AttemptFailed, Waiter
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.dial import text
-from slipstream_actor.frames import Binary, Data
-from slipstream_actor.reasons import ClosedByPeer, TransportFailed
-from slipstream_actor.upgrade import UpgradeSocket
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
+from slipstream_actor.wire import frames
+from slipstream_actor.wire.attempt import AttemptFailed, Waiter
+from slipstream_actor.wire.dial import text
+from slipstream_actor.wire.frames import Binary, Data
+from slipstream_actor.wire.upgrade import UpgradeSocket
 
 __all__ = ["Transport", "upgrade"]
 

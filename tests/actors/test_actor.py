@@ -9,8 +9,8 @@ import pykka
 import pytest
 
 from slipstream_actor import wait
-from slipstream_actor.actor import BaseActor
-from tests.support import PATIENCE
+from slipstream_actor.actors.actor import BaseActor
+from tests.support.clients import PATIENCE
 
 
 class Mortal(BaseActor):

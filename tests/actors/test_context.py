@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from pykka._envelope import Envelope
 
-from slipstream_actor import Answer, ClientActor, Socket, call, carrying, cast
-from tests.support import PATIENCE
+from slipstream_actor import Answer, ClientActor, Socket, call, cast
+from slipstream_actor.actors import context as carrying
+from tests.support.clients import PATIENCE
 
 _here = threading.local()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pykka
 import pytest
 
-from slipstream_actor.future import Future
+from slipstream_actor.actors.future import Future
 
 PATIENCE = 20.0
 

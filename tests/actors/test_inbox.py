@@ -18,12 +18,12 @@ from pykka import ActorDeadError
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor import mail
-from slipstream_actor import mailbox as mailboxes
-from slipstream_actor.future import Future
-from slipstream_actor.mail import LEAVE, TAKE, Burst, Interrupted, Request
-from slipstream_actor.mailbox import Mailbox, SelectorMailbox, SocketReady
-from slipstream_actor.process import ThreadRef
+from slipstream_actor.actors import envelopes as mail
+from slipstream_actor.actors import inbox as mailboxes
+from slipstream_actor.actors.envelopes import LEAVE, TAKE, Burst, Interrupted, Request
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox, SelectorMailbox, SocketReady
+from slipstream_actor.actors.process import ThreadRef
 
 PATIENCE = 20.0
 KINDS = [Mailbox, SelectorMailbox]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstream_actor import Ref
-from slipstream_actor.pushes import Asked, BufferedPush, Ledger, PushBuffer
+from slipstream_actor.actors.ledger import Asked, BufferedPush, Ledger, PushBuffer
 
 
 def asked(number: int, connection: Any) -> Asked:

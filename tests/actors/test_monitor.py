@@ -11,13 +11,13 @@ import pykka
 import pytest
 
 from slipstream_actor import ClientActor, Down, Socket, Stop, Supervisor, connect, monitor, wait
-from slipstream_actor.future import Future
-from slipstream_actor.mail import LEAVE, TAKE
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.process import current
+from slipstream_actor.actors.envelopes import LEAVE, TAKE
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.process import current
 from slipstream_actor.testing import PhoenixServer
-from tests.support import PATIENCE, eventually
-from tests.test_client import InThread
+from tests.client.test_client import InThread
+from tests.support.clients import PATIENCE, eventually
 
 
 def take_down(ref: Any) -> Down:

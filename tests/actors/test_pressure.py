@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slipstream_actor.flow import Inflow, SendBuffer
-from slipstream_actor.mail import TAKE, Burst
-from slipstream_actor.mailbox import Mailbox
-from tests.support import PATIENCE
+from slipstream_actor.actors.envelopes import TAKE, Burst
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.pressure import Inflow, SendBuffer
+from tests.support.clients import PATIENCE
 
 
 class Flow(Inflow):

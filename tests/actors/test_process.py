@@ -32,13 +32,20 @@ from slipstream_actor import (
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.commands import CloseConnection
-from slipstream_actor.future import Future
-from slipstream_actor.process import ThreadRef, await_future, current, register, resolve, unregister
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.process import (
+    ThreadRef,
+    await_future,
+    current,
+    register,
+    resolve,
+    unregister,
+)
+from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
-from tests.support import PATIENCE, eventually, recording
-from tests.test_client import InThread, Line
-from tests.test_future import failed
+from tests.actors.test_future import failed
+from tests.client.test_client import InThread, Line
+from tests.support.clients import PATIENCE, eventually, recording
 
 TOPIC = "rooms:lobby"
 

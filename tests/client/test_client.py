@@ -53,25 +53,25 @@ from slipstream_actor import (
     connect,
     get_state,
     new_socket,
-    process,
     reply,
     wait,
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.callbacks import CALLBACKS
-from slipstream_actor.commands import (
+from slipstream_actor.actors import process
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.client.callbacks import CALLBACKS
+from slipstream_actor.protocol.commands import (
     CloseConnection,
     CollectGarbage,
     JoinTopic,
     LeaveTopic,
     PushMessage,
 )
-from slipstream_actor.events import Event
-from slipstream_actor.future import Future
-from slipstream_actor.mail import Burst
-from slipstream_actor.mailbox import Mailbox
-from tests.support import PATIENCE, Log, eventually
+from slipstream_actor.protocol.events import Event
+from tests.support.clients import PATIENCE, Log, eventually
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "rooms:lobby"

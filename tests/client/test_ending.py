@@ -27,10 +27,10 @@ from slipstream_actor import (
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.future import Future
-from slipstream_actor.reasons import BufferOverflow, ClosedByClient, Disconnected
+from slipstream_actor.actors.future import Future
+from slipstream_actor.protocol.reasons import BufferOverflow, ClosedByClient, Disconnected
 from slipstream_actor.testing import Channel, PhoenixServer
-from tests.support import PATIENCE
+from tests.support.clients import PATIENCE
 
 TOPIC = "rooms:lobby"
 

@@ -25,9 +25,9 @@ from slipstream_actor import (
     on,
     wait,
 )
-from slipstream_actor.handlers import MOST_FOUND, Pattern, Routes
-from slipstream_actor.mail import Burst
-from tests.support import PATIENCE
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.client.handlers import MOST_FOUND, Pattern, Routes
+from tests.support.clients import PATIENCE
 
 URI = "ws://test.invalid/socket/websocket"
 

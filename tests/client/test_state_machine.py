@@ -21,13 +21,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from slipstream_actor.commands import JoinTopic
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.protocol import JoinState
-from tests.model import Model
-from tests.modelled_client import OPTIONS, Client
-from tests.simulated_server import Channel
-from tests.simulation import Answer, Attempt, World, timers_of
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.protocol.channels import JoinState
+from slipstream_actor.protocol.commands import JoinTopic
+from tests.support.model import Model
+from tests.support.modelled_client import OPTIONS, Client
+from tests.support.simulated_server import Channel
+from tests.support.simulation import Answer, Attempt, World, timers_of
 
 EXAMPLES = int(os.environ.get("SLIPSTREAM_EXAMPLES", "300"))
 # Longer than any schedule of the configuration below.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor import Ref, call, new_socket, wait, wait_until_joined
-from slipstream_actor.arguments import require_seconds, require_text
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 
 TAKES_SECONDS: dict[str, Callable[[Any], Any]] = {
     "await_connect": lambda value: new_socket().await_connect(timeout=value),

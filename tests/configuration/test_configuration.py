@@ -19,14 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor.configuration import Configuration, redact, table
+from slipstream_actor.configuration.configuration import Configuration, redact, table
+from slipstream_actor.configuration.options import Options
 from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.message import Message
-from slipstream_actor.options import Options
-from slipstream_actor.serializer import MsgspecJson, V1Serializer, V2Serializer
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.serializer import MsgspecJson, V1Serializer, V2Serializer
 
 URI = "ws://localhost:4000/socket/websocket"
-PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 SECRET = "s3cr3t"
 
 

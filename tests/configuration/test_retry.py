@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstream_actor import ConfigurationError
-from slipstream_actor.retry import delay
+from slipstream_actor.configuration.retry import delay
 
 OPTION = "reconnect_after_msec"
 

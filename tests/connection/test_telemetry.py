@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from slipstream_actor import telemetry
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.connection_telemetry import CONNECTION, ConnectionTelemetry
-from slipstream_actor.reasons import ClosedByClient, HeartbeatTimeout
-from tests.observing import observing
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
+from slipstream_actor.protocol.reasons import ClosedByClient, HeartbeatTimeout
+from tests.support.telemetry_recorder import observing
 
 PREFIX = ("slipstream", "connection")
 CONFIG = Configuration.validate("ws://localhost/socket/websocket", {})

@@ -24,15 +24,15 @@ from slipstream_actor import (
     NotJoinedError,
     Socket,
     call,
-    carrying,
     cast,
     connect,
     telemetry,
     wait_until_joined,
 )
+from slipstream_actor.actors import context as carrying
 from slipstream_actor.contrib.opentelemetry import SlipstreamInstrumentor
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 
 BENCH = "bench:room"
 SCOPE = "slipstream_actor"

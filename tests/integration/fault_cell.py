@@ -33,7 +33,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.testing import FaultProxy
 from tests.integration.fault_matrix import PATIENT, Fault, Moment, Scheme
-from tests.raw_server import (
+from tests.support.clients import PATIENCE, Log, Recorder, eventually
+from tests.support.raw_server import (
     CLOSE,
     DEADLINE,
     PING,
@@ -45,7 +46,6 @@ from tests.raw_server import (
     frame,
     switching,
 )
-from tests.support import PATIENCE, Log, Recorder, eventually
 
 BIG = "x" * (8 * 1024 * 1024)
 STOP_WITHIN = 2.0

@@ -34,12 +34,13 @@ from slipstream_actor import (
     Socket,
     commands,
     connect,
-    dial,
     get_state,
     wait,
 )
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import (
+from slipstream_actor.wire import dial
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.raw_server import (
     Peer,
     RawServer,
     Script,
@@ -50,7 +51,6 @@ from tests.raw_server import (
     serve,
     switching,
 )
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
 
 # Long enough that whatever ends before the test's patience does has not waited for it.
 NEVER_MSEC = 60_000

@@ -16,7 +16,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.testing import PhoenixServer
-from tests.support import recording
+from tests.support.clients import recording
 
 TOPIC = "bench:room"
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.programs import DEADLINE, Outcome, Program
-from tests.raw_server import CLOSE, Peer, RawServer, closing, switching
-from tests.support import eventually
+from tests.support.clients import eventually
+from tests.support.programs import DEADLINE, Outcome, Program
+from tests.support.raw_server import CLOSE, Peer, RawServer, closing, switching
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a SIGTERM there is a kill")
 

@@ -11,8 +11,8 @@ import pytest
 
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_tls import CA, server_context
-from tests.programs import DEADLINE, Program, run
-from tests.raw_server import CLOSE, Peer, RawServer, serve
+from tests.support.programs import DEADLINE, Program, run
+from tests.support.raw_server import CLOSE, Peer, RawServer, serve
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
@@ -282,7 +282,7 @@ def test_a_child_keeps_no_connection_of_its_parent_open(
 
 
 CALLBACK = """
-from slipstream_actor.process import current
+from slipstream_actor.actors.process import current
 ref = start(sys.argv[1])
 
 def fork_here(socket):
@@ -314,7 +314,7 @@ def test_a_child_that_returns_from_a_callback_ends(server: PhoenixServer) -> Non
 
 
 THREADS = """
-from slipstream_actor import process
+from slipstream_actor.actors import process
 reached, go_on = threading.Barrier(4), threading.Event()
 heard = []
 
@@ -448,7 +448,7 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
 
 BEGUN_IN_A_HOOK = """
 import multiprocessing
-from slipstream_actor import forks
+from slipstream_actor.actors import forks
 
 forks.after_fork(lambda: start(sys.argv[1]))
 worker = multiprocessing.get_context("fork").Process(target=print, args=("worked",))
@@ -467,7 +467,7 @@ def test_what_began_in_the_fork_itself_takes_its_leave_too() -> None:
 
 
 BEGINNINGS = """
-from slipstream_actor import forks
+from slipstream_actor.actors import forks
 begun = []
 
 def begin():

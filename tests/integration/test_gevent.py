@@ -10,9 +10,9 @@ import pytest
 
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_tls import CA, server_context
-from tests.programs import Program, run
-from tests.raw_server import CLOSE, Peer, RawServer
-from tests.raw_server import serve as serve_raw
+from tests.support.programs import Program, run
+from tests.support.raw_server import CLOSE, Peer, RawServer
+from tests.support.raw_server import serve as serve_raw
 
 pytest.importorskip("gevent")
 
@@ -265,7 +265,7 @@ socket = connect(uri).await_connect()
 
 
 FORKED = """
-from slipstream_actor import forks
+from slipstream_actor.actors import forks
 refs = [start() for _ in range(3)]
 ref = refs[0]
 seen, waiting, begun = [], [], []

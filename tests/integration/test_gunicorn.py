@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.programs import DEADLINE, Outcome, Program
-from tests.support import eventually
+from tests.support.clients import eventually
+from tests.support.programs import DEADLINE, Outcome, Program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tried on Linux alone")
 

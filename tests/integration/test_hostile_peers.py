@@ -27,9 +27,10 @@ from slipstream_actor import (
     get_state,
     wait,
 )
-from slipstream_actor.debug import ConnectionState
+from slipstream_actor.connection.state import ConnectionState
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import (
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.raw_server import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -46,7 +47,6 @@ from tests.raw_server import (
     frame,
     message,
 )
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
 
 MEGABYTE = 1024 * 1024
 # Long enough that whatever ends before the test's patience does has not waited for it.

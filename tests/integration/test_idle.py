@@ -26,10 +26,10 @@ from slipstream_actor import (
     get_state,
     wait,
 )
-from slipstream_actor.debug import ConnectionState, TopicState
+from slipstream_actor.connection.state import ConnectionState, TopicState
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import CLOSE, Peer, RawServer, broadcast, frame, serve
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.raw_server import CLOSE, Peer, RawServer, broadcast, frame, serve
 
 DESCRIPTORS = Path("/proc/self/fd")
 NEVER_MSEC = 60_000

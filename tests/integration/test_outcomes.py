@@ -35,7 +35,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 
 TOPIC = "bench:room"
 

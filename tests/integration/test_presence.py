@@ -11,7 +11,7 @@ import pytest
 
 from slipstream_actor import ClientActor, Presence, Socket, connect, get_state, wait_until_joined
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.support import PATIENCE
+from tests.support.clients import PATIENCE
 
 TOPIC = "presence:r"
 

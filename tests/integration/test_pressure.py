@@ -23,11 +23,11 @@ from slipstream_actor import (
     connect,
     get_state,
 )
-from slipstream_actor.commands import CloseConnection
+from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import Peer, RawServer, broadcast
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
-from tests.test_client import InThread
+from tests.client.test_client import InThread
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.raw_server import Peer, RawServer, broadcast
 
 TOPIC = "bench:room"
 SMALL: dict[str, Any] = {"high_watermark": 50, "low_watermark": 10}

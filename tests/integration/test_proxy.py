@@ -16,7 +16,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.support import Log, Recorder, recording
+from tests.support.clients import Log, Recorder, recording
 
 
 class Joining(Recorder):

@@ -31,12 +31,12 @@ from slipstream_actor import (
     wait,
     wait_until_joined,
 )
-from slipstream_actor.commands import CloseConnection
-from slipstream_actor.future import Future
-from slipstream_actor.mailbox import Mailbox
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
-from tests.test_client import InThread
+from tests.client.test_client import InThread
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 
 TOPIC = "bench:room"
 RECONNECTS = [10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000]

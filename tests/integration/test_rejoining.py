@@ -22,7 +22,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
-from tests.support import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 
 SOON = [1]
 

@@ -30,7 +30,8 @@ from slipstream_actor import (
     get_state,
     wait,
 )
-from tests.raw_server import (
+from tests.support.clients import PATIENCE, Recorder, eventually, recording
+from tests.support.raw_server import (
     CLOSE,
     CONTINUATION,
     PING,
@@ -46,7 +47,6 @@ from tests.raw_server import (
     serve,
     switching,
 )
-from tests.support import PATIENCE, Recorder, eventually, recording
 
 NEVER_MSEC = 60_000
 MEGABYTE = 1024 * 1024

@@ -37,8 +37,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.errors import SerializerError, SlipstreamError
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import Peer, RawServer, Script, closing, dead_port, frame, switching
-from tests.support import PATIENCE, recording
+from tests.support.clients import PATIENCE, recording
+from tests.support.raw_server import Peer, RawServer, Script, closing, dead_port, frame, switching
 
 # Everything that is secret begins with it, so that its base64 begins with CODED.
 MARK = "s3cret"

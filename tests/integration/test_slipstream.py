@@ -45,10 +45,10 @@ from slipstream_actor import (
     wait,
     whereis,
 )
-from slipstream_actor.commands import CloseConnection
+from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import PING, PONG, Peer, RawServer, dead_port, frame
-from tests.support import PATIENCE, Log, eventually, recording
+from tests.support.clients import PATIENCE, Log, eventually, recording
+from tests.support.raw_server import PING, PONG, Peer, RawServer, dead_port, frame
 
 GOOD, BAD = "test:good", "test:bad"
 FLAG = "🏴‍☠️".encode()

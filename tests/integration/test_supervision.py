@@ -19,10 +19,10 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.testing import Channel, PhoenixServer
-from tests.raw_server import CLOSE, RawServer, serve
-from tests.supervision import restarted, supervising
-from tests.support import PATIENCE, eventually
-from tests.test_monitor import take_down
+from tests.actors.test_monitor import take_down
+from tests.support.clients import PATIENCE, eventually
+from tests.support.raw_server import CLOSE, RawServer, serve
+from tests.support.supervision import restarted, supervising
 
 TOPIC = "rooms:lobby"
 

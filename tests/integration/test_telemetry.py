@@ -39,13 +39,13 @@ from slipstream_actor import (
     telemetry,
     wait,
 )
-from slipstream_actor.commands import CloseConnection, OpenConnection
-from slipstream_actor.defaults import CALLBACK_NAMES
-from slipstream_actor.mailbox import SocketReady
+from slipstream_actor.actors.inbox import SocketReady
+from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.protocol.commands import CloseConnection, OpenConnection
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.observing import Told, observing
-from tests.raw_server import dead_port
-from tests.support import PATIENCE, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Recorder, eventually, recording
+from tests.support.raw_server import dead_port
+from tests.support.telemetry_recorder import Told, observing
 
 CLIENT = ("slipstream", "client")
 CONNECTION = ("slipstream", "connection")

@@ -25,15 +25,15 @@ from slipstream_actor import (
     ConnectFailedError,
     Socket,
     connect,
-    dial,
     get_state,
 )
-from slipstream_actor.attempt import AttemptFailed, MailboxWaiter
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.mailbox import SelectorMailbox
+from slipstream_actor.actors.inbox import SelectorMailbox
+from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.testing import PhoenixServer
-from tests.raw_server import Frame, Gone, Peer, RawServer, Script, broadcast, closing, serve
-from tests.support import PATIENCE, Recorder, eventually, recording
+from slipstream_actor.wire import dial
+from slipstream_actor.wire.attempt import AttemptFailed, MailboxWaiter
+from tests.support.clients import PATIENCE, Recorder, eventually, recording
+from tests.support.raw_server import Frame, Gone, Peer, RawServer, Script, broadcast, closing, serve
 
 CA = trustme.CA()
 MEGABYTE = 1024 * 1024

@@ -18,8 +18,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from slipstream_actor.commands import JoinTopic, PushMessage
-from slipstream_actor.events import (
+from slipstream_actor.protocol.channels import (
+    JOIN_TRANSITIONS,
+    LATE_REPLIES,
+    RESERVED,
+    JoinState,
+    Protocol,
+)
+from slipstream_actor.protocol.commands import JoinTopic, PushMessage
+from slipstream_actor.protocol.events import (
     Event,
     MessageReceived,
     PushFailed,
@@ -29,15 +36,8 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.message import Message, Ref, Reply
-from slipstream_actor.protocol import (
-    JOIN_TRANSITIONS,
-    LATE_REPLIES,
-    RESERVED,
-    JoinState,
-    Protocol,
-)
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
     ClosedByClient,

@@ -16,9 +16,9 @@ from slipstream_actor import (
     TopicJoinFailed,
     TopicLeft,
 )
-from slipstream_actor.commands import PushMessage
-from slipstream_actor.protocol import LATE_PUSHES
-from tests.test_protocol import INTERVAL, JOIN_TIMEOUT, OK, Core, T, failed, reply
+from slipstream_actor.protocol.channels import LATE_PUSHES
+from slipstream_actor.protocol.commands import PushMessage
+from tests.protocol.test_channels import INTERVAL, JOIN_TIMEOUT, OK, Core, T, failed, reply
 
 
 def push(core: Core, join_ref: str, timeout: float, topic: str = T) -> str:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstream_actor.errors import SerializerError
-from slipstream_actor.message import Message
-from slipstream_actor.serializer import JsonParser, MsgspecJson, V1Serializer, V2Serializer
-from tests.transcripts import names, read, read_binary, same, wire
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.serializer import JsonParser, MsgspecJson, V1Serializer, V2Serializer
+from tests.support.transcripts import names, read, read_binary, same, wire
 
 
 class TextOnly:

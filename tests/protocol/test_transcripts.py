@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor.commands import JoinTopic
-from slipstream_actor.events import (
+from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.protocol.commands import JoinTopic
+from slipstream_actor.protocol.events import (
     Event,
     MessageReceived,
     PushFailed,
@@ -22,9 +23,8 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.message import Message, Reply
-from slipstream_actor.protocol import Protocol
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.message import Message, Reply
+from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
     ClosedByClient,
@@ -32,7 +32,7 @@ from slipstream_actor.reasons import (
     Disconnected,
     JoinRefused,
 )
-from tests.transcripts import Dropped, Replay, Silent, names, races, replay
+from tests.support.transcripts import Dropped, Replay, Silent, names, races, replay
 
 GOOD, BAD, LOBBY, A, B, X = (
     "test:good",

@@ -47,12 +47,12 @@ from slipstream_actor import (
     new_socket,
     wait,
 )
-from slipstream_actor.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
-from slipstream_actor.mail import Burst
-from slipstream_actor.process import become, current
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.process import become, current
+from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.testing import PhoenixServer
-from tests.support import PATIENCE, eventually, recording
-from tests.test_client import InThread, Line
+from tests.client.test_client import InThread, Line
+from tests.support.clients import PATIENCE, eventually, recording
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "rooms:lobby"

@@ -35,9 +35,9 @@ from slipstream_actor import (
     on,
     wait,
 )
-from slipstream_actor.mail import Burst
-from slipstream_actor.presence import MOST_HELD, receive, track
-from tests.support import PATIENCE
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.socket.presences import MOST_HELD, receive, track
+from tests.support.clients import PATIENCE
 
 TOPIC = "presence:r"
 URI = "ws://test.invalid/socket/websocket"

@@ -16,17 +16,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from pykka import ActorDeadError
 
-from slipstream_actor import Join, Socket, connect, mail, new_socket, process
-from slipstream_actor import mailbox as mailboxes
-from slipstream_actor.changes import ReconnectDue, RejoinDue, apply_event
-from slipstream_actor.commands import (
-    CloseConnection,
-    CollectGarbage,
-    JoinTopic,
-    LeaveTopic,
-    PushMessage,
-)
-from slipstream_actor.configuration import Configuration
+from slipstream_actor import Join, Socket, connect, new_socket
+from slipstream_actor.actors import envelopes as mail
+from slipstream_actor.actors import inbox as mailboxes
+from slipstream_actor.actors import process
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.errors import (
     ConfigurationError,
     NeverJoinedError,
@@ -37,7 +32,14 @@ from slipstream_actor.errors import (
     ReplyError,
     SerializerError,
 )
-from slipstream_actor.events import (
+from slipstream_actor.protocol.commands import (
+    CloseConnection,
+    CollectGarbage,
+    JoinTopic,
+    LeaveTopic,
+    PushMessage,
+)
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -50,9 +52,8 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
     ClosedByClient,
@@ -61,6 +62,7 @@ from slipstream_actor.reasons import (
     JoinRefused,
     JoinTimeout,
 )
+from slipstream_actor.socket.state import ReconnectDue, RejoinDue, apply_event
 
 URI = "ws://localhost:4000/socket/websocket"
 T = "room:1"

@@ -18,21 +18,21 @@ from slipstream_actor import (
     Reply,
     Socket,
     connect,
-    connection_telemetry,
     get_state,
-    instrumentation,
-    process,
     telemetry,
     wait,
 )
-from slipstream_actor.defaults import CALLBACK_NAMES
-from slipstream_actor.events import (
+from slipstream_actor.actors import process
+from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.connection import telemetry as connection_telemetry
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.instrumentation import (
+from slipstream_actor.socket import telemetry as instrumentation
+from slipstream_actor.socket.telemetry import (
     CLIENT,
     abandon,
     apply_event,
@@ -40,9 +40,10 @@ from slipstream_actor.instrumentation import (
     observed_push,
     push_ended,
 )
+from slipstream_actor.telemetry import dispatch
 from slipstream_actor.testing import PhoenixServer
-from tests.observing import Observed, observing
-from tests.support import PATIENCE, Recorder, recording
+from tests.support.clients import PATIENCE, Recorder, recording
+from tests.support.telemetry_recorder import Observed, observing
 
 URI = "ws://localhost:4000/socket/websocket"
 PREFIX = ("slipstream", "client")
@@ -293,9 +294,9 @@ def test_with_nothing_attached_nothing_is_made(
         (instrumentation, "begin"),
         (instrumentation, "observed"),
         (connection_telemetry, "begin"),
-        (telemetry, "execute"),
-        (telemetry, "start_measurements"),
-        (telemetry, "end_measurements"),
+        (dispatch, "execute"),
+        (dispatch, "start_measurements"),
+        (dispatch, "end_measurements"),
     ):
         monkeypatch.setattr(module, name, lambda *a, name=name, **k: made.append(name))
     assert not CLIENT

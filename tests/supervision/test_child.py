@@ -18,12 +18,12 @@ from slipstream_actor import (
     wait,
     whereis,
 )
-from slipstream_actor.monitor import end_of
-from slipstream_actor.supervised import Intensity
+from slipstream_actor.actors.monitor import end_of
+from slipstream_actor.supervision.child import Intensity
 from slipstream_actor.testing import PhoenixServer
-from tests.supervision import Events, Worker, end, restarted, supervising, worker
-from tests.support import PATIENCE, eventually
-from tests.test_client import InThread
+from tests.client.test_client import InThread
+from tests.support.clients import PATIENCE, eventually
+from tests.support.supervision import Events, Worker, end, restarted, supervising, worker
 
 
 @pytest.mark.parametrize(

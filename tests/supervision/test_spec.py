@@ -14,8 +14,8 @@ from slipstream_actor import (
     SlipstreamError,
     Supervisor,
 )
-from slipstream_actor.children import spec_of, specs
-from slipstream_actor.process import ThreadRef
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.supervision.spec import spec_of, specs
 
 
 class Transient(ClientActor, restart="transient"):

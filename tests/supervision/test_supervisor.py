@@ -28,14 +28,16 @@ from slipstream_actor import (
     call,
     cast,
     get_state,
-    process,
     wait,
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.monitor import end_of
-from slipstream_actor.supervisor import Options
-from tests.supervision import (
+from slipstream_actor.actors import process
+from slipstream_actor.actors.monitor import end_of
+from slipstream_actor.supervision.supervisor import Options
+from tests.client.test_client import InThread
+from tests.support.clients import PATIENCE, eventually
+from tests.support.supervision import (
     Boom,
     Events,
     Failures,
@@ -47,8 +49,6 @@ from tests.supervision import (
     supervising,
     worker,
 )
-from tests.support import PATIENCE, eventually
-from tests.test_client import InThread
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from slipstream_actor import (
     SendBufferFullError,
     Socket,
 )
-from slipstream_actor.reasons import (
+from slipstream_actor.protocol.reasons import (
     BufferExpired,
     BufferOverflow,
     ChannelCrashed,
@@ -23,10 +23,10 @@ from slipstream_actor.reasons import (
     ConnectionCrashed,
     JoinRefused,
 )
-from tests.model import Push
+from tests.support.model import Push
 
 if TYPE_CHECKING:
-    from tests.test_state_machine import ClientMachine
+    from tests.client.test_state_machine import ClientMachine
 
 __all__ = ["OPTIONS", "Boom", "Client"]
 

@@ -9,6 +9,7 @@ for later fences to import, and run with pytest when its name begins with `test_
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import subprocess
@@ -26,7 +27,7 @@ import pykka
 from slipstream_actor import Supervisor
 from slipstream_actor.testing import Channel, PhoenixServer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
@@ -91,7 +92,7 @@ def run_page(page: Path, directory: Path) -> None:
     failures: list[BaseException] = []
 
     def run() -> None:
-        with PhoenixServer({"rooms:*": Room}) as server, actors_stopped():
+        with PhoenixServer({"rooms:*": Room}) as server, actors_stopped(), levels_restored():
             try:
                 run_blocks(page, blocks, directory, server.uri)
             except BaseException as error:
@@ -167,3 +168,23 @@ def actors_stopped() -> Iterator[None]:
         left = [ref for ref in pykka.ActorRegistry.get_all() if ref not in before]
         for ref in sorted(left, key=lambda ref: not issubclass(ref.actor_class, Supervisor)):
             ref.stop()
+
+
+def levels() -> dict[str, int]:
+    """Return the levels of the library's loggers, as far as there are any."""
+    return {
+        name: logging.getLogger(name).level
+        for name in list(logging.root.manager.loggerDict)
+        if name.partition(".")[0] == "slipstream_actor"
+    }
+
+
+@contextmanager
+def levels_restored() -> Iterator[None]:
+    """Put back what a page has set of the library's loggers."""
+    before = levels()
+    try:
+        yield
+    finally:
+        for name in levels():
+            logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))

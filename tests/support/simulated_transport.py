@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from slipstream_actor.reasons import ClosedByPeer
-from tests.simulated_server import Closing
+from slipstream_actor.protocol.reasons import ClosedByPeer
+from tests.support.simulated_server import Closing
 
 __all__ = ["SimulatedTransport", "Wire"]
 

@@ -21,16 +21,18 @@ import pykka
 import pytest
 from pykka._envelope import Envelope
 
-from slipstream_actor import ClientActor, connection, process
-from slipstream_actor.attempt import AttemptFailed, Cancelled
-from slipstream_actor.commands import CloseConnection, JoinTopic
-from slipstream_actor.connection import Connection
-from slipstream_actor.future import Future
-from slipstream_actor.mail import TAKE
-from slipstream_actor.mailbox import READY, Mailbox, SelectorMailbox
-from slipstream_actor.reasons import ConnectFailedKind
-from tests.simulated_server import Plans, SimulatedServer
-from tests.simulated_transport import SimulatedTransport, Wire
+from slipstream_actor import ClientActor
+from slipstream_actor.actors import process
+from slipstream_actor.actors.envelopes import TAKE
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import READY, Mailbox, SelectorMailbox
+from slipstream_actor.connection import connection
+from slipstream_actor.connection.connection import Connection
+from slipstream_actor.protocol.commands import CloseConnection, JoinTopic
+from slipstream_actor.protocol.reasons import ConnectFailedKind
+from slipstream_actor.wire.attempt import AttemptFailed, Cancelled
+from tests.support.simulated_server import Plans, SimulatedServer
+from tests.support.simulated_transport import SimulatedTransport, Wire
 
 PACKAGE = "slipstream_actor"
 # Who does not come to rest after so many steps never will.

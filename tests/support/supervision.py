@@ -18,8 +18,8 @@ from slipstream_actor import (
     monitor,
     whereis,
 )
-from tests.support import PATIENCE, eventually
-from tests.test_monitor import take_down
+from tests.actors.test_monitor import take_down
+from tests.support.clients import PATIENCE, eventually
 
 
 class Events(queue.Queue[Any]):

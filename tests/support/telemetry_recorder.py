@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from slipstream_actor import telemetry
-from slipstream_actor.telemetry import EventName
-from slipstream_actor.telemetry_events import find, names
-from tests.support import PATIENCE
+from slipstream_actor.telemetry.dispatch import EventName
+from slipstream_actor.telemetry.events import find, names
+from tests.support.clients import PATIENCE
 
 _numbers = itertools.count()
 

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from slipstream_actor.commands import JoinTopic, PushMessage
 from slipstream_actor.errors import SerializerError
-from slipstream_actor.message import Message
-from slipstream_actor.protocol import Protocol
-from slipstream_actor.reasons import ClosedByClient, ClosedByPeer
-from slipstream_actor.serializer import V1Serializer, V2Serializer
+from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.protocol.commands import JoinTopic, PushMessage
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.reasons import ClosedByClient, ClosedByPeer
+from slipstream_actor.protocol.serializer import V1Serializer, V2Serializer
 
 Row = dict[str, Any]
+PROTOCOL = Path(__file__).parents[1] / "protocol"
 FOLDERS = {"1.8": "transcripts", "1.7": "transcripts-1.7"}
 HEARTBEAT_INTERVAL = 30.0
 
@@ -44,12 +45,12 @@ class Dropped:
 
 def names(version: str = "1.8") -> list[str]:
     """The names of the recorded conversations."""
-    return sorted(path.stem for path in (Path(__file__).parent / FOLDERS[version]).glob("*.jsonl"))
+    return sorted(path.stem for path in (PROTOCOL / FOLDERS[version]).glob("*.jsonl"))
 
 
 def read(name: str, version: str = "1.8") -> list[Row]:
     """The rows of a conversation."""
-    path = Path(__file__).parent / FOLDERS[version] / f"{name}.jsonl"
+    path = PROTOCOL / FOLDERS[version] / f"{name}.jsonl"
     # Not `splitlines`: it also splits at the U+2028 in a payload.
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 

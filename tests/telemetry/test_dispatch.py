@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import telemetry
-from slipstream_actor.telemetry import (
+from slipstream_actor.telemetry import dispatch
+from slipstream_actor.telemetry.dispatch import (
     AlreadyAttachedError,
     SpanContext,
     attach,
@@ -27,7 +27,7 @@ from slipstream_actor.telemetry import (
     list_handlers,
     span,
 )
-from tests.support import eventually
+from tests.support.clients import eventually
 
 EVENT = ("some", "event")
 OTHER = ("some", "other", "event")
@@ -391,7 +391,7 @@ def test_threads_may_attach_execute_and_detach_at_once() -> None:
 def test_a_child_has_the_handlers_and_waits_for_nobody() -> None:
     seen = Seen()
     attach("a", EVENT, seen)
-    with telemetry._lock:  # As if another thread attached something just now.
+    with dispatch._lock:  # As if another thread attached something just now.
         child = os.fork()
         if not child:
             try:

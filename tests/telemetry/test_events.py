@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor import ClientActor
-from slipstream_actor.defaults import CALLBACK_NAMES
-from slipstream_actor.telemetry_events import EVENTS, KEYS, find, names, tables
+from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.telemetry.events import EVENTS, KEYS, find, names, tables
 
-GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "telemetry.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "telemetry.md"
 
 
 def test_every_callback_has_its_events() -> None:
@@ -59,6 +59,5 @@ def test_events_are_found_and_there_are_no_others() -> None:
 
 def test_the_guide_has_the_tables() -> None:
     assert tables() in GUIDE.read_text(encoding="utf-8"), (
-        "docs/guides/telemetry.md: put there what `python -m slipstream_actor.telemetry_events`"
-        " prints"
+        "docs/guides/telemetry.md: put there what `python -m slipstream_actor.telemetry` prints"
     )

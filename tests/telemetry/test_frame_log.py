@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor import Message, frame_log
-from slipstream_actor.commands import PushMessage
+from slipstream_actor import Message
 from slipstream_actor.errors import Shown
-from slipstream_actor.frame_log import receiving, redacted, sending
+from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.telemetry import frame_log
+from slipstream_actor.telemetry.frame_log import receiving, redacted, sending
 from slipstream_actor.testing import PhoenixServer
-from tests.support import PATIENCE, recording
+from tests.support.clients import PATIENCE, recording
 
 FRAMES = "slipstream_actor.frames"
 HIDDEN = "hidden-value"

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import slipstream_actor
+from tests.api_names import loggers
 
 PACKAGE = Path(slipstream_actor.__file__).parent
 GUIDE = PACKAGE.parent / "docs" / "guides" / "telemetry.md"
-
-
-def loggers() -> set[str]:
-    """The names of the loggers in the sources."""
-    found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.getLogger":
-                [name] = node.args
-                assert isinstance(name, ast.Constant), path
-                found.add(str(name.value))
-    return found
 
 
 def test_the_import_configures_nothing() -> None:

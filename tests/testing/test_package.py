@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import slipstream_actor.testing
-from tests.testing.raw import DEADLINE, Frame, RawClient
+from tests.testing.server.raw import DEADLINE, Frame, RawClient
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -57,35 +57,21 @@ def test_without_wsproto_there_is_the_rest(name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-# Those in which the test is the server are made of the client's own parts.
-KIT_MODULES = {
-    "crashes",
-    "expectations",
-    "functions",
-    "leaks",
-    "mistakes",
-    "record",
-    "requests",
-    "seat",
-    "seats",
-    "contexts",
-    "kit",
-}
+TESTING = Path(slipstream_actor.testing.__file__).parent
 SERVER_MODULES = sorted(
-    path.stem
-    for path in Path(slipstream_actor.testing.__file__).parent.glob("*.py")
-    if path.stem not in KIT_MODULES
+    path.relative_to(TESTING).as_posix()
+    for room in ("server", "proxy")
+    for path in (TESTING / room).glob("*.py")
 )
 
 
 @pytest.mark.parametrize("module", SERVER_MODULES)
 def test_the_server_imports_nothing_of_the_client(module: str) -> None:
     """They must share no bug. What the package itself imports does not count."""
-    path = Path(slipstream_actor.testing.__file__).with_name(f"{module}.py")
-    for name in re.findall(r"^\s*(?:from|import) (\S+)", path.read_text(), re.MULTILINE):
+    text = (TESTING / module).read_text(encoding="utf-8")
+    for name in re.findall(r"^\s*(?:from|import) (\S+)", text, re.MULTILINE):
         assert name.split(".")[0] not in ("websocket", "msgspec", "pykka")
-        assert not re.match(r"slipstream_actor(?!\.testing\b)", name)
-        assert name.rpartition(".")[2] not in KIT_MODULES or module == "__init__"
+        assert not re.match(r"slipstream_actor(?!\.testing\.(server|proxy)\b)", name)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")

@@ -24,12 +24,13 @@ import websocket
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slipstream_actor import frames, transport
-from slipstream_actor.attempt import AttemptFailed
-from slipstream_actor.configuration import Configuration
-from slipstream_actor.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Binary, Data
-from slipstream_actor.reasons import ClosedByPeer, TransportFailed
-from slipstream_actor.transport import Fragments, Transport, upgrade
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
+from slipstream_actor.wire import frames
+from slipstream_actor.wire import websocket as transport
+from slipstream_actor.wire.attempt import AttemptFailed
+from slipstream_actor.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Binary, Data
+from slipstream_actor.wire.websocket import Fragments, Transport, upgrade
 
 LIMIT = 1 << 20
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.matching import ANY, matches
-from slipstream_actor.testing.mistakes import require_patterns
-from slipstream_actor.testing.requests import (
+from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.testing.kit.mistakes import require_patterns
+from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,

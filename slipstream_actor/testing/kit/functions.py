@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slipstream_actor.matching import ANY
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.testing.kit import GOING_AWAY, NOTHING, OK, REFUSED, here
-from slipstream_actor.testing.requests import (
+from slipstream_actor.protocol.matching import ANY
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.testing.kit.kit import GOING_AWAY, NOTHING, OK, REFUSED, here
+from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,

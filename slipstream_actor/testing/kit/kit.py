@@ -18,35 +18,41 @@ from typing import Any, NoReturn, TypeVar
 
 import pykka
 
-from slipstream_actor.client import ClientActor
-from slipstream_actor.events import (
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
     MessageReceived,
     ReplyReceived,
 )
-from slipstream_actor.matching import ANY
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.reasons import ClosedByPeer, ConnectFailed
-from slipstream_actor.testing.crashes import Crashes
-from slipstream_actor.testing.expectations import A_DISCONNECT, Expectation, a_join, a_leave, a_push
-from slipstream_actor.testing.leaks import living_clients, stop
-from slipstream_actor.testing.mistakes import (
+from slipstream_actor.protocol.matching import ANY
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reasons import ClosedByPeer, ConnectFailed
+from slipstream_actor.testing.kit.crashes import Crashes
+from slipstream_actor.testing.kit.expectations import (
+    A_DISCONNECT,
+    Expectation,
+    a_join,
+    a_leave,
+    a_push,
+)
+from slipstream_actor.testing.kit.leaks import living_clients, stop
+from slipstream_actor.testing.kit.mistakes import (
     require_push,
     require_reply,
     require_test_mode,
     seconds_or,
 )
-from slipstream_actor.testing.record import Ended, Entry, Record
-from slipstream_actor.testing.requests import (
+from slipstream_actor.testing.kit.record import Ended, Entry, Record
+from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,
     PushRequest,
 )
-from slipstream_actor.testing.seat import Seat, as_sent
-from slipstream_actor.testing.seats import Seats, living, title
+from slipstream_actor.testing.kit.seat import Seat, as_sent
+from slipstream_actor.testing.kit.seats import Seats, living, title
 
 __all__ = ["GOING_AWAY", "NOTHING", "OK", "REFUSED", "SocketTest", "clean_up", "here"]
 

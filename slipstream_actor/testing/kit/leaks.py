@@ -11,10 +11,10 @@ from typing import Any
 import pykka
 from pykka import ActorDeadError
 
-from slipstream_actor.actor import BaseActor
-from slipstream_actor.connection import Connection
-from slipstream_actor.shutdown import owner_of
-from slipstream_actor.testing.seats import title
+from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.exit import owner_of
+from slipstream_actor.connection.connection import Connection
+from slipstream_actor.testing.kit.seats import title
 
 __all__ = ["living_clients", "no_leaked_clients", "stop"]
 

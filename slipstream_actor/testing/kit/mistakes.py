@@ -6,13 +6,13 @@ from typing import Any
 
 import pykka
 
-from slipstream_actor.arguments import require_seconds
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.message import Reply
-from slipstream_actor.process import ThreadRef
-from slipstream_actor.socket import Socket
-from slipstream_actor.testing.requests import PushRequest
-from slipstream_actor.testing.seats import living, title
+from slipstream_actor.protocol.message import Reply
+from slipstream_actor.socket.socket import Socket
+from slipstream_actor.testing.kit.requests import PushRequest
+from slipstream_actor.testing.kit.seats import living, title
 
 __all__ = ["require_patterns", "require_push", "require_reply", "require_test_mode", "seconds_or"]
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from slipstream_actor.callbacks import is_normal
-from slipstream_actor.testing.expectations import Expectation, cut, describe, indented
-from slipstream_actor.testing.seat import Seat
+from slipstream_actor.client.callbacks import is_normal
+from slipstream_actor.testing.kit.expectations import Expectation, cut, describe, indented
+from slipstream_actor.testing.kit.seat import Seat
 
 __all__ = ["Ended", "Entry", "Record"]
 

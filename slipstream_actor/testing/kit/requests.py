@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from slipstream_actor.message import Ref
+from slipstream_actor.protocol.message import Ref
 
 __all__ = ["DisconnectRequest", "JoinRequest", "LeaveRequest", "PushRequest", "Request"]
 

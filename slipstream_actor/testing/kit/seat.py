@@ -13,8 +13,12 @@ from typing import Any
 import msgspec
 from pykka import ActorDeadError
 
-from slipstream_actor.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
-from slipstream_actor.events import (
+from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.pressure import Inflow
+from slipstream_actor.actors.process import current
+from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
+from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     PushFailed,
@@ -23,13 +27,9 @@ from slipstream_actor.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.flow import Inflow
-from slipstream_actor.future import Future
-from slipstream_actor.mail import Burst, Timer
-from slipstream_actor.message import Ref, Reply
-from slipstream_actor.process import current
-from slipstream_actor.reasons import ChannelEnded, ClosedByClient, JoinRefused, PushTimeout
-from slipstream_actor.testing.requests import (
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, JoinRefused, PushTimeout
+from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,

@@ -7,10 +7,10 @@ from typing import Any
 
 from pykka import ActorDeadError
 
-from slipstream_actor.process import name_of, resolve
-from slipstream_actor.socket import Socket
-from slipstream_actor.testing.requests import Request
-from slipstream_actor.testing.seat import Seat
+from slipstream_actor.actors.process import name_of, resolve
+from slipstream_actor.socket.socket import Socket
+from slipstream_actor.testing.kit.requests import Request
+from slipstream_actor.testing.kit.seat import Seat
 
 __all__ = ["Seats", "living", "title"]
 

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from slipstream_actor.testing.faults import Direction, Faults, How
-from slipstream_actor.testing.pipe import Pipe
+from slipstream_actor.testing.proxy.faults import Direction, Faults, How
+from slipstream_actor.testing.proxy.pipe import Pipe
 
 LINGER = 1.0
 """Seconds that a connection that was closed is still read from: with bytes unread, the kernel

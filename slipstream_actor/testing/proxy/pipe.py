@@ -7,7 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from slipstream_actor.testing.faults import Direction, Faults, How, Rule
+from slipstream_actor.testing.proxy.faults import Direction, Faults, How, Rule
 
 BUFFER = 262_144
 """Bytes that were read and wait to go on; when they are so many, the sender has to wait."""

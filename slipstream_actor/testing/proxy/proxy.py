@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from slipstream_actor.testing.faults import Cut, Direction, Directions, How, each
-from slipstream_actor.testing.link import Upstream
-from slipstream_actor.testing.relay import Relay
+from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each
+from slipstream_actor.testing.proxy.link import Upstream
+from slipstream_actor.testing.proxy.relay import Relay
 
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
-from slipstream_actor.testing.faults import Direction, Faults
-from slipstream_actor.testing.link import Link, Upstream
-from slipstream_actor.testing.listener import BACKLOG, RETRY, bind, listen
-from slipstream_actor.testing.pipe import Pipe
-from slipstream_actor.testing.stream import Bell, Selector
+from slipstream_actor.testing.proxy.faults import Direction, Faults
+from slipstream_actor.testing.proxy.link import Link, Upstream
+from slipstream_actor.testing.proxy.pipe import Pipe
+from slipstream_actor.testing.server.listener import BACKLOG, RETRY, bind, listen
+from slipstream_actor.testing.server.stream import Bell, Selector
 
 
 class Counter(Protocol):

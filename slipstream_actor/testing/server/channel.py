@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from slipstream_actor.testing.presence import State
-    from slipstream_actor.testing.process import ChannelProcess
-    from slipstream_actor.testing.pubsub import Hub
+    from slipstream_actor.testing.server.presence import State
+    from slipstream_actor.testing.server.process import ChannelProcess
+    from slipstream_actor.testing.server.pubsub import Hub
 
 Reply = tuple[str, Any] | str | None
 

@@ -12,7 +12,7 @@ import re
 import struct
 from typing import Any, NamedTuple, Protocol
 
-from slipstream_actor.testing import strict_json
+from slipstream_actor.testing.server import strict_json
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
 

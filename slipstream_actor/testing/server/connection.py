@@ -17,14 +17,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from slipstream_actor.testing.codec import Codec
-from slipstream_actor.testing.endpoint import Endpoint, Peer, Upgrade
-from slipstream_actor.testing.http import BadRequest, Request, head, parse_head
-from slipstream_actor.testing.process import Ended
-from slipstream_actor.testing.pubsub import Broadcast
-from slipstream_actor.testing.session import Application, Session
-from slipstream_actor.testing.stream import BUDGET, Stream
-from slipstream_actor.testing.wire import CloseSocket, Ping, Pong, Wire
+from slipstream_actor.testing.server.codec import Codec
+from slipstream_actor.testing.server.endpoint import Endpoint, Peer, Upgrade
+from slipstream_actor.testing.server.http import BadRequest, Request, head, parse_head
+from slipstream_actor.testing.server.process import Ended
+from slipstream_actor.testing.server.pubsub import Broadcast
+from slipstream_actor.testing.server.session import Application, Session
+from slipstream_actor.testing.server.stream import BUDGET, Stream
+from slipstream_actor.testing.server.wire import CloseSocket, Ping, Pong, Wire
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 

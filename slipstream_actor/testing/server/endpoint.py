@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
 
-from slipstream_actor.testing import query
-from slipstream_actor.testing.codec import Codec, negotiate
-from slipstream_actor.testing.http import CACHE_CONTROL, Request, Response, head
+from slipstream_actor.testing.server import query
+from slipstream_actor.testing.server.codec import Codec, negotiate
+from slipstream_actor.testing.server.http import CACHE_CONTROL, Request, Response, head
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 

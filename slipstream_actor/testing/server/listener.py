@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from slipstream_actor.testing.stream import Bell, Selector
+from slipstream_actor.testing.server.stream import Bell, Selector
 
 BACKLOG = 512
 RETRY = 0.1

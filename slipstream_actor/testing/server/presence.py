@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipstream_actor.testing.pubsub import Hub
+from slipstream_actor.testing.server.pubsub import Hub
 
 State = dict[str, dict[str, list[dict[str, Any]]]]
 

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from slipstream_actor.testing.channel import Channel, ChannelSocket, RefuseJoin, Reply
-from slipstream_actor.testing.codec import Codec
-from slipstream_actor.testing.pubsub import Broadcast, Hub
+from slipstream_actor.testing.server.channel import Channel, ChannelSocket, RefuseJoin, Reply
+from slipstream_actor.testing.server.codec import Codec
+from slipstream_actor.testing.server.pubsub import Broadcast, Hub
 
 if TYPE_CHECKING:
-    from slipstream_actor.testing.presence import Presence
+    from slipstream_actor.testing.server.presence import Presence
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 

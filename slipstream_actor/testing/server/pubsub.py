@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Protocol
 
-from slipstream_actor.testing.codec import Codec
+from slipstream_actor.testing.server.codec import Codec
 
 
 class Broadcast:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from slipstream_actor.testing.channel import Channel, RefuseJoin, Reply
-from slipstream_actor.testing.endpoint import ConnectRequest, RefuseConnect
+from slipstream_actor.testing.server.channel import Channel, RefuseJoin, Reply
+from slipstream_actor.testing.server.endpoint import ConnectRequest, RefuseConnect
 
 BINARY_ANSWER = b"\x02\x03"
 FLAG = "🏴‍☠️".encode()

@@ -19,16 +19,21 @@ import time
 from types import TracebackType
 from typing import Any
 
-from slipstream_actor.testing.channel import Channel, ChannelSocket
-from slipstream_actor.testing.connection import Connection
-from slipstream_actor.testing.endpoint import RECORDED_MOUNTS, ConnectRequest, Endpoint, Mount
-from slipstream_actor.testing.listener import Listener
-from slipstream_actor.testing.presence import Presence
-from slipstream_actor.testing.process import ChannelProcess
-from slipstream_actor.testing.pubsub import Hub
-from slipstream_actor.testing.recorded import RECORDED_CHANNELS, connect
-from slipstream_actor.testing.session import Channels, Router
-from slipstream_actor.testing.threads import Threads
+from slipstream_actor.testing.server.channel import Channel, ChannelSocket
+from slipstream_actor.testing.server.connection import Connection
+from slipstream_actor.testing.server.endpoint import (
+    RECORDED_MOUNTS,
+    ConnectRequest,
+    Endpoint,
+    Mount,
+)
+from slipstream_actor.testing.server.listener import Listener
+from slipstream_actor.testing.server.presence import Presence
+from slipstream_actor.testing.server.process import ChannelProcess
+from slipstream_actor.testing.server.pubsub import Hub
+from slipstream_actor.testing.server.recorded import RECORDED_CHANNELS, connect
+from slipstream_actor.testing.server.session import Channels, Router
+from slipstream_actor.testing.server.threads import Threads
 
 GRACE = 1.0
 """Seconds that a stop gives to clients that do not read; then they are cut off."""
@@ -236,7 +241,3 @@ def main(arguments: list[str] | None = None) -> None:
         # On Windows a wait without a timeout is deaf to signals.
         while not stopping.wait(3600):
             pass
-
-
-if __name__ == "__main__":
-    main()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from slipstream_actor.testing.channel import Channel, ChannelSocket
-from slipstream_actor.testing.codec import MalformedMessage, Message
-from slipstream_actor.testing.endpoint import Upgrade
-from slipstream_actor.testing.presence import Presence
-from slipstream_actor.testing.process import ChannelProcess, Ended, Joined, Link
-from slipstream_actor.testing.pubsub import Hub
-from slipstream_actor.testing.wire import CloseSocket
+from slipstream_actor.testing.server.channel import Channel, ChannelSocket
+from slipstream_actor.testing.server.codec import MalformedMessage, Message
+from slipstream_actor.testing.server.endpoint import Upgrade
+from slipstream_actor.testing.server.presence import Presence
+from slipstream_actor.testing.server.process import ChannelProcess, Ended, Joined, Link
+from slipstream_actor.testing.server.pubsub import Hub
+from slipstream_actor.testing.server.wire import CloseSocket
 
 Channels = Mapping[str, type[Channel]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slipstream_actor import Answer, Socket, cast
-from tests.support import Recorder
+from tests.support.clients import Recorder
 
 URI = "ws://test.invalid/socket/websocket"
 

@@ -11,8 +11,8 @@ import pytest
 
 from slipstream_actor import ChildSpec, Socket, Stop, Supervisor, cast, connect, wait, whereis
 from slipstream_actor.testing import SocketTest
-from tests.support import PATIENCE, Log, eventually
-from tests.testing.kit_client import URI, Joiner, KitClient
+from tests.support.clients import PATIENCE, Log, eventually
+from tests.testing.kit.kit_client import URI, Joiner, KitClient
 
 KIT_CLIENT = r"KitClient \(urn:\S+\): RuntimeError\('oh'\)"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor import ANY, Ref
-from slipstream_actor.testing.expectations import (
+from slipstream_actor.testing.kit.expectations import (
     MOST_CHARACTERS,
     Expectation,
     cut,
@@ -17,7 +17,7 @@ from slipstream_actor.testing.expectations import (
     differences,
     shown,
 )
-from slipstream_actor.testing.requests import (
+from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,

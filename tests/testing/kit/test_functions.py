@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from slipstream_actor import testing
-from slipstream_actor.testing import SocketTest, functions, kit
-from tests.support import PATIENCE, Log
-from tests.testing.kit_client import Joiner, KitClient, have
+from slipstream_actor.testing import SocketTest
+from slipstream_actor.testing.kit import functions, kit
+from tests.support.clients import PATIENCE, Log
+from tests.testing.kit.kit_client import Joiner, KitClient, have
 
 
 @pytest.mark.parametrize("name", functions.__all__)

@@ -45,11 +45,12 @@ from slipstream_actor import (
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.supervisor import ChildSpec
-from slipstream_actor.testing import SocketTest, kit
+from slipstream_actor.supervision.supervisor import ChildSpec
+from slipstream_actor.testing import SocketTest
+from slipstream_actor.testing.kit import kit
 from tests.conftest import descriptors
-from tests.support import PATIENCE, Log, eventually
-from tests.testing.kit_client import URI, Joiner, KitClient, have
+from tests.support.clients import PATIENCE, Log, eventually
+from tests.testing.kit.kit_client import URI, Joiner, KitClient, have
 
 TOPIC = "rooms:lobby"
 PARAMS = {"fizz": "buzz"}

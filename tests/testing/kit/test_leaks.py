@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from slipstream_actor import ChildSpec, ClientActor, Supervisor, connect, wait, whereis
-from slipstream_actor.testing import PhoenixServer, leaks, no_leaked_clients
-from tests.support import PATIENCE, Log
-from tests.testing.kit_client import KitClient
+from slipstream_actor.testing import PhoenixServer, no_leaked_clients
+from slipstream_actor.testing.kit import leaks
+from tests.support.clients import PATIENCE, Log
+from tests.testing.kit.kit_client import KitClient
 
 
 class Slow(ClientActor):

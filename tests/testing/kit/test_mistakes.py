@@ -18,8 +18,8 @@ from slipstream_actor import (
     new_socket,
 )
 from slipstream_actor.testing import PhoenixServer, SocketTest
-from tests.support import PATIENCE, Log, Recorder, recording
-from tests.testing.kit_client import Joiner, KitClient, have
+from tests.support.clients import PATIENCE, Log, Recorder, recording
+from tests.testing.kit.kit_client import Joiner, KitClient, have
 
 TOPIC = "rooms:lobby"
 

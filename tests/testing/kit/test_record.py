@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from slipstream_actor import ANY, Ref
-from slipstream_actor.testing.expectations import Expectation
-from slipstream_actor.testing.record import MOST_DIFFERENCES, MOST_ENTRIES, Ended, Entry, Record
-from slipstream_actor.testing.requests import LeaveRequest, PushRequest
-from slipstream_actor.testing.seat import Seat
-from tests.support import PATIENCE
+from slipstream_actor.testing.kit.expectations import Expectation
+from slipstream_actor.testing.kit.record import MOST_DIFFERENCES, MOST_ENTRIES, Ended, Entry, Record
+from slipstream_actor.testing.kit.requests import LeaveRequest, PushRequest
+from slipstream_actor.testing.kit.seat import Seat
+from tests.support.clients import PATIENCE
 
 PUSH = Expectation("push", PushRequest, {"payload": ANY})
 

@@ -9,24 +9,24 @@ import pytest
 from pykka import ActorDeadError
 
 from slipstream_actor import PushTimeout, Ref, Reply
-from slipstream_actor.commands import (
+from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.protocol.commands import (
     CloseConnection,
     CollectGarbage,
     JoinTopic,
     LeaveTopic,
     PushMessage,
 )
-from slipstream_actor.events import ChannelClosed, PushFailed, ReplyReceived, TopicLeft
-from slipstream_actor.mail import Burst, Timer
-from slipstream_actor.mailbox import Mailbox
-from slipstream_actor.reasons import ChannelEnded, ClosedByClient, ClosedByPeer
-from slipstream_actor.testing.requests import (
+from slipstream_actor.protocol.events import ChannelClosed, PushFailed, ReplyReceived, TopicLeft
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, ClosedByPeer
+from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,
     PushRequest,
 )
-from slipstream_actor.testing.seat import Seat, as_sent
+from slipstream_actor.testing.kit.seat import Seat, as_sent
 
 
 class Client:

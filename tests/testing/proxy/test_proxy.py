@@ -13,9 +13,9 @@ from typing import Any, Literal
 import pytest
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from slipstream_actor.testing.pipe import BUFFER
-from slipstream_actor.testing.relay import Relay
-from tests.testing.raw import DEADLINE, Frame, RawClient
+from slipstream_actor.testing.proxy.pipe import BUFFER
+from slipstream_actor.testing.proxy.relay import Relay
+from tests.testing.server.raw import DEADLINE, Frame, RawClient
 
 QUIET = 0.1
 """Seconds for what must not come."""

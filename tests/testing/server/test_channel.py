@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
-from slipstream_actor.testing.channel import Reply
-from tests.testing.raw import DEADLINE, Frame, RawClient
+from slipstream_actor.testing.server.channel import Reply
+from tests.testing.server.raw import DEADLINE, Frame, RawClient
 
 CRASH = {"reason": "channel_crash"}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor.testing.codec import V1, V2, MalformedMessage, Message, negotiate
+from slipstream_actor.testing.server.codec import V1, V2, MalformedMessage, Message, negotiate
 
 NAMES = st.text(max_size=63)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor.testing import query
+from slipstream_actor.testing.server import query
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.player import play, read
+from tests.testing.server.player import play, read
 
-TESTS = Path(__file__).parent.parent
+RECORDED = Path(__file__).parents[2] / "protocol"
 
 NOT_PLAYED = {
     r"compressed_(negotiation|traffic)": "the embedded server offers no compression yet",
@@ -34,7 +34,7 @@ OLD_BEHAVIOUR = {
 
 
 def _names(folder: str, passed_over: dict[str, str]) -> list[str]:
-    names = [path.stem for path in sorted((TESTS / folder).glob("*.jsonl"))]
+    names = [path.stem for path in sorted((RECORDED / folder).glob("*.jsonl"))]
     return [name for name in names if not any(re.fullmatch(x, name) for x in passed_over)]
 
 
@@ -53,13 +53,13 @@ def _play(folder: str, name: str) -> None:
         # The recorded three seconds of idling prove no more than a short while does.
         server.mounts["/socket_small"] = replace(server.mounts["/socket_small"], timeout=0.2)
         hooks = {"server receives SIGTERM": server.stop, "server receives SIGKILL": server.drop}
-        play(read(TESTS / folder / f"{name}.jsonl"), server.host, server.port, hooks)
+        play(read(RECORDED / folder / f"{name}.jsonl"), server.host, server.port, hooks)
 
 
 @pytest.mark.parametrize(
     ("folder", "passed_over"), [("transcripts", NOT_PLAYED), ("transcripts-1.7", OLD_BEHAVIOUR)]
 )
 def test_no_reason_is_outdated(folder: str, passed_over: dict[str, str]) -> None:
-    names = [path.stem for path in (TESTS / folder).glob("*.jsonl")]
+    names = [path.stem for path in (RECORDED / folder).glob("*.jsonl")]
     for pattern in passed_over:
         assert any(re.fullmatch(pattern, name) for name in names), pattern

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
-from slipstream_actor.testing.endpoint import ConnectRequest
-from tests.testing.raw import DEADLINE, Frame, RawClient, encode_frame
+from slipstream_actor.testing.server.endpoint import ConnectRequest
+from tests.testing.server.raw import DEADLINE, Frame, RawClient, encode_frame
 
 OK = {"response": {}, "status": "ok"}
 HEARTBEAT: tuple[Any, ...] = (None, "h", "phoenix", "heartbeat", {})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor.testing import strict_json
+from slipstream_actor.testing.server import strict_json
 
 VALUES = st.recursive(
     st.none()

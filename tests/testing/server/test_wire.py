@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.events import Ping, Pong
 
-from slipstream_actor.testing.wire import CloseSocket, FrameLimit, Wire
-from tests.testing.raw import encode_frame
+from slipstream_actor.testing.server.wire import CloseSocket, FrameLimit, Wire
+from tests.testing.server.raw import encode_frame
 
 MESSAGES = st.lists(st.text(max_size=300) | st.binary(max_size=300), max_size=8)
 

@@ -14,7 +14,7 @@ from slipstream_actor.testing import (
     phoenix_server,
     socket_test,
 )
-from slipstream_actor.testing.kit import here
+from slipstream_actor.testing.kit.kit import here
 
 
 class Room(Channel):

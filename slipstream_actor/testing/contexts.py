@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slipstream_actor.testing.kit import SocketTest
+from slipstream_actor.testing.kit.kit import SocketTest
 
 if TYPE_CHECKING:
-    from slipstream_actor.testing.proxy import FaultProxy
-    from slipstream_actor.testing.server import PhoenixServer
-    from slipstream_actor.testing.session import Channels
+    from slipstream_actor.testing.proxy.proxy import FaultProxy
+    from slipstream_actor.testing.server.server import PhoenixServer
+    from slipstream_actor.testing.server.session import Channels
 
 __all__ = ["phoenix_proxy", "phoenix_server", "socket_test"]
 
@@ -26,7 +26,7 @@ def socket_test(**options: Any) -> Iterator[SocketTest]:
 @contextlib.contextmanager
 def phoenix_server(channels: Channels | None = None, **options: Any) -> Iterator[PhoenixServer]:
     """Run an embedded `PhoenixServer` with these channels and options; needs its extra."""
-    from slipstream_actor.testing.server import PhoenixServer
+    from slipstream_actor.testing.server.server import PhoenixServer
 
     with PhoenixServer(channels, **options) as server:
         yield server
@@ -37,7 +37,7 @@ def phoenix_proxy(
     upstream: PhoenixServer | Channels | str | None = None,
 ) -> Iterator[FaultProxy]:
     """Run a `FaultProxy` before a server, a URI, or an embedded server with these channels."""
-    from slipstream_actor.testing.proxy import FaultProxy
+    from slipstream_actor.testing.proxy.proxy import FaultProxy
 
     with contextlib.ExitStack() as stack:
         if upstream is None or isinstance(upstream, Mapping):

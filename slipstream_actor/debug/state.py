@@ -1,0 +1,22 @@
+"""A look into a running actor of ours: `get_state`, Erlang's `:sys.get_state`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipstream_actor.actors.envelopes import GetState
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.process import Target, await_answer, resolve
+
+__all__ = ["get_state"]
+
+
+def get_state(target: Target, timeout: float | None = 5.0) -> Any:
+    """Return a snapshot of a client (`ClientState`), a connection (`ConnectionState`) or a
+    supervisor (`SupervisorState`).
+
+    Raises `ActorDeadError`, and `AwaitTimeoutError` after `timeout` seconds: an actor that is in
+    the middle of a callback answers when it has returned.
+    """
+    ref = resolve(target)
+    return await_answer(ref, GetState(None, Future()), f"the state of {ref}", timeout)
