@@ -14,7 +14,7 @@ from slipstream_actor.actors.envelopes import Interrupted
 from slipstream_actor.actors.exit import stop_at_exit
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import await_future, become
 
 __all__ = ["BaseActor", "StartInterrupted", "begun", "stop_for"]
@@ -38,7 +38,7 @@ class BaseActor(pykka.ThreadingActor):
     use_daemon_thread: ClassVar[bool] = True
     # At the end of the program: supervisors 0, clients 1, connections 2.
     stop_order: ClassVar[int] = 1
-    actor_inbox: Mailbox
+    actor_inbox: Inbox
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class BaseActor(pykka.ThreadingActor):
         stop_at_exit(BaseActor, os.getpid())
 
     @staticmethod
-    def _create_actor_inbox() -> Mailbox:
-        return Mailbox()
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
 
     @staticmethod
     def _create_future() -> Future[Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.errors import ReplyError
+from slipstream_actor.errors import SlipstreamError, shown
 
-__all__ = ["Message", "Ref", "Reply", "no_fields"]
+__all__ = ["Message", "Ref", "Reply", "ReplyError", "no_fields"]
 
 
 def no_fields(_: Any, /) -> list[tuple[str, Any]]:
@@ -71,3 +71,21 @@ class Reply(msgspec.Struct, frozen=True):
         if self.status != "ok":
             raise ReplyError(self)
         return self.response
+
+
+class ReplyError(SlipstreamError):
+    """Raised by `Reply.unwrap()` for a status other than `"ok"`; holds the `reply`."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"the reply has the status {shown(reply.status)}: {shown(reply.response)}")
+        self.reply = reply
+
+    @property
+    def status(self) -> str:
+        """The reply's status."""
+        return self.reply.status
+
+    @property
+    def response(self) -> Any:
+        """The reply's response."""
+        return self.reply.response

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from slipstream_actor.actors.forks import own_socket
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ConnectFailedKind
-from slipstream_actor.wire.attempt import AttemptFailed, Waiter
 from slipstream_actor.wire.proxies import open_proxy, proxy_for
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["dial"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.wire.attempt import AttemptFailed
+from slipstream_actor.wire.waiter import AttemptFailed
 
 __all__ = ["open_proxy", "proxy_for"]
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
-from slipstream_actor.wire.attempt import AttemptFailed, Waiter
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["UpgradeSocket"]
 

@@ -18,15 +18,14 @@ import pytest
 from slipstream_actor.telemetry import dispatch
 from slipstream_actor.telemetry.dispatch import (
     AlreadyAttachedError,
-    SpanContext,
     attach,
     attach_many,
     detach,
     execute,
     followed,
     list_handlers,
-    span,
 )
+from slipstream_actor.telemetry.spans import SpanContext, span
 from tests.support.clients import eventually
 
 EVENT = ("some", "event")

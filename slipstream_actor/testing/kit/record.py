@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from slipstream_actor.client.callbacks import is_normal
+from slipstream_actor.client.returns import is_normal
 from slipstream_actor.testing.kit.expectations import Expectation, cut, describe, indented
 from slipstream_actor.testing.kit.seat import Seat
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pykka import ActorDeadError
 
-from slipstream_actor.actors.process import name_of, resolve
+from slipstream_actor.actors.names import name_of, resolve
 from slipstream_actor.socket.socket import Socket
 from slipstream_actor.testing.kit.requests import Request
 from slipstream_actor.testing.kit.seat import Seat

@@ -10,7 +10,7 @@ from pykka import ActorDeadError
 
 from slipstream_actor import PushTimeout, Ref, Reply
 from slipstream_actor.actors.envelopes import Burst, Timer
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.commands import (
     CloseConnection,
     CollectGarbage,
@@ -33,7 +33,7 @@ class Client:
     """What a seat knows of a client."""
 
     def __init__(self) -> None:
-        self.actor_inbox = Mailbox()
+        self.actor_inbox = Inbox()
 
     def messages(self) -> list[Any]:
         """Everything that it was told since the last time."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from slipstream_actor.actors.envelopes import TAKE
-from slipstream_actor.actors.inbox import SelectorMailbox, SocketReady, WaitFailed
+from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.reasons import ConnectFailed, ConnectFailedKind
 
-__all__ = ["AttemptFailed", "Cancelled", "MailboxWaiter", "Waiter"]
+__all__ = ["AttemptFailed", "Cancelled", "InboxWaiter", "Waiter"]
 
 T = TypeVar("T")
 
@@ -51,11 +51,11 @@ class Waiter(Protocol):
         """Run what cannot be done without blocking in a thread, and wait for its result."""
 
 
-class Job:
+class ThreadJob:
     """A function that runs in a thread of its own; its result comes as this very message."""
 
     def __init__(
-        self, inbox: SelectorMailbox, function: Callable[[], Any], discard: Callable[[Any], object]
+        self, inbox: SelectorInbox, function: Callable[[], Any], discard: Callable[[Any], object]
     ) -> None:
         self._inbox = inbox
         self._function = function
@@ -86,7 +86,7 @@ class Job:
                 self._discard(self.value)
 
 
-class MailboxWaiter:
+class InboxWaiter:
     """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it.
 
     `meanwhile` are the messages that are handled in between, by type.
@@ -94,7 +94,7 @@ class MailboxWaiter:
 
     def __init__(
         self,
-        inbox: SelectorMailbox,
+        inbox: SelectorInbox,
         seconds: float,
         meanwhile: Mapping[type, Callable[[Any], None]] | None = None,
     ) -> None:
@@ -135,9 +135,9 @@ class MailboxWaiter:
     def elsewhere(self, phase: str, function: Callable[[], T], discard: Callable[[T], object]) -> T:
         """Run `function` in a thread and return its result; abandon it at the deadline."""
         left = self.left(phase)
-        job = Job(self._inbox, function, discard)
+        job = ThreadJob(self._inbox, function, discard)
         try:
-            self._receive(Job, left)
+            self._receive(ThreadJob, left)
         except BaseException as error:
             job.abandon()
             if isinstance(error, TimeoutError):

@@ -11,23 +11,24 @@ import msgspec
 import pykka
 from msgspec import UNSET
 
-from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.envelopes import Interrupted, Timer
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
-from slipstream_actor.actors.process import register, unregister
-from slipstream_actor.client.callbacks import is_normal, lost, wrong_return
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.names import register, unregister
 from slipstream_actor.client.defaults import Defaults
-from slipstream_actor.client.returns import Answer, Next, Stop
+from slipstream_actor.client.returns import Answer, Next, Stop, is_normal, lost, wrong_return
+from slipstream_actor.client.telemetry import callback
 from slipstream_actor.errors import CallbackReturnError, shown
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
-from slipstream_actor.socket.socket import Socket, new_socket, tell
-from slipstream_actor.socket.telemetry import abandon, callback, push_ended
+from slipstream_actor.socket.connecting import drop_link, tell
+from slipstream_actor.socket.socket import Socket, new_socket
+from slipstream_actor.socket.telemetry import abandon, push_ended
 
-__all__ = ["Beginning", "IdleTimeout", "Running"]
+__all__ = ["Beginning", "IdleTimeout", "CallbackRunner"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
@@ -45,10 +46,10 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
     """Nothing came for the time of a `Next(timeout=…)`."""
 
 
-class Running(Defaults, BaseActor):
+class CallbackRunner(Defaults, BaseActor):
     """A client as the one that runs callbacks, and goes on with the socket that they return."""
 
-    actor_inbox: Mailbox
+    actor_inbox: Inbox
 
     def __init__(self, beginning: Beginning) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class Running(Defaults, BaseActor):
         self._socket: Socket | None = None
         self._idle: Timer | None = None
         self._ended = False
-        self._carried = carrying.capture()
+        self._carried = context.capture()
         self._callers: set[Future[Any]] = set()
         self._watchers: dict[str, list[Future[Any]]] = {}
         if beginning.name is not None:
@@ -78,6 +79,12 @@ class Running(Defaults, BaseActor):
         self._go_on_with(socket)
 
     # running callbacks
+
+    def _cancel_idle(self) -> None:
+        """Something came: the `timeout` of a `Next` is over."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
 
     def _begin(self) -> Socket:
         self.actor_inbox.uncommitted = None
@@ -129,7 +136,7 @@ class Running(Defaults, BaseActor):
         former, self._socket = self._socket, socket
         if former is not None and former.metadata != socket.metadata:
             abandon(former)
-            former._drop_link()
+            drop_link(former)
         if self._watchers:
             self._note_joins()
 
@@ -229,7 +236,7 @@ class Running(Defaults, BaseActor):
         if link is None or config is None or not isinstance(link.connection, pykka.ActorRef):
             return
         inbox = link.connection.actor_inbox
-        if isinstance(inbox, Mailbox):
+        if isinstance(inbox, Inbox):
             with contextlib.suppress(pykka.Timeout):
                 inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
 
