@@ -24,13 +24,13 @@ from slipstream_actor.actors.envelopes import (
     Burst,
     Interrupted,
     Match,
-    Passed,
+    PassedOver,
     Timer,
-    inspect,
+    match_burst,
+    match_envelope,
     refuse,
-    search,
 )
-from slipstream_actor.actors.forks import current_epoch, is_forked, vanish
+from slipstream_actor.actors.forks import current_epoch, end_copied_thread, is_forked
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.ledger import Ledger
 from slipstream_actor.actors.push_buffer import PushBuffer
@@ -154,7 +154,7 @@ class Inbox:
             return message
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         held = [e.message for e in self._stash if type(e.message) is Burst]
-        passed = Passed([self.burst, *held] if self.burst is not None else held)
+        passed = PassedOver([self.burst, *held] if self.burst is not None else held)
         try:
             while True:
                 envelope = self._await(deadline, interruptible)
@@ -177,10 +177,12 @@ class Inbox:
             raise TimeoutError
         return envelope
 
-    def _consider(self, envelope: Envelope[Any], match: Match, passed: Passed) -> tuple[int, Any]:
+    def _consider(
+        self, envelope: Envelope[Any], match: Match, passed: PassedOver
+    ) -> tuple[int, Any]:
         """Return the verdict on a message that has come; keep what is not taken."""
         try:
-            verdict, message, rest = inspect(envelope, match)
+            verdict, message, rest = match_envelope(envelope, match)
         except BaseException:
             self._stash.append(envelope)  # A user's predicate raised.
             raise
@@ -255,11 +257,11 @@ class Inbox:
 
     def _search(self, match: Match) -> tuple[bool, Any]:
         if self.burst is not None:
-            verdict, message, _ = search(self.burst, match)
+            verdict, message, _ = match_burst(self.burst, match)
             if verdict:
                 return True, message
         for at, envelope in enumerate(self._stash):
-            verdict, message, rest = inspect(envelope, match)
+            verdict, message, rest = match_envelope(envelope, match)
             if verdict:
                 if not rest:
                     del self._stash[at]
@@ -270,7 +272,7 @@ class Inbox:
         envelope = None if is_forked(self) else self._take(None)
         if is_forked(self):
             # Pykka has no `try` around `get`: this ends the thread without its teardown.
-            vanish()
+            end_copied_thread()
         return envelope
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:

@@ -20,7 +20,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.commands import CloseConnection
 
-__all__ = ["ConnectionLease", "ThreadRef", "await_future", "become", "current"]
+__all__ = ["ConnectionLease", "ThreadRef", "await_future", "set_current", "current"]
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def current() -> Any:
         return ref
 
 
-def become(ref: ActorRef[Any] | None) -> None:
+def set_current(ref: ActorRef[Any] | None) -> None:
     """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
     if ref is None:
         _here.__dict__.pop("ref", None)  # A fork in a callback has forgotten it.

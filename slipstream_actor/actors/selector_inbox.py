@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.forks import own_socket
+from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.pressure import SendBuffer
 
@@ -193,7 +193,7 @@ class SelectorInbox(Inbox):
         self._wake_reader, self._waker = socket.socketpair()
         for end in (self._wake_reader, self._waker):
             end.setblocking(False)
-            own_socket(end)
+            close_in_child(end)
         selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
         return selector

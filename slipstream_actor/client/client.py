@@ -14,7 +14,7 @@ from msgspec import UNSET
 from pykka.messages import ProxyCall
 
 from slipstream_actor.actors import context
-from slipstream_actor.actors.actor import begun
+from slipstream_actor.actors.actor import await_start
 from slipstream_actor.actors.calls import Cast, From
 from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
 from slipstream_actor.actors.future import Future
@@ -22,7 +22,14 @@ from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.delivery import EventDelivery
-from slipstream_actor.client.returns import Answer, Ignore, Next, Stop, lost, wrong_return
+from slipstream_actor.client.returns import (
+    Answer,
+    Ignore,
+    Next,
+    Stop,
+    lost_socket_error,
+    wrong_return_error,
+)
 from slipstream_actor.client.runner import Beginning, IdleTimeout
 from slipstream_actor.client.state import ClientState
 from slipstream_actor.client.telemetry import callback
@@ -94,7 +101,7 @@ class ClientActor(EventDelivery):
             ref = super().start(beginning)
         except RuntimeError as error:  # The system has no more threads.
             raise StartError(error) from error
-        return ref if begun(ref, beginning.started) else None
+        return ref if await_start(ref, beginning.started) else None
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
@@ -188,7 +195,9 @@ class ClientActor(EventDelivery):
         self._begin()
         result = super()._dispatch(message)
         if self.actor_inbox.uncommitted is not None:
-            raise lost(".".join(message.attr_path), self.actor_inbox, "assign self.socket")
+            raise lost_socket_error(
+                ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
+            )
         return result
 
     def _idle_timeout(self, message: IdleTimeout) -> None:
@@ -244,7 +253,7 @@ class ClientActor(EventDelivery):
             if isinstance(result, pykka.Future):
                 result = Answer(result)
             if not isinstance(result, (Answer, Next, Stop)):
-                raise wrong_return("handle_call", result)
+                raise wrong_return_error("handle_call", result)
             self._accept("handle_call", result, socket)
             if isinstance(result, Answer):
                 future.set(result.value)

@@ -27,7 +27,7 @@ from slipstream_actor.socket.connecting import tell
 from slipstream_actor.socket.joining import send_requested
 from slipstream_actor.socket.sending import fail_all_over
 from slipstream_actor.socket.socket import Socket
-from slipstream_actor.socket.state import CONNECTION_ENDS, as_it_counts
+from slipstream_actor.socket.state import CONNECTION_ENDS, reinterpret
 from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 
 __all__ = ["EventDelivery"]
@@ -88,7 +88,7 @@ class EventDelivery(CallbackRunner):
         if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
             # Taken at its word: what connection there is, is no longer wanted.
             tell(socket._link.connection, CloseConnection())
-        event = as_it_counts(socket, event, source)
+        event = reinterpret(socket, event, source)
         self._socket = apply_event(socket, event)
         if not self._prepare(event, source, socket):
             return

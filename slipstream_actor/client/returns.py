@@ -12,7 +12,15 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.errors import CallbackReturnError
 from slipstream_actor.socket.socket import Socket
 
-__all__ = ["Answer", "Ignore", "Next", "Stop", "is_normal", "lost", "wrong_return"]
+__all__ = [
+    "Answer",
+    "Ignore",
+    "Next",
+    "Stop",
+    "is_normal",
+    "lost_socket_error",
+    "wrong_return_error",
+]
 
 NORMAL = ("normal", "shutdown")
 ALLOWED = {
@@ -61,13 +69,13 @@ class Ignore(msgspec.Struct, frozen=True):
     """Returned by `init`: end before having begun; `start` returns `None`."""
 
 
-def wrong_return(name: str, result: Any) -> CallbackReturnError:
+def wrong_return_error(name: str, result: Any) -> CallbackReturnError:
     """Return the error for a callback that returned what it may not."""
     allowed = ALLOWED.get(name, "the Socket, None, Next or Stop")
     return CallbackReturnError(f"{name} returned {type(result).__name__}; it may return {allowed}")
 
 
-def lost(name: str, inbox: Inbox, instead: str) -> CallbackReturnError:
+def lost_socket_error(name: str, inbox: Inbox, instead: str) -> CallbackReturnError:
     """Return the error for a callback that made a new socket and dropped it."""
     method, inbox.uncommitted = inbox.uncommitted, None
     return CallbackReturnError(

@@ -18,7 +18,14 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import register, unregister
 from slipstream_actor.client.defaults import Defaults
-from slipstream_actor.client.returns import Answer, Next, Stop, is_normal, lost, wrong_return
+from slipstream_actor.client.returns import (
+    Answer,
+    Next,
+    Stop,
+    is_normal,
+    lost_socket_error,
+    wrong_return_error,
+)
 from slipstream_actor.client.telemetry import callback
 from slipstream_actor.errors import CallbackReturnError, shown
 from slipstream_actor.protocol.commands import CloseConnection
@@ -122,10 +129,10 @@ class CallbackRunner(Defaults, BaseActor):
         elif kind in (Next, Stop) or (kind is Answer and name == "handle_call"):
             socket = result.socket
         else:
-            raise wrong_return(name, result)
+            raise wrong_return_error(name, result)
         unchanged = socket is None or socket is given
         if unchanged and inbox.uncommitted is not None:
-            raise lost(name, inbox, "return the socket")
+            raise lost_socket_error(name, inbox, "return the socket")
         inbox.uncommitted = None
         if socket is not None and not unchanged:
             self._require_own(name, socket)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION", "ConnectionTelemetry"]
 
 # The events that somebody wants: "connect", "handle", "heartbeat", "backpressure", "traffic".
-CONNECTION = telemetry.followed(("slipstream", "connection"))
+CONNECTION = telemetry.wanted_events(("slipstream", "connection"))
 
 CONNECT = ("slipstream", "connection", "connect")
 HANDLE = ("slipstream", "connection", "handle")

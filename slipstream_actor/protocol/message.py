@@ -21,7 +21,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `join_ref` and `ref` are `None` for JSON's null. A binary frame has `bytes` as its payload;
     a reply is the event `phx_reply` with the payload `{"status": …, "response": …}`, whether it
-    came as text or binary (notes 1, 2 and 25).
+    came as text or binary (docs/protocol.md#note-1, #note-2 and #note-25).
     """
 
     join_ref: str | None
@@ -56,7 +56,8 @@ class Ref(str):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A channel's answer to a push: `status` is any string that the channel chose (note 17)."""
+    """A channel's answer to a push: `status` is any string that the channel chose
+    (docs/protocol.md#note-17)."""
 
     status: str
     response: Any = msgspec.field(default_factory=dict)

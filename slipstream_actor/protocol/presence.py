@@ -72,14 +72,14 @@ class Presence:
         synced = dict(state)
         for key, new in diff.get("joins", EMPTY).items():
             current = synced.get(key)
-            kept = without(current, new) if current is not None else []
+            kept = metas_not_in(current, new) if current is not None else []
             synced[key] = {**new, "metas": [*kept, *new["metas"]]}
             if on_join is not None:
                 on_join(key, current, new)
         for key, left in diff.get("leaves", EMPTY).items():
             if key not in synced:
                 continue
-            metas = without(synced[key], left)
+            metas = metas_not_in(synced[key], left)
             synced[key] = current = {**synced[key], "metas": metas}
             if not metas:
                 del synced[key]
@@ -110,12 +110,12 @@ def difference(these: State, those: State) -> dict[str, Any]:
     for key, presence in these.items():
         if key not in those:
             found[key] = presence
-        elif metas := without(presence, those[key]):
+        elif metas := metas_not_in(presence, those[key]):
             found[key] = {**presence, "metas": metas}
     return found
 
 
-def without(presence: Mapping[str, Any], other: Mapping[str, Any]) -> list[Any]:
+def metas_not_in(presence: Mapping[str, Any], other: Mapping[str, Any]) -> list[Any]:
     """Return the metas of a presence that another has not."""
     refs = {meta.get("phx_ref") for meta in other["metas"]}
     return [meta for meta in presence["metas"] if meta.get("phx_ref") not in refs]
@@ -179,16 +179,16 @@ def with_state(tracked: Tracked, state: State, changes: tuple[Change, Change]) -
 
 
 def with_diff(tracked: Tracked, diff: Any, changes: tuple[Change, Change]) -> Tracked:
-    diff = news(tracked.presences, diff)
+    diff = only_news(tracked.presences, diff)
     presences = Presence.sync_diff(tracked.presences, diff, *changes)
     return replace(tracked, presences=MappingProxyType(presences))
 
 
-def news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
+def only_news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
     """Return what a diff says that `state` does not say already, lest it be reported twice.
 
     A state may well be newer than a diff that comes after it, of our own join to begin with
-    (note 50).
+    (docs/protocol.md#note-50).
     """
     joins = {
         key: {**new, "metas": metas}
@@ -219,16 +219,16 @@ def refs(presence: Mapping[str, Any]) -> set[Any]:
 # What is wrong with what the server sent, `None` for nothing.
 
 
-def of_diff(diff: Any) -> str | None:
+def problem_of_diff(diff: Any) -> str | None:
     if not isinstance(diff, dict):
         return f"a diff is a map, not {type(diff).__name__}"
     missing = [part for part in ("joins", "leaves") if part not in diff]
     if missing:
         return f"a diff has {missing[0]}"
-    return of_state(diff["joins"]) or of_state(diff["leaves"])
+    return problem_of_state(diff["joins"]) or problem_of_state(diff["leaves"])
 
 
-def of_state(state: Any) -> str | None:
+def problem_of_state(state: Any) -> str | None:
     if not isinstance(state, dict):
         return f"presences are a map, not {type(state).__name__}"
     for key, presence in state.items():

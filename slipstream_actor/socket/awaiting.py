@@ -188,11 +188,11 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
         if type(event) is RejoinDue:
             socket = request(socket, event.join, "await_join")
         else:
-            socket = concluded(socket, topic, event)
+            socket = after_join_event(socket, topic, event)
     return socket
 
 
-def concluded(socket: S, topic: str, event: Any) -> S:
+def after_join_event(socket: S, topic: str, event: Any) -> S:
     """Return the socket after the event that ended the wait for a join; raise a refusal."""
     if type(event) in CONNECTION_ENDS:
         raise JoinFailedError(topic, Disconnected(event.reason), socket=socket)
@@ -244,7 +244,7 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
 
     event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
     if type(event) in CONNECTION_ENDS:
-        raise disconnected(f"the leave of {topic!r}", event, socket)
+        raise disconnected_error(f"the leave of {topic!r}", event, socket)
     return apply_event(socket, event)
 
 
@@ -255,7 +255,7 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)
     if isinstance(ref, Ref) and ref.failure is not None:
-        raise failed(ref.failure, awaited, deadline, socket)
+        raise push_error(ref.failure, awaited, deadline, socket)
     if topic is not None and join_ref is None and topic != "phoenix":
         join_ref = await_sending(socket, ref, topic, awaited, deadline)
 
@@ -268,7 +268,7 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
             return LEAVE if over else 0
         return LEAVE if kind in CONNECTION_ENDS else 0
 
-    over = topic is not None and is_over(socket, topic, join_ref)
+    over = topic is not None and join_is_over(socket, topic, join_ref)
     try:
         event = receive(socket, awaited, Deadline(0.0) if over else deadline, match)
     except AwaitTimeoutError:
@@ -282,10 +282,12 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
             text = f"awaited {awaited}: its join is over"
             raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
         raise
-    return answer(event, ref, awaited, deadline, socket)
+    return reply_or_raise(event, ref, awaited, deadline, socket)
 
 
-def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: SocketState) -> Reply:
+def reply_or_raise(
+    event: Any, ref: str, awaited: str, deadline: Deadline, socket: SocketState
+) -> Reply:
     """Return the reply that an event is, or raise why there will be none."""
     ledger = socket.socket_pid.actor_inbox.ledger
     ledger.settle(ref)
@@ -295,13 +297,13 @@ def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: Socke
         return reply
     if type(event) is PushFailed:
         push_ended(ledger, ref, event.reason)
-        raise failed(event.reason, awaited, deadline, socket)
+        raise push_error(event.reason, awaited, deadline, socket)
     if type(event) in CONNECTION_ENDS:
         push_ended(ledger, ref, Disconnected(event.reason))
-        raise disconnected(awaited, event, socket)
+        raise disconnected_error(awaited, event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
     push_ended(ledger, ref, reason)
-    raise failed(reason, awaited, deadline, socket)
+    raise push_error(reason, awaited, deadline, socket)
 
 
 def await_sending(
@@ -329,7 +331,7 @@ def await_sending(
         else:
             send_buffered(socket, topic, event.join_ref)
     if isinstance(ref, Ref) and ref.failure is not None:
-        raise failed(ref.failure, awaited, deadline, socket)
+        raise push_error(ref.failure, awaited, deadline, socket)
     if buffer.expiry(ref) is not None:
         hint = ": it is kept, and may be sent yet"
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint)
@@ -345,7 +347,9 @@ def is_success(socket: SocketState, message: Any, topic: str) -> bool:
     return join is None or join.join_ref is None or not is_stale(join, message.join_ref)
 
 
-def failed(reason: Any, awaited: str, deadline: Deadline, socket: SocketState) -> SlipstreamError:
+def push_error(
+    reason: Any, awaited: str, deadline: Deadline, socket: SocketState
+) -> SlipstreamError:
     """Return the error of an await whose push has failed for `reason`."""
     text = f"awaited {awaited}: {shown(reason)}"
     if isinstance(reason, ChannelEnded):
@@ -357,7 +361,7 @@ def failed(reason: Any, awaited: str, deadline: Deadline, socket: SocketState) -
     return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=f": {shown(reason)}")
 
 
-def is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
+def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
     """Whether the join that a push belongs to has ended, as far as the socket knows."""
     if not socket.connected or join_ref is None:
         return not socket.connected
@@ -392,10 +396,10 @@ def await_message(
         raise
     if isinstance(received, MessageReceived):
         return received
-    raise disconnected(awaited, received, socket)
+    raise disconnected_error(awaited, received, socket)
 
 
-def disconnected(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:
+def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:
     """Return the error of an await that the end of the connection has failed."""
     reason = Disconnected(event.reason)
     return NotConnectedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)

@@ -15,7 +15,7 @@ from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.reasons import BufferExpired, BufferOverflow
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
-from slipstream_actor.socket.sending import fail, is_told, not_sent, send
+from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, send
 from slipstream_actor.socket.state import SocketState, encode, is_wanted
 
 __all__ = ["BufferDue", "give_up_buffered", "keep", "send_buffered", "tend_buffer"]
@@ -39,11 +39,11 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, reply_timeout:
     buffer = owner.actor_inbox.buffer
     expires = time.monotonic() + config.buffer_max_age_msec / 1000
     kept = BufferedPush(
-        key(socket, ref.topic), ref, event, copied(payload), size, expires, reply_timeout
+        buffer_key(socket, ref.topic), ref, event, copied(payload), size, expires, reply_timeout
     )
     for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
         fail(owner, oldest.ref, oldest.event, BufferOverflow())
-    if not is_told(socket) and buffer.take_out(ref):
+    if not hears_outcomes(socket) and buffer.take_out(ref):
         raise not_sent(socket, ref.topic, event)
     if isinstance(owner, ThreadRef):
         return
@@ -61,7 +61,7 @@ def copied(payload: Any) -> Any:
         raise SerializerError(f"push: a payload to be kept cannot be copied: {error}") from error
 
 
-def key(socket: SocketState, topic: str) -> Hashable:
+def buffer_key(socket: SocketState, topic: str) -> Hashable:
     """Return what tells the buffered pushes of a socket's topic from others of its owner."""
     return socket.metadata.get("socket_id"), topic
 
@@ -76,7 +76,7 @@ def send_buffered(socket: SocketState, topic: str, join_ref: str | None = None) 
     if not buffer:
         return
     link, now = socket._link, time.monotonic()
-    pushes = buffer.take(key(socket, topic))
+    pushes = buffer.take(buffer_key(socket, topic))
     for at, kept in enumerate(pushes):
         if kept.expires <= now:
             fail(owner, kept.ref, kept.event, BufferExpired())
@@ -121,5 +121,5 @@ def give_up_buffered(socket: SocketState, reason: Any) -> None:
     buffer = owner.actor_inbox.buffer
     for topic in buffer.topics() if buffer else ():
         if not is_wanted(socket, topic):
-            for kept in buffer.take(key(socket, topic)):
+            for kept in buffer.take(buffer_key(socket, topic)):
                 fail(owner, kept.ref, kept.event, reason)

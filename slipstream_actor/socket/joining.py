@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.configuration.arguments import require_text
-from slipstream_actor.configuration.params import evaluated, has_callables
+from slipstream_actor.configuration.params import evaluate, has_callables
 from slipstream_actor.configuration.retry import delay
 from slipstream_actor.protocol.commands import JoinTopic, LeaveTopic
 from slipstream_actor.protocol.events import TopicJoinFailed
@@ -94,7 +94,7 @@ def request(socket: S, join: Join, method: str) -> S:
         if connection is None:
             return changed(begin_join(socket, join), method, joins=joins_with(socket, join))
         try:
-            params = evaluated(params)
+            params = evaluate(params)
             encode(socket, Message(ref, ref, join.topic, "phx_join", params))
         except Exception as error:
             begun = begin_join(socket, join)

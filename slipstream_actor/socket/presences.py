@@ -11,8 +11,8 @@ from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.presence import (
     MOST_HELD,
     Call,
-    of_diff,
-    of_state,
+    problem_of_diff,
+    problem_of_state,
     recorder,
     with_diff,
     with_state,
@@ -38,7 +38,7 @@ def receive(socket: S, message: MessageReceived) -> tuple[S, list[Call]]:
     topic, payload = message.topic, message.payload
     tracked = socket._presences[topic]
     is_state = message.event == tracked.state_event
-    problem = of_state(payload) if is_state else of_diff(payload)
+    problem = problem_of_state(payload) if is_state else problem_of_diff(payload)
     if problem is not None:
         logger.warning("%s of %s is dropped: %s", shown(message.event), shown(topic), problem)
         return socket, []

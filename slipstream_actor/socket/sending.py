@@ -26,7 +26,7 @@ from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullErro
 from slipstream_actor.socket.state import SocketState, encode
 from slipstream_actor.socket.telemetry import push_ended
 
-__all__ = ["RoomMade", "fail", "fail_all_over", "is_told", "not_sent", "send"]
+__all__ = ["RoomMade", "fail", "fail_all_over", "hears_outcomes", "not_sent", "send"]
 
 
 class RoomMade(msgspec.Struct, frozen=True, eq=False):
@@ -70,10 +70,10 @@ def send(
     except ActorDeadError:
         ledger.settle(ref)
         raise not_sent(socket, ref.topic, event) from None
-    if not awaited or (connection.is_alive() and is_told(socket)):
+    if not awaited or (connection.is_alive() and hears_outcomes(socket)):
         return
     # One of them ended meanwhile, and its pushes may have been settled before this one came.
-    if not is_told(socket):
+    if not hears_outcomes(socket):
         if ledger.settle(ref) is not None:
             raise not_sent(socket, ref.topic, event)
     elif not isinstance(socket.socket_pid, ThreadRef):
@@ -90,7 +90,7 @@ def why_ended(connection: Any) -> Any:
         return ClosedByClient()
 
 
-def is_told(socket: SocketState) -> bool:
+def hears_outcomes(socket: SocketState) -> bool:
     """Whether the socket's owner tells of the outcome of a push that is made now."""
     owner = socket.socket_pid
     inbox = owner.actor_inbox

@@ -43,7 +43,7 @@ __all__ = [
     "S",
     "SocketState",
     "apply_event",
-    "as_it_counts",
+    "reinterpret",
     "changed",
     "commit",
     "encode",
@@ -261,7 +261,7 @@ def apply_ended(socket: S, event: TopicJoinFailed | TopicJoinClosed | TopicLeft)
     return replace(socket, joins=joins_with(socket, join))
 
 
-def as_it_counts(socket: SocketState, event: Event, source: Any) -> Event:
+def reinterpret(socket: SocketState, event: Event, source: Any) -> Event:
     """Return what an event means after what we have asked for meanwhile.
 
     The end of a connection that we were closing is our own; the end of a join that we were leaving

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 # The events that somebody wants: "connect", "join", "push", "reconnect", and callbacks' names.
-CLIENT = telemetry.followed(("slipstream", "client"))
+CLIENT = telemetry.wanted_events(("slipstream", "client"))
 
 CONNECT = ("slipstream", "client", "connect")
 JOIN = ("slipstream", "client", "join")

@@ -15,10 +15,10 @@ from slipstream_actor.actors.monitor import Down, Monitor, end_of
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.supervision.spec import Child, ChildSpec
 
-__all__ = ["Ask", "SupervisedChild"]
+__all__ = ["SupervisorCall", "SupervisedChild"]
 
 
-class Ask(Request):
+class SupervisorCall(Request):
     """Have the supervisor run a method of its own: the function, its arguments and keywords."""
 
     @property
@@ -103,7 +103,9 @@ class SupervisedChild:
     def _wants(self, message: Any, _: Any) -> int:
         if type(message) is Down:
             return TAKE if message.ref is self.ref else 0
-        looks = type(message) is GetState or (type(message) is Ask and message.only_looks)
+        looks = type(message) is GetState or (
+            type(message) is SupervisorCall and message.only_looks
+        )
         return TAKE if looks else 0
 
     def _runs_as(self, ref: ActorRef[Any]) -> None:

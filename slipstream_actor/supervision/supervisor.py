@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, get_
 import msgspec
 from pykka import ActorRef
 
-from slipstream_actor.actors.actor import BaseActor, begun
+from slipstream_actor.actors.actor import BaseActor, await_start
 from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
 from slipstream_actor.actors.forks import after_fork, forget
 from slipstream_actor.actors.future import Future
@@ -22,7 +22,7 @@ from slipstream_actor.actors.process import await_future, current
 from slipstream_actor.client.client import Restart
 from slipstream_actor.client.returns import is_normal
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
-from slipstream_actor.supervision.child import Ask, SupervisedChild
+from slipstream_actor.supervision.child import SupervisedChild, SupervisorCall
 from slipstream_actor.supervision.intensity import Intensity
 from slipstream_actor.supervision.spec import Child, ChildSpec, spec_of, specs
 from slipstream_actor.supervision.state import SupervisorState
@@ -74,7 +74,7 @@ def from_anywhere(
         if not issubclass(getattr(ref, "actor_class", object), Supervisor):
             raise TypeError(f"{ref} is no supervisor")
         future: Future[T] = Future()
-        ref.tell(Ask((method, args, kwargs), future))
+        ref.tell(SupervisorCall((method, args, kwargs), future))
         return await_future(future)
 
     return run_or_ask
@@ -134,7 +134,7 @@ class Supervisor(BaseActor):
             ref = super().start(options, started)
         except RuntimeError as error:  # The system has no more threads.
             raise StartError(error) from error
-        begun(ref, started)
+        await_start(ref, started)
         return ref
 
     def __init__(self, options: Options, started: Future[bool]) -> None:
@@ -375,7 +375,7 @@ class Supervisor(BaseActor):
         if child in self._children:
             self._children.remove(child)
 
-    def _answer_ask(self, ask: Ask) -> None:
+    def _answer_ask(self, ask: SupervisorCall) -> None:
         method, args, kwargs = ask.message
         try:
             ask.future.set(method(self, *args, **kwargs))
@@ -400,6 +400,6 @@ class Supervisor(BaseActor):
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         Down: _down,
         TryAgain: _try_again,
-        Ask: _answer_ask,
+        SupervisorCall: _answer_ask,
         GetState: _state,
     }

@@ -117,11 +117,11 @@ def list_handlers(prefix: EventName = ()) -> list[Handler]:
         return [h for h in _all() if h.event_name[: len(prefix)] == prefix]
 
 
-def followed(prefix: EventName) -> set[str]:
+def wanted_events(prefix: EventName) -> set[str]:
     """Return a set that is kept current: what follows `prefix` in the names of attached events.
 
-    For call sites: `"join" in followed(("slipstream", "client"))` is all that an event costs that
-    nobody wants.
+    For call sites: `"join" in wanted_events(("slipstream", "client"))` is all that an event
+    costs that nobody wants.
     """
     with _lock:
         names = _followed.setdefault(prefix, set())

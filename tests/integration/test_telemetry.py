@@ -66,7 +66,7 @@ def dead_uri() -> Iterator[str]:
 
 def under_way(owner: Any) -> Any:
     """The pushes of `owner` that telemetry waits for."""
-    return owner.actor_inbox.ledger.begun
+    return owner.actor_inbox.ledger.open_spans
 
 
 def assert_one_span(start: Told, end: Told) -> None:

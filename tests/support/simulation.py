@@ -229,13 +229,13 @@ class World:
     @contextmanager
     def _acting_as(self, actor: pykka.ThreadingActor) -> Iterator[None]:
         """Be the thread of `actor`."""
-        process.become(actor.actor_ref)
+        process.set_current(actor.actor_ref)
         self._running.append(actor)
         try:
             yield
         finally:
             self._running.pop()
-            process.become(self._running[-1].actor_ref if self._running else None)
+            process.set_current(self._running[-1].actor_ref if self._running else None)
 
     def _dial(self, config: Any, waiter: Any) -> Wire:
         [attempt] = [a for a in self.attempts if a.actor.actor_inbox is waiter._inbox]
