@@ -19,7 +19,7 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 
 @dataclass(frozen=True)
-class Vitals:
+class Resources:
     """One measurement: `memory` is what is resident, in bytes, `blocks` what Python has allocated.
 
     Resident memory holds what was freed and not given back, blocks are in use: they tell of the
@@ -44,10 +44,10 @@ def require_proc() -> None:
         sys.exit("The soak reads its memory from /proc, which is Linux's.")
 
 
-def take() -> Vitals:
+def measure() -> Resources:
     """Measure now."""
     pages = int(STATM.read_text().split()[1])
-    return Vitals(
+    return Resources(
         memory=pages * os.sysconf("SC_PAGE_SIZE"),
         blocks=sys.getallocatedblocks(),
         threads=threading.active_count(),
@@ -56,19 +56,21 @@ def take() -> Vitals:
     )
 
 
-def take_at_rest(threads: int, descriptors: int, timeout: float = 10.0) -> Vitals:
+def measure_at_rest(threads: int, descriptors: int, timeout: float = 10.0) -> Resources:
     """Measure when there are so many threads and descriptors, or after `timeout` seconds.
 
     A thread's end and a socket's take a moment. Garbage is collected, and the C library gives back
     what it keeps of freed memory: with a heap for each few threads, all of which live on, that is
     as much as the worst moment of each has left.
     """
-    eventually(lambda: (v := take()).threads == threads and v.descriptors == descriptors, timeout)
+    eventually(
+        lambda: (v := measure()).threads == threads and v.descriptors == descriptors, timeout
+    )
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    return take()
+    return measure()
 
 
 def eventually(condition: Callable[[], bool], timeout: float) -> bool:
@@ -82,7 +84,7 @@ def eventually(condition: Callable[[], bool], timeout: float) -> bool:
     return True
 
 
-class Surprises(logging.Handler):
+class UnexpectedErrors(logging.Handler):
     """Errors that nobody has made on purpose: in the log, and in threads."""
 
     def __init__(self, *expected: type[BaseException]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import slipstream_actor.testing
-from tests.testing.server.raw import DEADLINE, Frame, RawClient
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""The clients that one test is the server of, each in its seat, and how a test names them."""
+"""The clients that one test is the server of: the connection of each, and how a test names them."""
 
 from __future__ import annotations
 
@@ -9,56 +9,60 @@ from pykka import ActorDeadError
 
 from slipstream_actor.actors.process import name_of, resolve
 from slipstream_actor.socket.socket import Socket
+from slipstream_actor.testing.kit.fake_connection import FakeConnection
 from slipstream_actor.testing.kit.requests import Request
-from slipstream_actor.testing.kit.seat import Seat
 
-__all__ = ["Seats", "living", "title"]
+__all__ = ["Connections", "living", "title"]
 
 
-class Seats:
-    """The seats of one test, in the order in which they were taken."""
+class Connections:
+    """The connections of one test, in the order in which they were accepted."""
 
     def __init__(self) -> None:
-        self._seats: list[Seat] = []
+        self._connections: list[FakeConnection] = []
 
     def __bool__(self) -> bool:
-        return bool(self._seats)
+        return bool(self._connections)
 
-    def add(self, client: Any, record: Callable[[Seat, Request], None]) -> tuple[Seat, list[Seat]]:
-        """Seat a living client; return its seat, and those that are void by now.
+    def add(
+        self, client: Any, on_request: Callable[[FakeConnection, Request], None]
+    ) -> tuple[FakeConnection, list[FakeConnection]]:
+        """Connect a living client; return its connection, and those that are void by now.
 
         Void are its own former one, and that of a dead client whose name it has.
         """
         ref = living(client)
         name = name_of(ref)
-        void = [s for s in self._seats if s.client is ref or (name is not None and s.name == name)]
-        self._seats = [seat for seat in self._seats if seat not in void]
+        void = [
+            c for c in self._connections if c.client is ref or (name is not None and c.name == name)
+        ]
+        self._connections = [c for c in self._connections if c not in void]
         for former in void:
             former.withdraw()
-        seat = Seat(ref, name, self._label(name, ref), record)
-        self._seats.append(seat)
-        return seat, void
+        connection = FakeConnection(ref, name, self._label(name, ref), on_request)
+        self._connections.append(connection)
+        return connection, void
 
-    def of(self, client: Any) -> list[Seat]:
-        """Return a client's seat, also a dead one's by its name, or with `None` all of them."""
+    def of(self, client: Any) -> list[FakeConnection]:
+        """Return a client's connection, also a dead one's by its name; with `None` all of them."""
         if client is None:
-            return self._seats[:]
+            return self._connections[:]
         try:
             ref = reference(client)
         except ActorDeadError:
-            return [seat for seat in self._seats if seat.name == client]
-        return [seat for seat in self._seats if seat.client is ref]
+            return [connection for connection in self._connections if connection.name == client]
+        return [connection for connection in self._connections if connection.client is ref]
 
-    def one(self, client: Any) -> Seat | None:
-        """Return a client's seat, `None` when it has none."""
+    def one(self, client: Any) -> FakeConnection | None:
+        """Return a client's connection, `None` when it has none."""
         return next(iter(self.of(client)), None)
 
-    def clear(self) -> list[Seat]:
-        """Take all seats out."""
-        seats, self._seats = self._seats, []
-        for seat in seats:
-            seat.withdraw()
-        return seats
+    def clear(self) -> list[FakeConnection]:
+        """Take all connections out."""
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.withdraw()
+        return connections
 
     def _label(self, name: Any, ref: Any) -> str:
         """Return what messages call a client: its name, or its class, with a number if need be."""
@@ -66,7 +70,7 @@ class Seats:
             return str(name)
         kind = getattr(ref, "actor_class", None)
         label = first = kind.__name__ if kind is not None else repr(ref)
-        taken = {seat.label for seat in self._seats}
+        taken = {connection.label for connection in self._connections}
         number = 1
         while label in taken:
             number += 1

@@ -6,8 +6,8 @@ from typing import Any
 
 import pykka
 
+from slipstream_actor.testing.kit.connections import title
 from slipstream_actor.testing.kit.expectations import cut, indented
-from slipstream_actor.testing.kit.seats import title
 
 __all__ = ["Crashes"]
 

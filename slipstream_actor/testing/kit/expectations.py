@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.protocol.matching import ANY, matches
-from slipstream_actor.testing.kit.mistakes import require_patterns
+from slipstream_actor.testing.kit.misuse import require_patterns
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,

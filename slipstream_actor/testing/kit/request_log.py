@@ -9,16 +9,16 @@ from typing import Any
 
 from slipstream_actor.client.callbacks import is_normal
 from slipstream_actor.testing.kit.expectations import Expectation, cut, describe, indented
-from slipstream_actor.testing.kit.seat import Seat
+from slipstream_actor.testing.kit.fake_connection import FakeConnection
 
-__all__ = ["Ended", "Entry", "Record"]
+__all__ = ["ClientEnded", "Entry", "RequestLog"]
 
 # Of what is shown when an assertion fails: entries, and differences of each.
 MOST_ENTRIES = 20
 MOST_DIFFERENCES = 10
 
 
-class Ended:
+class ClientEnded:
     """A client has ended, for `reason`."""
 
     def __init__(self, reason: Any) -> None:
@@ -43,14 +43,14 @@ class Ended:
 class Entry:
     """One thing that came, and whether an assertion has taken it."""
 
-    def __init__(self, number: int, seat: Seat, what: Any) -> None:
+    def __init__(self, number: int, connection: FakeConnection, what: Any) -> None:
         self.number = number
-        self.seat = seat
+        self.connection = connection
         self.what = what
         self.taken = False
 
 
-class Record:
+class RequestLog:
     """The requests of all clients, and their ends, in the order in which they came.
 
     Any thread may add, and any may wait. No predicate of a user's runs under the lock.
@@ -61,27 +61,27 @@ class Record:
         self._entries: list[Entry] = []
         self._count = 0
 
-    def add(self, seat: Seat, what: Any) -> None:
+    def add(self, connection: FakeConnection, what: Any) -> None:
         """Note what came."""
         with self._changed:
             self._count += 1
-            self._entries.append(Entry(self._count, seat, what))
+            self._entries.append(Entry(self._count, connection, what))
             self._changed.notify_all()
 
-    def forget(self, seats: Sequence[Seat]) -> None:
-        """Drop what came from these seats."""
+    def forget(self, connections: Sequence[FakeConnection]) -> None:
+        """Drop what came from these connections."""
         with self._changed:
-            self._entries = [e for e in self._entries if e.seat not in seats]
+            self._entries = [e for e in self._entries if e.connection not in connections]
 
-    def of(self, seats: Sequence[Seat], after: int = 0) -> list[Entry]:
-        """Return what came from these seats, behind the entry of that number."""
+    def of(self, connections: Sequence[FakeConnection], after: int = 0) -> list[Entry]:
+        """Return what came from these connections, behind the entry of that number."""
         with self._changed:
-            return [e for e in self._entries if e.number > after and e.seat in seats]
+            return [e for e in self._entries if e.number > after and e.connection in connections]
 
     def await_match(
         self,
         expectation: Expectation,
-        seats: Callable[[], list[Seat]],
+        connections: Callable[[], list[FakeConnection]],
         timeout: float,
         *,
         take: bool = True,
@@ -93,7 +93,7 @@ class Record:
         while True:
             with self._changed:
                 count = self._count
-            entries = self.of(seats(), considered)
+            entries = self.of(connections(), considered)
             for entry in entries:
                 if entry.taken or not expectation.is_met_by(entry.what):
                     continue
@@ -104,31 +104,34 @@ class Record:
             if left <= 0:
                 return None
             with self._changed:
-                if self._count == count and not self._all_ended(seats()):
+                if self._count == count and not self._all_ended(connections()):
                     self._changed.wait(left)
                 elif self._count == count:
                     return None
 
-    def ends(self, seats: Sequence[Seat]) -> list[Entry]:
-        """Return the ends of the clients in these seats."""
-        return [entry for entry in self.of(seats) if isinstance(entry.what, Ended)]
+    def ends(self, connections: Sequence[FakeConnection]) -> list[Entry]:
+        """Return the ends of the clients in these connections."""
+        return [entry for entry in self.of(connections) if isinstance(entry.what, ClientEnded)]
 
     def report(
-        self, expectation: Expectation, seats: Sequence[Seat], culprit: Entry | None = None
+        self,
+        expectation: Expectation,
+        connections: Sequence[FakeConnection],
+        culprit: Entry | None = None,
     ) -> list[str]:
         """Return the lines that show what came, and where it is not as expected.
 
         `culprit` is what was not to come. Of too much to be read it is the last that is shown, but
         what the assertion is about before all else, and the nearest miss in any case.
         """
-        entries = self.of(seats)
+        entries = self.of(connections)
         if not entries:
             return ["nothing has come"]
         chosen = selected(entries, expectation, culprit)
         some = "" if len(chosen) == len(entries) else f", {len(chosen)} of them shown"
         lines = [f"what has come since the connect ({len(entries)}{some}):"]
         for number, entry in chosen:
-            first, *rest = entry_lines(entry, culprit, several=len(seats) > 1)
+            first, *rest = entry_lines(entry, culprit, several=len(connections) > 1)
             lines += [f"{number:>3}. {first}", *indented(rest)]
             if not entry.taken and culprit is None:
                 found = expectation.differences_of(entry.what)
@@ -142,9 +145,9 @@ class Record:
             taken, entry.taken = entry.taken, True
             return not taken
 
-    def _all_ended(self, seats: Sequence[Seat]) -> bool:
-        ended = [entry.seat for entry in self.ends(seats)]
-        return bool(seats) and all(seat in ended for seat in seats)
+    def _all_ended(self, connections: Sequence[FakeConnection]) -> bool:
+        ended = [entry.connection for entry in self.ends(connections)]
+        return bool(connections) and all(connection in ended for connection in connections)
 
 
 def selected(
@@ -166,7 +169,7 @@ def selected(
         number, entry = item
         if entry in (culprit, nearest):
             return 0, -number
-        if isinstance(entry.what, Ended) and entry.what.crashed:
+        if isinstance(entry.what, ClientEnded) and entry.what.crashed:
             return 1, -number
         return 2 if is_miss(entry) else 3, -number
 
@@ -175,9 +178,9 @@ def selected(
 
 def entry_lines(entry: Entry, culprit: Entry | None, *, several: bool) -> list[str]:
     """Return the lines of one entry; with `several` clients it is said whose it is."""
-    if isinstance(entry.what, Ended):
-        return [f"{entry.seat.label} {entry.what}"]
+    if isinstance(entry.what, ClientEnded):
+        return [f"{entry.connection.label} {entry.what}"]
     first, *rest = describe(entry.what)
     note = "  <- this" if entry is culprit else "  (taken)" if entry.taken else ""
-    who = f"{entry.seat.label}: " if several else ""
+    who = f"{entry.connection.label}: " if several else ""
     return [f"{who}{first}{note}", *rest]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from slipstream_actor.testing.server.channel_process import ChannelProcess
     from slipstream_actor.testing.server.presence import State
-    from slipstream_actor.testing.server.process import ChannelProcess
     from slipstream_actor.testing.server.pubsub import Hub
 
 Reply = tuple[str, Any] | str | None

@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket
+from slipstream_actor.testing.server.channel_process import (
+    ChannelConnection,
+    ChannelEnded,
+    ChannelProcess,
+    JoinOutcome,
+)
 from slipstream_actor.testing.server.codec import MalformedMessage, Message
 from slipstream_actor.testing.server.endpoint import Upgrade
 from slipstream_actor.testing.server.presence import Presence
-from slipstream_actor.testing.server.process import ChannelProcess, Ended, Joined, Link
 from slipstream_actor.testing.server.pubsub import Hub
-from slipstream_actor.testing.server.wire import CloseSocket
+from slipstream_actor.testing.server.websocket import CloseSocket
 
 Channels = Mapping[str, type[Channel]]
 
@@ -36,11 +41,11 @@ class Router:
         return next(matches, None)
 
 
-class Carrier(Link, Protocol):
-    """The connection, as a session sees it: what only its own thread may call comes on top."""
+class SessionConnection(ChannelConnection, Protocol):
+    """A connection as its session sees it: what only its own thread may call comes on top."""
 
     def write(self, frame: str | bytes) -> None:
-        """Sends a frame before all mail that waits."""
+        """Sends a frame before all that waits in the inbox."""
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Sleeps until `ready()`; raises when the connection is to end."""
@@ -66,10 +71,12 @@ class Application(Protocol):
 class Session:
     """The channels of one connection."""
 
-    def __init__(self, upgrade: Upgrade, carrier: Carrier, application: Application) -> None:
+    def __init__(
+        self, upgrade: Upgrade, connection: SessionConnection, application: Application
+    ) -> None:
         self._codec = upgrade.codec
         self._max_channels = upgrade.mount.max_channels
-        self._carrier = carrier
+        self._connection = connection
         self._application = application
         self._socket = ChannelSocket(upgrade.params, upgrade.socket_id, upgrade.info)
         self._processes: dict[str, ChannelProcess] = {}
@@ -117,11 +124,11 @@ class Session:
 
     def _join(self, message: Message, old: ChannelProcess | None) -> None:
         if old is not None:
-            # The old channel's phx_close goes through the mail: behind the reply to the new join
+            # The old channel's phx_close goes through the inbox: behind the reply to the new join
             # (note 14).
             old.kill()
             self._forget(old)
-            self._carrier.post(self._goodbye(old, "phx_close", {}))
+            self._connection.post(self._end_message(old, "phx_close", {}))
         channel_class = self._application.router.match(message.topic)
         if channel_class is None:
             self._unmatched(message)
@@ -131,15 +138,15 @@ class Session:
             outcome = self._run_join(message, channel_class)
             self._reply(message, "ok" if outcome.ok else "error", outcome.response)
 
-    def _run_join(self, message: Message, channel_class: type[Channel]) -> Joined:
+    def _run_join(self, message: Message, channel_class: type[Channel]) -> JoinOutcome:
         """The whole connection waits for a join (note 12)."""
         application = self._application
         process = ChannelProcess(
-            message.topic, message.join_ref, self._carrier, application.hub, application.presence
+            message.topic, message.join_ref, self._connection, application.hub, application.presence
         )
         application.start_channel(process, channel_class, self._socket, message.payload)
         try:
-            self._carrier.wait(lambda: process.outcome is not None)
+            self._connection.wait(lambda: process.outcome is not None)
         except BaseException:
             process.kill()
             raise
@@ -148,7 +155,7 @@ class Session:
             self._processes[message.topic] = process
         return process.outcome
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: ChannelEnded) -> None:
         """Tells the client that a channel has ended by itself; a replaced one is known to have."""
         process = ended.process
         if self._processes.get(process.topic) is not process:
@@ -157,7 +164,7 @@ class Session:
         event, payload = (
             ("phx_error", {"reason": "channel_crash"}) if ended.crashed else ("phx_close", {})
         )
-        self._carrier.write(self._goodbye(process, event, payload))
+        self._connection.write(self._end_message(process, event, payload))
 
     def end(self, at_once: bool) -> None:
         """Ends the channels: at once, or when they have handled what is in their inboxes."""
@@ -170,14 +177,14 @@ class Session:
     def _forget(self, process: ChannelProcess) -> None:
         del self._processes[process.topic]
 
-    def _goodbye(self, process: ChannelProcess, event: str, payload: Any) -> str | bytes:
+    def _end_message(self, process: ChannelProcess, event: str, payload: Any) -> str | bytes:
         # Its ref is the join_ref (note 3); in V1 that shows only where the client sent one (note
         # 52).
         ref = process.join_ref
         return self._codec.encode_message(ref, ref, process.topic, event, payload)
 
     def _reply(self, message: Message, status: str, response: Any) -> None:
-        self._carrier.write(
+        self._connection.write(
             self._codec.encode_reply(message.join_ref, message.ref, message.topic, status, response)
         )
 

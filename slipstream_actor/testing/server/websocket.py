@@ -16,7 +16,7 @@ except ImportError as _missing:
         "the embedded server needs wsproto: install the extra slipstream_actor[testing]"
     ) from _missing
 
-__all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "Wire"]
+__all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "WebSocket"]
 
 MAX_FRAGMENTED_MESSAGE = 8_000_000
 
@@ -80,7 +80,7 @@ def _join(parts: list[str | bytes]) -> str | bytes:
     return "".join(texts) if texts else b"".join(part for part in parts if isinstance(part, bytes))
 
 
-class Wire:
+class WebSocket:
     """The server's side of one websocket."""
 
     def __init__(self, max_frame_size: int) -> None:

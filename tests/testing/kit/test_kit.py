@@ -587,7 +587,7 @@ def test_a_new_connection_begins_anew(server: SocketTest, joined: Any) -> None:
     wait_until_joined(joined, "other", timeout=PATIENCE)
 
 
-def test_a_client_that_connects_anew_leaves_its_seat(server: SocketTest, log: Log) -> None:
+def test_a_client_that_connects_anew_leaves_its_connection(server: SocketTest, log: Log) -> None:
     client = server.start(Joiner, log)
     server.connect_and_assert_join(client, TOPIC)
     cast(client, lambda socket: socket.connect(URI, test_mode=True))

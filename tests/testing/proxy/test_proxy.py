@@ -13,9 +13,9 @@ from typing import Any, Literal
 import pytest
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from slipstream_actor.testing.proxy.pipe import BUFFER
-from slipstream_actor.testing.proxy.relay import Relay
-from tests.testing.server.raw import DEADLINE, Frame, RawClient
+from slipstream_actor.testing.proxy.event_loop import EventLoop
+from slipstream_actor.testing.proxy.forwarder import BUFFER
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient
 
 QUIET = 0.1
 """Seconds for what must not come."""
@@ -461,8 +461,8 @@ def test_a_delay_bounds_what_it_holds(network: Network) -> None:
     client, server = network.pair()
     network.proxy.delay(60, "up")
     sent = fill(client)
-    [link] = network.proxy._relay.links  # type: ignore[union-attr]
-    assert link.up._size == BUFFER
+    [connection] = network.proxy._loop.open_connections  # type: ignore[union-attr]
+    assert connection.up._size == BUFFER
     network.proxy.heal()
     assert len(read(server, sent)) == sent
 
@@ -666,13 +666,13 @@ def test_it_sleeps_while_nothing_happens(
     server.sendall(b"x")
     half_open[0].close()
     turns: list[None] = []
-    turn = Relay._turn
+    turn = EventLoop._turn
 
-    def counting(relay: Relay) -> None:
+    def counting(loop: EventLoop) -> None:
         turns.append(None)
-        turn(relay)
+        turn(loop)
 
-    monkeypatch.setattr(Relay, "_turn", counting)
+    monkeypatch.setattr(EventLoop, "_turn", counting)
     # A call, so that a turn is counted: the thread sleeps in the one before.
     assert network.proxy.connections > 0
     threading.Event().wait(QUIET)

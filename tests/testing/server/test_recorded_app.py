@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.raw import Frame, RawClient
+from tests.testing.server.raw_client import Frame, RawClient
 
 CRASH = "phx_error", {"reason": "channel_crash"}
 

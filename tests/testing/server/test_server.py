@@ -15,7 +15,7 @@ import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
 from slipstream_actor.testing.server.endpoint import ConnectRequest
-from tests.testing.server.raw import DEADLINE, Frame, RawClient, encode_frame
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient, encode_frame
 
 OK = {"response": {}, "status": "ok"}
 HEARTBEAT: tuple[Any, ...] = (None, "h", "phoenix", "heartbeat", {})

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.raw import DEADLINE, Frame, RawClient
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient
 
 CA = trustme.CA()
 
