@@ -13,8 +13,10 @@ from benchmarks.soak import resources
 from benchmarks.soak.client_group import ClientGroup
 from benchmarks.soak.clients import OnPurpose
 from benchmarks.soak.faults import FaultInjector
-from benchmarks.soak.resources import MEBIBYTE, Resources, UnexpectedErrors, eventually
+from benchmarks.soak.resources import MEBIBYTE, Resources
 from benchmarks.soak.server_process import ServerProcess, running_server_process
+from benchmarks.soak.unexpected_errors import UnexpectedErrors
+from benchmarks.soak.waiting import eventually
 
 PHASE = 100.0
 PATIENCE = 60.0

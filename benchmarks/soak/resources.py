@@ -1,17 +1,16 @@
-"""What must not grow: memory, threads, descriptors; and what must not be logged."""
+"""What must not grow: memory, threads, descriptors."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import logging
 import os
 import sys
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.soak.waiting import eventually
 
 MEBIBYTE = 1024 * 1024
 STATM = Path("/proc/self/statm")
@@ -71,41 +70,3 @@ def measure_at_rest(threads: int, descriptors: int, timeout: float = 10.0) -> Re
     if trim is not None:
         trim(0)
     return measure()
-
-
-def eventually(condition: Callable[[], bool], timeout: float) -> bool:
-    """Wait for what tells nobody when it happens; return whether it has."""
-    deadline = time.monotonic() + timeout
-    nap = threading.Event()
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        nap.wait(0.05)
-    return True
-
-
-class UnexpectedErrors(logging.Handler):
-    """Errors that nobody has made on purpose: in the log, and in threads."""
-
-    def __init__(self, *expected: type[BaseException]) -> None:
-        super().__init__(logging.ERROR)
-        self.found: list[str] = []
-        self._expected = expected
-
-    def install(self) -> None:
-        """Listen to the library's log, in place of the last resort, and to threads that die."""
-        logger = logging.getLogger("slipstream_actor")
-        logger.addHandler(self)
-        logger.propagate = False
-        threading.excepthook = lambda args: self.found.append(
-            f"{args.thread.name if args.thread else 'a thread'} died: {args.exc_value!r}"
-        )
-        sys.unraisablehook = lambda args: self.found.append(
-            f"{args.exc_value!r} in {args.object!r}"
-        )
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Note a record with an exception that is not expected."""
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None and not isinstance(error, self._expected):
-            self.found.append(self.format(record))

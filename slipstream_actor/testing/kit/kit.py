@@ -29,7 +29,8 @@ from slipstream_actor.protocol.events import (
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.reasons import ClosedByPeer, ConnectFailed
-from slipstream_actor.testing.kit.connections import Connections, living, title
+from slipstream_actor.testing.kit.clients import living, title
+from slipstream_actor.testing.kit.connections import Connections
 from slipstream_actor.testing.kit.crashes import Crashes
 from slipstream_actor.testing.kit.expectations import (
     A_DISCONNECT,
@@ -46,6 +47,7 @@ from slipstream_actor.testing.kit.misuse import (
     require_test_mode,
     seconds_or,
 )
+from slipstream_actor.testing.kit.report import report
 from slipstream_actor.testing.kit.request_log import ClientEnded, Entry, RequestLog
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
@@ -374,8 +376,9 @@ class SocketTest:
         """Raise what an assertion has to tell, and what has ended the client if that is why."""
         __tracebackhide__ = True
         connections = self._connections.of(client)
-        report = self._log.report(expected, connections, culprit)
-        lines = [headline, *expected.lines(), *report]
+        entries = self._log.of(connections)
+        lines = [headline, *expected.lines()]
+        lines += report(entries, expected, culprit, several=len(connections) > 1)
         if not connections:
             here = " by this thread" if self is getattr(_local, "own", None) else ""
             lines.append(f"it was not accepted{here}: accept_connect(client) comes first")

@@ -14,7 +14,7 @@ from pykka import ActorDeadError
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.exit import owner_of
 from slipstream_actor.connection.connection import Connection
-from slipstream_actor.testing.kit.connections import title
+from slipstream_actor.testing.kit.clients import title
 
 __all__ = ["living_clients", "no_leaked_clients", "stop"]
 

@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from slipstream_actor.client.callbacks import is_normal
-from slipstream_actor.testing.kit.expectations import Expectation, cut, describe, indented
+from slipstream_actor.testing.kit.expectations import Expectation
 from slipstream_actor.testing.kit.fake_connection import FakeConnection
+from slipstream_actor.testing.kit.formatting import cut
 
 __all__ = ["ClientEnded", "Entry", "RequestLog"]
-
-# Of what is shown when an assertion fails: entries, and differences of each.
-MOST_ENTRIES = 20
-MOST_DIFFERENCES = 10
 
 
 class ClientEnded:
@@ -113,33 +110,6 @@ class RequestLog:
         """Return the ends of the clients in these connections."""
         return [entry for entry in self.of(connections) if isinstance(entry.what, ClientEnded)]
 
-    def report(
-        self,
-        expectation: Expectation,
-        connections: Sequence[FakeConnection],
-        culprit: Entry | None = None,
-    ) -> list[str]:
-        """Return the lines that show what came, and where it is not as expected.
-
-        `culprit` is what was not to come. Of too much to be read it is the last that is shown, but
-        what the assertion is about before all else, and the nearest miss in any case.
-        """
-        entries = self.of(connections)
-        if not entries:
-            return ["nothing has come"]
-        chosen = selected(entries, expectation, culprit)
-        some = "" if len(chosen) == len(entries) else f", {len(chosen)} of them shown"
-        lines = [f"what has come since the connect ({len(entries)}{some}):"]
-        for number, entry in chosen:
-            first, *rest = entry_lines(entry, culprit, several=len(connections) > 1)
-            lines += [f"{number:>3}. {first}", *indented(rest)]
-            if not entry.taken and culprit is None:
-                found = expectation.differences_of(entry.what)
-                if more := len(found[MOST_DIFFERENCES:]):
-                    found[MOST_DIFFERENCES:] = [f"and {more} more"]
-                lines += indented(indented(found))
-        return lines
-
     def _take(self, entry: Entry) -> bool:
         with self._changed:
             taken, entry.taken = entry.taken, True
@@ -148,39 +118,3 @@ class RequestLog:
     def _all_ended(self, connections: Sequence[FakeConnection]) -> bool:
         ended = [entry.connection for entry in self.ends(connections)]
         return bool(connections) and all(connection in ended for connection in connections)
-
-
-def selected(
-    entries: Sequence[Entry], expectation: Expectation, culprit: Entry | None
-) -> list[tuple[int, Entry]]:
-    """Return the entries that are shown, with their numbers, in order."""
-    numbered = list(enumerate(entries, 1))
-    if len(numbered) <= MOST_ENTRIES:
-        return numbered
-
-    def is_miss(entry: Entry) -> bool:
-        return not entry.taken and type(entry.what) is expectation.kind
-
-    misses = [entry for entry in reversed(entries) if is_miss(entry)]
-    distances = [len(expectation.differences_of(miss.what)) for miss in misses]
-    nearest = misses[distances.index(min(distances))] if misses else None
-
-    def rank(item: tuple[int, Entry]) -> tuple[int, int]:
-        number, entry = item
-        if entry in (culprit, nearest):
-            return 0, -number
-        if isinstance(entry.what, ClientEnded) and entry.what.crashed:
-            return 1, -number
-        return 2 if is_miss(entry) else 3, -number
-
-    return sorted(sorted(numbered, key=rank)[:MOST_ENTRIES])
-
-
-def entry_lines(entry: Entry, culprit: Entry | None, *, several: bool) -> list[str]:
-    """Return the lines of one entry; with `several` clients it is said whose it is."""
-    if isinstance(entry.what, ClientEnded):
-        return [f"{entry.connection.label} {entry.what}"]
-    first, *rest = describe(entry.what)
-    note = "  <- this" if entry is culprit else "  (taken)" if entry.taken else ""
-    who = f"{entry.connection.label}: " if several else ""
-    return [f"{who}{first}{note}", *rest]

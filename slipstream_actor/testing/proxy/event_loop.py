@@ -15,7 +15,7 @@ from slipstream_actor.testing.proxy.connection import ProxiedConnection, Upstrea
 from slipstream_actor.testing.proxy.faults import Direction, Faults
 from slipstream_actor.testing.proxy.forwarder import Forwarder
 from slipstream_actor.testing.server.listener import BACKLOG, RETRY, bind, listen
-from slipstream_actor.testing.server.nonblocking_socket import Selector, Waker
+from slipstream_actor.testing.server.wakeup import Selector, Waker
 
 
 class Observer(Protocol):

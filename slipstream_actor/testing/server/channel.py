@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from slipstream_actor.testing.server.channel_process import ChannelProcess
-    from slipstream_actor.testing.server.presence import State
-    from slipstream_actor.testing.server.pubsub import Hub
+from slipstream_actor.testing.server.presence import Presence, State
+from slipstream_actor.testing.server.pubsub import Hub
 
 Reply = tuple[str, Any] | str | None
 
@@ -38,6 +36,40 @@ class ChannelSocket:
     assigns: dict[str, Any] = field(default_factory=dict)
 
 
+class ChannelActions(Protocol):
+    """What a channel asks of the process that runs it."""
+
+    hub: Hub
+    presence: Presence
+
+    def push(self, event: str, payload: Any) -> None:
+        """Sends an event to the channel's client."""
+
+    def broadcast(self, event: str, payload: Any, everyone: bool) -> None:
+        """Sends an event to the topic's subscribers, this channel among them or not."""
+
+    def reply(self, ref: Any, status: str, response: Any) -> None:
+        """Replies to the push of this ref."""
+
+    def answer(self, ref: Any, reply: Reply) -> None:
+        """Replies with what `handle_in` may return."""
+
+    def stop(self, reason: Any) -> None:
+        """Ends the channel when the callback has returned."""
+
+    def send_after(self, seconds: float, message: Any) -> None:
+        """Sends the channel a message, for `handle_info`."""
+
+    def sleep(self, seconds: float) -> None:
+        """Blocks the channel for so long, or until it ends."""
+
+    def flush(self) -> None:
+        """Blocks the channel until the kernel has all that it has sent."""
+
+    def drop_connection(self) -> None:
+        """Kills the connection."""
+
+
 class Channel:
     """One joined topic of one connection; the server makes an instance for every join.
 
@@ -55,7 +87,7 @@ class Channel:
     socket: ChannelSocket
     ref: Any = None
     """The ref of the message that `handle_in` is handling."""
-    _process: ChannelProcess
+    _process: ChannelActions
 
     def join(self, params: Any) -> Any:
         """Answers a join: returns the response, None for {}; raises `RefuseJoin`.

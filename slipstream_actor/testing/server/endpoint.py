@@ -43,17 +43,6 @@ class Mount:
     max_channels: int | None = 100
 
 
-RECORDED_MOUNTS: Mapping[str, Mount] = {
-    "/socket": Mount(auth_token=True, subprotocols=("phoenix",)),
-    "/socket_noauth": Mount(),
-    "/socket_compressed": Mount(),
-    "/socket_small": Mount(max_frame_size=65_536, timeout=3.0),
-    "/socket_sub": Mount(subprotocols=("v2.phx", "other")),
-    "/socket_many": Mount(max_channels=None),
-}
-"""The mounts of the recorded conversations; compression is offered by none of them yet."""
-
-
 class RefuseConnect(Exception):
     """Raised by a `connect` to refuse the upgrade: an HTTP status, a body, headers (note 38)."""
 

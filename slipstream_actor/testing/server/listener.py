@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from slipstream_actor.testing.server.nonblocking_socket import Selector, Waker
+from slipstream_actor.testing.server.wakeup import Selector, Waker
 
 BACKLOG = 512
 RETRY = 0.1

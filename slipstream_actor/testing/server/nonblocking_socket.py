@@ -1,4 +1,4 @@
-"""A non-blocking TCP or TLS socket, and what wakes the thread that waits for it.
+"""The accepted socket of one client: non-blocking, TCP or TLS.
 
 One thread owns a socket: it alone reads, writes and waits, so that of TLS is never used from two
 threads at once. `waker.wake` is all that others may call.
@@ -10,57 +10,11 @@ import contextlib
 import selectors
 import socket
 import ssl
-import threading
+
+from slipstream_actor.testing.server.wakeup import Selector, Waker
 
 CHUNK = 65_536
 BUDGET = 262_144
-
-# Where there is poll, it is as fast as epoll for two descriptors and needs none of its own.
-Selector: type[selectors.BaseSelector] = getattr(
-    selectors, "PollSelector", selectors.SelectSelector
-)
-
-
-class Waker:
-    """Wakes a thread that waits in a selector. While that is awake, waking costs nothing."""
-
-    def __init__(self) -> None:
-        self._inner, self._outer = socket.socketpair()
-        self._inner.setblocking(False)
-        self._outer.setblocking(False)
-        self._asleep = False
-        self._lock = threading.Lock()
-
-    def fileno(self) -> int:
-        """The descriptor to select on."""
-        return self._inner.fileno()
-
-    def arm(self) -> None:
-        """Says that the owner is about to sleep: what it waits for, it must look at after this."""
-        self._asleep = True
-
-    def disarm(self) -> None:
-        """Says that the owner is awake."""
-        self._asleep = False
-
-    def drain(self) -> None:
-        """Takes what `wake` has sent; to be called when the selector has found it."""
-        with contextlib.suppress(BlockingIOError):
-            self._inner.recv(CHUNK)
-
-    def wake(self) -> None:
-        """Wakes the owner. From any thread, also after `close`."""
-        if self._asleep:
-            self._asleep = False
-            # The lock is for `close`: no byte may go to a descriptor that has become another's.
-            with self._lock, contextlib.suppress(OSError):
-                self._outer.send(b"\0")
-
-    def close(self) -> None:
-        """Frees both descriptors."""
-        with self._lock:
-            self._inner.close()
-            self._outer.close()
 
 
 class NonBlockingSocket:

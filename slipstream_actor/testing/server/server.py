@@ -23,7 +23,6 @@ from slipstream_actor.testing.server.channel import Channel, ChannelSocket
 from slipstream_actor.testing.server.channel_process import ChannelProcess
 from slipstream_actor.testing.server.connection import Connection
 from slipstream_actor.testing.server.endpoint import (
-    RECORDED_MOUNTS,
     ConnectRequest,
     Endpoint,
     Mount,
@@ -31,8 +30,8 @@ from slipstream_actor.testing.server.endpoint import (
 from slipstream_actor.testing.server.listener import Listener
 from slipstream_actor.testing.server.presence import Presence
 from slipstream_actor.testing.server.pubsub import Hub
-from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, connect
-from slipstream_actor.testing.server.session import Channels, Router
+from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, RECORDED_MOUNTS, connect
+from slipstream_actor.testing.server.router import Channels, Router
 from slipstream_actor.testing.server.threads import Threads
 
 GRACE = 1.0
