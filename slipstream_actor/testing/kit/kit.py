@@ -66,7 +66,7 @@ R = TypeVar("R")
 OK = Reply("ok")
 NOTHING: dict[str, Any] = {}
 REFUSED = ConnectFailed("refused")
-# What Phoenix closes a connection with on purpose (note 32).
+# What Phoenix closes a connection with on purpose (docs/protocol.md#note-32).
 GOING_AWAY = ClosedByPeer(1001)
 CLOSED_BY_TEST = ClosedByPeer(1001, "closed_by_test")
 STOP_SECONDS = 10.0

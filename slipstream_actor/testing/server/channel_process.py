@@ -2,7 +2,7 @@
 
 Its thread handles one message after the other, so a callback that blocks holds up this channel and
 nothing else. What it says goes to its connection's inbox; once it has ended nothing does,
-whatever its thread is still doing (notes 18 and 24).
+whatever its thread is still doing (docs/protocol.md#note-18 and #note-24).
 """
 
 from __future__ import annotations
@@ -142,7 +142,10 @@ class ChannelProcess:
     # The channel's actions.
 
     def push(self, event: str, payload: Any) -> None:
-        """Encodes in the caller's thread: what cannot be encoded crashes the channel (note 19)."""
+        """Encodes in the caller's thread: what cannot be encoded crashes the channel.
+
+        See docs/protocol.md#note-19.
+        """
         self._require_joined()
         if not isinstance(event, str):
             raise TypeError(f"an event is a string, not {event!r}")
@@ -154,7 +157,7 @@ class ChannelProcess:
         self.hub.broadcast(self.topic, event, payload, None if everyone else self)
 
     def reply(self, ref: Any, status: str, response: Any) -> None:
-        """A phx_reply; a channel that has ended says nothing (note 24)."""
+        """A phx_reply; a channel that has ended says nothing (docs/protocol.md#note-24)."""
         if not isinstance(status, str):
             raise TypeError(f"a status is a string, not {status!r}")
         self._emit(self._codec.encode_reply(self.join_ref, ref, self.topic, status, response))
@@ -326,7 +329,7 @@ class ChannelProcess:
 
 
 def is_clean(reason: Any) -> bool:
-    """Whether a stop with `reason` is a close and no crash (note 20)."""
+    """Whether a stop with `reason` is a close and no crash (docs/protocol.md#note-20)."""
     if isinstance(reason, tuple):
         return reason[:1] == ("shutdown",)
     return isinstance(reason, str) and reason in ("normal", "shutdown")

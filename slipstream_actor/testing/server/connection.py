@@ -87,17 +87,20 @@ class Connection:
         self._socket.waker.wake()
 
     def kill(self) -> None:
-        """Ends it without a close frame, whatever it is doing (note 33)."""
+        """Ends it without a close frame, whatever it is doing (docs/protocol.md#note-33)."""
         self._killed = True
         self._socket.waker.wake()
 
     def shut_down(self, by: float) -> None:
-        """Ends it as SIGTERM does (note 33), by the time `by` at the latest."""
+        """Ends it as SIGTERM does (docs/protocol.md#note-33), by the time `by` at the latest."""
         self._shut_down_by = by
         self._socket.waker.wake()
 
     def on_broadcast(self, broadcast: Broadcast) -> None:
-        """A broadcast to the socket's id: "disconnect" is all that it knows (note 32)."""
+        """A broadcast to the socket's id: "disconnect" is all that it knows.
+
+        See docs/protocol.md#note-32.
+        """
         if broadcast.event == "disconnect":
             self.post(_DISCONNECT)
 
@@ -144,7 +147,7 @@ class Connection:
                 raise _Dropped
         if self._socket.alpn == "h2":
             # Bandit would speak HTTP/2 now; a client that offered it and does not sees the end of
-            # the stream (note 43).
+            # the stream (docs/protocol.md#note-43).
             raise _Dropped
 
     def _negotiate(self) -> Upgrade | None:
@@ -155,7 +158,8 @@ class Connection:
                 request, buffer = self._read_request(buffer)
                 answer = self._server.endpoint.answer(request, self._peer)
                 if isinstance(answer, Upgrade):
-                    # Bytes that came behind the request are lost, as in Bandit (note 42).
+                    # Bytes that came behind the request are lost, as in Bandit
+                    # (docs/protocol.md#note-42).
                     return answer
                 self._output += answer.encode(request)
                 self._flush()
@@ -331,7 +335,7 @@ class Connection:
         """Reads what the client still sends, for a moment.
 
         Closing over unread bytes would reset the connection, and the close frame that explains the
-        end might never be read (note 36).
+        end might never be read (docs/protocol.md#note-36).
         """
         until = time.monotonic() + LINGER
         while time.monotonic() < until:

@@ -218,7 +218,7 @@ class PresenceChannel(Channel):
         return "ok"
 
     def handle_info(self, message: Any) -> None:
-        """One's own diff comes before the state, as it mostly does (note 50)."""
+        """One's own diff comes before the state, as it mostly does (docs/protocol.md#note-50)."""
         match message:
             case "track", meta:
                 self.track(self.key, meta)

@@ -66,7 +66,10 @@ class Session:
         return list(self._processes)
 
     def receive(self, frame: str | bytes) -> None:
-        """Handles a frame. Raises `CloseSocket` for one that is no message (notes 27 to 29)."""
+        """Handles a frame. Raises `CloseSocket` for one that is no message.
+
+        See docs/protocol.md#note-27 to #note-29.
+        """
         codec = self._codec
         try:
             if isinstance(frame, str):
@@ -81,7 +84,7 @@ class Session:
         topic = message.topic
         process = self._processes.get(topic) if isinstance(topic, str) else None
         if topic == "phoenix" and message.event == "heartbeat":
-            # The join_ref of a heartbeat is ignored (note 9).
+            # The join_ref of a heartbeat is ignored (docs/protocol.md#note-9).
             self._reply(message._replace(join_ref=None), "ok", {})
         elif message.event == "phx_join":
             self._join(message, process)
@@ -94,7 +97,8 @@ class Session:
 
     def _to_channel(self, message: Message, process: ChannelProcess) -> None:
         if message.join_ref is not None and not _same(message.join_ref, process.join_ref):
-            # A stale join_ref: dropped, without a reply (note 7); a missing one is taken (note 8).
+            # A stale join_ref: dropped, without a reply (docs/protocol.md#note-7); a missing one is
+            # taken (docs/protocol.md#note-8).
             return
         if message.event == "phx_leave":
             process.leave(message.ref)
@@ -104,7 +108,7 @@ class Session:
     def _join(self, message: Message, old: ChannelProcess | None) -> None:
         if old is not None:
             # The old channel's phx_close goes through the inbox: behind the reply to the new join
-            # (note 14).
+            # (docs/protocol.md#note-14).
             old.kill()
             self._forget(old)
             self._connection.post(self._end_message(old, "phx_close", {}))
@@ -118,7 +122,7 @@ class Session:
             self._reply(message, "ok" if outcome.ok else "error", outcome.response)
 
     def _run_join(self, message: Message, channel_class: type[Channel]) -> JoinOutcome:
-        """The whole connection waits for a join (note 12)."""
+        """The whole connection waits for a join (docs/protocol.md#note-12)."""
         application = self._application
         process = ChannelProcess(
             message.topic, message.join_ref, self._connection, application.hub, application.presence
@@ -157,8 +161,8 @@ class Session:
         del self._processes[process.topic]
 
     def _end_message(self, process: ChannelProcess, event: str, payload: Any) -> str | bytes:
-        # Its ref is the join_ref (note 3); in V1 that shows only where the client sent one (note
-        # 52).
+        # Its ref is the join_ref (docs/protocol.md#note-3); in V1 that shows only where the client
+        # sent one (docs/protocol.md#note-52).
         ref = process.join_ref
         return self._codec.encode_message(ref, ref, process.topic, event, payload)
 
@@ -168,10 +172,16 @@ class Session:
         )
 
     def _unmatched(self, message: Message) -> None:
-        """The reply of a topic that is not joined or not there: without a join_ref (note 5)."""
+        """The reply of a topic that is not joined or not there: without a join_ref.
+
+        See docs/protocol.md#note-5.
+        """
         self._reply(message._replace(join_ref=None), "error", {"reason": "unmatched topic"})
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Elixir's strict equality: "1", 1, 1.0 and true are four different join_refs (note 2)."""
+    """Elixir's strict equality: "1", 1, 1.0 and true are four different join_refs.
+
+    See docs/protocol.md#note-2.
+    """
     return type(one) is type(other) and one == other
