@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from benchmarks.soak.outcomes import REPLY, OutcomeCounts, PushLedger
 from slipstream_actor import (
     ClientActor,
+    ClosedByClient,
     Ref,
     Reply,
     SlipstreamError,
@@ -18,7 +19,6 @@ from slipstream_actor import (
     Stop,
     connect,
 )
-from slipstream_actor.protocol.reasons import ClosedByClient
 
 OPTIONS: dict[str, Any] = {
     "heartbeat_interval_msec": 2_000,

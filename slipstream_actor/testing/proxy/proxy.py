@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from slipstream_actor.testing.proxy.connection import Upstream
 from slipstream_actor.testing.proxy.event_loop import EventLoop
-from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each
+from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each_direction
 
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -194,7 +194,7 @@ class FaultProxy:
             raise ValueError("a cut is after at least 0 bytes")
         if how not in ("close", "reset", "half_close"):
             raise ValueError('how is "close", "reset" or "half_close"')
-        names, cut = each(direction), Cut(after, how)
+        names, cut = each_direction(direction), Cut(after, how)
 
         def apply(loop: EventLoop) -> None:
             for forwarder in loop.forwarders(names):
@@ -218,7 +218,7 @@ class FaultProxy:
 
         The FIN comes after the bytes that are under way; what its sender sends later is swallowed.
         """
-        names = each(direction)
+        names = each_direction(direction)
 
         def apply(loop: EventLoop) -> None:
             for forwarder in loop.forwarders(names):
@@ -255,7 +255,7 @@ class FaultProxy:
 
         Raises `TimeoutError` after `timeout` seconds, `ValueError`.
         """
-        [name] = each(direction)
+        [name] = each_direction(direction)
         self._wait(lambda: self._passed[name] >= count, timeout, f"{count} bytes {name}")
 
     # For the loop.
@@ -296,7 +296,7 @@ class FaultProxy:
         return healing
 
     def _change(self, direction: Directions, **changes: Any) -> Healing:
-        names = each(direction)
+        names = each_direction(direction)
 
         def apply(loop: EventLoop) -> None:
             for name in names:

@@ -313,15 +313,15 @@ class Connection:
     ) -> None:
         """One sleep, until anything happens at all. Raises when the connection is to end."""
         self._socket.waker.arm()
-        self._heed(heed_shut_down)
+        self._raise_if_ending(heed_shut_down)
         if ready is not None and ready():
             self._socket.waker.disarm()
             return
         timeout = None if until is None else max(0.0, until - time.monotonic())
         self._socket.wait(read=read, write=write, timeout=timeout)
-        self._heed(heed_shut_down)
+        self._raise_if_ending(heed_shut_down)
 
-    def _heed(self, heed_shut_down: bool) -> None:
+    def _raise_if_ending(self, heed_shut_down: bool) -> None:
         if self._killed:
             raise _Dropped
         if heed_shut_down and self._shut_down_by is not None:
