@@ -310,6 +310,16 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
         assert f"slipstream_actor.commands.{name}" in found, name
 
 
+def test_the_notes_of_the_protocol_are_links(site: Path) -> None:
+    html = read(site / "reference" / "testing.html")
+    assert '(<a href="../protocol.html#note-11">note 11</a>)' in html
+    # A range of them.
+    first, last = (f'<a href="../protocol.html#note-{n}">note {n}</a>' for n in (44, 46))
+    assert f"({first} to {last})" in html
+    for page in (site / "reference").glob("*.html"):
+        assert "protocol.md#" not in read(page), page.name
+
+
 def test_the_site_has_the_options_and_the_changelog(site: Path) -> None:
     html = read(site / "configuration.html")
     for name in re.findall(r"^\| `(\w+)`", table(), re.MULTILINE):

@@ -16,13 +16,16 @@ except ImportError as _missing:
         "the embedded server needs wsproto: install the extra slipstream_actor[testing]"
     ) from _missing
 
-__all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "Wire"]
+__all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "WebSocket"]
 
 MAX_FRAGMENTED_MESSAGE = 8_000_000
 
 
 class CloseSocket(Exception):
-    """Ends the connection with a close frame of this code, without a reason text (note 31)."""
+    """Ends the connection with a close frame of this code, without a reason text.
+
+    See docs/protocol.md#note-31.
+    """
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -30,7 +33,10 @@ class CloseSocket(Exception):
 
 
 class FrameLimit:
-    """Follows the headers of the frames, to refuse a frame before its payload comes (note 36)."""
+    """Follows the headers of the frames, to refuse a frame before its payload comes.
+
+    See docs/protocol.md#note-36.
+    """
 
     def __init__(self, max_frame_size: int) -> None:
         self._max = max_frame_size
@@ -80,7 +86,7 @@ def _join(parts: list[str | bytes]) -> str | bytes:
     return "".join(texts) if texts else b"".join(part for part in parts if isinstance(part, bytes))
 
 
-class Wire:
+class WebSocket:
     """The server's side of one websocket."""
 
     def __init__(self, max_frame_size: int) -> None:
@@ -92,7 +98,8 @@ class Wire:
     def receive(self, data: bytes) -> Iterator[str | bytes | Ping | Pong]:
         """The messages and pings in `data`.
 
-        Raises `CloseSocket` for a close frame and for whatever breaks a rule (note 29).
+        Raises `CloseSocket` for a close frame and for whatever breaks a rule
+        (docs/protocol.md#note-29).
         """
         admitted = self._limit.admit(data)
         self._connection.receive_data(data[:admitted])
@@ -122,7 +129,10 @@ class Wire:
             yield whole
 
     def _close_answer(self, event: CloseConnection) -> int:
-        """1000 to a valid close, 1002 to a forbidden code (note 35); or the broken rule's code."""
+        """1000 to a valid close, 1002 to a forbidden code; or the broken rule's code.
+
+        See docs/protocol.md#note-35.
+        """
         if self._connection.state is not ConnectionState.REMOTE_CLOSING:
             return int(event.code)
         return 1002 if 1012 <= event.code <= 2999 else 1000

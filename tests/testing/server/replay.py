@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.testing.server.raw import Frame, HttpResponse, RawClient, decode_json
+from tests.testing.server.raw_client import Frame, HttpResponse, RawClient, decode_json
 
 VOLATILE_KEYS = {"phx_ref", "phx_ref_prev", "info"}
 VOLATILE_HEADERS = {"date", "sec-websocket-accept"}

@@ -1,4 +1,4 @@
-"""The seat of a client in test mode: it stands where a connection would.
+"""What a client in test mode has in place of a connection; its other side is a test.
 
 The client tells it its commands, in whatever thread it runs; they become requests that a test
 takes, and what the test answers becomes events of this connection and no other.
@@ -37,17 +37,17 @@ from slipstream_actor.testing.kit.requests import (
     Request,
 )
 
-__all__ = ["Seat", "as_sent"]
+__all__ = ["FakeConnection", "as_sent"]
 
 
-class SeatInbox:
-    """What the package asks a connection's mailbox for."""
+class FakeInbox:
+    """What the package asks a connection's inbox for."""
 
     def __init__(self) -> None:
         self.close_requested = False
 
 
-class Waiting(msgspec.Struct, frozen=True, eq=False):
+class PendingPush(msgspec.Struct, frozen=True, eq=False):
     """A push that its client is told of when it fails."""
 
     ref: Ref
@@ -55,30 +55,34 @@ class Waiting(msgspec.Struct, frozen=True, eq=False):
     timer: Timer | None
 
 
-class Seat:
-    """One connection of `client`, played by a test; `record` is told each request, in order.
+class FakeConnection:
+    """One connection of `client`, played by a test; `on_request` is told each request, in order.
 
     `name` is the client's registered one, `label` what messages call it; `closed_by_end` is true
     when the end of the client has closed the connection.
     """
 
     def __init__(
-        self, client: Any, name: Any, label: str, record: Callable[[Seat, Request], None]
+        self,
+        client: Any,
+        name: Any,
+        label: str,
+        on_request: Callable[[FakeConnection, Request], None],
     ) -> None:
         self.client = client
         self.name = name
         self.label = label
         self.closed_by_end: bool = False
-        self.actor_inbox: SeatInbox = SeatInbox()
-        self._record = record
+        self.actor_inbox: FakeInbox = FakeInbox()
+        self._on_request = on_request
         self._joins: dict[str, str | None] = {}
-        self._waiting: dict[str, Waiting] = {}
+        self._pending: dict[str, PendingPush] = {}
         self._farewell: Inflow | None = None
         self._hung_up = False
         self._on_end: Callable[[Future[Any]], None] = lambda ended: None
 
     def __repr__(self) -> str:
-        return f"<Seat of {self.label}>"
+        return f"<FakeConnection of {self.label}>"
 
     # the client's side: what it needs of a connection
 
@@ -116,12 +120,12 @@ class Seat:
             request = DisconnectRequest(self.client)
         else:
             return
-        self._record(self, request)
+        self._on_request(self, request)
 
     def _pushed(self, command: PushMessage) -> PushRequest:
         ref = Ref(command.ref or "", command.topic, command.join_ref)
         if command.awaited:
-            self._waiting[ref] = Waiting(ref, command.event, self._limit(ref, command))
+            self._pending[ref] = PendingPush(ref, command.event, self._limit(ref, command))
         payload = as_sent(command.payload)
         return PushRequest(self.client, command.topic, command.event, payload, ref)
 
@@ -155,9 +159,9 @@ class Seat:
     def answer_leave(self, request: LeaveRequest) -> None:
         """Have a topic left, and what was pushed to it without an answer fail."""
         failed = [
-            PushFailed(request.topic, waiting.event, waiting.ref, ChannelEnded("left"))
-            for waiting in list(self._waiting.values())
-            if waiting.ref.topic == request.topic and waiting.ref.join_ref == request.join_ref
+            PushFailed(request.topic, pending.event, pending.ref, ChannelEnded("left"))
+            for pending in list(self._pending.values())
+            if pending.ref.topic == request.topic and pending.ref.join_ref == request.join_ref
         ]
         for failure in failed:
             self._settle(failure.ref)
@@ -182,8 +186,8 @@ class Seat:
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
         self._farewell = farewell
 
-    def watch(self, function: Callable[[Seat, Any], None]) -> None:
-        """Have `function(seat, reason)` called when the client ends, until it is withdrawn."""
+    def watch(self, function: Callable[[FakeConnection, Any], None]) -> None:
+        """Have `function(connection, reason)` called when the client ends, until `withdraw`."""
         self._on_end = lambda ended: function(self, ended.get())
         self.client.actor_inbox.ended.add_done_callback(self._on_end)
 
@@ -204,9 +208,9 @@ class Seat:
                 inbox.tell(event)
 
     def _settle(self, ref: str) -> None:
-        waiting = self._waiting.pop(ref, None)
-        if waiting is not None and waiting.timer is not None:
-            waiting.timer.cancel()
+        pending = self._pending.pop(ref, None)
+        if pending is not None and pending.timer is not None:
+            pending.timer.cancel()
 
     def _tell(self, burst: Burst) -> None:
         # Not `client.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.

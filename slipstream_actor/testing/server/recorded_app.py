@@ -1,4 +1,7 @@
-"""The channels and the connect of the server that the recorded conversations were recorded with."""
+"""The Phoenix application that the recorded conversations were recorded with.
+
+Its mounts, its connect and its channels, which `docs/protocol.md` describes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from slipstream_actor.testing.server.channel import Channel, RefuseJoin, Reply
-from slipstream_actor.testing.server.endpoint import ConnectRequest, RefuseConnect
+from slipstream_actor.testing.server.endpoint import ConnectRequest, Mount, RefuseConnect
 
 BINARY_ANSWER = b"\x02\x03"
 FLAG = "🏴‍☠️".encode()
@@ -215,7 +218,7 @@ class PresenceChannel(Channel):
         return "ok"
 
     def handle_info(self, message: Any) -> None:
-        """One's own diff comes before the state, as it mostly does (note 50)."""
+        """One's own diff comes before the state, as it mostly does (docs/protocol.md#note-50)."""
         match message:
             case "track", meta:
                 self.track(self.key, meta)
@@ -288,6 +291,16 @@ class InterceptChannel(Channel):
         """Pushes it with a mark."""
         self.push(event, {**payload, "intercepted": True})
 
+
+RECORDED_MOUNTS: Mapping[str, Mount] = {
+    "/socket": Mount(auth_token=True, subprotocols=("phoenix",)),
+    "/socket_noauth": Mount(),
+    "/socket_compressed": Mount(),
+    "/socket_small": Mount(max_frame_size=65_536, timeout=3.0),
+    "/socket_sub": Mount(subprotocols=("v2.phx", "other")),
+    "/socket_many": Mount(max_channels=None),
+}
+"""The mounts of the recorded conversations; compression is offered by none of them yet."""
 
 RECORDED_CHANNELS: Mapping[str, type[Channel]] = {
     "test:*": TestChannel,

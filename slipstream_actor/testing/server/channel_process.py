@@ -1,8 +1,8 @@
 """What runs a channel: a thread with an inbox, as in Phoenix it is a process with a mailbox.
 
 Its thread handles one message after the other, so a callback that blocks holds up this channel and
-nothing else. What it says goes to its connection's mail; once it has ended nothing of it does,
-whatever its thread is still doing (notes 18 and 24).
+nothing else. What it says goes to its connection's inbox; once it has ended nothing does,
+whatever its thread is still doing (docs/protocol.md#note-18 and #note-24).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 
 @dataclass(frozen=True)
-class Ended:
-    """Mail: this channel has ended, crashed or not."""
+class ChannelEnded:
+    """Told to the connection: this channel has ended, crashed or not."""
 
     process: ChannelProcess
     crashed: bool
 
 
-class Link(Protocol):
-    """A channel's way to its connection; all of it may be called from any thread."""
+class ChannelConnection(Protocol):
+    """A connection as a channel sees it; all of it may be called from any thread."""
 
     codec: Codec
 
-    def post(self, mail: str | bytes | Ended | threading.Event) -> None:
-        """A frame to send, the end of a channel, or an event to set when mail before it is out."""
+    def post(self, message: str | bytes | ChannelEnded | threading.Event) -> None:
+        """A frame to send, the end of a channel, or an event to set when all before it is out."""
 
     def wake(self) -> None:
         """Makes the connection look whether a join has come to its end."""
@@ -51,7 +51,7 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinOutcome:
     """The outcome of a join."""
 
     ok: bool
@@ -62,7 +62,7 @@ class _Killed(BaseException):
     """Unwinds the thread of a killed channel; no `except Exception` on the way may stop it."""
 
 
-class _Hangup:
+class _ConnectionGone:
     """In an inbox: the connection is gone; what came before it is handled first."""
 
 
@@ -88,14 +88,16 @@ class ChannelProcess:
 
     channel: Channel
 
-    def __init__(self, topic: str, join_ref: Any, link: Link, hub: Hub, presence: Presence) -> None:
+    def __init__(
+        self, topic: str, join_ref: Any, connection: ChannelConnection, hub: Hub, presence: Presence
+    ) -> None:
         self.topic = topic
         self.join_ref = join_ref
         self.hub = hub
         self.presence = presence
-        self.outcome: Joined | None = None
-        self._link = link
-        self._codec = link.codec
+        self.outcome: JoinOutcome | None = None
+        self._connection = connection
+        self._codec = connection.codec
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._timers: list[tuple[float, int, Any]] = []
         self._sequence = itertools.count()
@@ -117,7 +119,7 @@ class ChannelProcess:
 
     def hang_up(self) -> None:
         """Says that the connection is gone."""
-        self._inbox.put(_Hangup())
+        self._inbox.put(_ConnectionGone())
 
     def kill(self) -> None:
         """Ends the channel here and now: nothing that it says after this is heard.
@@ -140,7 +142,10 @@ class ChannelProcess:
     # The channel's actions.
 
     def push(self, event: str, payload: Any) -> None:
-        """Encodes in the caller's thread: what cannot be encoded crashes the channel (note 19)."""
+        """Encodes in the caller's thread: what cannot be encoded crashes the channel.
+
+        See docs/protocol.md#note-19.
+        """
         self._require_joined()
         if not isinstance(event, str):
             raise TypeError(f"an event is a string, not {event!r}")
@@ -152,7 +157,7 @@ class ChannelProcess:
         self.hub.broadcast(self.topic, event, payload, None if everyone else self)
 
     def reply(self, ref: Any, status: str, response: Any) -> None:
-        """A phx_reply; a channel that has ended says nothing (note 24)."""
+        """A phx_reply; a channel that has ended says nothing (docs/protocol.md#note-24)."""
         if not isinstance(status, str):
             raise TypeError(f"a status is a string, not {status!r}")
         self._emit(self._codec.encode_reply(self.join_ref, ref, self.topic, status, response))
@@ -172,7 +177,7 @@ class ChannelProcess:
         self._inbox.put(None)
 
     def send_after(self, seconds: float, message: Any) -> None:
-        """A message to the channel itself; one that is due goes the way of all mail."""
+        """A message to the channel itself; one that is due goes the way of all others."""
         if seconds <= 0:
             self._inbox.put(_Info(message))
         else:
@@ -185,16 +190,16 @@ class ChannelProcess:
             raise _Killed
 
     def flush(self) -> None:
-        """Waits until the connection has passed on all mail so far."""
+        """Waits until the connection has passed on all that it was told so far."""
         self._require_joined()
         passed = threading.Event()
-        self._link.post(passed)
+        self._connection.post(passed)
         passed.wait()
         self.sleep(0)
 
     def drop_connection(self) -> None:
         """Kills the connection."""
-        self._link.kill()
+        self._connection.kill()
 
     def _require_joined(self) -> None:
         if not self._joined:
@@ -202,10 +207,10 @@ class ChannelProcess:
                 "push and broadcast can be called once join has returned; send yourself a message"
             )
 
-    def _emit(self, mail: str | bytes | Ended) -> None:
+    def _emit(self, message: str | bytes | ChannelEnded) -> None:
         with self._lock:
             if not self._ended:
-                self._link.post(mail)
+                self._connection.post(message)
 
     # The thread.
 
@@ -220,7 +225,7 @@ class ChannelProcess:
         finally:
             self._end()
             # Once more: a channel that was killed while it joined has subscribed after its end.
-            self._withdraw()
+            self._unsubscribe()
 
     def _join(self, channel_class: type[Channel], socket: ChannelSocket, params: Any) -> bool:
         outcome = self._call_join(channel_class, socket, params)
@@ -228,26 +233,26 @@ class ChannelProcess:
             self._joined = True
             self.hub.subscribe(self.topic, self)
         self.outcome = outcome
-        self._link.wake()
+        self._connection.wake()
         return outcome.ok
 
     def _call_join(
         self, channel_class: type[Channel], socket: ChannelSocket, params: Any
-    ) -> Joined:
+    ) -> JoinOutcome:
         try:
             self.channel = channel_class()
             self.channel.topic, self.channel.socket = self.topic, socket
             self.channel._process = self
             response = self.channel.join(params)
         except RefuseJoin as refusal:
-            return Joined(False, refusal.response)
+            return JoinOutcome(False, refusal.response)
         except _Killed:
             raise
         except BaseException:
             # A SystemExit too: else the whole connection would wait for this join for ever.
             logger.exception("join of %s crashed", self.topic)
-            return Joined(False, {"reason": "join crashed"})
-        return Joined(True, {} if response is None else response)
+            return JoinOutcome(False, {"reason": "join crashed"})
+        return JoinOutcome(True, {} if response is None else response)
 
     def _loop(self) -> Any:
         """→ the reason that the channel ends with."""
@@ -290,19 +295,19 @@ class ChannelProcess:
         elif isinstance(item, _Leave):
             self.reply(item.ref, "ok", {})
             self.stop(("shutdown", "left"))
-        elif isinstance(item, _Hangup):
+        elif isinstance(item, _ConnectionGone):
             self.stop(("shutdown", "closed"))
 
     def _terminate(self, reason: Any) -> None:
         """A close is announced before `terminate` runs, a crash after it, as in Phoenix."""
         if is_clean(reason):
-            self._withdraw()
-            self._emit(Ended(self, crashed=False))
+            self._unsubscribe()
+            self._emit(ChannelEnded(self, crashed=False))
             self._call(lambda: self.channel.terminate(reason))
         else:
             self._call(lambda: self.channel.terminate(reason))
-            self._withdraw()
-            self._emit(Ended(self, crashed=True))
+            self._unsubscribe()
+            self._emit(ChannelEnded(self, crashed=True))
 
     def _call(self, callback: Callable[[], None]) -> None:
         try:
@@ -311,7 +316,7 @@ class ChannelProcess:
             # A SystemExit too: the client is still to be told of the end.
             logger.exception("terminate of %s raised", self.topic)
 
-    def _withdraw(self) -> None:
+    def _unsubscribe(self) -> None:
         self.hub.unsubscribe(self.topic, self)
         self.presence.untrack(self.topic, self)
 
@@ -320,11 +325,11 @@ class ChannelProcess:
             if self._ended:
                 return
             self._ended = True
-        self._withdraw()
+        self._unsubscribe()
 
 
 def is_clean(reason: Any) -> bool:
-    """Whether a stop with `reason` is a close and no crash (note 20)."""
+    """Whether a stop with `reason` is a close and no crash (docs/protocol.md#note-20)."""
     if isinstance(reason, tuple):
         return reason[:1] == ("shutdown",)
     return isinstance(reason, str) and reason in ("normal", "shutdown")

@@ -11,7 +11,7 @@ from slipstream_actor import Ref, SlipstreamError
 REPLY = "reply"
 
 
-class Tally:
+class OutcomeCounts:
     """The counts of all clients. Every push that was asked for comes to one outcome."""
 
     def __init__(self) -> None:
@@ -35,43 +35,43 @@ class Tally:
             return self.asked - self.outcomes.total()
 
 
-class Book:
+class PushLedger:
     """The pushes of one client in one of its lives: refs are not used twice in one.
 
     With `shared`, other threads than the client's push too, and an outcome may be there before
     the push has returned the ref.
     """
 
-    def __init__(self, tally: Tally, *, shared: bool = False) -> None:
-        self._tally = tally
+    def __init__(self, counts: OutcomeCounts, *, shared: bool = False) -> None:
+        self._counts = counts
         self._shared = shared
         self._open: set[str] = set()
         self._early: dict[str, str] = {}
 
-    def ask(self, push: Callable[[], Ref]) -> Ref | None:
+    def push(self, push: Callable[[], Ref]) -> Ref | None:
         """Make a push; an error raised at the call is an outcome, and `None` is returned."""
-        tally = self._tally
-        with tally.lock:
-            tally.asked += 1
+        counts = self._counts
+        with counts.lock:
+            counts.asked += 1
         try:
             ref = push()
         except SlipstreamError as error:
-            with tally.lock:
-                tally.outcomes[f"raised {type(error).__name__}"] += 1
+            with counts.lock:
+                counts.outcomes[f"raised {type(error).__name__}"] += 1
             return None
-        with tally.lock:
+        with counts.lock:
             if ref in self._early:
-                tally.outcomes[self._early.pop(ref)] += 1
+                counts.outcomes[self._early.pop(ref)] += 1
             else:
                 self._open.add(ref)
         return ref
 
     def settle(self, ref: str, outcome: str) -> None:
         """Note the outcome of a push."""
-        with self._tally.lock:
+        with self._counts.lock:
             if ref in self._open:
                 self._open.remove(ref)
-                self._tally.outcomes[outcome] += 1
+                self._counts.outcomes[outcome] += 1
             elif self._shared and ref not in self._early:
                 self._early[ref] = outcome
             else:
@@ -79,15 +79,15 @@ class Book:
 
     def close(self) -> None:
         """The life is over: what came for no push was a second outcome."""
-        with self._tally.lock:
+        with self._counts.lock:
             for ref, outcome in self._early.items():
                 self._again(ref, outcome)
             self._early.clear()
             if self._open:
-                self._tally.wrong.append(f"no outcome for {sorted(self._open)}")
+                self._counts.wrong.append(f"no outcome for {sorted(self._open)}")
 
     def _again(self, ref: str, outcome: str) -> None:
         if outcome == REPLY:
-            self._tally.late += 1
+            self._counts.late += 1
         else:
-            self._tally.wrong.append(f"a second outcome for push {ref}: {outcome}")
+            self._counts.wrong.append(f"a second outcome for push {ref}: {outcome}")

@@ -19,20 +19,13 @@ from slipstream_actor import (
 )
 from slipstream_actor.testing import PhoenixServer, SocketTest
 from tests.support.clients import PATIENCE, Log, Recorder, recording
-from tests.testing.kit.kit_client import Joiner, KitClient, have
-
-TOPIC = "rooms:lobby"
+from tests.testing.kit.kit_client import TOPIC, Joiner, KitClient, have
 
 
 @pytest.fixture
 def test() -> Iterator[SocketTest]:
     with SocketTest(assert_timeout=PATIENCE) as test:
         yield test
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
 
 
 # clients that are not in test mode
@@ -47,9 +40,9 @@ ACCEPTANCES: dict[str, Any] = {
 @pytest.mark.parametrize("name", ACCEPTANCES)
 @pytest.mark.parametrize("kind", ["reference", "name", "proxy"])
 def test_a_client_with_a_connection_of_its_own(
-    test: SocketTest, server: PhoenixServer, log: Log, name: str, kind: str
+    test: SocketTest, phoenix: PhoenixServer, log: Log, name: str, kind: str
 ) -> None:
-    ref = test.start(Recorder, server.uri, log, name="chat")
+    ref = test.start(Recorder, phoenix.uri, log, name="chat")
     client = {"reference": ref, "name": "chat", "proxy": ref.proxy()}[kind]
     log.take("connect")
     message = r"\Atest_mode: Recorder 'chat' \(urn:\S+\) has .* test_mode=True "
@@ -59,9 +52,9 @@ def test_a_client_with_a_connection_of_its_own(
     assert log.empty()
 
 
-def test_its_callback_may_wait_meanwhile(server: PhoenixServer, test: SocketTest) -> None:
+def test_its_callback_may_wait_meanwhile(phoenix: PhoenixServer, test: SocketTest) -> None:
     release = threading.Event()
-    with recording(server.uri) as (client, log):
+    with recording(phoenix.uri) as (client, log):
         log.take("connect")
         blocked = client.proxy().do(lambda socket: release.wait(PATIENCE) and None)
         with pytest.raises(ConfigurationError):
@@ -70,8 +63,8 @@ def test_its_callback_may_wait_meanwhile(server: PhoenixServer, test: SocketTest
         blocked.get(timeout=PATIENCE)
 
 
-def test_a_socket_with_a_connection_of_its_own(server: PhoenixServer, test: SocketTest) -> None:
-    socket = connect(server.uri).await_connect()
+def test_a_socket_with_a_connection_of_its_own(phoenix: PhoenixServer, test: SocketTest) -> None:
+    socket = connect(phoenix.uri).await_connect()
     with pytest.raises(ConfigurationError, match="<ThreadRef MainThread> has a connection"):
         test.accept_connect(socket)
     socket.disconnect().await_disconnect()

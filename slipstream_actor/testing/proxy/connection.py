@@ -1,4 +1,4 @@
-"""One connection through the proxy: a client, a server, and a pipe in either direction."""
+"""One connection through the proxy: a client, a server, and a forwarder for each direction."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from slipstream_actor.testing.proxy.faults import Direction, Faults, How
-from slipstream_actor.testing.proxy.pipe import Pipe
+from slipstream_actor.testing.proxy.forwarder import Forwarder
 
 LINGER = 1.0
 """Seconds that a connection that was closed is still read from: with bytes unread, the kernel
 would send an RST in place of the FIN."""
 
-NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-UNDER_WAY = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
+RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+CONNECTING = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
 
 
 class Upstream(NamedTuple):
@@ -29,7 +29,7 @@ class Upstream(NamedTuple):
     address: tuple[Any, ...]
 
 
-class Link:
+class ProxiedConnection:
     """One accepted connection and its counterpart. It never waits.
 
     `settle` brings it up to date; then `interests` and `next_at` say what it waits for, until it
@@ -43,14 +43,14 @@ class Link:
         self.client = client
         self.server: socket.socket | None = None
         self.over: bool = False
-        self.up: Pipe = Pipe("up", faults, count)
-        self.down: Pipe = Pipe("down", faults, count)
+        self.up: Forwarder = Forwarder("up", faults, count)
+        self.down: Forwarder = Forwarder("down", faults, count)
         self.up.source = self.down.sink = client
         self._connecting = False
         self._linger_until: float | None = None
 
     @property
-    def pipes(self) -> tuple[Pipe, Pipe]:
+    def forwarders(self) -> tuple[Forwarder, Forwarder]:
         """Up and down."""
         return self.up, self.down
 
@@ -64,7 +64,7 @@ class Link:
         try:
             self.server = socket.socket(upstream.family, socket.SOCK_STREAM)
             _prepare(self.server)
-            self._connecting = self.server.connect_ex(upstream.address) in UNDER_WAY
+            self._connecting = self.server.connect_ex(upstream.address) in CONNECTING
         except OSError:
             self._connecting = False
         if not self._connecting:
@@ -79,20 +79,20 @@ class Link:
 
     def settle(self, now: float) -> None:
         """Passes on what may go on by now, and ends what is at its end."""
-        for pipe, back in ((self.up, self.down), (self.down, self.up), (self.up, self.down)):
-            pipe.flush(now)
-            if pipe.broken:
+        for forwarder, back in ((self.up, self.down), (self.down, self.up), (self.up, self.down)):
+            forwarder.flush(now)
+            if forwarder.broken:
                 # As the kernel of a host that has closed the connection answers.
-                pipe.broken = False
+                forwarder.broken = False
                 back.end("reset", now)
-        for pipe in self.pipes:
-            if pipe.verdict is not None:
-                self._end(pipe, pipe.verdict, now)
+        for forwarder in self.forwarders:
+            if forwarder.end_request is not None:
+                self._end(forwarder, forwarder.end_request, now)
         if self._linger_until is not None and now >= self._linger_until:
             self.over = True
         elif self.server is None:
             self.over |= self.up.ended
-        elif all(pipe.ended and pipe.finished for pipe in self.pipes):
+        elif all(forwarder.ended and forwarder.finished for forwarder in self.forwarders):
             self.over = True
 
     def interests(self, now: float) -> Iterator[tuple[socket.socket, int]]:
@@ -104,7 +104,7 @@ class Link:
 
     def next_at(self, now: float) -> float | None:
         """When to settle it again, though nothing was found; None when never."""
-        times = [self._linger_until, *(pipe.next_at() for pipe in self.pipes)]
+        times = [self._linger_until, *(forwarder.next_at() for forwarder in self.forwarders)]
         # What was due and is still there waits for its sink.
         return min((at for at in times if at is not None and at > now), default=None)
 
@@ -114,7 +114,7 @@ class Link:
         for sock in (self.client, self.server):
             if sock is not None:
                 with contextlib.suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
     def close(self) -> None:
         """Frees both descriptors."""
@@ -132,19 +132,19 @@ class Link:
         if self.up.finished:
             self.up.finish()
 
-    def _end(self, pipe: Pipe, how: How, now: float) -> None:
-        pipe.verdict = None
+    def _end(self, forwarder: Forwarder, how: How, now: float) -> None:
+        forwarder.end_request = None
         if how == "reset":
             self.reset()
         elif how == "half_close":
-            pipe.finish()
+            forwarder.finish()
         else:
             self._linger_until = now + LINGER
-            for each in self.pipes:
+            for each in self.forwarders:
                 each.finish()
 
 
-def _mask(inward: Pipe, outward: Pipe, now: float) -> int:
+def _mask(inward: Forwarder, outward: Forwarder, now: float) -> int:
     at = outward.next_at()
     mask = selectors.EVENT_READ if inward.source is not None and inward.wants_to_read else 0
     return mask | (selectors.EVENT_WRITE if at is not None and at <= now else 0)

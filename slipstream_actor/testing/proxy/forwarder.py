@@ -17,10 +17,10 @@ TICK = 0.02
 """Seconds between two writes in a throttled direction, as far as whole bytes allow."""
 
 
-class Pipe:
+class Forwarder:
     """Reads from `source`, keeps, and writes to `sink`; either may be missing at first.
 
-    It never waits, and closes nothing: `verdict` says how its connection is to end.
+    It never waits, and closes nothing: `end_request` says how its connection is to end.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Pipe:
         """The sink was told that nothing more comes, or hears no more."""
         self.broken: bool = False
         """The sink did not take what was written to it."""
-        self.verdict: How | None = None
+        self.end_request: How | None = None
         self._faults = faults
         self._count = count
         # What was read when; at last the end that follows it.
@@ -81,21 +81,21 @@ class Pipe:
 
     def next_at(self) -> float | None:
         """When the next of what waits may go on; None when it is not time that it waits for."""
-        if not self._queue or self.sink is None or self.rule.stalled or self.verdict:
+        if not self._queue or self.sink is None or self.rule.stalled or self.end_request:
             return None
         at = self._queue[0][0] + self.rule.delay
         return at if self.rule.rate is None else max(at, self._free_at)
 
     def flush(self, now: float) -> None:
         """Writes what may go on by now, as far as the sink takes it."""
-        self._look_at_the_cut()
+        self._check_cut()
         while (at := self.next_at()) is not None and at <= now:
             what = self._queue[0][1]
             if isinstance(what, memoryview):
                 if not self._send(what, now):
                     return
             elif what == "reset":
-                self.verdict = "reset"
+                self.end_request = "reset"
             else:
                 self._queue.popleft()
                 self._hang_up()
@@ -116,7 +116,7 @@ class Pipe:
     def _send(self, data: memoryview, now: float) -> bool:
         assert self.sink is not None
         try:
-            sent = self.sink.send(data[: self._portion(len(data))])
+            sent = self.sink.send(data[: self._allowed(len(data))])
         except BlockingIOError:
             return False
         except OSError:
@@ -131,15 +131,15 @@ class Pipe:
             self._queue.appendleft((read_at, data[sent:]))
         if self.cut is not None:
             self.cut = self.cut._replace(after=self.cut.after - sent)
-            self._look_at_the_cut()
+            self._check_cut()
         self._count(self.direction, sent)
         return True
 
-    def _portion(self, size: int) -> int:
+    def _allowed(self, size: int) -> int:
         if self.rule.rate is not None:
             size = min(size, max(1, int(self.rule.rate * TICK)))
         return size if self.cut is None else min(size, self.cut.after)
 
-    def _look_at_the_cut(self) -> None:
+    def _check_cut(self) -> None:
         if self.cut is not None and self.cut.after == 0:
-            self.verdict, self.cut = self.cut.how, None
+            self.end_request, self.cut = self.cut.how, None

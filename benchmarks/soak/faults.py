@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.soak.far_side import CRASH, LANES, FarSide
+from benchmarks.soak.server_process import CRASH, PROXIES, ServerProcess
 
 DIRECTIONS = ("up", "down", "both")
 # Seconds that a lasting fault lasts: mostly short, now and then for longer than a heartbeat.
@@ -15,55 +15,55 @@ SHORT = (0.2, 1.5)
 LONG = (4.0, 6.0)
 
 
-class Weather:
+class FaultInjector:
     """Draws a fault every time it is asked to, and heals those whose time is over.
 
     The same `seed` gives the same faults in the same order.
     """
 
-    def __init__(self, far_side: FarSide, seed: int, topics: Sequence[str]) -> None:
+    def __init__(self, server_process: ServerProcess, seed: int, topics: Sequence[str]) -> None:
         self.count: Counter[str] = Counter()
-        self._far_side = far_side
+        self._server_process = server_process
         self._random = random.Random(seed)
         self._topics = topics
         self._heal_at: dict[int, float] = {}
-        self._holed: set[int] = set()
+        self._dropping: set[int] = set()
 
-    def strike(self, now: float) -> None:
+    def inject(self, now: float) -> None:
         """One fault, at `now` seconds of whatever clock."""
         name = self._random.choice(sorted(FAULTS))
         self.count[name] += 1
         FAULTS[name](self, name, now)
 
-    def pass_over(self, now: float) -> None:
+    def heal_due(self, now: float) -> None:
         """Heal what is due by `now`."""
-        for lane in [lane for lane, at in self._heal_at.items() if at <= now]:
-            del self._heal_at[lane]
-            self._heal(lane)
+        for proxy in [proxy for proxy, at in self._heal_at.items() if at <= now]:
+            del self._heal_at[proxy]
+            self._heal(proxy)
 
-    def clear_up(self) -> None:
+    def heal_all(self) -> None:
         """Heal everything."""
         self._heal_at.clear()
-        for lane in range(LANES):
-            self._heal(lane)
+        for proxy in range(PROXIES):
+            self._heal(proxy)
 
-    def _heal(self, lane: int) -> None:
-        if lane in self._holed:
+    def _heal(self, proxy: int) -> None:
+        if proxy in self._dropping:
             # TCP lets no stream go on behind a hole in it.
-            self._holed.remove(lane)
-            self._far_side.proxy(lane, "reset")
-        self._far_side.proxy(lane, "heal")
+            self._dropping.remove(proxy)
+            self._server_process.proxy(proxy, "reset")
+        self._server_process.proxy(proxy, "heal")
 
     def _once(self, name: str, now: float) -> None:
-        self._far_side.proxy(self._lane(), name)
+        self._server_process.proxy(self._any_proxy(), name)
 
     def _lasting(self, name: str, now: float) -> None:
-        lane = self._lane()
+        proxy = self._any_proxy()
         seconds = self._random.uniform(*(LONG if self._random.random() < 0.15 else SHORT))
-        self._far_side.proxy(lane, name, **self._arguments(name))
+        self._server_process.proxy(proxy, name, **self._arguments(name))
         if name == "drop":
-            self._holed.add(lane)
-        self._heal_at[lane] = max(self._heal_at.get(lane, 0.0), now + seconds)
+            self._dropping.add(proxy)
+        self._heal_at[proxy] = max(self._heal_at.get(proxy, 0.0), now + seconds)
 
     def _arguments(self, name: str) -> dict[str, Any]:
         choose, uniform = self._random.choice, self._random.uniform
@@ -80,42 +80,44 @@ class Weather:
         return arguments
 
     def _half_close(self, name: str, now: float) -> None:
-        self._far_side.proxy(self._lane(), name, direction=self._random.choice(DIRECTIONS))
+        self._server_process.proxy(
+            self._any_proxy(), name, direction=self._random.choice(DIRECTIONS)
+        )
 
     def _restart(self, name: str, now: float) -> None:
-        self._far_side.server("stop")
-        self._far_side.server("start")
+        self._server_process.server("stop")
+        self._server_process.server("start")
 
     def _kill(self, name: str, now: float) -> None:
-        self._far_side.server("drop")
+        self._server_process.server("drop")
 
     def _crash(self, name: str, now: float) -> None:
         for topic in self._some_topics():
-            self._far_side.server("broadcast", topic=topic, event=CRASH, payload={})
+            self._server_process.server("broadcast", topic=topic, event=CRASH, payload={})
 
     def _disconnect(self, name: str, now: float) -> None:
         for topic in self._some_topics():
-            self._far_side.server("disconnect", id=topic)
+            self._server_process.server("disconnect", id=topic)
 
     def _some_topics(self) -> list[str]:
         return self._random.sample(self._topics, (len(self._topics) + 3) // 4)
 
-    def _lane(self) -> int:
-        return self._random.randrange(LANES)
+    def _any_proxy(self) -> int:
+        return self._random.randrange(PROXIES)
 
 
-FAULTS: dict[str, Callable[[Weather, str, float], None]] = {
-    "black_hole": Weather._lasting,
-    "cut": Weather._lasting,
-    "delay": Weather._lasting,
-    "drop": Weather._lasting,
-    "refuse": Weather._lasting,
-    "silence": Weather._lasting,
-    "throttle": Weather._lasting,
-    "half_close": Weather._half_close,
-    "reset": Weather._once,
-    "server restart": Weather._restart,
-    "connections killed": Weather._kill,
-    "channel crash": Weather._crash,
-    "disconnect broadcast": Weather._disconnect,
+FAULTS: dict[str, Callable[[FaultInjector, str, float], None]] = {
+    "black_hole": FaultInjector._lasting,
+    "cut": FaultInjector._lasting,
+    "delay": FaultInjector._lasting,
+    "drop": FaultInjector._lasting,
+    "refuse": FaultInjector._lasting,
+    "silence": FaultInjector._lasting,
+    "throttle": FaultInjector._lasting,
+    "half_close": FaultInjector._half_close,
+    "reset": FaultInjector._once,
+    "server restart": FaultInjector._restart,
+    "connections killed": FaultInjector._kill,
+    "channel crash": FaultInjector._crash,
+    "disconnect broadcast": FaultInjector._disconnect,
 }

@@ -1,7 +1,7 @@
-"""A non-blocking TCP or TLS socket, and a bell that other threads ring.
+"""The accepted socket of one client: non-blocking, TCP or TLS.
 
-One thread owns a stream: it alone reads, writes and waits, so a TLS socket is never used from two
-threads at once. `ring` is all that others may call.
+One thread owns a socket: it alone reads, writes and waits, so that of TLS is never used from two
+threads at once. `waker.wake` is all that others may call.
 """
 
 from __future__ import annotations
@@ -10,60 +10,14 @@ import contextlib
 import selectors
 import socket
 import ssl
-import threading
+
+from slipstream_actor.testing.server.wakeup import Selector, Waker
 
 CHUNK = 65_536
 BUDGET = 262_144
 
-# Where there is poll, it is as fast as epoll for two descriptors and needs none of its own.
-Selector: type[selectors.BaseSelector] = getattr(
-    selectors, "PollSelector", selectors.SelectSelector
-)
 
-
-class Bell:
-    """Wakes a thread that waits in a selector. A ring while it is awake costs nothing."""
-
-    def __init__(self) -> None:
-        self._inner, self._outer = socket.socketpair()
-        self._inner.setblocking(False)
-        self._outer.setblocking(False)
-        self._asleep = False
-        self._lock = threading.Lock()
-
-    def fileno(self) -> int:
-        """The descriptor to select on."""
-        return self._inner.fileno()
-
-    def arm(self) -> None:
-        """Says that the owner is about to sleep: what it waits for, it must look at after this."""
-        self._asleep = True
-
-    def disarm(self) -> None:
-        """Says that the owner is awake."""
-        self._asleep = False
-
-    def silence(self) -> None:
-        """Takes the rings that came; to be called when the selector has found them."""
-        with contextlib.suppress(BlockingIOError):
-            self._inner.recv(CHUNK)
-
-    def ring(self) -> None:
-        """Wakes the owner. From any thread, also after `close`."""
-        if self._asleep:
-            self._asleep = False
-            # The lock is for `close`: no byte may go to a descriptor that has become another's.
-            with self._lock, contextlib.suppress(OSError):
-                self._outer.send(b"\0")
-
-    def close(self) -> None:
-        """Frees both descriptors."""
-        with self._lock:
-            self._inner.close()
-            self._outer.close()
-
-
-class Stream:
+class NonBlockingSocket:
     """One accepted connection."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -74,13 +28,13 @@ class Stream:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.bell: Bell = Bell()
+        self.waker: Waker = Waker()
         self._selector = Selector()
-        self._selector.register(self.bell, selectors.EVENT_READ)
+        self._selector.register(self.waker, selectors.EVENT_READ)
         self._interest = 0
 
     def secure(self, context: ssl.SSLContext) -> None:
-        """Makes it a TLS stream; `handshake` is to be called until it says True."""
+        """Makes it a TLS socket; `handshake` is to be called until it says True."""
         self._watch(0)
         self._socket = context.wrap_socket(
             self._socket, server_side=True, do_handshake_on_connect=False
@@ -112,9 +66,9 @@ class Stream:
     def wait(
         self, *, read: bool = False, write: bool = False, timeout: float | None = None
     ) -> None:
-        """Sleeps until the socket is ready as asked, the bell rings, or `timeout` seconds are over.
+        """Sleeps until the socket is ready as asked, it is woken, or `timeout` seconds are over.
 
-        `bell.arm` comes first.
+        `waker.arm` comes first.
         """
         wanted = 0
         if read or (write and self._send_needs_read):
@@ -125,9 +79,9 @@ class Stream:
         if read and self._unread:
             timeout = 0
         ready = self._selector.select(timeout)
-        self.bell.disarm()
-        if any(key.fileobj is self.bell for key, _ in ready):
-            self.bell.silence()
+        self.waker.disarm()
+        if any(key.fileobj is self.waker for key, _ in ready):
+            self.waker.drain()
 
     def _watch(self, wanted: int) -> None:
         if wanted == self._interest:
@@ -200,4 +154,4 @@ class Stream:
         """
         self._selector.close()
         self._socket.close()
-        self.bell.close()
+        self.waker.close()

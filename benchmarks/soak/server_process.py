@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from slipstream_actor.testing.server.recorded import BenchChannel
+from slipstream_actor.testing.server.recorded_app import BenchChannel
 
-LANES = 4
+PROXIES = 4
 CRASH = "crash_on_purpose"
 
 
@@ -36,7 +36,7 @@ class SoakChannel(BenchChannel):
         raise OnPurpose
 
 
-class FarSide:
+class ServerProcess:
     """The other process, as the one with the clients sees it. Not for several threads."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -45,29 +45,29 @@ class FarSide:
         self._stdin, self._stdout = process.stdin, process.stdout
         self.uris: list[str] = json.loads(self._stdout.readline())
 
-    def proxy(self, lane: int, method: str, **arguments: Any) -> None:
+    def proxy(self, proxy: int, method: str, **arguments: Any) -> None:
         """Call a method of one of the proxies."""
-        self._order(lane, method, arguments)
+        self._order(proxy, method, arguments)
 
     def server(self, method: str, **arguments: Any) -> None:
         """Call a method of the server."""
         self._order(None, method, arguments)
 
-    def _order(self, lane: int | None, method: str, arguments: dict[str, Any]) -> None:
-        print(json.dumps([lane, method, arguments]), file=self._stdin, flush=True)
+    def _order(self, proxy: int | None, method: str, arguments: dict[str, Any]) -> None:
+        print(json.dumps([proxy, method, arguments]), file=self._stdin, flush=True)
         if not self._stdout.readline():
-            raise RuntimeError(f"the far side ended at {method}")
+            raise RuntimeError(f"the server's process ended at {method}")
 
 
 @contextlib.contextmanager
-def running_far_side() -> Iterator[FarSide]:
+def running_server_process() -> Iterator[ServerProcess]:
     """Run it; it has ended when the context has."""
-    command = [sys.executable, "-m", "benchmarks.soak.far_side"]
+    command = [sys.executable, "-m", "benchmarks.soak.server_process"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            yield FarSide(process)
+            yield ServerProcess(process)
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -81,11 +81,11 @@ def main() -> None:
     )
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(PhoenixServer({"bench:*": SoakChannel}))
-        proxies = [stack.enter_context(FaultProxy(server.uri)) for _ in range(LANES)]
+        proxies = [stack.enter_context(FaultProxy(server.uri)) for _ in range(PROXIES)]
         print(json.dumps([proxy.uri for proxy in proxies]), flush=True)
         for line in sys.stdin:
-            lane, method, arguments = json.loads(line)
-            getattr(server if lane is None else proxies[lane], method)(**arguments)
+            proxy, method, arguments = json.loads(line)
+            getattr(server if proxy is None else proxies[proxy], method)(**arguments)
             print("done", flush=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.player import play, read
+from tests.testing.server.replay import play, read
 
 RECORDED = Path(__file__).parents[2] / "protocol"
 

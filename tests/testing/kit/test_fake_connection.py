@@ -1,4 +1,4 @@
-"""A seat stands where a connection would."""
+"""What a client in test mode has in place of a connection."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from slipstream_actor.protocol.commands import (
 )
 from slipstream_actor.protocol.events import ChannelClosed, PushFailed, ReplyReceived, TopicLeft
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, ClosedByPeer
+from slipstream_actor.testing.kit.fake_connection import FakeConnection, as_sent
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,
     PushRequest,
 )
-from slipstream_actor.testing.kit.seat import Seat, as_sent
 
 
 class Client:
-    """What a seat knows of a client."""
+    """What a connection knows of a client."""
 
     def __init__(self) -> None:
         self.actor_inbox = Inbox()
@@ -58,20 +58,24 @@ def requests() -> list[Any]:
 
 
 @pytest.fixture
-def seat(client: Client, requests: list[Any]) -> Seat:
-    return Seat(client, None, "client", lambda seat, request: requests.append(request))
+def connection(client: Client, requests: list[Any]) -> FakeConnection:
+    return FakeConnection(
+        client, None, "client", lambda connection, request: requests.append(request)
+    )
 
 
-def push(seat: Seat, ref: str | None, **fields: Any) -> None:
-    seat.tell(PushMessage("t", "e", {"a": 1}, ref, "1", "data", **fields))
+def push(connection: FakeConnection, ref: str | None, **fields: Any) -> None:
+    connection.tell(PushMessage("t", "e", {"a": 1}, ref, "1", "data", **fields))
 
 
-def test_commands_are_requests(seat: Seat, client: Client, requests: list[Any]) -> None:
-    seat.tell(JoinTopic("t", {"a": (1,)}, "1"))
-    push(seat, "2")
-    seat.tell(LeaveTopic("t"))
-    seat.tell(CloseConnection())
-    seat.tell(CollectGarbage())
+def test_commands_are_requests(
+    connection: FakeConnection, client: Client, requests: list[Any]
+) -> None:
+    connection.tell(JoinTopic("t", {"a": (1,)}, "1"))
+    push(connection, "2")
+    connection.tell(LeaveTopic("t"))
+    connection.tell(CloseConnection())
+    connection.tell(CollectGarbage())
     join, pushed, leave, disconnect = requests
     assert isinstance(join, JoinRequest)
     assert isinstance(pushed, PushRequest)
@@ -84,42 +88,48 @@ def test_commands_are_requests(seat: Seat, client: Client, requests: list[Any]) 
     assert {request.client for request in requests} == {client}
 
 
-def test_one_without_a_ref_is_by_hand(seat: Seat, requests: list[Any]) -> None:
-    push(seat, None)
+def test_one_without_a_ref_is_by_hand(connection: FakeConnection, requests: list[Any]) -> None:
+    push(connection, None)
     assert requests[0].ref == ""
 
 
-def test_heartbeats_are_answered(seat: Seat, client: Client, requests: list[Any]) -> None:
-    seat.tell(PushMessage("phoenix", "heartbeat", {}, "7"))
+def test_heartbeats_are_answered(
+    connection: FakeConnection, client: Client, requests: list[Any]
+) -> None:
+    connection.tell(PushMessage("phoenix", "heartbeat", {}, "7"))
     assert client.events() == [ReplyReceived("phoenix", "7", Reply("ok"))]
     assert not requests
 
 
-def test_a_push_that_asks_for_an_outcome_has_a_timer(seat: Seat, client: Client) -> None:
-    push(seat, "2", awaited=True, reply_timeout=60)
+def test_a_push_that_asks_for_an_outcome_has_a_timer(
+    connection: FakeConnection, client: Client
+) -> None:
+    push(connection, "2", awaited=True, reply_timeout=60)
     (timer,) = client.messages()
     assert isinstance(timer, Timer)
     assert not timer.cancelled
-    assert timer.message.source is seat
+    assert timer.message.source is connection
     assert list(timer.message.events) == [PushFailed("t", "e", "2", PushTimeout())]
 
 
-def test_the_reply_cancels_it(seat: Seat, client: Client) -> None:
-    push(seat, "2", awaited=True, reply_timeout=60)
-    seat.answer_push("t", Ref("2", "t", "1"), Reply("ok", {"a": (1,)}))
+def test_the_reply_cancels_it(connection: FakeConnection, client: Client) -> None:
+    push(connection, "2", awaited=True, reply_timeout=60)
+    connection.answer_push("t", Ref("2", "t", "1"), Reply("ok", {"a": (1,)}))
     timer, burst = client.messages()
     assert timer.cancelled
     assert list(burst.events) == [ReplyReceived("t", "2", Reply("ok", {"a": [1]}))]
 
 
-def test_a_leave_fails_what_was_pushed_to_that_join(seat: Seat, client: Client) -> None:
-    seat.tell(JoinTopic("t", {}, "1"))
-    push(seat, "2", awaited=True, reply_timeout=60)
-    push(seat, "3")
-    seat.tell(LeaveTopic("t"))
-    seat.tell(JoinTopic("t", {}, "5"))
-    seat.tell(PushMessage("t", "e", {}, "6", "5", awaited=True))
-    seat.answer_leave(LeaveRequest(client, "t", "1"))
+def test_a_leave_fails_what_was_pushed_to_that_join(
+    connection: FakeConnection, client: Client
+) -> None:
+    connection.tell(JoinTopic("t", {}, "1"))
+    push(connection, "2", awaited=True, reply_timeout=60)
+    push(connection, "3")
+    connection.tell(LeaveTopic("t"))
+    connection.tell(JoinTopic("t", {}, "5"))
+    connection.tell(PushMessage("t", "e", {}, "6", "5", awaited=True))
+    connection.answer_leave(LeaveRequest(client, "t", "1"))
     timer, burst = client.messages()
     assert timer.cancelled
     assert list(burst.events) == [
@@ -129,41 +139,43 @@ def test_a_leave_fails_what_was_pushed_to_that_join(seat: Seat, client: Client) 
 
 
 def test_it_lives_until_the_client_has_heard_of_its_end(
-    seat: Seat, client: Client, requests: list[Any]
+    connection: FakeConnection, client: Client, requests: list[Any]
 ) -> None:
-    seat.hang_up(ClosedByPeer(1001))
-    seat.hang_up(ClosedByPeer(1000))
-    assert seat.is_alive()
-    push(seat, "2")
-    seat.tell(CloseConnection())
+    connection.hang_up(ClosedByPeer(1001))
+    connection.hang_up(ClosedByPeer(1000))
+    assert connection.is_alive()
+    push(connection, "2")
+    connection.tell(CloseConnection())
     assert len(requests) == 1
     (burst,) = client.messages()
     assert burst.take() == ChannelClosed(ClosedByPeer(1001))
-    assert not seat.is_alive()
-    with pytest.raises(ActorDeadError, match="<Seat of client> is closed"):
-        push(seat, "3")
+    assert not connection.is_alive()
+    with pytest.raises(ActorDeadError, match="<FakeConnection of client> is closed"):
+        push(connection, "3")
 
 
-def test_it_is_closed_once(seat: Seat, client: Client, requests: list[Any]) -> None:
-    seat.tell(CloseConnection())
-    seat.tell(CloseConnection())
+def test_it_is_closed_once(connection: FakeConnection, client: Client, requests: list[Any]) -> None:
+    connection.tell(CloseConnection())
+    connection.tell(CloseConnection())
     assert len(requests) == 1
-    assert seat.is_alive()
-    seat.answer_disconnect()
-    assert not seat.is_alive()
+    assert connection.is_alive()
+    connection.answer_disconnect()
+    assert not connection.is_alive()
     assert client.events() == [ChannelClosed(ClosedByClient())]
 
 
-def test_a_client_that_has_ended_hears_nothing(seat: Seat, client: Client) -> None:
+def test_a_client_that_has_ended_hears_nothing(connection: FakeConnection, client: Client) -> None:
     client.actor_inbox.hear_no_more()
-    seat.hang_up(ClosedByPeer(1001))
+    connection.hang_up(ClosedByPeer(1001))
     assert not client.messages()
 
 
-def test_what_closes_it_is_told_by_the_end(seat: Seat, client: Client, requests: list[Any]) -> None:
+def test_what_closes_it_is_told_by_the_end(
+    connection: FakeConnection, client: Client, requests: list[Any]
+) -> None:
     client.actor_inbox.told_all = True
-    seat.tell(CloseConnection())
-    assert seat.closed_by_end
+    connection.tell(CloseConnection())
+    assert connection.closed_by_end
     assert not requests
 
 

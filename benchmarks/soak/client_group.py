@@ -10,15 +10,15 @@ from typing import Any
 
 import pykka
 
-from benchmarks.soak.clients import KINDS, Asked, Crashing, Seat
-from benchmarks.soak.tally import Tally
+from benchmarks.soak.clients import KINDS, ClientRecord, Crashing, SharedClient
+from benchmarks.soak.outcomes import OutcomeCounts
 from benchmarks.soak.threads import (
     Gate,
     Worker,
     pushing_by_proxy,
     pushing_by_socket,
-    visiting,
-    visiting_briefly,
+    script,
+    script_left_open,
 )
 from slipstream_actor import ChildSpec, SlipstreamError, Supervisor, get_state, whereis
 
@@ -28,7 +28,7 @@ THREADS = 2
 DESCRIPTORS = 3
 
 
-class Crowd:
+class ClientGroup:
     """`size` clients, of every kind alike; those that come and go in plain threads are among them.
 
     While `load` is clear nothing new is begun.
@@ -36,34 +36,36 @@ class Crowd:
 
     def __init__(self, size: int, uris: list[str], seed: int) -> None:
         self.size = size
-        self.tally = Tally()
+        self.counts = OutcomeCounts()
         self.load = Event()
         self.topics: list[str] = []
         self._gate = Gate(self.load)
-        self._seats: list[Seat] = []
+        self._records: list[ClientRecord] = []
         self._crashing: list[ChildSpec] = []
         self._workers: list[Worker] = []
-        kinds: Iterator[Any] = itertools.cycle((*KINDS, visiting, visiting_briefly))
+        kinds: Iterator[Any] = itertools.cycle((*KINDS, script, script_left_open))
         for number, kind in zip(range(size), kinds, strict=False):
             uri = uris[number % len(uris)]
-            seat = Seat(f"{kind.__name__}-{number}", uri, seed + number, self.tally, self.load)
-            self.topics.append(seat.topic)
+            record = ClientRecord(
+                f"{kind.__name__}-{number}", uri, seed + number, self.counts, self.load
+            )
+            self.topics.append(record.topic)
             if isinstance(kind, type):
-                self._seats.append(seat)
-                self._start(kind, seat)
+                self._records.append(record)
+                self._start(kind, record)
             else:
-                self._work(0.2, partial(kind, seat))
+                self._work(0.2, partial(kind, record))
         self._supervisor = Supervisor.start(self._crashing, max_restarts=1_000)
 
     @property
-    def astray(self) -> list[str]:
+    def not_joined(self) -> list[str]:
         """The clients that are to be joined and are not."""
-        return [seat.name for seat in self._seats if not seat.joined]
+        return [record.name for record in self._records if not record.joined]
 
     @property
     def joined(self) -> str:
         """How many of them are joined, and of how many."""
-        return f"{len(self._seats) - len(self.astray)}/{len(self._seats)}"
+        return f"{len(self._records) - len(self.not_joined)}/{len(self._records)}"
 
     @property
     def busy(self) -> int:
@@ -73,18 +75,18 @@ class Crowd:
     @property
     def restarts(self) -> int:
         """How often a client was started again."""
-        return sum(seat.lives - 1 for seat in self._seats)
+        return sum(record.lives - 1 for record in self._records)
 
     @property
     def threads(self) -> int:
         """How many threads there are to be when nothing is going on."""
         supervisor = 1
-        return THREADS * len(self._seats) + len(self._workers) + supervisor
+        return THREADS * len(self._records) + len(self._workers) + supervisor
 
     @property
     def descriptors(self) -> int:
         """How many descriptors there are to be when nothing is going on."""
-        return DESCRIPTORS * len(self._seats)
+        return DESCRIPTORS * len(self._records)
 
     def stop(self) -> None:
         """Stop them all; returns when they have ended."""
@@ -94,8 +96,8 @@ class Crowd:
             worker.join()
         self.load.clear()
         self._supervisor.stop()
-        for seat in self._seats:
-            if (ref := whereis(seat.name)) is not None:
+        for record in self._records:
+            if (ref := whereis(record.name)) is not None:
                 ref.stop()
 
     def state_of(self, name: str) -> str:
@@ -108,15 +110,15 @@ class Crowd:
             return f"{name}: {error!r}"
         return f"{name}: {dict(socket.joins)}, {client.mailbox} messages wait, {connection}"
 
-    def _start(self, kind: type[Any], seat: Seat) -> None:
+    def _start(self, kind: type[Any], record: ClientRecord) -> None:
         if issubclass(kind, Crashing):
-            self._crashing.append(ChildSpec(kind, seat, id=seat.name, name=seat.name))
+            self._crashing.append(ChildSpec(kind, record, id=record.name, name=record.name))
             return
-        ref = kind.start(seat, name=seat.name)
-        if issubclass(kind, Asked):
+        ref = kind.start(record, name=record.name)
+        if issubclass(kind, SharedClient):
             for _ in range(2):
-                self._work(0.02, pushing_by_proxy(ref, seat))
-            self._work(0.05, pushing_by_socket(ref, seat))
+                self._work(0.02, pushing_by_proxy(ref, record))
+            self._work(0.05, pushing_by_socket(ref, record))
 
     def _work(self, pause: float, work: Any) -> None:
         self._workers.append(Worker(self._gate, pause, work))

@@ -11,8 +11,8 @@ from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.socket.socket import Socket
+from slipstream_actor.testing.kit.clients import living, title
 from slipstream_actor.testing.kit.requests import PushRequest
-from slipstream_actor.testing.kit.seats import living, title
 
 __all__ = ["require_patterns", "require_push", "require_reply", "require_test_mode", "seconds_or"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.raw import Frame, RawClient
+from tests.testing.server.raw_client import Frame, RawClient
 
 CRASH = "phx_error", {"reason": "channel_crash"}
 
@@ -135,7 +135,7 @@ def test_join(server: PhoenixServer, topic: str, params: Any, answer: Any) -> No
 
 @pytest.mark.parametrize("event", ["phx_reply", "phx_error", "phx_close", "phx_join"])
 def test_reserved_names_can_be_broadcast(server: PhoenixServer, event: str) -> None:
-    """They come with null refs while the channel lives (note 21)."""
+    """They come with null refs while the channel lives (docs/protocol.md#note-21)."""
     client, _ = connect(server, "bench:a", {})
     with client:
         server.broadcast("bench:a", event, {"any": 1})

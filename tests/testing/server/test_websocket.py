@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.events import Ping, Pong
 
-from slipstream_actor.testing.server.wire import CloseSocket, FrameLimit, Wire
-from tests.testing.server.raw import encode_frame
+from slipstream_actor.testing.server.websocket import CloseSocket, FrameLimit, WebSocket
+from tests.testing.server.raw_client import encode_frame
 
 MESSAGES = st.lists(st.text(max_size=300) | st.binary(max_size=300), max_size=8)
 
@@ -26,8 +26,8 @@ def test_messages_arrive_whole(
     messages: list[str | bytes], sizes: list[int], fragmented: bool
 ) -> None:
     data = b"".join(frames(message, fragmented) for message in messages)
-    wire = Wire(10_000_000)
-    got = [frame for piece in in_pieces(data, sizes) for frame in wire.receive(piece)]
+    websocket = WebSocket(10_000_000)
+    got = [frame for piece in in_pieces(data, sizes) for frame in websocket.receive(piece)]
     assert got == messages
 
 
@@ -89,16 +89,16 @@ FRAGMENT = encode_frame("text", b"x", fin=False)
     ],
 )
 def test_ends(data: bytes, code: int) -> None:
-    wire = Wire(1000)
-    assert list(wire.receive(encode_frame("text", b"before"))) == ["before"]
+    websocket = WebSocket(1000)
+    assert list(websocket.receive(encode_frame("text", b"before"))) == ["before"]
     with pytest.raises(CloseSocket) as closed:
-        list(wire.receive(data))
+        list(websocket.receive(data))
     assert closed.value.code == code
 
 
 def test_what_comes_before_an_end_is_delivered() -> None:
-    wire = Wire(1000)
-    received = wire.receive(
+    websocket = WebSocket(1000)
+    received = websocket.receive(
         encode_frame("text", b"a") + encode_frame("pong", b"") + encode_frame("text", b"x" * 1000)
     )
     assert next(received) == "a"
@@ -108,7 +108,7 @@ def test_what_comes_before_an_end_is_delivered() -> None:
 
 
 def test_a_ping_is_answered() -> None:
-    wire = Wire(1000)
-    (ping,) = wire.receive(encode_frame("ping", b"hello"))
+    websocket = WebSocket(1000)
+    (ping,) = websocket.receive(encode_frame("ping", b"hello"))
     assert isinstance(ping, Ping)
-    assert wire.encode(ping.response()) == b"\x8a\x05hello"
+    assert websocket.encode(ping.response()) == b"\x8a\x05hello"
