@@ -6,7 +6,6 @@ in confidence nor more of the answer than it checks: whatever it logs or keeps i
 
 from __future__ import annotations
 
-import http.client
 import io
 import math
 import socket
@@ -185,6 +184,8 @@ class RecordedAnswer:
 
 def start_of_body(answer: bytes) -> str:
     """Return the start of an answer's body, whatever its encoding, as far as it was read."""
+    import http.client  # Only a refusal needs it.
+
     response = http.client.HTTPResponse(cast(socket.socket, RecordedAnswer(answer)))
     try:
         response.begin()
