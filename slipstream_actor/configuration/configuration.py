@@ -115,7 +115,8 @@ class Configuration:
         [10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000],
         policy,
         "Delays of the first, second, … `reconnect`; the last one repeats. Or a callable that"
-        " takes the attempt's number, 1 for the first.",
+        " takes the attempt's number, 1 for the first, and may take the reason of the last failure"
+        " as a second argument.",
     )
     reconnect_jitter_msec: int = option(
         1000,
@@ -127,6 +128,27 @@ class Configuration:
         [100, 500, 1000, 2000, 5000, 10000],
         policy,
         "Delays of the first, second, … `rejoin` of a topic; the last one repeats. Or a callable.",
+    )
+    rejoin_jitter_msec: int = option(
+        1000,
+        whole(0),
+        "A uniform random part of it is added to each of those delays.",
+    )
+    stable_after_msec: int = option(
+        5000,
+        whole(0),
+        "How long a connection, or a join, has to last for those delays to begin anew.",
+    )
+    honor_retry_after: bool = option(
+        True,
+        truth,
+        "After a refusal with 429 or 503 and a `Retry-After`, do not connect again before that.",
+    )
+    max_retry_after_msec: int = option(
+        300_000,
+        whole(0),
+        "Longest time that a `Retry-After` is honoured for.",
+        shown="`300000`",
     )
     rejoin_on_reconnect: bool = option(
         True,
@@ -160,6 +182,13 @@ class Configuration:
         optional(whole(0)),
         "Down to so many it does not read again; by default a quarter of `high_watermark`.",
         shown="`5000`",
+    )
+    max_undelivered_bytes: int = option(
+        16 * MEBIBYTE,
+        whole(1),
+        "Above so many bytes of undelivered messages, as they came over the wire, it does not read"
+        " either.",
+        shown="`16777216`",
     )
     max_send_buffer_bytes: int = option(
         16 * MEBIBYTE,

@@ -11,7 +11,7 @@ from slipstream_actor.protocol.serializer import JsonParser, Serializer
 
 __all__ = ["Options"]
 
-Delays: TypeAlias = Sequence[int] | Callable[[int], int]
+Delays: TypeAlias = Sequence[int] | Callable[[int], float] | Callable[[int, Any], float]
 
 
 class Options(TypedDict, total=False):
@@ -27,6 +27,10 @@ class Options(TypedDict, total=False):
     reconnect_after_msec: Delays
     reconnect_jitter_msec: int
     rejoin_after_msec: Delays
+    rejoin_jitter_msec: int
+    stable_after_msec: int
+    honor_retry_after: bool
+    max_retry_after_msec: int
     rejoin_on_reconnect: bool
     reply_timeout_msec: int | None
     buffer_pushes: bool
@@ -35,6 +39,7 @@ class Options(TypedDict, total=False):
     buffer_max_age_msec: int
     high_watermark: int
     low_watermark: int | None
+    max_undelivered_bytes: int
     max_send_buffer_bytes: int
     connect_timeout_msec: int
     join_timeout_msec: int

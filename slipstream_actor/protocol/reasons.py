@@ -16,12 +16,14 @@ __all__ = [
     "ChannelEnded",
     "ClosedByClient",
     "ClosedByPeer",
+    "ClosedByServer",
     "ConnectFailed",
     "ConnectionCrashed",
     "Disconnected",
     "HeartbeatTimeout",
     "JoinRefused",
     "JoinTimeout",
+    "LeftByClient",
     "ParamsFailed",
     "PushTimeout",
     "TransportFailed",
@@ -123,6 +125,14 @@ class ParamsFailed(msgspec.Struct, frozen=True):
         return f"ParamsFailed({type(self.error).__name__})"
 
     __rich_repr__ = no_fields
+
+
+class LeftByClient(msgspec.Struct, frozen=True):
+    """The topic was left by `socket.leave`."""
+
+
+class ClosedByServer(msgspec.Struct, frozen=True):
+    """The server closed the channel with a `phx_close` that nobody had asked for."""
 
 
 class ChannelCrashed(msgspec.Struct, frozen=True):

@@ -35,7 +35,9 @@ def test_jitter_adds_a_random_part_of_itself(jitter: int, share: float) -> None:
     def uniform(low: float, high: float) -> float:
         return low + share * (high - low)
 
-    assert delay(OPTION, (500,), 1, jitter, uniform) == pytest.approx(0.5 + share * jitter / 1000)
+    assert delay(OPTION, (500,), 1, jitter, uniform=uniform) == pytest.approx(
+        0.5 + share * jitter / 1000
+    )
 
 
 def test_jitter_is_spread_over_the_whole_of_it() -> None:
