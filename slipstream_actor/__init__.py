@@ -1,5 +1,7 @@
 """A synchronous Phoenix Channels client on Pykka actors, shaped like Elixir's Slipstream."""
 
+import typing as _typing
+
 from pykka import ActorDeadError
 
 from slipstream_actor import telemetry
@@ -18,6 +20,7 @@ from slipstream_actor.configuration.options import Options
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.connection.state import ConnectionState
 from slipstream_actor.debug.state import get_state
+from slipstream_actor.debug.version import installed_version as _installed_version
 from slipstream_actor.errors import (
     AlreadyStartedError,
     AwaitTimeoutError,
@@ -166,3 +169,13 @@ __all__ = [
     "wait_until_joined",
     "whereis",
 ]
+
+__version__: str
+
+# For a type checker it would make every name one that the package has.
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name == "__version__":
+            return _installed_version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

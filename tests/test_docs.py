@@ -22,6 +22,8 @@ LANGUAGES = {
     "python",
     *("console", "dockerfile", "elixir", "ini", "js", "json", "nginx", "sh", "text", "toml"),
 }
+# Pages for those who work on the package.
+BESIDE = [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 # What a browser fetches by itself, by element and attribute.
 FETCHED = {
     ("audio", "src"),
@@ -141,7 +143,7 @@ def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(read(page)))
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=name_of)
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     generated = {DOCS / "changelog.md": ROOT / "CHANGELOG.md"}
     for link in links(page):
@@ -153,6 +155,12 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
         assert path.exists(), link
         if anchor:
             assert anchor in anchors(path), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=name_of)
+def test_no_page_installs_the_package_from_an_index(page: Path) -> None:
+    """It is on none yet: it is installed from a clone, or from a wheel."""
+    assert not re.search(r"pip install [^\n`]*slipstream_actor\b(?!-)", read(page))
 
 
 # names

@@ -1,4 +1,4 @@
-"""The tour in docs/architecture.md: the files that it leads to are there, and each room is on it."""
+"""The tour in docs/architecture.md: its files are there, and each room is on it."""
 
 from __future__ import annotations
 
