@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from pykka import ActorRef, ActorRegistry
 
 from slipstream_actor.actors.actor import BaseActor
@@ -88,7 +89,6 @@ class Connection(BaseActor):
         refs = owner.actor_inbox
         self._protocol = Protocol(
             next_ref=refs.next_ref,
-            last_ref=lambda: refs.last_ref,
             has_join_refs=config.has_join_refs,
             heartbeat_interval=config.heartbeat_interval_msec / 1000,
             join_timeout=config.join_timeout_msec / 1000,
@@ -246,7 +246,12 @@ class Connection(BaseActor):
         self._settle()
 
     def _leave(self, command: LeaveTopic) -> None:
-        self._protocol.leave(command.topic, time.monotonic())
+        self._protocol.leave(
+            command.topic,
+            time.monotonic(),
+            join_ref=command.join_ref,
+            timeout=command.timeout,
+        )
         self._settle()
 
     def _push(self, command: PushMessage) -> None:
@@ -256,18 +261,14 @@ class Connection(BaseActor):
             return
         batch = [command, *self.actor_inbox.drain(PushMessage)]
         taken = sum(len(push.data) for push in batch if push.data is not None)
-        awaited = [push for push in batch if push.awaited]
-        if awaited:
-            now = time.monotonic()
-            failed = {push.ref for push in awaited if not self._protocol.push(push, now)}
-            batch = [push for push in batch if not push.awaited or push.ref not in failed]
-        frame_log.sending(batch)
-        transport.send(
-            [push.data if push.data is not None else self._encode(push) for push in batch]
-        )
+        now = time.monotonic()
+        batch = [push for push in map(self._completed, batch) if self._protocol.push(push, now)]
+        if self._status == "connected":  # Else the close frame is written already.
+            frame_log.sending(batch)
+            transport.send([push.data for push in batch if push.data is not None])
         self._room.update(taken, transport.pending_bytes)
         if (
-            awaited
+            any(push.awaited for push in batch)
             or transport.pending_bytes
             or transport.write_error is not None
             or self._protocol.events
@@ -276,11 +277,14 @@ class Connection(BaseActor):
         elif "traffic" in CONNECTION:
             self._telemetry.traffic(transport)
 
-    def _encode(self, push: PushMessage) -> str | bytes:
-        """Encode a push that somebody sent by hand."""
+    def _completed(self, push: PushMessage) -> PushMessage:
+        """Return a push with what one has not that somebody sent by hand."""
+        if push.data is not None:
+            return push
         ref = push.ref or self._owner.actor_inbox.next_ref()
         join_ref = push.join_ref or self._protocol.current_join_ref(push.topic)
-        return self._serializer.encode(Message(join_ref, ref, push.topic, push.event, push.payload))
+        message = Message(join_ref, ref, push.topic, push.event, push.payload)
+        return replace(push, ref=ref, join_ref=join_ref, data=self._serializer.encode(message))
 
     def _collect(self, _: CollectGarbage) -> None:
         if self._transport is not None:

@@ -1,19 +1,18 @@
 """Phoenix Channels as a state machine: commands and messages in, messages and events out.
 
 No I/O and no clock: the time is an argument, and `next_deadline` says when to call again. The
-rules are those of a real server; "note N" is a line of the protocol notes in the documentation.
+rules are those of a real server: docs/protocol.md has them.
 """
 
 from __future__ import annotations
 
-import enum
-import heapq
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import msgspec
 
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
+from slipstream_actor.protocol.deadlines import Deadlines
 from slipstream_actor.protocol.events import (
     Event,
     MessageReceived,
@@ -24,7 +23,17 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.protocol.joins import (
+    ENDED,
+    JOIN_TRANSITIONS,
+    JOINING,
+    LEAVING,
+    Channel,
+    Input,
+    JoinState,
+)
 from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.plain_pushes import PlainPushes
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
@@ -37,57 +46,8 @@ from slipstream_actor.protocol.reasons import (
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
 RESERVED = frozenset({"phx_reply", "phx_error", "phx_close"})
-# Of so many refs, whose answers are nobody's, it is remembered that they are.
-LATE_REPLIES = 256
-LATE_PUSHES = 16_384
-
-
-class JoinState(enum.Enum):
-    """Where one join stands."""
-
-    JOINING = "joining"
-    JOINED = "joined"
-    LEAVING = "leaving"
-    REPLACED = "replaced"  # by another join of its topic; the server's phx_close is to come
-    ENDED = "ended"
-
-
-Input: TypeAlias = Literal["ok", "refused", "timeout", "leave", "left", "replace", "error", "close"]
-Outcome: TypeAlias = Literal["succeeded", "failed", "crashed", "left"]
-JOINING, JOINED, LEAVING, REPLACED, ENDED = JoinState
-
-# state and input → next state and what the owner is told; what is not here changes nothing.
-JOIN_TRANSITIONS: dict[tuple[JoinState, Input], tuple[JoinState, Outcome | None]] = {
-    (JOINING, "ok"): (JOINED, "succeeded"),
-    (JOINING, "refused"): (ENDED, "failed"),
-    (JOINING, "timeout"): (ENDED, "failed"),
-    (JOINING, "leave"): (LEAVING, None),
-    (JOINING, "replace"): (REPLACED, None),
-    (JOINING, "error"): (ENDED, "crashed"),
-    (JOINING, "close"): (ENDED, "left"),
-    (JOINED, "leave"): (LEAVING, None),
-    (JOINED, "replace"): (REPLACED, None),
-    (JOINED, "error"): (ENDED, "crashed"),
-    (JOINED, "close"): (ENDED, "left"),
-    (LEAVING, "refused"): (ENDED, "left"),
-    (LEAVING, "left"): (ENDED, "left"),
-    (LEAVING, "error"): (ENDED, "left"),
-    (LEAVING, "close"): (ENDED, "left"),
-    (REPLACED, "refused"): (ENDED, None),
-    (REPLACED, "error"): (ENDED, None),
-    (REPLACED, "close"): (ENDED, None),
-}
-
-
-class Channel(msgspec.Struct, eq=False):
-    """One join of a topic, from its request to its end; `pushes` are its awaited refs."""
-
-    topic: str
-    join_ref: str
-    deadline: float
-    state: JoinState = JOINING
-    leave_ref: str | None = None
-    pushes: dict[str, None] = msgspec.field(default_factory=dict)
+# Of so many refs of joins that are over it is known that their phx_close may come late.
+LATE_CLOSES = 256
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -116,7 +76,6 @@ class Protocol:
         self,
         *,
         next_ref: Callable[[], str],
-        last_ref: Callable[[], int],
         has_join_refs: bool = True,
         heartbeat_interval: float = 30.0,
         join_timeout: float = 10.0,
@@ -130,22 +89,20 @@ class Protocol:
         self.heartbeat_rtt: float | None = None
         self.heartbeat_failed: bool = False
         self._next_ref = next_ref
-        self._last_ref = last_ref
         self._has_join_refs = has_join_refs
         self._interval = heartbeat_interval
         self._join_timeout = join_timeout
         self._beat_at: float | None = None
         self._sign_of_life = float("-inf")
-        # Joins, leaves and heartbeats whose answers, should they come late, are nobody's replies.
-        self._spent: dict[str, None] = {}
-        # Pushes that were reported as failed, and so are not to be reported as answered.
-        self._failed: dict[str, None] = {}
-        # Joins without an answer, left and replaced ones too, in the order of their deadlines,
-        # since all have the same time.
+        self._plain = PlainPushes()
+        # Refs of joins that are over, whose phx_close or phx_error may come late.
+        self._over: dict[str, None] = {}
+        # Joins without an answer, left and replaced ones too, and leaves, by their refs.
         self._joining: dict[str, Channel] = {}
-        # Leaves without an answer, by their refs, likewise in the order of their deadlines.
-        self._leaving: dict[str, tuple[float, Channel]] = {}
-        self._push_deadlines: list[tuple[float, str]] = []
+        self._leaving: dict[str, Channel] = {}
+        self._join_deadlines = Deadlines()
+        self._leave_deadlines = Deadlines()
+        self._push_deadlines = Deadlines()
         self._paused_at: float | None = None
 
     # commands
@@ -159,47 +116,72 @@ class Protocol:
         """Request a join; one that the topic has is replaced by it (docs/protocol.md#note-14)."""
         join_ref = command.join_ref or self._next_ref()
         former = self.channels.get(command.topic)
+        channel = Channel(command.topic, join_ref)
         if former is not None:
             self._retire(former)
-        channel = Channel(command.topic, join_ref, self._running(now) + self._join_timeout)
+            before = (*former.left_before, former)
+            channel.left_before = tuple(left for left in before if left.state is LEAVING)
         self.channels[command.topic] = channel
         self._joining[join_ref] = channel
+        self._join_deadlines.add(join_ref, self._answer_by(now, command.timeout))
         self.refs[join_ref] = Waiting("join", "phx_join", channel)
         # join_ref == ref: with a null join_ref the server drops what comes later
         # (docs/protocol.md#note-6).
         self._send(join_ref, join_ref, command.topic, "phx_join", command.payload)
 
-    def leave(self, topic: str, now: float) -> None:
-        """Leave the topic's join; without one there is nothing to do.
+    def leave(
+        self,
+        topic: str,
+        now: float,
+        *,
+        join_ref: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Leave the topic's join, or the one with `join_ref`; without it there is nothing to do.
 
-        A leave that is not answered in the time of a join counts as done, as in phoenix.js.
+        A leave that is not answered in `timeout` seconds, by default the time of a join, counts as
+        done, as in phoenix.js.
         """
         channel = self.channels.get(topic)
         if channel is None or channel.state is LEAVING:
             return
+        if join_ref is not None and channel.join_ref != join_ref:
+            return
         self._step(channel, "leave")
         channel.leave_ref = ref = self._next_ref()
         self.refs[ref] = Waiting("leave", "phx_leave", channel)
-        self._leaving[ref] = (self._running(now) + self._join_timeout, channel)
+        self._leaving[ref] = channel
+        self._leave_deadlines.add(ref, self._answer_by(now, timeout))
         self._send(channel.join_ref, ref, topic, "phx_leave", {})
 
     def push(self, command: PushMessage, now: float) -> bool:
-        """Enter an awaited push into the ledger; a plain one leaves nothing behind.
+        """Remember a push: an awaited one until its outcome, a plain one for its first reply.
 
-        Returns `False` when it is not to be sent, since the join it belongs to is over.
+        Returns `False` when it is not to be sent, since the join it belongs to is over, or the time
+        for its reply.
         """
-        if not command.awaited or command.ref is None:
+        if command.ref is None:
+            return True
+        if not command.awaited:
+            self._plain.add(command.ref, command.topic, command.join_ref)
             return True
         channel = self.channels.get(command.topic)
         if channel is None or channel.join_ref != command.join_ref:
-            ref = Ref(command.ref, command.topic, command.join_ref)
-            self.events.append(PushFailed(command.topic, command.event, ref, ChannelEnded("left")))
-            return False
+            return self._not_sent(command, ChannelEnded("left"))
+        if command.deadline is not None and command.deadline <= now:
+            return self._not_sent(command, PushTimeout())
         self.refs[command.ref] = Waiting("push", command.event, channel)
         channel.pushes[command.ref] = None
-        if command.reply_timeout is not None:
-            self._expect(command.ref, self._running(now) + command.reply_timeout)
+        if command.deadline is not None:
+            self._push_deadlines.add(command.ref, command.deadline + self._running(now) - now)
+        elif command.reply_timeout is not None:
+            self._push_deadlines.add(command.ref, self._running(now) + command.reply_timeout)
         return True
+
+    def _not_sent(self, command: PushMessage, reason: Any) -> bool:
+        ref = Ref(command.ref or "", command.topic, command.join_ref, awaited=True)
+        self.events.append(PushFailed(command.topic, command.event, ref, reason))
+        return False
 
     def current_join_ref(self, topic: str) -> str | None:
         """Return the join_ref of the topic's join, for a push that names none."""
@@ -215,7 +197,8 @@ class Protocol:
         self.former.clear()
         self._joining.clear()
         self._leaving.clear()
-        self._push_deadlines.clear()
+        for deadlines in (self._join_deadlines, self._leave_deadlines, self._push_deadlines):
+            deadlines.clear()
         self.heartbeat = self._beat_at = None
 
     # messages
@@ -242,17 +225,17 @@ class Protocol:
             return None
         channel = self._ending(message)
         if channel is None:
-            return self._is_spent(message)
+            return self._is_over(message)
         if message.event == "phx_error":
             self._step(channel, "error", message.payload)
         else:
             self._step(channel, "close")
         return True
 
-    def _is_spent(self, message: Message) -> bool:
+    def _is_over(self, message: Message) -> bool:
         """Whether a phx_close or phx_error is the rest of a join that has ended
         (docs/protocol.md#note-22)."""
-        return message.join_ref in self._spent or message.ref in self._spent
+        return message.join_ref in self._over or message.ref in self._over
 
     def _ending(self, message: Message) -> Channel | None:
         """Return the join that a phx_close or phx_error ends (docs/protocol.md#note-3, #note-14,
@@ -273,36 +256,53 @@ class Protocol:
             return False
         reply = Reply(payload["status"], payload.get("response"))
         if self.heartbeat is not None and ref == self.heartbeat.ref:
-            self.heartbeat_rtt = now - self.heartbeat.since
-            self.heartbeat = None
-            self._beat_within_an_interval(now)
+            return self._receive_heartbeat(message, now)
+        waiting = self.refs.get(ref)
+        if waiting is None:
+            return self._receive_plain_reply(ref, message, reply)
+        channel = waiting.channel
+        if message.topic != channel.topic:
+            return False
+        if waiting.kind == "push":
+            if message.join_ref not in (None, channel.join_ref):
+                return False
+            del self.refs[ref]
+            del channel.pushes[ref]
+            self._push_deadlines.discard(ref)
+            answered = Ref(ref, channel.topic, channel.join_ref, awaited=True)
+            self.events.append(ReplyReceived(channel.topic, answered, reply))
             return True
-        waiting = self.refs.pop(ref, None)
-        if waiting is None or waiting.kind == "push":
-            if waiting is not None:
-                waiting.channel.pushes.pop(ref, None)
-            elif ref in self._failed or not self._given_out(ref):
-                return False  # a reply to nothing
-            answered = Ref(ref, message.topic, message.join_ref)
-            self.events.append(ReplyReceived(message.topic, answered, reply))
-            return True
-        self._spend(ref)
+        del self.refs[ref]
         if waiting.kind == "leave":
-            self._step(waiting.channel, "left")
-        else:
-            # The server handles nothing else while it joins (docs/protocol.md#note-12): now it goes
-            # on.
-            self._joining.pop(ref, None)
-            self._sign_of_life = now
-            self._beat_within_an_interval(now)
-            self._step(waiting.channel, "ok" if reply.ok else "refused", reply.response)
+            self._step(channel, "left")
+            return True
+        # The server handles nothing else while it joins (docs/protocol.md#note-12): now it goes on.
+        self._forget_joining(ref)
+        self._sign_of_life = now
+        self._beat_within_an_interval(now)
+        self._step(channel, "ok" if reply.ok else "refused", reply.response)
         return True
 
-    def _given_out(self, ref: str) -> bool:
-        """Whether `ref` is one of ours, for a push."""
-        if not ref.isascii() or not ref.isdigit() or ref[0] == "0" or len(ref) > 18:
+    def _receive_heartbeat(self, message: Message, now: float) -> bool:
+        """Take in the answer to the heartbeat."""
+        assert self.heartbeat is not None
+        if message.topic != "phoenix":
             return False
-        return int(ref) <= self._last_ref() and ref not in self._spent
+        self.heartbeat_rtt = now - self.heartbeat.since
+        self.heartbeat = None
+        self._beat_within_an_interval(now)
+        return True
+
+    def _receive_plain_reply(self, ref: str, message: Message, reply: Reply) -> bool:
+        """Take in the first reply to a push that asked for none; any other is nobody's."""
+        current = self.current_join_ref(message.topic)
+        if message.join_ref not in (None, current):
+            return False
+        if not self._plain.take(ref, message.topic, current):
+            return False
+        answered = Ref(ref, message.topic, message.join_ref)
+        self.events.append(ReplyReceived(message.topic, answered, reply))
+        return True
 
     # time
 
@@ -312,9 +312,9 @@ class Protocol:
             return self._beat_at
         due = (
             self._beat_at,
-            self._first_join_deadline(),
-            self._first_leave_deadline(),
-            self._first_push_deadline(),
+            self._join_deadlines.first(),
+            self._leave_deadlines.first(),
+            self._push_deadlines.first(),
         )
         return min((at for at in due if at is not None), default=None)
 
@@ -327,10 +327,8 @@ class Protocol:
         if self._paused_at is None:
             return
         away, self._paused_at = now - self._paused_at, None
-        for channel in self._joining.values():
-            channel.deadline += away
-        self._leaving = {ref: (at + away, c) for ref, (at, c) in self._leaving.items()}
-        self._push_deadlines = [(at + away, ref) for at, ref in self._push_deadlines]
+        for deadlines in (self._join_deadlines, self._leave_deadlines, self._push_deadlines):
+            deadlines.shift(away)
         if self.heartbeat is not None and self._beat_at is not None:
             self.heartbeat.since = now
             self._beat_at = now + self._interval
@@ -338,12 +336,14 @@ class Protocol:
     def handle_timer(self, now: float, progress: float = float("-inf")) -> None:
         """Do what is due. `progress`: when bytes of an unfinished transfer last moved."""
         running = self._running(now)
-        while (first := self._first_join_deadline()) is not None and first <= running:
-            self._time_out(next(iter(self._joining.values())))
-        while (first := self._first_leave_deadline()) is not None and first <= running:
-            self._step(next(iter(self._leaving.values()))[1], "close")
-        while (first := self._first_push_deadline()) is not None and first <= running:
-            self._time_out_push(heapq.heappop(self._push_deadlines)[1])
+        while (ref := self._leave_deadlines.take_due(running)) is not None:
+            self._step(self._leaving[ref], "close")
+        while (ref := self._join_deadlines.take_due(running)) is not None:
+            self._time_out(self._joining.pop(ref))
+        while (ref := self._push_deadlines.take_due(running)) is not None:
+            channel = self.refs[ref].channel
+            del channel.pushes[ref]
+            self._fail_push(channel, ref, PushTimeout())
         if self._beat_at is not None and self._beat_at <= now:
             self._beat(now, progress)
 
@@ -362,23 +362,26 @@ class Protocol:
         """Return the time on the clock that stands still while reading is paused."""
         return now if self._paused_at is None else self._paused_at
 
+    def _answer_by(self, now: float, timeout: float | None) -> float:
+        """Return the deadline of a join or a leave that is being asked for."""
+        return self._running(now) + (self._join_timeout if timeout is None else timeout)
+
     def _beat(self, now: float, progress: float) -> None:
         """Send a heartbeat, or find that the last one was not answered."""
         if self.heartbeat is None or self._paused_at is not None:
             ref = self._next_ref()
             self.heartbeat = Heartbeat(ref, now)
-            self._spend(ref)
             self._beat_at = now + self._interval
             self._send(None, ref, "phoenix", "heartbeat", {})
             return
         life = max(self.heartbeat.since, progress, self._sign_of_life) + self._interval
-        join = self._first_join_deadline()
+        join = self._join_deadlines.first()
         if life > now:
             self._beat_at = life
         elif join is not None and join <= life + self._join_timeout:
             # The server may be busy with it (docs/protocol.md#note-12); but not with one that was
-            # asked for later,
-            # else topics that are tried again and again would excuse a dead server for ever.
+            # asked for later, else topics that are tried again and again would excuse a dead
+            # server for ever.
             self._beat_at = join
         else:
             self.heartbeat_failed = True
@@ -386,39 +389,11 @@ class Protocol:
 
     def _time_out(self, channel: Channel) -> None:
         """Give a join up, and leave what the server may have half open (as phoenix.js does)."""
-        del self._joining[channel.join_ref]
         if channel.state is not JOINING:
             return
         ref = self._next_ref()
-        self._spend(ref)
         self._step(channel, "timeout")
         self._send(channel.join_ref, ref, channel.topic, "phx_leave", {})
-
-    def _expect(self, ref: str, deadline: float) -> None:
-        """Have a push fail at `deadline`."""
-        if len(self._push_deadlines) > 2 * len(self.refs) + 64:
-            # Those that were answered stay until they are due.
-            self._push_deadlines = [d for d in self._push_deadlines if d[1] in self.refs]
-            heapq.heapify(self._push_deadlines)
-        heapq.heappush(self._push_deadlines, (deadline, ref))
-
-    def _first_leave_deadline(self) -> float | None:
-        for deadline, _ in self._leaving.values():
-            return deadline
-        return None
-
-    def _first_push_deadline(self) -> float | None:
-        while self._push_deadlines:
-            at, ref = self._push_deadlines[0]
-            if ref in self.refs:
-                return at
-            heapq.heappop(self._push_deadlines)
-        return None
-
-    def _time_out_push(self, ref: str) -> None:
-        waiting = self.refs[ref]
-        waiting.channel.pushes.pop(ref)
-        self._fail_push(waiting.channel, ref, PushTimeout())
 
     # transitions
 
@@ -428,6 +403,8 @@ class Protocol:
         if step is None:
             return
         channel.state, outcome = step
+        if outcome is not None and channel.left_before:
+            self._end_those_left_before(channel)
         if channel.state is ENDED:
             self._forget(channel)
             end = ChannelCrashed(value) if given == "error" else "left"
@@ -443,6 +420,19 @@ class Protocol:
         elif outcome == "left":
             self.events.append(TopicLeft(topic, join_ref))
 
+    def _end_those_left_before(self, channel: Channel) -> None:
+        """What is told of a join comes behind the end of those that were left before it.
+
+        The server has ended them by then, though its phx_close may be to come
+        (docs/protocol.md#note-14 and #note-23).
+        """
+        earlier, channel.left_before = channel.left_before, ()
+        for former in earlier:
+            if former.state is LEAVING:
+                self._fail_pushes(former, ChannelEnded("left"))
+                self._forget_leaving(former)
+                self._step(former, "overtaken")
+
     def _retire(self, channel: Channel) -> None:
         """Make room for a new join of the topic; the old one waits for its phx_close."""
         if channel.state is not LEAVING:
@@ -454,19 +444,23 @@ class Protocol:
         if self.channels.get(channel.topic) is channel:
             del self.channels[channel.topic]
         self.former.pop(channel.join_ref, None)
-        self._joining.pop(channel.join_ref, None)
-        for ref in (channel.join_ref, channel.leave_ref):
-            if ref is not None and self.refs.pop(ref, None) is not None:
-                self._spend(ref)
-        self._leaving.pop(channel.leave_ref or "", None)
+        self._forget_joining(channel.join_ref)
+        self.refs.pop(channel.join_ref, None)
+        if channel.leave_ref is not None:
+            self.refs.pop(channel.leave_ref, None)
+            self._forget_leaving(channel)
+        self._over[channel.join_ref] = None
+        if len(self._over) > LATE_CLOSES:
+            del self._over[next(iter(self._over))]
 
-    def _spend(self, ref: str) -> None:
-        remember(self._spent, ref, LATE_REPLIES)
+    def _forget_joining(self, join_ref: str) -> None:
+        self._joining.pop(join_ref, None)
+        self._join_deadlines.discard(join_ref)
 
-    def _first_join_deadline(self) -> float | None:
-        for channel in self._joining.values():
-            return channel.deadline
-        return None
+    def _forget_leaving(self, channel: Channel) -> None:
+        ref = channel.leave_ref or ""
+        self._leaving.pop(ref, None)
+        self._leave_deadlines.discard(ref)
 
     def _fail_pushes(self, channel: Channel, reason: Any) -> None:
         for ref in channel.pushes:
@@ -478,16 +472,9 @@ class Protocol:
         waiting = self.refs.pop(ref, None)
         if waiting is None:
             return
-        known = Ref(ref, channel.topic, channel.join_ref)
+        self._push_deadlines.discard(ref)
+        known = Ref(ref, channel.topic, channel.join_ref, awaited=True)
         self.events.append(PushFailed(channel.topic, waiting.event, known, reason))
-        remember(self._failed, ref, LATE_PUSHES)
 
     def _send(self, join_ref: str | None, ref: str, topic: str, event: str, payload: Any) -> None:
         self.outgoing.append(Message(join_ref, ref, topic, event, payload))
-
-
-def remember(refs: dict[str, None], ref: str, most: int) -> None:
-    """Add `ref`, and forget the oldest one when there are more than `most`."""
-    refs[ref] = None
-    if len(refs) > most:
-        del refs[next(iter(refs))]

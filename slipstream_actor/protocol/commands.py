@@ -34,12 +34,15 @@ class CloseConnection(msgspec.Struct, frozen=True):
 class JoinTopic(msgspec.Struct, frozen=True):
     """Join `topic`. `TopicJoinSucceeded` or `TopicJoinFailed` follows.
 
-    Without a `join_ref` the connection takes the next one.
+    Without a `join_ref` the connection takes the next one. `data` is the encoded message, where
+    the sender has encoded it; `timeout` is in seconds, by default `join_timeout_msec`.
     """
 
     topic: str
     payload: Any = msgspec.field(default_factory=dict)
     join_ref: str | None = None
+    data: str | bytes | None = None
+    timeout: float | None = None
 
     def __repr__(self) -> str:
         # Params may hold tokens.
@@ -49,16 +52,22 @@ class JoinTopic(msgspec.Struct, frozen=True):
 
 
 class LeaveTopic(msgspec.Struct, frozen=True):
-    """Leave the topic's current join. `TopicLeft` follows."""
+    """Leave the topic's join, the current one or that of `join_ref`. `TopicLeft` follows.
+
+    `timeout` is in seconds, by default `join_timeout_msec`.
+    """
 
     topic: str
+    join_ref: str | None = None
+    timeout: float | None = None
 
 
 class PushMessage(msgspec.Struct, frozen=True, gc=False):
     """Push an event. `data` is the encoded message, where the sender has encoded it.
 
     `awaited`: the connection remembers the ref until its reply, and reports `PushFailed` when the
-    join or the connection ends first, or `reply_timeout` seconds pass.
+    join or the connection ends first, or `reply_timeout` seconds pass; a `deadline`, on the
+    monotonic clock, counts in their place: after it the push is not sent either.
     """
 
     topic: str
@@ -69,6 +78,7 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     data: str | bytes | None = None
     awaited: bool = False
     reply_timeout: float | None = None
+    deadline: float | None = None
 
     def __repr__(self) -> str:
         # Payloads may hold tokens, and `data` is the payload again.

@@ -36,19 +36,22 @@ class Ref(str):
 
     `join_ref` is `None` while a buffered push waits for its join. `failure` is the reason that a
     plain thread's push has failed for, and `None` otherwise: there is no callback to tell of it.
+    `awaited` says whether the push asks for an outcome.
     """
 
-    __slots__ = ("failure", "join_ref", "topic")
+    __slots__ = ("awaited", "failure", "join_ref", "topic")
 
     topic: str
     join_ref: str | None
     failure: Any
+    awaited: bool
 
-    def __new__(cls, ref: str, topic: str, join_ref: str | None) -> Ref:
+    def __new__(cls, ref: str, topic: str, join_ref: str | None, *, awaited: bool = False) -> Ref:
         self = super().__new__(cls, ref)
         self.topic = topic
         self.join_ref = join_ref
         self.failure = None
+        self.awaited = awaited
         return self
 
     def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:

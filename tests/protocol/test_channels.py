@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from slipstream_actor.protocol.channels import (
     JOIN_TRANSITIONS,
-    LATE_REPLIES,
+    LATE_CLOSES,
     RESERVED,
     JoinState,
     Protocol,
@@ -37,6 +37,7 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.plain_pushes import MOST
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
@@ -62,7 +63,6 @@ class Core:
         self.last = 0
         self.protocol = Protocol(
             next_ref=self.next_ref,
-            last_ref=lambda: self.last,
             has_join_refs=not v1,
             heartbeat_interval=interval,
             join_timeout=JOIN_TIMEOUT,
@@ -241,7 +241,7 @@ def test_note_7_a_1_7_server_answers_a_stale_push_with_the_new_join_ref(core: Co
     old = core.joined()
     push = core.push(old, awaited=False)
     new = core.joined()
-    assert core.told(new, push, "phx_reply", OK) == [reply(push)]
+    assert core.dropped(new, push, "phx_reply", OK)
 
 
 def test_note_8_a_leave_carries_the_join_ref(core: Core) -> None:
@@ -387,7 +387,28 @@ def test_note_17_replies_come_in_any_order_and_more_than_once(core: Core) -> Non
     first, second = core.push(ref), core.push(ref, awaited=False)
     assert core.told(ref, second, "phx_reply", OK) == [reply(second)]
     assert core.told(ref, first, "phx_reply", OK) == [reply(first)]
-    assert core.told(ref, first, "phx_reply", OK) == [reply(first)]
+    for answered in (first, second):
+        assert core.dropped(ref, answered, "phx_reply", OK)
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_a_reply_of_another_topic_or_join_is_not_a_push_s(core: Core, awaited: bool) -> None:
+    other = core.joined("room:2")
+    ref = core.joined()
+    push = core.push(ref, awaited=awaited)
+    assert core.dropped(other, push, "phx_reply", OK, "room:2")
+    assert core.dropped(ref, push, "phx_reply", OK, "room:2")
+    assert core.dropped(None, push, "phx_reply", OK, "room:3")
+    assert core.dropped(other, push, "phx_reply", OK)
+    assert core.told(ref, push, "phx_reply", OK) == [reply(push)]
+
+
+def test_a_reply_to_a_plain_push_comes_whenever_it_likes(core: Core) -> None:
+    ref = core.joined()
+    refs = [core.push(ref, awaited=False) for _ in range(MOST + 5_000)]
+    for push in (refs[0], refs[4_999], refs[5_000], refs[-1]):
+        assert core.told(ref, push, "phx_reply", OK) == [reply(push)]
+        assert core.dropped(ref, push, "phx_reply", OK)
 
 
 def test_a_reply_knows_the_ref_s_topic_and_join(core: Core) -> None:
@@ -430,9 +451,9 @@ def test_a_plain_push_leaves_nothing_behind(core: Core) -> None:
     push = core.push(ref, awaited=False)
     assert not core.protocol.refs
     assert core.told(ref, push, "phx_reply", OK) == [reply(push)]
+    late = core.push(ref, awaited=False)
     core.told(ref, ref, "phx_close", {})
-    # A late one, after its channel.
-    assert core.told(ref, push, "phx_reply", OK) == [reply(push)]
+    assert core.dropped(ref, late, "phx_reply", OK)
 
 
 @pytest.mark.parametrize(
@@ -530,8 +551,9 @@ def test_note_23_the_old_phx_close_answers_the_leave(core: Core) -> None:
     old = core.joined()
     core.leave()
     new = core.join()
-    assert core.told(new, new, "phx_reply", OK) == [TopicJoinSucceeded(T, {}, new)]
-    assert core.told(old, old, "phx_close", {}) == [TopicLeft(T, old)]
+    both = [TopicLeft(T, old), TopicJoinSucceeded(T, {}, new)]
+    assert core.told(new, new, "phx_reply", OK) == both
+    assert core.told(old, old, "phx_close", {}) == []
     assert core.status() is JoinState.JOINED
     assert not core.protocol.refs
     assert not core.protocol.former
@@ -541,9 +563,11 @@ def test_note_23_the_leave_s_reply_comes_after_the_new_join_s(core: Core) -> Non
     old = core.joined()
     leave = core.leave()
     new = core.join()
-    assert core.told(new, new, "phx_reply", OK) == [TopicJoinSucceeded(T, {}, new)]
-    assert core.told(old, leave, "phx_reply", OK) == [TopicLeft(T, old)]
+    both = [TopicLeft(T, old), TopicJoinSucceeded(T, {}, new)]
+    assert core.told(new, new, "phx_reply", OK) == both
+    assert core.told(old, leave, "phx_reply", OK) == []
     assert core.told(old, old, "phx_close", {}) == []
+    assert core.taken
     assert core.status() is JoinState.JOINED
 
 
@@ -553,9 +577,12 @@ def test_note_23_pushes_of_the_join_that_is_left_fail_with_its_end(core: Core) -
     core.leave()
     new = core.join()
     assert not core.events()
-    core.told(new, new, "phx_reply", OK)
-    expected = [failed(push, old, ChannelEnded("left")), TopicLeft(T, old)]
-    assert core.told(old, old, "phx_close", {}) == expected
+    assert core.told(new, new, "phx_reply", OK) == [
+        failed(push, old, ChannelEnded("left")),
+        TopicLeft(T, old),
+        TopicJoinSucceeded(T, {}, new),
+    ]
+    assert core.told(old, old, "phx_close", {}) == []
 
 
 def test_messages_come_until_the_leave_is_answered(core: Core) -> None:
@@ -645,8 +672,9 @@ def test_note_52_v1_leave_and_join_in_one_go(v1: Core) -> None:
     v1.told(None, old, "phx_reply", OK)
     v1.leave()
     new = v1.join()
-    assert v1.told(None, new, "phx_reply", OK) == [TopicJoinSucceeded(T, {}, new)]
-    assert v1.told(None, None, "phx_close", {}) == [TopicLeft(T, old)]
+    both = [TopicLeft(T, old), TopicJoinSucceeded(T, {}, new)]
+    assert v1.told(None, new, "phx_reply", OK) == both
+    assert v1.told(None, None, "phx_close", {}) == []
     assert v1.status() is JoinState.JOINED
 
 
@@ -662,7 +690,7 @@ def test_awaited_pushes_fail_with_the_connection(core: Core) -> None:
     old = core.joined()
     left = core.push(old)
     core.leave()
-    new = core.joined()
+    new = core.join()
     other = core.joined("room:2")
     pushes = [(left, old, T), (core.push(new), new, T)]
     pushes.append((core.push(other, topic="room:2"), other, "room:2"))
@@ -807,7 +835,8 @@ def test_without_an_interval_there_are_no_heartbeats(core: Core) -> None:
 def test_note_9_a_heartbeat_s_reply_is_matched_by_its_ref(beating: Core) -> None:
     ref = beat(beating)
     other = beating.next_ref()
-    assert beating.told(None, other, "phx_reply", OK, "phoenix")
+    assert beating.dropped(None, other, "phx_reply", OK, "phoenix")
+    assert beating.dropped(None, ref, "phx_reply", OK)
     assert beating.protocol.heartbeat is not None
     assert answer(beating, ref) == []
     assert beating.protocol.heartbeat is None
@@ -953,13 +982,13 @@ def test_note_12_joins_that_are_tried_again_do_not_excuse_a_dead_server_for_ever
 
 
 def test_what_is_remembered_of_answered_joins_is_bounded(core: Core) -> None:
-    for n in range(LATE_REPLIES + 50):
+    for n in range(LATE_CLOSES + 50):
         topic = f"room:{n}"
         ref = core.joined(topic)
         core.told(ref, core.leave(topic), "phx_reply", OK, topic)
         core.told(ref, ref, "phx_close", {}, topic)
     assert core.is_clean
-    assert len(core.protocol._spent) == LATE_REPLIES
+    assert len(core.protocol._over) == LATE_CLOSES
 
 
 def test_a_join_replaced_a_thousand_times_leaves_one(core: Core) -> None:
@@ -1030,6 +1059,12 @@ class Expected:
         self.overdue = False
 
 
+def join_ref_of(event: Any) -> str | None:
+    """The join that an event is about."""
+    join_ref: str | None = event.ref.join_ref if isinstance(event, PushFailed) else event.join_ref
+    return join_ref
+
+
 class Joins(RuleBasedStateMachine):
     """Joins, leaves and replacements of two topics, with a server that answers in any order."""
 
@@ -1044,10 +1079,19 @@ class Joins(RuleBasedStateMachine):
         mine = [join for t, join in self.joins if t == topic]
         return mine[-1] if mine and mine[-1].state is not JoinState.ENDED else None
 
-    def apply(self, join: Expected, given: Any, topic: str) -> list[str]:
-        """What the table says, in the model; returns the kinds of events that must come."""
+    def apply(self, join: Expected, given: Any, topic: str) -> list[tuple[str, str]]:
+        """What the table says, in the model; returns the events that must come: kind and join.
+
+        What is told of a join comes behind the end of those that were left before it.
+        """
         state, outcome = JOIN_TRANSITIONS.get((join.state, given), (join.state, None))
-        ends = state is JoinState.ENDED and join.state is not JoinState.ENDED
+        told: list[tuple[str, str]] = []
+        if outcome is not None:
+            mine = [j for t, j in self.joins if t == topic]
+            for earlier in mine[: mine.index(join)]:
+                if earlier.state is JoinState.LEAVING:
+                    told += self.apply(earlier, "overtaken", topic)
+        ends = given == "overtaken" or state is JoinState.ENDED is not join.state
         join.state = state
         lost = [r for r, j in self.pushes.items() if j is join] if ends else []
         for ref in lost:
@@ -1059,15 +1103,12 @@ class Joins(RuleBasedStateMachine):
             "left": ["TopicLeft"],
             None: [],
         }
-        return ["PushFailed"] * len(lost) + kinds[outcome]
+        return told + [(kind, join.ref) for kind in ["PushFailed"] * len(lost) + kinds[outcome]]
 
-    def expect(self, kinds: list[str], join: Expected, topic: str) -> None:
-        events = self.core.events()
-        assert [type(event).__name__ for event in events] == kinds
-        for event in events:
-            assert event.topic == topic  # type: ignore[union-attr]
-            if not isinstance(event, PushFailed):
-                assert event.join_ref == join.ref  # type: ignore[union-attr]
+    def expect(self, told: list[tuple[str, str]], topic: str) -> None:
+        events: list[Any] = self.core.events()
+        assert [(type(event).__name__, join_ref_of(event)) for event in events] == told
+        assert all(event.topic == topic for event in events)
 
     @rule(topic=st.sampled_from("ab"))
     def join(self, topic: str) -> None:
@@ -1094,7 +1135,7 @@ class Joins(RuleBasedStateMachine):
         assert leave.join_ref == join.ref
         join.leave_ref = leave.ref
         self.apply(join, "leave", topic)
-        self.expect([], join, topic)
+        self.expect([], topic)
 
     @rule(topic=st.sampled_from("ab"))
     def push(self, topic: str) -> None:
@@ -1108,14 +1149,14 @@ class Joins(RuleBasedStateMachine):
     @rule(data=st.data(), ok=st.booleans())
     def answer_a_join(self, data: st.DataObject, ok: bool) -> None:
         topic, join = data.draw(st.sampled_from(self.joins))
-        kinds: list[str] = []
+        told: list[tuple[str, str]] = []
         if join.asked and join.state is not JoinState.ENDED:
-            kinds = self.apply(join, "ok" if ok else "refused", topic)
+            told = self.apply(join, "ok" if ok else "refused", topic)
         join.asked = False
         self.core.protocol.receive(
             Message(None, join.ref, topic, "phx_reply", OK if ok else UNMATCHED), self.core.now
         )
-        self.expect(kinds, join, topic)
+        self.expect(told, topic)
 
     @precondition(lambda self: self.joins)
     @rule(data=st.data())
@@ -1123,19 +1164,19 @@ class Joins(RuleBasedStateMachine):
         topic, join = data.draw(st.sampled_from(self.joins))
         if join.leave_ref is None:
             return
-        kinds = self.apply(join, "left", topic)
+        told = self.apply(join, "left", topic)
         message = Message(join.ref, join.leave_ref, topic, "phx_reply", OK)
         self.core.protocol.receive(message, self.core.now)
-        self.expect(kinds, join, topic)
+        self.expect(told, topic)
 
     @precondition(lambda self: self.joins)
     @rule(data=st.data(), event=st.sampled_from(["close", "error"]))
     def end(self, data: st.DataObject, event: str) -> None:
         topic, join = data.draw(st.sampled_from(self.joins))
-        kinds = self.apply(join, event, topic)
+        told = self.apply(join, event, topic)
         message = Message(join.ref, join.ref, topic, f"phx_{event}", {})
         self.core.protocol.receive(message, self.core.now)
-        self.expect(kinds, join, topic)
+        self.expect(told, topic)
 
     @precondition(lambda self: self.pushes)
     @rule(data=st.data())
@@ -1155,9 +1196,9 @@ class Joins(RuleBasedStateMachine):
         for topic, join in self.joins:
             join.overdue = True
             if join.state is JoinState.JOINING:
-                kinds += self.apply(join, "timeout", topic)
+                kinds += [kind for kind, _ in self.apply(join, "timeout", topic)]
             elif join.state is JoinState.LEAVING:
-                kinds += self.apply(join, "close", topic)
+                kinds += [kind for kind, _ in self.apply(join, "close", topic)]
         assert sorted(type(event).__name__ for event in self.core.events()) == sorted(kinds)
 
     @invariant()
@@ -1183,7 +1224,7 @@ class Joins(RuleBasedStateMachine):
                 waited_for |= {join.ref} if join.asked else set()
                 waited_for |= {join.leave_ref} if join.leave_ref is not None else set()
         assert core.refs.keys() == waited_for
-        assert len(core._spent) <= LATE_REPLIES
+        assert len(core._over) <= LATE_CLOSES
 
     def teardown(self) -> None:
         if hasattr(self, "core"):

@@ -123,7 +123,6 @@ class Replay:
         self.closed = False
         self.protocol = Protocol(
             next_ref=lambda: self.refs.next,
-            last_ref=lambda: self.refs.last,
             has_join_refs=not self.v1,
             heartbeat_interval=HEARTBEAT_INTERVAL,
             join_timeout=math.inf,

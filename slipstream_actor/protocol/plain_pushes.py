@@ -1,0 +1,63 @@
+"""Pushes that asked for no outcome: what tells their first reply from any other."""
+
+from __future__ import annotations
+
+__all__ = ["PlainPushes"]
+
+# Of so many, topic and join are kept; of older ones without a reply, a bit.
+MOST = 65_536
+CHUNK = 4_096
+
+
+class PlainPushes:
+    """The plain pushes of one connection that have no reply yet.
+
+    A push may never have one, and its reply may come whenever it likes: so nothing is forgotten,
+    and what is kept of each is small.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._recent: dict[str, tuple[str, str | None]] = {}
+        self._older: dict[int, int] = {}
+
+    def add(self, ref: str, topic: str, join_ref: str | None) -> None:
+        """Remember a push that is being sent."""
+        self._recent[ref] = (topic, join_ref)
+        if len(self._recent) > self._most:
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            self._keep_bit(oldest)
+
+    def take(self, ref: str, topic: str, join_ref: str | None) -> bool:
+        """Whether `ref` is of a push on that join of the topic; then it is taken out."""
+        known = self._recent.get(ref)
+        if known is not None:
+            if known != (topic, join_ref):
+                return False
+            del self._recent[ref]
+            return True
+        return self._take_bit(ref)
+
+    def _keep_bit(self, ref: str) -> None:
+        if is_number(ref):
+            chunk, bit = divmod(int(ref), CHUNK)
+            self._older[chunk] = self._older.get(chunk, 0) | 1 << bit
+
+    def _take_bit(self, ref: str) -> bool:
+        if not self._older or not is_number(ref):
+            return False
+        chunk, bit = divmod(int(ref), CHUNK)
+        bits = self._older.get(chunk, 0)
+        if not bits >> bit & 1:
+            return False
+        if left := bits ^ 1 << bit:
+            self._older[chunk] = left
+        else:
+            del self._older[chunk]
+        return True
+
+
+def is_number(ref: str) -> bool:
+    """Whether a ref is one that we count."""
+    return ref.isascii() and ref.isdigit() and ref[0] != "0" and len(ref) <= 18
