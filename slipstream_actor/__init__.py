@@ -77,8 +77,8 @@ from slipstream_actor.socket.errors import (
     NotOwnerError,
     SendBufferFullError,
 )
+from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.socket import Socket, connect, new_socket
-from slipstream_actor.socket.state import Join
 from slipstream_actor.supervision.state import SupervisorState
 from slipstream_actor.supervision.supervisor import Child, ChildSpec, Supervisor
 

@@ -66,6 +66,10 @@ class Inbox:
         self.uncommitted: str | None = None
         self.begins_anew = False
         self.close_requested = False
+        # The callback of a connection that has been replaced runs: it opens no other.
+        self.replacing = False
+        # Of a plain thread's joins those that are over, by their refs.
+        self.ended_joins: dict[str, Any] = {}
         self.deaf: bool = False
         # The owner tells of no more outcomes: whoever else pushes learns it at the call.
         self.ending = False

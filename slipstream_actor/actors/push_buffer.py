@@ -17,7 +17,8 @@ __all__ = ["BufferedPush", "PushBuffer"]
 class BufferedPush(msgspec.Struct, frozen=True, eq=False):
     """A push that waits for its topic's join; `key` is its socket and topic.
 
-    `expires` is on the monotonic clock, `size` in bytes, `reply_timeout` in seconds.
+    `expires` and `deadline` are on the monotonic clock: when it is dropped, and when its reply is
+    to be there; `size` is in bytes.
     """
 
     key: Hashable
@@ -26,7 +27,7 @@ class BufferedPush(msgspec.Struct, frozen=True, eq=False):
     payload: Any
     size: int
     expires: float
-    reply_timeout: float
+    deadline: float | None
 
     def __repr__(self) -> str:
         # Payloads may hold tokens.

@@ -34,11 +34,16 @@ from slipstream_actor.client.runner import Beginning, IdleTimeout
 from slipstream_actor.client.state import ClientState
 from slipstream_actor.client.telemetry import callback
 from slipstream_actor.errors import StartError
+from slipstream_actor.socket.apply_event import (
+    ConnectionReplaced,
+    LeaveDone,
+    ReconnectDue,
+    RejoinDue,
+)
 from slipstream_actor.socket.buffering import BufferDue, tend_buffer
 from slipstream_actor.socket.connecting import open_connection
 from slipstream_actor.socket.joining import request
 from slipstream_actor.socket.sending import RoomMade
-from slipstream_actor.socket.state import ReconnectDue, RejoinDue
 
 __all__ = ["ClientActor", "WatchJoin"]
 
@@ -223,8 +228,9 @@ class ClientActor(EventDelivery):
             self.socket = open_connection(self.socket, "reconnect")
 
     def _rejoin_due(self, due: RejoinDue) -> None:
-        if due.join is self.socket.joins.get(due.join.topic) and self.socket.connected:
-            self.socket = request(self.socket, due.join, "rejoin")
+        join = self.socket.joins.get(due.join.topic)
+        if join is due.join:
+            self.socket = request(self.socket, join, "rejoin")
 
     # calls
 
@@ -283,6 +289,8 @@ class ClientActor(EventDelivery):
         Cast: lambda self, cast: self._run("handle_cast", cast.message),
         Continue: lambda self, message: self._run("handle_continue", message.term),
         IdleTimeout: _idle_timeout,
+        LeaveDone: EventDelivery._leave_done,
+        ConnectionReplaced: EventDelivery._connection_replaced,
         ReconnectDue: _reconnect_due,
         RejoinDue: _rejoin_due,
         WatchJoin: _watch_join,

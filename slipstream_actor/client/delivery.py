@@ -9,7 +9,7 @@ from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.handlers import EVERY_OTHER, Route, Routes
 from slipstream_actor.client.runner import CallbackRunner
-from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.commands import CloseConnection, LeaveTopic
 from slipstream_actor.protocol.events import (
     ChannelConnected,
     MessageReceived,
@@ -22,12 +22,17 @@ from slipstream_actor.protocol.events import (
 )
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
 from slipstream_actor.socket import presences
+from slipstream_actor.socket.apply_event import (
+    CONNECTION_ENDS,
+    ConnectionReplaced,
+    LeaveDone,
+    owed_leaves,
+    reinterpret,
+)
 from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
-from slipstream_actor.socket.connecting import tell
 from slipstream_actor.socket.joining import send_requested
-from slipstream_actor.socket.sending import fail_all_over
+from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.socket import Socket
-from slipstream_actor.socket.state import CONNECTION_ENDS, reinterpret
 from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 
 __all__ = ["EventDelivery"]
@@ -84,18 +89,24 @@ class EventDelivery(CallbackRunner):
         if type(event) is MessageReceived:
             self._deliver_message(event)
             return
+        if type(event) in CONNECTION_ENDS:
+            self._end_connection(source)
+            if self._ended:
+                return
         socket = self.socket
-        if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
-            # Taken at its word: what connection there is, is no longer wanted.
-            tell(socket._link.connection, CloseConnection())
-        event = reinterpret(socket, event, source)
-        self._socket = apply_event(socket, event)
-        if not self._prepare(event, source, socket):
+        meant = reinterpret(socket, event, source)
+        if meant is None:
             return
-        name, arguments = CALLBACKS[type(event)]
-        self._run(name, *arguments(event))
-        if self._ended:
+        self._socket = apply_event(socket, meant)
+        if not self._prepare(meant, source, socket):
             return
+        name, arguments = CALLBACKS[type(meant)]
+        self._run(name, *arguments(meant))
+        if not self._ended:
+            self._follow_up(meant)
+
+    def _follow_up(self, event: Any) -> None:
+        """Do what an event leads to when its callback has returned."""
         if type(event) is ChannelConnected:
             self.socket = send_requested(self.socket)
         elif type(event) is TopicJoinSucceeded:
@@ -106,11 +117,24 @@ class EventDelivery(CallbackRunner):
             reason = getattr(event, "reason", "left")
             give_up_buffered(self.socket, ChannelEnded(reason))
 
+    def _end_connection(self, source: Any) -> None:
+        """Tell what the connection that has ended has not told of topics that were left."""
+        link = self.socket._link
+        if source is None and link is not None:
+            # Taken at its word: what connection there is, is no longer wanted.
+            tell(link.connection, CloseConnection())
+        for left in owed_leaves(self.socket):
+            self._handle_event(left, source)
+            if self._ended:
+                return
+
     def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
         """Do what an event means for pushes; return whether it has a callback."""
         kind = type(event)
         if kind is ReplyReceived:
-            self.actor_inbox.ledger.settle(event.ref)
+            settled = self.actor_inbox.ledger.settle(event.ref)
+            if settled is None and getattr(event.ref, "awaited", False):
+                return False  # Another outcome came first.
             push_ended(self.actor_inbox.ledger, event.ref, event.reply)
         elif kind is PushFailed:
             # Of a connection's only the first counts; one that was sent by hand, always.
@@ -119,11 +143,30 @@ class EventDelivery(CallbackRunner):
             push_ended(self.actor_inbox.ledger, event.ref, event.reason)
         elif kind is TopicJoinSucceeded:
             if not self.socket.joined(event.topic):
-                return False  # It was left meanwhile.
+                self._take_back(event, source)
+                return False
             send_buffered(self.socket, event.topic)
         elif kind in CONNECTION_ENDS and before._link is not None:
             fail_all_over(self.actor_ref, before._link.connection, event.reason)
         return True
+
+    def _take_back(self, event: TopicJoinSucceeded, source: Any) -> None:
+        """A join has succeeded that is not the socket's: it was left, or a callback has lost it."""
+        join = self.socket.joins.get(event.topic)
+        left = join is not None and event.join_ref in join._details.leaving
+        if not left and event.join_ref is not None:
+            tell(source, LeaveTopic(event.topic, event.join_ref))
+
+    def _leave_done(self, done: LeaveDone) -> None:
+        self._run("handle_leave", done.topic)
+
+    def _connection_replaced(self, _: ConnectionReplaced) -> None:
+        """Its `handle_disconnect`; the connection that took its place stays the one there is."""
+        self.actor_inbox.replacing = True
+        try:
+            self._run("handle_disconnect", ClosedByClient())
+        finally:
+            self.actor_inbox.replacing = False
 
     # messages
 

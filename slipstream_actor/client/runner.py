@@ -31,7 +31,8 @@ from slipstream_actor.errors import CallbackReturnError, shown
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
-from slipstream_actor.socket.connecting import drop_link, tell
+from slipstream_actor.socket.connecting import drop_link
+from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.socket import Socket, new_socket
 from slipstream_actor.socket.telemetry import abandon, push_ended
 

@@ -36,7 +36,14 @@ from slipstream_actor.protocol.commands import (
     PushMessage,
     ResumeReading,
 )
-from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
+from slipstream_actor.protocol.events import (
+    ChannelClosed,
+    ChannelConnected,
+    ChannelConnectFailed,
+    TopicJoinClosed,
+    TopicJoinFailed,
+    TopicLeft,
+)
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
@@ -65,6 +72,7 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 WAITED_FOR = (SocketReady, Tick, WaitFailed)
+JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 
 
 class Connection(BaseActor):
@@ -77,7 +85,7 @@ class Connection(BaseActor):
     def _create_actor_inbox() -> SelectorInbox:
         return SelectorInbox()
 
-    def __init__(self, owner: Any, config: Configuration) -> None:
+    def __init__(self, owner: Any, config: Configuration, delay: float = 0.0) -> None:
         super().__init__()
         self._owner = owner
         self._config = config
@@ -110,12 +118,14 @@ class Connection(BaseActor):
             resume=lambda: self.actor_inbox.tell(ResumeReading()),
         )
         self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
-        self.actor_inbox.tell(OpenConnection())
+        self._encoded: dict[str, str | bytes] = {}
+        # The actor's thread does not run yet: its timers are ours.
+        self.actor_inbox.send_after(delay, OpenConnection())
 
     @classmethod
-    def open(cls, owner: Any, config: Configuration) -> ActorRef[Connection]:
-        """Start a connection that belongs to `owner`; the first thing it does is to connect."""
-        ref = cls.start(owner, config)
+    def open(cls, owner: Any, config: Configuration, delay: float = 0.0) -> ActorRef[Connection]:
+        """Start a connection that belongs to `owner`, and connects in `delay` seconds."""
+        ref = cls.start(owner, config, delay)
         closes_at_exit(ref, owner, config.shutdown_timeout_msec / 1000)
         if isinstance(owner, ThreadRef):
             owner.own(ref)
@@ -242,7 +252,10 @@ class Connection(BaseActor):
             logger.debug("dropped a message of %d bytes: %.80r", size, why)
 
     def _join(self, command: JoinTopic) -> None:
-        self._protocol.join(command, time.monotonic())
+        join_ref = command.join_ref or self._owner.actor_inbox.next_ref()
+        if command.data is not None:
+            self._encoded[join_ref] = command.data
+        self._protocol.join(replace(command, join_ref=join_ref), time.monotonic())
         self._settle()
 
     def _leave(self, command: LeaveTopic) -> None:
@@ -355,7 +368,7 @@ class Connection(BaseActor):
         batch = []
         frame_log.sending(outgoing)
         for message in outgoing:
-            data = self._serializer.encode(message)
+            data = self._encoded.pop(message.ref or "", None) or self._serializer.encode(message)
             if message.topic == "phoenix":
                 # Between frames, before the pushes that wait.
                 self._heartbeat_mark = transport.send_urgent(*as_frame(data))
@@ -428,6 +441,10 @@ class Connection(BaseActor):
         if self._telemetry.told is not None:
             self._telemetry.told += events
         inbox = self._owner.actor_inbox
+        if isinstance(self._owner, ThreadRef):
+            # It has no callbacks: what it asks its sockets is to be true before it has awaited.
+            ended = {e.join_ref: e for e in events if type(e) in JOIN_ENDS and e.join_ref}
+            inbox.ended_joins.update(ended)
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow))
         if inbox.deaf and self._status == "connected":

@@ -15,7 +15,7 @@ from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
 from slipstream_actor.actors.exit import park_if_exiting
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.events import (
     ChannelClosed,
@@ -25,20 +25,26 @@ from slipstream_actor.protocol.events import (
     PushFailed,
     ReplyReceived,
     TopicJoinClosed,
-    TopicJoinFailed,
     TopicJoinSucceeded,
     TopicLeft,
 )
 from slipstream_actor.protocol.matching import matches
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.reasons import (
-    BufferExpired,
     BufferOverflow,
     ChannelEnded,
     Disconnected,
 )
-from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
+from slipstream_actor.socket.apply_event import (
+    CONNECTION_ENDS,
+    LeaveDone,
+    ReconnectDue,
+    RejoinDue,
+    reinterpret,
+)
+from slipstream_actor.socket.buffering import expire, give_up_buffered, send_buffered
 from slipstream_actor.socket.connecting import open_connection
+from slipstream_actor.socket.ended import JOIN_ENDS, with_ends
 from slipstream_actor.socket.errors import (
     ConnectFailedError,
     JoinFailedError,
@@ -47,19 +53,12 @@ from slipstream_actor.socket.errors import (
     NotJoinedError,
     SendBufferFullError,
 )
-from slipstream_actor.socket.joining import join as join_topic
 from slipstream_actor.socket.joining import request, send_requested
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.presences import is_tracked
-from slipstream_actor.socket.sending import fail, fail_all_over
-from slipstream_actor.socket.state import (
-    CONNECTION_ENDS,
-    ReconnectDue,
-    RejoinDue,
-    S,
-    SocketState,
-    is_stale,
-)
+from slipstream_actor.socket.records import Join, is_stale
+from slipstream_actor.socket.sending import fail_all_over
+from slipstream_actor.socket.state import S, SocketState
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 
 __all__ = [
@@ -70,8 +69,6 @@ __all__ = [
     "await_message",
     "await_reply",
 ]
-
-JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 
 
 class Deadline:
@@ -162,15 +159,11 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
 def await_join(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_join`."""
     require_owner(socket, "await_join")
+    require_text("topic", topic)
     deadline = Deadline(timeout)
     if topic not in socket.joins:
         raise NeverJoinedError(f"await_join: {topic!r} was never asked for")
-    if not socket.connected:
-        socket = connect_first(socket, topic, deadline)
-    if topic in socket._rejoins and socket.join_status(topic) == "closed":
-        socket = join_topic(
-            socket, topic, socket.joins[topic].params
-        )  # In the place of its rejoin.
+    socket = asked_for(socket, topic, deadline)
     awaited = f"the join of {topic!r}"
 
     def match(message: Any) -> int:
@@ -182,8 +175,10 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
         return LEAVE if kind in CONNECTION_ENDS else 0
 
     while not socket.joined(topic):
-        if socket.join_status(topic) == "closed":
-            raise JoinFailedError(topic, ChannelEnded("closed"), socket=socket)
+        join = socket.joins[topic]
+        if join.status == "closed" and join.rejoin_in is None:
+            reason = join.reason if join.reason is not None else ChannelEnded("closed")
+            raise JoinFailedError(topic, reason, socket=socket)
         event = receive(socket, awaited, deadline, match)
         if type(event) is RejoinDue:
             socket = request(socket, event.join, "await_join")
@@ -192,17 +187,40 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
     return socket
 
 
+def asked_for(socket: S, topic: str, deadline: Deadline) -> S:
+    """Return the socket with a connection, and the join asked for that is to be made on it.
+
+    One that has ended in a plain thread, which has not looked since, is asked for anew.
+    """
+    was_joined = socket.joins[topic].status == "joined"
+    if was_joined:
+        socket = with_ends(socket, topic)
+    if not socket.connected:
+        socket = connect_first(socket, topic, deadline)
+    join = socket.joins[topic]
+    if join._details.lost or (was_joined and join.status == "closed"):
+        socket = request(socket, join, "await_join")
+    return socket
+
+
 def after_join_event(socket: S, topic: str, event: Any) -> S:
     """Return the socket after the event that ended the wait for a join; raise a refusal."""
     if type(event) in CONNECTION_ENDS:
         raise JoinFailedError(topic, Disconnected(event.reason), socket=socket)
-    socket = apply_event(socket, event)
+    socket = applied(socket, event)
     if type(event) is TopicJoinSucceeded:
         send_buffered(socket, topic)
         return socket
     reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
     give_up_buffered(socket, ChannelEnded(reason))
     raise JoinFailedError(topic, reason, socket=socket)
+
+
+def applied(socket: S, event: Any) -> S:
+    """Return the socket after an event that was taken."""
+    socket.socket_pid.actor_inbox.ended_joins.pop(getattr(event, "join_ref", None), None)
+    meant = reinterpret(socket, event, None)
+    return socket if meant is None else apply_event(socket, meant)
 
 
 def connect_first(socket: S, topic: str, deadline: Deadline) -> S:
@@ -227,25 +245,45 @@ def concerns_join(socket: SocketState, event: Any, topic: str) -> bool:
 def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_leave`."""
     require_owner(socket, "await_leave")
+    require_text("topic", topic)
+    deadline = Deadline(timeout)
     join = socket.joins.get(topic)
     if join is None:
         raise NeverJoinedError(f"await_leave: {topic!r} was never asked for")
-    if join.status == "closed" and join.join_ref is None:
-        return socket
+    is_left = join.status == "closed" and not join._details.leaving
+    awaited = f"the leave of {topic!r}"
 
     def match(message: Any) -> int:
-        kind = type(message)
-        if kind in JOIN_ENDS:
-            # With a new join in the place of the one that was left, any end of another is its.
-            this = message.join_ref in (None, join.join_ref)
-            left = this if join.status == "closed" else kind is TopicLeft
-            return TAKE if left and message.topic == topic else 0
-        return LEAVE if kind in CONNECTION_ENDS else 0
+        if type(message) in CONNECTION_ENDS:
+            return LEAVE
+        return TAKE if ends_leave(message, join) else 0
 
-    event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
+    try:
+        event = receive(socket, awaited, Deadline(0.0) if is_left else deadline, match)
+    except AwaitTimeoutError:
+        if is_left:
+            return socket
+        raise
     if type(event) in CONNECTION_ENDS:
-        raise disconnected_error(f"the leave of {topic!r}", event, socket)
-    return apply_event(socket, event)
+        if is_left:
+            return socket
+        raise disconnected_error(awaited, event, socket)
+    return socket if type(event) is LeaveDone else applied(socket, event)
+
+
+def ends_leave(message: Any, join: Join) -> bool:
+    """Whether `message` is the end of the topic's leave: the last one, where there are several."""
+    kind = type(message)
+    if kind not in (LeaveDone, *JOIN_ENDS) or message.topic != join.topic:
+        return False
+    leaving = join._details.leaving
+    if kind is LeaveDone:
+        return True
+    if not leaving:
+        return kind is TopicLeft and not is_stale(join, message.join_ref)
+    if join.status == "closed" and join.join_ref in leaving:
+        leaving = (join.join_ref,)
+    return message.join_ref is None or message.join_ref in leaving
 
 
 def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
@@ -323,13 +361,17 @@ def await_sending(
                 socket,
                 awaited,
                 Deadline(max(0.0, left)),
-                lambda m: LEAVE if is_success(socket, m, topic) else 0,
+                lambda m: LEAVE if decides(socket, m, topic) else 0,
             )
         except AwaitTimeoutError:
             for kept in buffer.take_expired(time.monotonic()):
-                fail(owner, kept.ref, kept.event, BufferExpired())
+                expire(owner, kept)
         else:
-            send_buffered(socket, topic, event.join_ref)
+            if type(event) is TopicJoinSucceeded:
+                send_buffered(socket, topic, event.join_ref)
+            elif buffer.take_out(ref):
+                reason = ChannelEnded(getattr(event, "reason", "left"))
+                raise push_error(reason, awaited, deadline, socket)
     if isinstance(ref, Ref) and ref.failure is not None:
         raise push_error(ref.failure, awaited, deadline, socket)
     if buffer.expiry(ref) is not None:
@@ -338,10 +380,10 @@ def await_sending(
     return ref.join_ref if isinstance(ref, Ref) else None
 
 
-def is_success(socket: SocketState, message: Any, topic: str) -> bool:
-    """Whether `message` is the success of the join that the socket has of `topic`, not of one
-    that was left."""
-    if type(message) is not TopicJoinSucceeded or message.topic != topic:
+def decides(socket: SocketState, message: Any, topic: str) -> bool:
+    """Whether `message` is the success or the end of the join that the socket has of `topic`, not
+    of one that was left."""
+    if type(message) not in (TopicJoinSucceeded, *JOIN_ENDS) or message.topic != topic:
         return False
     join = socket.joins.get(topic)
     return join is None or join.join_ref is None or not is_stale(join, message.join_ref)
@@ -377,8 +419,11 @@ def await_message(
     awaited = f"a message with topic {topic!r}, event {event!r}, payload {payload!r}"
     deadline = Deadline(timeout)
 
+    join = socket.joins.get(topic) if isinstance(topic, str) else None
+
     def match(message: Any) -> int:
-        if type(message) is MessageReceived:
+        kind = type(message)
+        if kind is MessageReceived:
             found = (
                 not is_tracked(socket, message)
                 and matches(topic, message.topic)
@@ -386,7 +431,10 @@ def await_message(
                 and matches(payload, message.payload)
             )
             return TAKE if found else 0
-        return LEAVE if type(message) in CONNECTION_ENDS else 0
+        if kind in (TopicJoinClosed, TopicLeft) and join is not None:
+            ours = message.topic == topic and join.join_ref in (message.join_ref, None)
+            return LEAVE if ours and message.join_ref is not None else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
 
     try:
         received = receive(socket, awaited, deadline if socket._link else Deadline(0.0), match)
@@ -396,7 +444,10 @@ def await_message(
         raise
     if isinstance(received, MessageReceived):
         return received
-    raise disconnected_error(awaited, received, socket)
+    if type(received) in CONNECTION_ENDS:
+        raise disconnected_error(awaited, received, socket)
+    reason = ChannelEnded(getattr(received, "reason", "left"))
+    raise NotJoinedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
 
 
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:

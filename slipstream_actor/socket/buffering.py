@@ -13,19 +13,32 @@ from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.actors.push_buffer import BufferedPush
 from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message, Ref
-from slipstream_actor.protocol.reasons import BufferExpired, BufferOverflow
+from slipstream_actor.protocol.reasons import BufferExpired, BufferOverflow, PushTimeout
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
 from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, send
 from slipstream_actor.socket.state import SocketState, encode, is_wanted
 
-__all__ = ["BufferDue", "give_up_buffered", "keep", "send_buffered", "tend_buffer"]
+__all__ = [
+    "REPLY_TIMEOUT",
+    "BufferDue",
+    "expire",
+    "give_up_buffered",
+    "keep",
+    "send_buffered",
+    "tend_buffer",
+]
+
+
+# Seconds for the reply to a push that was kept and names no time, from when it is sent: they are
+# phoenix.js's.
+REPLY_TIMEOUT = 10.0
 
 
 class BufferDue(msgspec.Struct, frozen=True):
     """A buffered push may have expired, or another thread has buffered one."""
 
 
-def keep(socket: SocketState, ref: Ref, event: str, payload: Any, reply_timeout: float) -> None:
+def keep(socket: SocketState, ref: Ref, event: str, payload: Any, deadline: float | None) -> None:
     """Keep a push until its topic is joined."""
     config = socket.channel_config
     assert config is not None
@@ -38,8 +51,10 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, reply_timeout:
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
     expires = time.monotonic() + config.buffer_max_age_msec / 1000
+    if deadline is not None:
+        expires = min(expires, deadline)
     kept = BufferedPush(
-        buffer_key(socket, ref.topic), ref, event, copied(payload), size, expires, reply_timeout
+        buffer_key(socket, ref.topic), ref, event, copied(payload), size, expires, deadline
     )
     for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
         fail(owner, oldest.ref, oldest.event, BufferOverflow())
@@ -51,6 +66,12 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, reply_timeout:
         owner.actor_inbox.tell(BufferDue())
     elif buffer.timer is None:
         buffer.timer = owner.actor_inbox.send_at(expires, BufferDue())
+
+
+def expire(owner: Any, kept: BufferedPush) -> None:
+    """Fail a push that was kept for too long, or for the whole time that its reply had."""
+    over = kept.deadline is not None and kept.deadline <= kept.expires
+    fail(owner, kept.ref, kept.event, PushTimeout() if over else BufferExpired())
 
 
 def copied(payload: Any) -> Any:
@@ -79,7 +100,7 @@ def send_buffered(socket: SocketState, topic: str, join_ref: str | None = None) 
     pushes = buffer.take(buffer_key(socket, topic))
     for at, kept in enumerate(pushes):
         if kept.expires <= now:
-            fail(owner, kept.ref, kept.event, BufferExpired())
+            expire(owner, kept)
             continue
         kept.ref.join_ref = join_ref or socket.joins[topic].join_ref
         try:
@@ -91,7 +112,7 @@ def send_buffered(socket: SocketState, topic: str, join_ref: str | None = None) 
                 kept.ref,
                 kept.event,
                 kept.payload,
-                kept.reply_timeout,
+                deadline=now + REPLY_TIMEOUT if kept.deadline is None else kept.deadline,
                 crowded=True,
             )
         except NotConnectedError:
@@ -105,7 +126,7 @@ def tend_buffer(socket: SocketState) -> None:
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
     for kept in buffer.take_expired(time.monotonic()):
-        fail(owner, kept.ref, kept.event, BufferExpired())
+        expire(owner, kept)
     for topic in buffer.topics():
         if socket.joined(topic):
             send_buffered(socket, topic)

@@ -2,109 +2,180 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
-from pykka import ActorDeadError
 
-from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.inbox import Inbox
-from slipstream_actor.actors.process import ConnectionLease, ThreadRef, current
+from slipstream_actor.actors.process import ConnectionLease, ThreadRef
+from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.configuration.retry import delay
+from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import ChannelClosed
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient
+from slipstream_actor.socket.apply_event import (
+    ConnectionReplaced,
+    LeaveDone,
+    ReconnectDue,
+    owed_leaves,
+    without_connection,
+)
 from slipstream_actor.socket.buffering import give_up_buffered
 from slipstream_actor.socket.errors import NotConfiguredError
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.sending import fail_all_over
-from slipstream_actor.socket.state import (
-    ConnectionLink,
-    ReconnectDue,
-    S,
-    SocketState,
-    changed,
-    commit,
-    without_connection,
-)
+from slipstream_actor.socket.records import ConnectionLink, Join, with_details
+from slipstream_actor.socket.sending import fail_all_over, tell
+from slipstream_actor.socket.state import S, SocketState, changed, commit, frozen
 from slipstream_actor.socket.telemetry import begin_connect, conclude, reconnecting
 
-__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect", "tell"]
+__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect"]
 
 
 def connect(socket: S, uri: Any, options: Mapping[str, Any]) -> S:
     """See `Socket.connect`."""
-    require_here(socket.socket_pid)
+    require_owner(socket, "connect")
     config = Configuration.validate(uri, options)
-    drop_link(socket)
-    fresh = replace(without_connection(socket), channel_config=config, _rejoins=frozenset())
-    give_up_buffered(fresh, ChannelEnded("left"))
+    if socket.socket_pid.actor_inbox.replacing:
+        return socket
+    replace_link(socket)
+    fresh = replace(socket, channel_config=config)
+    if socket.channel_config is not None:
+        fresh = replace(without_connection(fresh, ClosedByClient()), channel_config=config)
+        fresh = replace(fresh, joins=not_carried_over(fresh), reconnect_counter=0)
+        give_up_buffered(fresh, ChannelEnded("left"))
     return open_connection(fresh, "connect")
 
 
-def reconnect(socket: S) -> S:
+def not_carried_over(socket: SocketState) -> Any:
+    """Return the joins, none of which is to be asked for on the next connection."""
+    joins = frozen(socket.joins)
+    for topic, join in socket.joins.items():
+        if join.status == "closed" and not join._details.lost:
+            continue
+        reason = join.reason if join.status == "closed" else ChannelEnded("left")
+        joins = joins.with_item(topic, closed(join, reason))
+    return joins
+
+
+def closed(join: Join, reason: Any) -> Join:
+    """Return a join that nobody asks for any more."""
+    return with_details(
+        replace(join, status="closed", join_ref=None, reason=reason), lost=False, rejoin=None
+    )
+
+
+def reconnect(socket: S, delay: float | None) -> S:
     """See `Socket.reconnect`."""
-    require_here(socket.socket_pid)
-    config = socket.channel_config
+    require_owner(socket, "reconnect")
+    require_delay("delay", delay)
+    config, link = socket.channel_config, socket._link
     if config is None:
         raise NotConfiguredError("reconnect: the socket has never been connected")
-    link = socket._link
-    if socket.connected or (link is not None and link.status == "connecting" and alive(link)):
+    status = socket.status
+    if socket.socket_pid.actor_inbox.replacing or status == "connecting":
         return socket
-    if link is not None and link.timer is not None and not link.timer.cancelled:
+    if status == "connected" and delay != 0:
         return socket
-    require_owner(socket, "reconnect")
-    attempt = socket.reconnect_counter + 1
-    seconds = delay(
-        "reconnect_after_msec",
-        config.reconnect_after_msec,
-        attempt,
-        config.reconnect_jitter_msec,
-    )
+    if status == "waiting" and delay is None:
+        return socket
+    lost = socket
     if link is not None:
-        let_go(socket, link.connection)
-    timer = socket.socket_pid.actor_inbox.send_after(seconds, None)
-    link = ConnectionLink("scheduled", timer=timer)
-    timer.message = ReconnectDue(link)
-    waiting = replace(without_connection(socket), _link=link, reconnect_counter=attempt)
+        replace_link(socket)
+        lost = without_connection(socket, ClosedByClient())
+    is_another = status not in ("connected", "waiting")
+    attempt = lost.reconnect_counter + is_another
+    seconds = seconds_until(lost, config, attempt) if delay is None else delay
+    lost = replace(lost, reconnect_counter=attempt)
+    waiting = scheduled(lost, seconds, by_itself=delay is not None)
     if waiting._open_spans:
         waiting = conclude(waiting, ChannelClosed(ClosedByClient()))
     reconnecting(waiting, attempt, seconds)
     return commit(socket, "reconnect", waiting)
 
 
+def seconds_until(socket: SocketState, config: Configuration, attempt: int) -> float:
+    """Return the delay of an attempt: the policy's, or what the server has asked for."""
+    return delay_of(
+        "reconnect_after_msec",
+        config.reconnect_after_msec,
+        attempt,
+        config.reconnect_jitter_msec,
+        socket.last_failure,
+    )
+
+
+def scheduled(socket: S, seconds: float, *, by_itself: bool) -> S:
+    """Return the socket with an attempt to connect in so many seconds.
+
+    A plain thread, which has no loop to be called back in, makes it at its next `await_connect`,
+    unless it is to be made `by_itself`: then the connection that is opened waits for the time.
+    """
+    owner = socket.socket_pid
+    if by_itself and isinstance(owner, ThreadRef):
+        return open_connection(socket, "reconnect", delay=seconds)
+    timer = owner.actor_inbox.send_after(seconds, None)
+    link = ConnectionLink("scheduled", timer=timer)
+    timer.message = ReconnectDue(link)
+    if socket._lineage is not None:
+        socket._lineage.add_timer(timer)
+    return replace(socket, _link=link)
+
+
 def disconnect(socket: S) -> S:
     """See `Socket.disconnect`."""
-    require_here(socket.socket_pid)
+    require_owner(socket, "disconnect")
     link = socket._link
     if link is None:
         return socket
     if link.timer is not None:
         link.timer.cancel()
         return changed(socket, "disconnect", _link=None)
-    if isinstance(inbox := getattr(link.connection, "actor_inbox", None), Inbox):
-        inbox.close_requested = True
-    tell(link.connection, CloseConnection())
+    ask_to_close(link.connection)
     return socket
 
 
-def open_connection(socket: S, method: str) -> S:
-    """Start a connection for this socket, now."""
-    config = socket.channel_config
+def ask_to_close(connection: Any) -> None:
+    """Have a connection closed; whoever looks at a socket of it sees that at once."""
+    if isinstance(inbox := getattr(connection, "actor_inbox", None), Inbox):
+        inbox.close_requested = True
+    tell(connection, CloseConnection())
+
+
+def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
+    """Start a connection for this socket, now or in so many seconds."""
+    config, owner = socket.channel_config, socket.socket_pid
     assert config is not None
-    if current() is socket.socket_pid:
-        events = isinstance(socket.socket_pid, ThreadRef)
-        fail_over(socket, socket.socket_pid.actor_inbox.discard_former(events=events))
+    is_thread = isinstance(owner, ThreadRef)
+    fail_over(socket, owner.actor_inbox.discard_former(events=is_thread))
+    if is_thread:
+        owner.actor_inbox.ended_joins.clear()
     begun = begin_connect(socket)
-    connection = None if config.test_mode else Connection.open(socket.socket_pid, config)
+    connection = None if config.test_mode else Connection.open(owner, config, delay)
     lease = None
-    if isinstance(socket.socket_pid, ThreadRef) and connection is not None:
-        lease = ConnectionLease(socket.socket_pid, connection)
-    link = ConnectionLink("connecting", connection, lease=lease)
+    if connection is not None:
+        if is_thread:
+            lease = ConnectionLease(owner, connection)
+        if socket._lineage is not None:
+            socket._lineage.add_connection(connection)
+    opens_at = time.monotonic() + delay if delay else None
+    link = ConnectionLink("connecting", connection, lease=lease, opens_at=opens_at)
     return changed(begun, method, _link=link)
+
+
+def replace_link(socket: SocketState) -> None:
+    """Let go of the connection that there is, and tell what is owed of it."""
+    link, inbox = socket._link, socket.socket_pid.actor_inbox
+    if link is None:
+        return
+    drop_link(socket)
+    if link.status == "connected" and not isinstance(socket.socket_pid, ThreadRef):
+        for left in owed_leaves(socket):
+            inbox.tell(LeaveDone(left.topic))
+        inbox.tell(ConnectionReplaced())
 
 
 def drop_link(socket: SocketState) -> None:
@@ -115,35 +186,13 @@ def drop_link(socket: SocketState) -> None:
     if link.timer is not None:
         link.timer.cancel()
     if link.connection is not None:
-        tell(link.connection, CloseConnection())
-        let_go(socket, link.connection)
-
-
-def let_go(socket: SocketState, connection: Any) -> None:
-    """Drop what a connection has said, and fail what it has not answered."""
-    if connection is None:
-        return
-    if current() is socket.socket_pid:
-        events = isinstance(socket.socket_pid, ThreadRef)
-        fail_over(socket, socket.socket_pid.actor_inbox.discard(connection, events=events))
-    fail_over(socket, [connection])
+        ask_to_close(link.connection)
+        is_thread = isinstance(socket.socket_pid, ThreadRef)
+        discarded = socket.socket_pid.actor_inbox.discard(link.connection, events=is_thread)
+        fail_over(socket, [*discarded, link.connection])
 
 
 def fail_over(socket: SocketState, connections: list[Any]) -> None:
     """Fail what these connections have not answered."""
     for connection in connections:
         fail_all_over(socket.socket_pid, connection, ClosedByClient())
-
-
-def alive(link: ConnectionLink) -> bool:
-    """Whether the connection of a link is alive, or there is none to be, as in test mode."""
-    return link.connection is None or link.connection.is_alive()
-
-
-def tell(connection: Any, command: Any) -> bool:
-    """Send a command to a connection; `False` when there is none that lives."""
-    try:
-        connection.tell(command)
-    except (ActorDeadError, AttributeError):
-        return False
-    return True

@@ -1,125 +1,205 @@
-"""The socket's topics: asked for, joined again, left."""
+"""The socket's topics: asked for, joined again, left, forgotten."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from slipstream_actor.actors.envelopes import Burst
-from slipstream_actor.actors.forks import require_here
-from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.configuration.arguments import require_delay, require_text, require_timeout
 from slipstream_actor.configuration.params import evaluate, has_callables
-from slipstream_actor.configuration.retry import delay
+from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.protocol.commands import JoinTopic, LeaveTopic
 from slipstream_actor.protocol.events import TopicJoinFailed
 from slipstream_actor.protocol.message import Message
-from slipstream_actor.protocol.reasons import ChannelEnded, ParamsFailed
+from slipstream_actor.protocol.reasons import ChannelEnded, LeftByClient, ParamsFailed
+from slipstream_actor.socket.apply_event import LeaveDone, RejoinDue
 from slipstream_actor.socket.buffering import give_up_buffered
-from slipstream_actor.socket.connecting import tell
+from slipstream_actor.socket.ended import with_ends
 from slipstream_actor.socket.errors import NeverJoinedError
 from slipstream_actor.socket.ownership import require_owner
+from slipstream_actor.socket.records import Join, JoinDetails, with_details
+from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.state import (
-    Join,
-    RejoinDue,
     S,
+    SocketState,
     changed,
     commit,
     encode,
+    frozen,
     is_wanted,
     joins_with,
+    open_channel,
 )
 from slipstream_actor.socket.telemetry import begin_join, conclude
 
-__all__ = ["join", "leave", "rejoin", "request", "send_requested"]
+__all__ = ["forget", "join", "leave", "rejoin", "request", "send_requested"]
 
 
-def join(socket: S, topic: str, params: Any) -> S:
+def join(socket: S, topic: str, params: Any, timeout: float | None) -> S:
     """See `Socket.join`."""
-    require_here(socket.socket_pid)
-    known = socket.joins.get(require_text("topic", topic))
+    require_owner(socket, "join")
+    require_text("topic", topic)
+    require_timeout("timeout", timeout)
+    socket = with_ends(socket, topic)
+    known = socket.joins.get(topic)
     if known is not None and known.status != "closed" and known.join_ref is not None:
         return socket
-    counter = known.rejoin_counter if known is not None else 0
-    return request(socket, Join(topic, params, rejoin_counter=counter), "join")
+    counter = 0
+    leaving: tuple[str, ...] = ()
+    if known is not None:
+        counter, leaving = known.rejoin_counter, known._details.leaving
+        cancel_rejoin(known)
+    details = JoinDetails(leaving=leaving, timeout=timeout)
+    asked = Join(topic, params, rejoin_counter=counter, _details=details)
+    require_params(socket, asked)
+    return request(socket, asked, "join")
 
 
-def rejoin(socket: S, topic: str, params: Any) -> S:
+def rejoin(socket: S, topic: str, params: Any, delay: float | None) -> S:
     """See `Socket.rejoin`."""
-    require_here(socket.socket_pid)
-    join = socket.joins.get(require_text("topic", topic))
-    if join is None:
-        raise NeverJoinedError(f"rejoin: {topic!r} was never joined")
-    if join.status != "closed":
-        return socket
     require_owner(socket, "rejoin")
-    attempt = join.rejoin_counter + 1
-    again = Join(
-        topic,
-        join.params if params is UNSET else params,
-        rejoin_counter=attempt,
-        response=join.response,
+    require_text("topic", topic)
+    require_delay("delay", delay)
+    socket = with_ends(socket, topic)
+    known = socket.joins.get(topic)
+    if known is None:
+        raise NeverJoinedError(f"rejoin: {topic!r} was never joined")
+    if known.status != "closed":
+        return socket
+    is_scheduled = known.rejoin_in is not None
+    if is_scheduled and delay is None and params is UNSET:
+        return socket
+    attempt = known.rejoin_counter + (not is_scheduled)
+    again = replace(
+        known, params=known.params if params is UNSET else params, rejoin_counter=attempt
     )
-    config = socket.channel_config
-    seconds = delay("rejoin_after_msec", config.rejoin_after_msec, attempt) if config else 0.0
-    socket.socket_pid.actor_inbox.send_after(seconds, RejoinDue(again))
+    require_params(socket, again)
+    cancel_rejoin(known)
+    seconds = seconds_until(socket, again) if delay is None else delay
+    timer = Timer(None, time.monotonic() + seconds)
+    again = with_details(again, rejoin=timer, lost=False)
+    timer.message = RejoinDue(again)
+    socket.socket_pid.actor_inbox.schedule(timer)
     return changed(socket, "rejoin", joins=joins_with(socket, again))
 
 
-def leave(socket: S, topic: str) -> S:
+def seconds_until(socket: SocketState, join: Join) -> float:
+    """Return the delay of a rejoin: the policy's."""
+    config = socket.channel_config
+    if config is None:
+        return 0.0
+    return delay_of(
+        "rejoin_after_msec",
+        config.rejoin_after_msec,
+        join.rejoin_counter,
+        config.rejoin_jitter_msec,
+        join.reason,
+    )
+
+
+def leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.leave`."""
-    require_here(socket.socket_pid)
-    join = socket.joins.get(require_text("topic", topic))
-    if join is None or not is_wanted(socket, topic):
+    require_owner(socket, "leave")
+    require_text("topic", topic)
+    require_timeout("timeout", timeout)
+    socket = with_ends(socket, topic)
+    known = socket.joins.get(topic)
+    if known is None or not is_wanted(socket, topic):
         return socket
-    joins = joins_with(socket, replace(join, status="closed"))
-    left = replace(socket, joins=joins, _rejoins=socket._rejoins - {topic})
-    left = conclude(left)
+    cancel_rejoin(known)
+    gone = replace(known, status="closed", params={}, reason=LeftByClient())
+    gone = with_details(gone, lost=False, rejoin=None)
+    ref, link = known.join_ref, socket._link
+    if (
+        ref is not None
+        and link is not None
+        and tell(link.connection, LeaveTopic(topic, ref, timeout))
+    ):
+        gone = with_details(gone, leaving=(*gone._details.leaving, ref))
+        is_asked = True
+    else:
+        gone = replace(gone, join_ref=None)  # Only the socket knows of it.
+        is_asked = False
+    left = conclude(replace(socket, joins=joins_with(socket, gone)))
     give_up_buffered(left, ChannelEnded("left"))
-    if join.join_ref is None:
-        return commit(socket, "leave", left)  # Only the socket knows of it.
-    if socket._link is not None:
-        tell(socket._link.connection, LeaveTopic(topic))
-    return left
+    if is_asked:
+        return left  # What the server answers is told, also if this is lost.
+    if not isinstance(socket.socket_pid, ThreadRef):
+        socket.socket_pid.actor_inbox.tell(LeaveDone(topic))
+    return commit(socket, "leave", left)
+
+
+def forget(socket: S, topic: str) -> S:
+    """See `Socket.forget`."""
+    require_owner(socket, "forget")
+    require_text("topic", topic)
+    socket = with_ends(socket, topic)
+    known = socket.joins.get(topic)
+    if known is None:
+        raise NeverJoinedError(f"forget: {topic!r} was never asked for")
+    if known.status != "closed":
+        raise ValueError(f"forget: {topic!r} is {known.status}: leave it first")
+    if known._details.leaving:
+        raise ValueError(f"forget: the leave of {topic!r} is not answered yet")
+    cancel_rejoin(known)
+    forgotten = replace(socket, joins=frozen(socket.joins).without(topic))
+    give_up_buffered(forgotten, ChannelEnded("left"))
+    return commit(socket, "forget", forgotten)
+
+
+def cancel_rejoin(join: Join) -> None:
+    """A rejoin that is scheduled is not made."""
+    if join._details.rejoin is not None:
+        join._details.rejoin.cancel()
+
+
+def require_params(socket: SocketState, join: Join) -> None:
+    """Raise `SerializerError` for params that are no JSON; callables are called at the join."""
+    if not has_callables(join.params):
+        encode(socket, Message(None, "0", join.topic, "phx_join", join.params))
 
 
 def request(socket: S, join: Join, method: str) -> S:
-    """Ask for a join: now if connected, else it is recorded."""
-    connection = socket.channel_pid
-    inbox = socket.socket_pid.actor_inbox
-    ref = inbox.next_ref() if connection is not None else None
-    params = join.params
-    if has_callables(params):
-        if connection is None:
-            return changed(begin_join(socket, join), method, joins=joins_with(socket, join))
-        try:
-            params = evaluate(params)
-            encode(socket, Message(ref, ref, join.topic, "phx_join", params))
-        except Exception as error:
-            begun = begin_join(socket, join)
-            failed = TopicJoinFailed(join.topic, ParamsFailed(error), ref)
-            inbox.tell(Burst(connection, [failed]))
-            join = replace(join, join_ref=ref)
-            return changed(begun, method, joins=joins_with(socket, join))
-    elif socket.channel_config is not None:
-        # Encoded again where it is sent; here it is only to fail where the mistake is.
-        encode(socket, Message(ref, ref, join.topic, "phx_join", params))
+    """Ask for a join: now if connected, else it is recorded.
+
+    Params that raise, or have become no JSON, fail that join alone.
+    """
+    connection = open_channel(socket)
     begun = begin_join(socket, join)
-    if connection is not None and tell(connection, JoinTopic(join.topic, params, ref)):
-        join = replace(join, join_ref=ref)
-    return changed(begun, method, joins=joins_with(socket, join))
+    asked = with_details(
+        replace(join, status="requested", reason=None, join_ref=None), lost=False, rejoin=None
+    )
+    if connection is None:
+        return changed(begun, method, joins=joins_with(begun, asked))
+    inbox = socket.socket_pid.actor_inbox
+    ref = inbox.next_ref()
+    try:
+        params = evaluate(join.params) if has_callables(join.params) else join.params
+        data = encode(socket, Message(ref, ref, join.topic, "phx_join", params))
+    except Exception as error:
+        inbox.tell(Burst(connection, [TopicJoinFailed(join.topic, ParamsFailed(error), ref)]))
+        asked = replace(asked, join_ref=ref)
+    else:
+        command = JoinTopic(join.topic, params, ref, data, join._details.timeout)
+        if tell(connection, command):
+            asked = replace(asked, join_ref=ref)
+    return changed(begun, method, joins=joins_with(begun, asked))
 
 
 def send_requested(socket: S) -> S:
     """Send the joins that were recorded before the connection came, and those that the last
     one had."""
+    if not socket.connected:
+        return socket
     asked = socket
-    if not asked.connected:
-        return asked
     for join in socket.joins.values():
         if join.status == "requested" and join.join_ref is None:
             asked = request(asked, join, "join")
-        elif join.status == "closed" and join.topic in socket._rejoins:
-            asked = request(asked, replace(join, status="requested"), "rejoin")
-    return replace(asked, _rejoins=frozenset()) if asked._rejoins else asked
+        elif join._details.lost:
+            asked = request(asked, join, "rejoin")
+    return asked

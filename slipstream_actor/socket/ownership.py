@@ -1,4 +1,4 @@
-"""Who may wait for a socket's events: the actor or thread that made it."""
+"""Who may ask for something with a socket, and wait: the actor or thread that made it."""
 
 from __future__ import annotations
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.message import Ref
-from slipstream_actor.socket.buffering import keep
+from slipstream_actor.socket.buffering import REPLY_TIMEOUT, keep
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
 from slipstream_actor.socket.sending import not_sent, send
-from slipstream_actor.socket.state import SocketState, is_wanted
+from slipstream_actor.socket.state import SocketState, is_wanted, open_channel
 from slipstream_actor.socket.telemetry import observed_push
 
 __all__ = ["push", "push_observed"]
-
-# Seconds for the reply to a push that asks for an outcome and names no time: phoenix.js's.
-REPLY_TIMEOUT = 10.0
 
 # Events that the server takes for a join or a leave, behind the socket's back; what to use instead.
 RESERVED = {"phx_join": "join", "phx_leave": "leave"}
@@ -38,23 +36,33 @@ def push(
         raise ValueError(f"push: {event!r} is the protocol's own: use {RESERVED[event]}")
     require_seconds("send_timeout", send_timeout)
     reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
-    connection = socket.channel_pid
+    deadline = None if reply_timeout is None else time.monotonic() + reply_timeout
+    connection = open_channel(socket)
     if connection is None:
         require_here(socket.socket_pid)
     if number is None:
         number = socket.socket_pid.actor_inbox.next_ref()
-    join = socket.joins.get(topic)
-    if connection is not None and join is not None and join.status == "joined":
-        ref = Ref(number, topic, join.join_ref)
+    if connection is not None and socket.joined(topic):
+        ref = Ref(number, topic, socket.joins[topic].join_ref)
+        if buffer and deadline is None:
+            deadline = time.monotonic() + REPLY_TIMEOUT
         try:
-            send(socket, connection, ref, event, payload, reply_timeout, send_timeout)
+            send(
+                socket,
+                connection,
+                ref,
+                event,
+                payload,
+                deadline=deadline,
+                send_timeout=send_timeout,
+            )
             return ref
         except NotConnectedError:
             if not buffer:
                 raise
     if buffer and socket.channel_config is not None and is_wanted(socket, topic):
-        ref = Ref(number, topic, None)
-        keep(socket, ref, event, payload, reply_timeout or REPLY_TIMEOUT)
+        ref = Ref(number, topic, None, awaited=True)
+        keep(socket, ref, event, payload, deadline)
         return ref
     if connection is None:
         raise not_sent(socket, topic, event)
@@ -74,7 +82,7 @@ def push_observed(
     require_here(socket.socket_pid)
     reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
     number = socket.socket_pid.actor_inbox.next_ref()
-    awaited = reply_timeout is not None
+    awaited = reply_timeout is not None or buffer
     with observed_push(socket, topic, event, payload, number, awaited=awaited):
         return push(socket, topic, event, payload, send_timeout, reply_timeout, buffer, number)
 
@@ -94,6 +102,4 @@ def terms(
             buffer = config.buffer_pushes
         if reply_timeout is None and config.reply_timeout_msec is not None:
             reply_timeout = config.reply_timeout_msec / 1000
-    if buffer and reply_timeout is None:
-        reply_timeout = REPLY_TIMEOUT
     return reply_timeout, bool(buffer)

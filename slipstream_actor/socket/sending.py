@@ -26,7 +26,7 @@ from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullErro
 from slipstream_actor.socket.state import SocketState, encode
 from slipstream_actor.socket.telemetry import push_ended
 
-__all__ = ["RoomMade", "fail", "fail_all_over", "hears_outcomes", "not_sent", "send"]
+__all__ = ["RoomMade", "fail", "fail_all_over", "hears_outcomes", "not_sent", "send", "tell"]
 
 
 class RoomMade(msgspec.Struct, frozen=True, eq=False):
@@ -41,14 +41,15 @@ def send(
     ref: Ref,
     event: str,
     payload: Any,
-    reply_timeout: float | None = None,
-    send_timeout: float | None = 0.0,
     *,
+    deadline: float | None = None,
+    send_timeout: float | None = 0.0,
     crowded: bool = False,
 ) -> None:
     """Send a push, when there is room for it, or at once when it may be `crowded`.
 
-    Raises `NotConnectedError`, `SendBufferFullError`, `SerializerError`.
+    It asks for an outcome if it has a `deadline`, on the monotonic clock. Raises
+    `NotConnectedError`, `SendBufferFullError`, `SerializerError`.
     """
     number = str(ref)
     data = encode(socket, Message(ref.join_ref, number, ref.topic, event, payload))
@@ -57,29 +58,55 @@ def send(
         if crowded:
             room.add(len(data))
         elif not room.reserve(len(data)):
-            await_room(socket, connection, len(data), ref.topic, event, send_timeout)
-    awaited = reply_timeout is not None
-    ledger = socket.socket_pid.actor_inbox.ledger
-    if awaited:
-        ledger.ask(Asked(ref, event, connection))
+            left = until_either(send_timeout, deadline)
+            await_room(socket, connection, len(data), ref.topic, event, left)
+    awaited = deadline is not None
     command = PushMessage(
-        ref.topic, event, payload, number, ref.join_ref, data, awaited, reply_timeout
+        ref.topic, event, payload, number, ref.join_ref, data, awaited, None, deadline
     )
-    try:
-        connection.tell(command)
-    except ActorDeadError:
-        ledger.settle(ref)
-        raise not_sent(socket, ref.topic, event) from None
-    if not awaited or (connection.is_alive() and hears_outcomes(socket)):
+    if not awaited:
+        if not tell(connection, command):
+            raise not_sent(socket, ref.topic, event)
         return
-    # One of them ended meanwhile, and its pushes may have been settled before this one came.
-    if not hears_outcomes(socket):
+    ref.awaited = True
+    ledger = socket.socket_pid.actor_inbox.ledger
+    ledger.ask(Asked(ref, event, connection))
+    if not tell(connection, command):
+        # Whoever has settled it meanwhile has told of it, or will.
         if ledger.settle(ref) is not None:
             raise not_sent(socket, ref.topic, event)
-    elif not isinstance(socket.socket_pid, ThreadRef):
+    elif not connection.is_alive() or not hears_outcomes(socket):
+        settle_late(socket, connection, ref, event)
+
+
+def until_either(send_timeout: float | None, deadline: float | None) -> float | None:
+    """Return the seconds that a push may wait for room: its own, or those for its reply."""
+    if deadline is None:
+        return send_timeout
+    left = max(0.0, deadline - time.monotonic())
+    return left if send_timeout is None else min(send_timeout, left)
+
+
+def settle_late(socket: SocketState, connection: Any, ref: Ref, event: str) -> None:
+    """Its connection or its owner has ended meanwhile, which may have settled its pushes before
+    this one came."""
+    owner = socket.socket_pid
+    if not hears_outcomes(socket):
+        if owner.actor_inbox.ledger.settle(ref) is not None:
+            raise not_sent(socket, ref.topic, event)
+    elif not isinstance(owner, ThreadRef):
         # Whether it was sent nobody knows. Behind all that the connection said: also a reply.
         failure = PushFailed(ref.topic, event, ref, Disconnected(why_ended(connection)))
-        socket.socket_pid.actor_inbox.tell(Burst(connection, [failure]))
+        owner.actor_inbox.tell(Burst(connection, [failure]))
+
+
+def tell(connection: Any, command: Any) -> bool:
+    """Send a command to a connection; `False` when there is none that lives."""
+    try:
+        connection.tell(command)
+    except (ActorDeadError, AttributeError):
+        return False
+    return True
 
 
 def why_ended(connection: Any) -> Any:

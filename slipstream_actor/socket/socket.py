@@ -14,7 +14,6 @@ from typing import Any, Unpack
 
 from msgspec import UNSET
 
-from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.configuration.options import Options
@@ -25,8 +24,9 @@ from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.presence import EMPTY, track
 from slipstream_actor.socket import awaiting, connecting, joining, pushes, sending
 from slipstream_actor.socket.errors import NotOwnerError
+from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.state import SocketState, changed, commit
+from slipstream_actor.socket.state import SocketState, changed, commit, open_channel
 from slipstream_actor.socket.telemetry import CLIENT
 
 __all__ = ["Socket", "connect", "new_socket"]
@@ -73,62 +73,81 @@ class Socket(SocketState, frozen=True):
         """
         return connecting.connect(self, uri, options)
 
-    def reconnect(self) -> Socket:
+    def reconnect(self, *, delay: float | None = None) -> Socket:
         """Ask to connect again with the same configuration, after the delay that is its turn.
 
-        The delays are `reconnect_after_msec`'s, each with a random part of `reconnect_jitter_msec`;
-        a connection starts the count anew. Topics that were joined or asked for are joined again
-        when it is there, after `handle_connect`, unless `rejoin_on_reconnect` is off. Without
-        effect while connected or on the way. Raises `NotConfiguredError`, and `ConfigurationError`
-        for a callable that returns no milliseconds. A plain thread, which has no loop to be called
-        back in, connects at its next `await_connect`.
+        The delays are `reconnect_after_msec`'s, each with a random part of `reconnect_jitter_msec`,
+        and no shorter than a server's `Retry-After` (`honor_retry_after`); a connection that has
+        lasted for `stable_after_msec` starts the count anew. Topics that were joined or asked for
+        are joined again when it is there, after `handle_connect`, unless `rejoin_on_reconnect` is
+        off. Without effect while connected or on the way; after `disconnect` it is honoured.
+
+        With a `delay` (seconds, 0 or more) it is made then, also in the middle of a backoff, and
+        the count is kept; `delay=0` while connected closes the connection and comes back with its
+        joins. A plain thread, which has no loop to be called back in, connects at its next
+        `await_connect` without a `delay`, and by itself with one.
+
+        Raises `NotConfiguredError`, and `ConfigurationError` for a callable that returns no
+        milliseconds.
         """
-        return connecting.reconnect(self)
+        return connecting.reconnect(self, delay)
 
     def disconnect(self) -> Socket:
         """Ask to close the connection; `ChannelClosed` with `ClosedByClient` follows.
 
-        Also ends an attempt to connect, and cancels a `reconnect` that is scheduled. Nobody
-        reconnects by itself afterwards. Without a connection there is nothing to do.
+        From now on it is not `connected`, pushes raise, and a `join` is recorded for the next
+        connection. Also ends an attempt to connect, and cancels a `reconnect` that is scheduled.
+        Nobody reconnects by itself afterwards. Without a connection there is nothing to do.
         """
         return connecting.disconnect(self)
 
     def collect_garbage(self) -> Socket:
         """Release the connection's idle buffers."""
-        require_here(self.socket_pid)
+        require_owner(self, "collect_garbage")
         if self._link is not None:
-            connecting.tell(self._link.connection, CollectGarbage())
+            sending.tell(self._link.connection, CollectGarbage())
         return self
 
     # topics
 
-    def join(self, topic: str, params: Any = NO_PARAMS) -> Socket:
+    def join(self, topic: str, params: Any = NO_PARAMS, *, timeout: float | None = None) -> Socket:
         """Ask to join `topic`; `TopicJoinSucceeded` or `TopicJoinFailed` follows.
 
         `params` may be a callable, or a mapping with callables as values: they are called at each
         join, in the owner's thread, and when one raises the join has failed with `ParamsFailed`.
         While not connected the join is recorded as requested, and sent on connect. Without effect
-        when the topic is joined or has been asked for. Raises `SerializerError` for params that
-        are no JSON.
+        when the topic is joined or has been asked for. `timeout`: seconds for the server's answer,
+        in the place of `join_timeout_msec`. Raises `SerializerError` for params that are no JSON.
         """
-        return joining.join(self, topic, params)
+        return joining.join(self, topic, params, timeout)
 
-    def rejoin(self, topic: str, params: Any = UNSET) -> Socket:
+    def rejoin(self, topic: str, params: Any = UNSET, *, delay: float | None = None) -> Socket:
         """Ask to join `topic` again, after the delay that is its turn.
 
-        The delays are `rejoin_after_msec`'s; a join starts the count anew. Without `params` those
-        of the last join are used. Without effect while joined or asked for. Raises
-        `NeverJoinedError`, and `ConfigurationError` for a callable that returns no milliseconds.
+        The delays are `rejoin_after_msec`'s, each with a random part of `rejoin_jitter_msec`; a
+        join that has lasted for `stable_after_msec` starts the count anew. With a `delay` (seconds,
+        0 or more) it is made then, also in the place of one that is scheduled. Until then the topic
+        is `"closed"`, with a `rejoin_in`. Without `params` those of the last join are used. Without
+        effect while joined or asked for. Raises `NeverJoinedError`, `SerializerError` for params
+        that are no JSON, and `ConfigurationError` for a callable that returns no milliseconds.
         """
-        return joining.rejoin(self, topic, params)
+        return joining.rejoin(self, topic, params, delay)
 
-    def leave(self, topic: str) -> Socket:
-        """Ask to leave `topic`; `TopicLeft` follows. Without effect when it is not joined.
+    def leave(self, topic: str, *, timeout: float | None = None) -> Socket:
+        """Ask to leave `topic`; one `handle_leave` follows, before the callbacks of a later join.
 
-        A join that has not been answered is left too; one that was only recorded, or that waits
-        for the next connection, is forgotten.
+        Without effect when it is not joined, asked for or coming back. Its params, which may hold
+        tokens, are dropped at once. `timeout`: seconds for the server's answer, in the place of
+        `join_timeout_msec`, after which it counts as left.
         """
-        return joining.leave(self, topic)
+        return joining.leave(self, topic, timeout)
+
+    def forget(self, topic: str) -> Socket:
+        """Drop what is known of a `topic` that is closed.
+
+        Raises `ValueError` while it is not, and `NeverJoinedError` when nothing is known of it.
+        """
+        return joining.forget(self, topic)
 
     def push(
         self,
@@ -148,12 +167,13 @@ class Socket(SocketState, frozen=True):
 
         With `reply_timeout` (seconds; the option `reply_timeout_msec` otherwise) the push ends in
         exactly one of a reply, an error raised here, or `handle_push_failed`: when that time has
-        passed, or as soon as the topic or the connection ends. A push with neither is
-        fire-and-forget.
+        passed, or as soon as the topic or the connection ends. It is the whole time from this
+        call, that in the buffer included; what was not sent by then is never sent. A push with
+        neither is fire-and-forget.
 
         With `buffer` (the option `buffer_pushes` otherwise) a push for a topic that is being
         joined, or is coming back, is kept and sent once, after the join, in order; it asks for an
-        outcome too, by default within 10 s of being sent. What is kept is bounded by
+        outcome too, without a `reply_timeout` within 10 s of being sent. What is kept is bounded by
         `buffer_max_pushes`, `buffer_max_bytes` and `buffer_max_age_msec`.
 
         Raises `NotConnectedError`, `NotJoinedError`, `SendBufferFullError`, `SerializerError`: the
@@ -170,7 +190,7 @@ class Socket(SocketState, frozen=True):
         """
         require_owner(self, "ping")
         started = time.monotonic()
-        connection = self.channel_pid
+        connection = open_channel(self)
         if connection is None:
             raise sending.not_sent(self, "phoenix", "heartbeat")
         ref = Ref(self.socket_pid.actor_inbox.next_ref(), "phoenix", None)
@@ -194,7 +214,7 @@ class Socket(SocketState, frozen=True):
         others it begins anew. Raises `NotOwnerError` for the socket of a plain thread, which has
         no callbacks: there, give what `await_message` returns to `Presence.sync_state`.
         """
-        require_here(self.socket_pid)
+        require_owner(self, "track_presence")
         if isinstance(self.socket_pid, ThreadRef):
             raise NotOwnerError(
                 "track_presence: a plain thread has no callbacks; give the payload of"
@@ -259,7 +279,10 @@ class Socket(SocketState, frozen=True):
 
 def new_socket() -> Socket:
     """Return a socket that belongs to the actor or thread that calls, without a connection."""
-    return Socket(socket_pid=current(), metadata=MappingProxyType({"socket_id": uuid.uuid4().hex}))
+    owner = current()
+    lineage = Lineage() if isinstance(owner, ThreadRef) else None
+    metadata = MappingProxyType({"socket_id": uuid.uuid4().hex})
+    return Socket(socket_pid=owner, metadata=metadata, _lineage=lineage)
 
 
 def connect(uri: Any, **options: Unpack[Options]) -> Socket:

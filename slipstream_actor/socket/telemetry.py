@@ -18,8 +18,10 @@ from slipstream_actor.actors.ledger import Ledger
 from slipstream_actor.protocol.events import ChannelConnected, TopicJoinClosed, TopicJoinFailed
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
-from slipstream_actor.socket import state
-from slipstream_actor.socket.state import CONNECTION_ENDS, Join, S, SocketState
+from slipstream_actor.socket import apply_event as changes
+from slipstream_actor.socket.apply_event import CONNECTION_ENDS
+from slipstream_actor.socket.records import Join
+from slipstream_actor.socket.state import S, SocketState
 from slipstream_actor.telemetry import dispatch as telemetry
 from slipstream_actor.telemetry.dispatch import (
     start_measurements,
@@ -77,7 +79,7 @@ def begin_join(socket: S, join: Join) -> S:
 
 def apply_event(socket: S, event: Any) -> S:
     """Return the socket as `event` leaves it, and end what the event concludes."""
-    socket = state.apply_event(socket, event)
+    socket = changes.apply_event(socket, event)
     return conclude(socket, event) if socket._open_spans else socket
 
 

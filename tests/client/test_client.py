@@ -426,7 +426,8 @@ def test_a_closed_topic_is_rejoined_with_its_params(play: Play, event: Any) -> N
     ref.tell(event)
     log.take("handle_topic_close")
     join = get_state(ref).socket.joins[TOPIC]
-    assert (join.status, join.rejoin_counter) == ("requested", 1)
+    assert (join.status, join.rejoin_counter) == ("closed", 1)
+    assert join.rejoin_in is not None
     assert line.told(JoinTopic).payload == {"name": "alice"}
 
 
@@ -1899,7 +1900,7 @@ def test_events_of_a_replaced_connection_are_dropped_within_the_burst(play: Play
     line = connected(ref, log)
     ref.tell(Burst(line, [*messages("1", "2"), ChannelClosed(CLOSED)]))
     assert log.take("handle_message")[2] == "1"
-    assert before_mark(ref, log) == []
+    assert before_mark(ref, log) == [("handle_disconnect", ClosedByClient())]
     line.told(CloseConnection)
 
 

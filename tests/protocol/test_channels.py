@@ -1061,7 +1061,8 @@ class Expected:
 
 def join_ref_of(event: Any) -> str | None:
     """The join that an event is about."""
-    join_ref: str | None = event.ref.join_ref if isinstance(event, PushFailed) else event.join_ref
+    told: Any = event.ref if isinstance(event, PushFailed) else event
+    join_ref: str | None = told.join_ref
     return join_ref
 
 

@@ -798,8 +798,9 @@ def test_a_timeout_while_reconnecting_gives_the_socket_to_go_on_with(server: Pho
 def test_a_rejoin_in_a_thread_is_sent_at_the_next_await_join(server: PhoenixServer) -> None:
     socket = connect(server.uri, rejoin_after_msec=[0]).join("bench:1", {"reply": {"n": 1}})
     socket = socket.await_join("bench:1").leave("bench:1").await_leave("bench:1")
-    socket = socket.rejoin("bench:1")
-    assert socket.join_status("bench:1") == "requested"
+    socket = socket.rejoin("bench:1", {"reply": {"n": 1}})
+    assert socket.join_status("bench:1") == "closed"
+    assert socket.joins["bench:1"].rejoin_in is not None
     socket = socket.await_join("bench:1", timeout=PATIENCE)
     assert socket.joins["bench:1"].response == {"n": 1}
     socket = socket.leave("bench:1").await_leave("bench:1")

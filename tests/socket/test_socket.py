@@ -49,10 +49,12 @@ from slipstream_actor.protocol.reasons import (
     ChannelEnded,
     ClosedByClient,
     ClosedByPeer,
+    ClosedByServer,
     ConnectFailed,
     JoinRefused,
     JoinTimeout,
 )
+from slipstream_actor.socket.apply_event import ReconnectDue, RejoinDue, apply_event
 from slipstream_actor.socket.errors import (
     NeverJoinedError,
     NotConfiguredError,
@@ -61,7 +63,6 @@ from slipstream_actor.socket.errors import (
     NotOwnerError,
 )
 from slipstream_actor.socket.joining import request, send_requested
-from slipstream_actor.socket.state import ReconnectDue, RejoinDue, apply_event
 
 URI = "ws://localhost:4000/socket/websocket"
 T = "room:1"
@@ -82,6 +83,8 @@ class FakeConnection:
     def tell(self, command: Any) -> None:
         if not self.alive:
             raise ActorDeadError("dead")
+        if type(command) is JoinTopic:
+            command = replace(command, data=None)  # The payload again, encoded.
         self.commands.append(command)
 
     def told(self) -> list[Any]:
@@ -267,7 +270,8 @@ def test_a_join_ends(joined: Socket, event: Any, response: Any, by_hand: bool) -
     if by_hand:
         event = replace(event, join_ref=None)
     socket = apply_event(joined, event)
-    assert socket.joins[T] == Join(T, {"a": 1}, "closed", 0, response, None)
+    reason = getattr(event, "reason", ClosedByServer())
+    assert socket.joins[T] == Join(T, {"a": 1}, "closed", 0, response, None, reason)
     assert socket.connected
 
 
@@ -338,7 +342,7 @@ def check(socket: Socket) -> None:
         assert socket.join_status(topic) == join.status
         assert socket.joined(topic) is (join.status == "joined")
         assert join.rejoin_counter >= 0
-    assert socket.connected is (socket.channel_pid is not None)
+    assert socket.connected is (socket.status == "connected")
     assert socket.reconnect_counter >= 0
 
 
@@ -404,7 +408,7 @@ def test_a_join_after_an_end_has_its_own_params_and_ref(
 
 def test_a_join_right_after_a_leave(joined: Socket, connection: FakeConnection) -> None:
     socket = joined.leave(T).join(T)
-    assert connection.told() == [LeaveTopic(T), JoinTopic(T, {}, "2")]
+    assert connection.told() == [LeaveTopic(T, "1"), JoinTopic(T, {}, "2")]
     socket = apply_event(socket, TopicLeft(T, "1"))
     assert socket.join_status(T) == "requested"
     assert apply_event(socket, TopicJoinSucceeded(T, {}, "2")).joined(T)
@@ -471,13 +475,16 @@ def test_a_rejoin_of_what_is_joined_or_asked_for_is_without_effect(
 
 
 def test_rejoins_have_their_delays(connection: FakeConnection, clock: Clock) -> None:
-    socket = connected_to(connection, rejoin_after_msec=[100, 500]).join(T, {"a": 1})
+    socket = connected_to(connection, rejoin_after_msec=[100, 500], rejoin_jitter_msec=0).join(
+        T, {"a": 1}
+    )
     ref = 1
     for turn, delay in enumerate([0.1, 0.5, 0.5]):
         crash = TopicJoinClosed(T, ChannelCrashed({}), str(ref))
         socket = apply_event(socket, crash).rejoin(T)
         assert socket.joins[T].rejoin_counter == turn + 1
-        assert socket.join_status(T) == "requested"
+        assert socket.join_status(T) == "closed"
+        assert socket.joins[T].rejoin_in == pytest.approx(delay, abs=0.05)
         assert socket.rejoin(T) is socket
         clock.now += delay - 0.01
         assert due(socket) is None
@@ -508,7 +515,7 @@ def test_a_rejoin_keeps_the_params_or_replaces_them(joined: Socket) -> None:
 
 def test_a_leave_is_asked_for(joined: Socket, connection: FakeConnection) -> None:
     socket = joined.leave(T)
-    assert connection.told() == [LeaveTopic(T)]
+    assert connection.told() == [LeaveTopic(T, "1")]
     assert socket.join_status(T) == "closed"
     assert socket.leave(T) is socket
     assert connection.told() == []
@@ -679,9 +686,11 @@ def test_reconnects_have_their_delays(clock: Clock) -> None:
 def test_disconnect_asks_the_connection(joined: Socket, connection: FakeConnection) -> None:
     socket = joined.disconnect()
     assert connection.told() == [CloseConnection()]
-    # It is connected until it is told otherwise.
-    assert socket.connected
-    assert socket.joined(T)
+    assert not socket.connected
+    assert socket.status == "closing"
+    with pytest.raises(NotConnectedError):
+        socket.push(T, "hello")
+    assert socket.join("room:2").joins["room:2"].join_ref is None
 
 
 def test_disconnect_cancels_a_reconnect(clock: Clock) -> None:

@@ -112,9 +112,10 @@ class Log(queue.Queue[Any]):
 def recording(
     uri: str, kind: type[Recorder] = Recorder, **options: Any
 ) -> Iterator[tuple[pykka.ActorRef[Recorder], Log]]:
-    """Start a `Recorder`, and stop it at the end. Its reconnects come without jitter."""
+    """Start a `Recorder`, and stop it at the end. It comes back without jitter."""
     log = Log()
-    options.setdefault("reconnect_jitter_msec", 0)
+    for jitter in ("reconnect_jitter_msec", "rejoin_jitter_msec"):
+        options.setdefault(jitter, 0)
     ref = kind.start(uri, log, **options)
     try:
         yield ref, log

@@ -1,0 +1,260 @@
+"""How events change a socket: functions of the state and the event, without effects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.events import (
+    ChannelClosed,
+    ChannelConnected,
+    ChannelConnectFailed,
+    Event,
+    TopicJoinClosed,
+    TopicJoinFailed,
+    TopicJoinSucceeded,
+    TopicLeft,
+)
+from slipstream_actor.protocol.presence import unsynced
+from slipstream_actor.protocol.reasons import (
+    ClosedByClient,
+    ClosedByServer,
+    Disconnected,
+    JoinRefused,
+    LeftByClient,
+)
+from slipstream_actor.socket.records import (
+    ConnectionLink,
+    Join,
+    JoinDetails,
+    is_stale,
+    with_details,
+)
+from slipstream_actor.socket.state import S, SocketState, frozen, joins_with
+
+__all__ = [
+    "CONNECTION_ENDS",
+    "ConnectionReplaced",
+    "LeaveDone",
+    "ReconnectDue",
+    "RejoinDue",
+    "apply_event",
+    "owed_leaves",
+    "reinterpret",
+    "without_connection",
+]
+
+
+class ReconnectDue(msgspec.Struct, frozen=True, eq=False):
+    """The delay of a `reconnect` is over; void when the socket has another link by now."""
+
+    link: Any
+
+
+class RejoinDue(msgspec.Struct, frozen=True, eq=False):
+    """The delay of a `rejoin` is over; void when the socket has another join by now."""
+
+    join: Join
+
+
+class LeaveDone(msgspec.Struct, frozen=True):
+    """A topic was left of which the server did not know: `handle_leave`, told to oneself."""
+
+    topic: str
+
+
+class ConnectionReplaced(msgspec.Struct, frozen=True):
+    """A connection has given way to another one: its `handle_disconnect`, told to oneself."""
+
+
+def apply_event(socket: S, event: Event) -> S:
+    """Return the socket as `event` leaves it.
+
+    An event of a join that is no longer the topic's changes nothing; one without a join_ref, as a
+    test sends it, is taken at its word.
+    """
+    change: Callable[[S, Any], S] | None = CHANGES.get(type(event))
+    return socket if change is None else change(socket, event)
+
+
+def apply_connected(socket: S, event: ChannelConnected) -> S:
+    link = socket._link
+    if link is None or link.status != "connected" or link.connection is not event.channel_pid:
+        same = link is not None and link.connection is event.channel_pid
+        lease = link.lease if link is not None and same else None
+        link = ConnectionLink(
+            "connected",
+            event.channel_pid,
+            lease=lease,
+            since=time.monotonic(),
+            attempts=socket.reconnect_counter,
+        )
+    return replace(socket, _link=link, response_headers=event.response_headers, reconnect_counter=0)
+
+
+def apply_closed(socket: S, event: ChannelClosed | ChannelConnectFailed) -> S:
+    own = isinstance(event.reason, ClosedByClient)
+    return replace(
+        without_connection(socket, event.reason),
+        _link=None,
+        last_failure=socket.last_failure if own else event.reason,
+    )
+
+
+def without_connection(socket: S, reason: Any) -> S:
+    """Return the socket with every join closed that the connection had, to be joined again later.
+
+    What was never sent stays asked for. After a connection that has not lasted the count of
+    attempts goes on.
+    """
+    config, link = socket.channel_config, socket._link
+    again = config is None or config.rejoin_on_reconnect
+    joins = frozen(socket.joins)
+    for topic, join in socket.joins.items():
+        if (ended := disconnected(socket, join, reason, again=again)) is not join:
+            joins = joins.with_item(topic, ended)
+    counter = socket.reconnect_counter
+    if link is not None and link.since is not None and not has_lasted(config, link.since):
+        counter = link.attempts
+    return replace(socket, joins=joins, reconnect_counter=counter)
+
+
+def disconnected(socket: SocketState, join: Join, reason: Any, *, again: bool) -> Join:
+    """Return a join as the end of its connection leaves it."""
+    if join.status == "requested" and join.join_ref is None:
+        return join
+    if join.status == "closed" and join.join_ref is None and join.rejoin_in is None:
+        return join
+    details = JoinDetails(timeout=join._details.timeout)
+    if join.status == "closed":
+        lost = join.rejoin_in is not None and again
+        return replace(join, join_ref=None, _details=replace(details, lost=lost))
+    return replace(
+        join,
+        status="closed",
+        join_ref=None,
+        reason=Disconnected(reason),
+        rejoin_counter=counted(socket, join),
+        _details=replace(details, lost=again),
+    )
+
+
+def has_lasted(config: Configuration | None, since: float) -> bool:
+    """Whether what has been there `since` a time has lasted for `stable_after_msec`."""
+    if config is None:
+        return True
+    return time.monotonic() - since >= config.stable_after_msec / 1000
+
+
+def counted(socket: SocketState, join: Join) -> int:
+    """Return the count of a join's rejoins: after one that has not lasted it goes on."""
+    since = join._details.since
+    if since is None or has_lasted(socket.channel_config, since):
+        return join.rejoin_counter
+    return join._details.attempts
+
+
+def apply_joined(socket: S, event: TopicJoinSucceeded) -> S:
+    join = socket.joins.get(event.topic) or Join(event.topic)
+    if is_stale(join, event.join_ref) or (event.join_ref is not None and join.status == "closed"):
+        return socket
+    join = replace(
+        join,
+        status="joined",
+        rejoin_counter=0,
+        response=event.response,
+        join_ref=event.join_ref or join.join_ref,
+        reason=None,
+        _details=replace(
+            join._details,
+            since=time.monotonic(),
+            attempts=join.rejoin_counter,
+            lost=False,
+            rejoin=None,
+        ),
+    )
+    presences = unsynced(socket._presences, event.topic)
+    return replace(socket, joins=joins_with(socket, join), _presences=presences)
+
+
+def apply_ended(socket: S, event: TopicJoinFailed | TopicJoinClosed) -> S:
+    join = socket.joins.get(event.topic)
+    if join is None or is_stale(join, event.join_ref):
+        return socket
+    refusal = event.reason if isinstance(event, TopicJoinFailed) else None
+    response = refusal.response if isinstance(refusal, JoinRefused) else join.response
+    join = replace(
+        join,
+        status="closed",
+        response=response,
+        join_ref=None,
+        reason=event.reason,
+        rejoin_counter=counted(socket, join),
+    )
+    return replace(socket, joins=joins_with(socket, join))
+
+
+def apply_left(socket: S, event: TopicLeft) -> S:
+    join = socket.joins.get(event.topic)
+    if join is None:
+        return socket
+    if event.join_ref is not None and event.join_ref in join._details.leaving:
+        leaving = tuple(ref for ref in join._details.leaving if ref != event.join_ref)
+        join = with_details(join, leaving=leaving)
+        if join.join_ref == event.join_ref:
+            join = replace(join, join_ref=None)
+    elif is_stale(join, event.join_ref):
+        return socket
+    else:
+        own = isinstance(join.reason, LeftByClient)
+        reason = join.reason if own else ClosedByServer()
+        join = replace(join, status="closed", join_ref=None, reason=reason)
+    return replace(socket, joins=joins_with(socket, join))
+
+
+def reinterpret(socket: SocketState, event: Event, source: Any) -> Event | None:
+    """Return what an event means after what we have asked for meanwhile, `None` for nothing.
+
+    The end of a connection that we were closing is our own; the end of a join that we were leaving
+    is its leave; that of a join which is not the socket's is nobody's.
+    """
+    if type(event) in CONNECTION_ENDS:
+        if getattr(getattr(source, "actor_inbox", None), "close_requested", False):
+            return ChannelClosed(ClosedByClient())
+    elif isinstance(event, (TopicJoinClosed, TopicJoinFailed, TopicLeft)):
+        join = socket.joins.get(event.topic)
+        if event.join_ref is None:
+            return event
+        if join is not None and event.join_ref in join._details.leaving:
+            return TopicLeft(event.topic, event.join_ref)
+        if join is None or is_stale(join, event.join_ref):
+            return None
+    return event
+
+
+def owed_leaves(socket: SocketState) -> list[TopicLeft]:
+    """Return the ends of leaves that the connection will not tell any more."""
+    return [
+        TopicLeft(topic, ref)
+        for topic, join in socket.joins.items()
+        for ref in join._details.leaving
+    ]
+
+
+CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)
+
+# The types of the arguments follow from the keys.
+CHANGES: dict[type, Callable[[Any, Any], Any]] = {
+    ChannelConnected: apply_connected,
+    ChannelConnectFailed: apply_closed,
+    ChannelClosed: apply_closed,
+    TopicJoinSucceeded: apply_joined,
+    TopicJoinFailed: apply_ended,
+    TopicJoinClosed: apply_ended,
+    TopicLeft: apply_left,
+}

@@ -1,0 +1,44 @@
+"""Ends of a plain thread's joins that it has not looked at: seen as soon as it looks.
+
+A client is told by callbacks. A thread has none: its connection notes the end of a join beside the
+inbox, where the event waits for whoever awaits it, and what a socket says of the topic is true.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipstream_actor.actors.envelopes import TAKE
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.protocol.events import TopicJoinClosed, TopicJoinFailed, TopicLeft
+from slipstream_actor.protocol.reasons import ChannelEnded
+from slipstream_actor.socket.buffering import give_up_buffered
+from slipstream_actor.socket.state import S
+from slipstream_actor.socket.telemetry import apply_event
+
+__all__ = ["JOIN_ENDS", "with_ends"]
+
+JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
+
+
+def with_ends(socket: S, topic: str) -> S:
+    """Return a plain thread's socket after the end of its join of `topic`, if that has come."""
+    owner, join = socket.socket_pid, socket.joins.get(topic)
+    if not isinstance(owner, ThreadRef) or join is None or join.join_ref is None:
+        return socket
+    inbox, ref = owner.actor_inbox, join.join_ref
+    if ref not in inbox.ended_joins:
+        return socket
+
+    def is_end(message: Any, _: Any) -> int:
+        ours = type(message) in JOIN_ENDS and message.topic == topic and message.join_ref == ref
+        return TAKE if ours else 0
+
+    try:
+        event = inbox.receive(is_end, 0.0)
+    except TimeoutError:
+        return socket  # Its connection has noted it, and is about to tell.
+    inbox.ended_joins.pop(ref, None)
+    socket = apply_event(socket, event)
+    give_up_buffered(socket, ChannelEnded(getattr(event, "reason", "left")))
+    return socket
