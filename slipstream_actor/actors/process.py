@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from typing import Any, TypeVar
 
 from pykka import ActorDeadError, ActorRef
@@ -67,17 +68,31 @@ class ThreadRef:
 class ConnectionLease:
     """What every socket of a plain thread's connection holds.
 
-    When the last of them is gone nobody can await what the connection has said: it is dropped
-    when the thread connects again.
+    When the last of them is gone nobody can await what the connection has said: it is closed, and
+    what it has said is dropped when the thread connects again.
     """
 
     def __init__(self, ref: ThreadRef, connection: ActorRef[Any]) -> None:
-        self._former = ref.actor_inbox.former
+        self._inbox = ref.actor_inbox
         self._connection = connection
 
     def __del__(self) -> None:
-        # In whatever thread; of all that could be done, an append alone needs no lock.
-        self._former.append(self._connection)
+        # In whatever thread, at any time: what is done here takes no lock that is not re-entrant.
+        connection = self._connection
+        self._inbox.former.append(connection)
+        inbox: Any = connection.actor_inbox
+        if inbox.close_requested or self._inbox.deaf or not connection.is_alive():
+            return
+        inbox.close_requested = True
+        warnings.warn(
+            f"the last socket of {connection} is gone: it is closed; call socket.close(), or use"
+            " the socket in a with block",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
+        with contextlib.suppress(ActorDeadError):
+            connection.tell(CloseConnection())
 
 
 class ThreadEnd:

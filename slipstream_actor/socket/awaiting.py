@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
@@ -68,6 +68,7 @@ __all__ = [
     "await_leave",
     "await_message",
     "await_reply",
+    "messages",
 ]
 
 
@@ -448,6 +449,18 @@ def await_message(
         raise disconnected_error(awaited, received, socket)
     reason = ChannelEnded(getattr(received, "reason", "left"))
     raise NotJoinedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
+
+
+def messages(
+    socket: SocketState, topic: Any, event: Any, payload: Any, timeout: float | None
+) -> Iterator[MessageReceived]:
+    """See `Socket.messages`."""
+    while True:
+        try:
+            message = await_message(socket, topic, event, payload, timeout)
+        except AwaitTimeoutError:
+            return
+        yield message
 
 
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.arguments import require_delay, require_text, require_timeout
 from slipstream_actor.configuration.params import evaluate, has_callables
@@ -78,13 +77,13 @@ def rejoin(socket: S, topic: str, params: Any, delay: float | None) -> S:
     again = replace(
         known, params=known.params if params is UNSET else params, rejoin_counter=attempt
     )
-    require_params(socket, again)
+    if params is not UNSET:
+        require_params(socket, again)
     cancel_rejoin(known)
     seconds = seconds_until(socket, again) if delay is None else delay
-    timer = Timer(None, time.monotonic() + seconds)
+    timer = socket.socket_pid.actor_inbox.send_after(seconds, None)
     again = with_details(again, rejoin=timer, lost=False)
     timer.message = RejoinDue(again)
-    socket.socket_pid.actor_inbox.schedule(timer)
     return changed(socket, "rejoin", joins=joins_with(socket, again))
 
 

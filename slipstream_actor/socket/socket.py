@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from msgspec import UNSET
 
 from slipstream_actor.actors.process import ThreadRef, current
-from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.configuration.options import Options
 from slipstream_actor.protocol.commands import CollectGarbage
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.presence import EMPTY, track
-from slipstream_actor.socket import awaiting, connecting, joining, pushes, sending
+from slipstream_actor.socket import awaiting, closing, connecting, joining, pushes, sending
 from slipstream_actor.socket.errors import NotOwnerError
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
@@ -100,6 +100,26 @@ class Socket(SocketState, frozen=True):
         Nobody reconnects by itself afterwards. Without a connection there is nothing to do.
         """
         return connecting.disconnect(self)
+
+    def close(self, timeout: float | None = None) -> None:
+        """End whatever connection descends from this socket, and wait for that; for plain threads.
+
+        All sockets that come of one, by `join`, `connect` or any other method, have their
+        connections in common: a backoff and a later `connect` end too. Waits up to `timeout`
+        seconds (`None`: as long as a close takes, `close_timeout_msec` behind what is still to be
+        written). Closing again does nothing. Raises `AwaitTimeoutError`, and `NotOwnerError` in
+        another thread and in a callback, where it is `disconnect`.
+        """
+        closing.close(self, timeout)
+
+    def __enter__(self) -> Self:
+        """Enter a block at whose end whatever descends from this socket is closed: see `close`."""
+        closing.require_plain_thread(self, "with")
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        """Close; an exception of the block is never replaced."""
+        closing.leave_block(self, error)
 
     def collect_garbage(self) -> Socket:
         """Release the connection's idle buffers."""
@@ -275,6 +295,22 @@ class Socket(SocketState, frozen=True):
         ends first, and `AwaitTimeoutError`.
         """
         return awaiting.await_message(self, topic, event, payload, timeout)
+
+    def messages(
+        self,
+        topic: Any = ANY,
+        event: Any = ANY,
+        payload: Any = ANY,
+        timeout: float | None = None,
+    ) -> Iterator[MessageReceived]:
+        """Iterate over what `await_message` would return, one after the other; for plain threads.
+
+        `timeout` is seconds for each message, and ends the iteration (`None`: waits for ever). The
+        end of the topic or of the connection raises as `await_message` does.
+        """
+        require_owner(self, "messages")
+        require_seconds("timeout", timeout)
+        return awaiting.messages(self, topic, event, payload, timeout)
 
 
 def new_socket() -> Socket:

@@ -54,6 +54,7 @@ from slipstream_actor.protocol.reasons import (
     JoinRefused,
     JoinTimeout,
 )
+from slipstream_actor.socket import records
 from slipstream_actor.socket.apply_event import ReconnectDue, RejoinDue, apply_event
 from slipstream_actor.socket.errors import (
     NeverJoinedError,
@@ -111,7 +112,7 @@ def _a_thread_without_a_past() -> Iterator[None]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (mailboxes, mail):
+    for module in (mailboxes, mail, records):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     return clock
 
