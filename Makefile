@@ -4,6 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 CC ?= cc
 PYTEST_ARGS ?=
+# How many processes run the tests; `PYTEST_ARGS="-n 0"` runs them in pytest's own.
+WORKERS ?= auto
+# The seed of the order of `make test-random`.
+SEED ?= 1
+# How many conversations `make state-machine` tries out.
+CONVERSATIONS ?= 40000
 BENCH_ARGS ?=
 SOAK_ARGS ?=
 # The folder of `examples/` that `make demo` runs.
@@ -12,16 +18,37 @@ EXAMPLE ?= quickstart
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: demo test lint types format docs coverage bench soak clean
+.PHONY: demo test test-random test-alone state-machine lint types format docs coverage bench soak clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m examples.$(EXAMPLE)
 
-test: $(INSTALLED) $(NODE_MODULES) lint types
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# The types are checked beside the tests, which wait a lot.
+test: $(INSTALLED) $(NODE_MODULES) lint
+	@echo "types and tests, in as many processes as there are cores: about three minutes on two"
+	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT; \
+		$(MAKE) --no-print-directory types >"$$types" 2>&1 & checked=$$!; \
+		$(PYTEST) $(PYTEST_ARGS); tested=$$?; \
+		wait $$checked; checked=$$?; cat "$$types"; \
+		exit $$((tested ? tested : checked))
+
+test-random: $(INSTALLED) $(NODE_MODULES)
+	TEST_ORDER=$(SEED) $(PYTEST) $(PYTEST_ARGS)
+
+# Each file in a process of its own.
+test-alone: $(INSTALLED) $(NODE_MODULES)
+	@for file in $$(find tests examples -name 'test_*.py' | sort); do \
+		echo "$$file"; $(BIN)/python -m pytest --quiet --no-header $(PYTEST_ARGS) "$$file" || exit 1; \
+	done
+
+# Like the soak, for before an issue is closed: 40,000 take about twenty minutes.
+state-machine: $(INSTALLED)
+	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest $(PYTEST_ARGS) \
+		tests/client/test_state_machine.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
