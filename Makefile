@@ -19,6 +19,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Not `$(MAKE)` itself in a recipe: `make -n test` would run it all.
+TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
@@ -31,7 +33,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED) $(NODE_MODULES) lint
 	@echo "types and tests, in as many processes as there are cores: about three minutes on two"
 	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT; \
-		$(MAKE) --no-print-directory types >"$$types" 2>&1 & checked=$$!; \
+		$(TYPES) >"$$types" 2>&1 & checked=$$!; \
 		$(PYTEST) $(PYTEST_ARGS); tested=$$?; \
 		wait $$checked; checked=$$?; cat "$$types"; \
 		exit $$((tested ? tested : checked))
