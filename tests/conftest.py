@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.pages import levels
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("slipstream", deadline=None)
+# How long an example takes, or its data, depends on what else the machine does.
+settings.register_profile("slipstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("slipstream")
 
 DESCRIPTORS = Path("/proc/self/fd")
