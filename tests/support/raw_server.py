@@ -381,9 +381,13 @@ class RawServer:
             with sock:
                 yield sock
             return
-        secure = self._ssl_context.wrap_socket(
-            sock, server_side=True, do_handshake_on_connect=False
-        )
+        try:
+            secure = self._ssl_context.wrap_socket(
+                sock, server_side=True, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as error:  # The client is gone.
+            sock.close()
+            raise Gone from error
         self._socks.append(secure)
         with secure:
             try:
