@@ -18,7 +18,8 @@ EXAMPLE ?= quickstart
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NODE_MODULES := tests/js/node_modules/.package-lock.json
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# With bytecode, wherever it is off: the tests start some two hundred programs.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # Not `$(MAKE)` itself in a recipe: `make -n test` would run it all.
 TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.

@@ -30,7 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
     elsewhere = {"changelog.md": ROOT / "CHANGELOG.md"}
     for path in sorted((ROOT / "examples").rglob("*")):
-        if path.name == "README.md" or path.name.startswith("client."):
+        if path.name == "README.md" or path.name in ("client.py", "client.ex"):
             elsewhere[path.relative_to(ROOT).as_posix()] = path
     for uri, path in elsewhere.items():
         text = INTO_DOCS.sub(r"](\1", path.read_text(encoding="utf-8"))
