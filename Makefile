@@ -31,25 +31,25 @@ demo: $(INSTALLED)
 	$(BIN)/python -m examples.$(EXAMPLE)
 
 # The types are checked beside the tests, which wait a lot.
-test: $(INSTALLED) $(NODE_MODULES) lint
-	@echo "types and tests, in as many processes as there are cores: about three minutes on two"
+test: $(INSTALLED) $(NODE_MODULES) lint ## lint, types, all tests, the examples (3 minutes on 2 cores)
+	@echo "types, and beside them the tests, in as many processes as there are cores: 3 minutes on 2"
 	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT; \
 		$(TYPES) >"$$types" 2>&1 & checked=$$!; \
 		$(PYTEST) $(PYTEST_ARGS); tested=$$?; \
 		wait $$checked; checked=$$?; cat "$$types"; \
 		exit $$((tested ? tested : checked))
 
-test-random: $(INSTALLED) $(NODE_MODULES)
+test-random: $(INSTALLED) $(NODE_MODULES) ## the tests in another order; SEED=7 chooses which
 	TEST_ORDER=$(SEED) $(PYTEST) $(PYTEST_ARGS)
 
 # Each file in a process of its own.
-test-alone: $(INSTALLED) $(NODE_MODULES)
+test-alone: $(INSTALLED) $(NODE_MODULES) ## the tests, file by file (7 minutes)
 	@for file in $$(find tests examples -name 'test_*.py' | sort); do \
 		echo "$$file"; $(BIN)/python -m pytest --quiet --no-header $(PYTEST_ARGS) "$$file" || exit 1; \
 	done
 
-# Like the soak, for before an issue is closed: 40,000 take about twenty minutes.
-state-machine: $(INSTALLED)
+# Like the soak, for before an issue is closed.
+state-machine: $(INSTALLED) ## 40,000 conversations of a client in a world of faults (20 minutes)
 	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest $(PYTEST_ARGS) \
 		tests/client/test_state_machine.py
 
@@ -77,7 +77,7 @@ coverage: $(INSTALLED) $(NODE_MODULES)
 bench: $(INSTALLED)
 	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-soak: $(INSTALLED)
+soak: $(INSTALLED) ## many clients, a fault every second, for ten minutes
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 clean:
