@@ -1,5 +1,6 @@
-# `make demo` and `make test` need python3 (3.11 or later); `make test` and `make types` also node and
-# npm, `make bench` a C compiler. All else is installed into .venv and tests/js/node_modules.
+# All needs python3 (3.11 or later); setup, test, types, coverage and wheel-test also node and npm,
+# bench a C compiler. All else is installed into .venv and tests/js/node_modules.
+# What follows two hashes is what `make help` prints.
 PYTHON ?= python3
 VENV ?= .venv
 CC ?= cc
@@ -16,7 +17,13 @@ SOAK_ARGS ?=
 EXAMPLE ?= quickstart
 
 BIN := $(VENV)/bin
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+# Stamps, since the interpreter in a venv is as old as the system's.
 INSTALLED := $(VENV)/.installed
+DEMO_INSTALLED := $(VENV)/.demo-installed
+EXAMPLES := $(patsubst examples/%/__main__.py,%,$(wildcard examples/*/__main__.py))
+# What `make wheel-test` works in.
+WHEEL := build/wheel
 NODE_MODULES := tests/js/node_modules/.package-lock.json
 # With bytecode, wherever it is off: the tests start some two hundred programs.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -25,10 +32,22 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: demo test test-random test-alone state-machine lint types format docs coverage bench soak clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine wheel-test lint types format docs coverage bench soak clean
 
-demo: $(INSTALLED)
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+# Before anything is installed.
+known-example:
+	@case " $(EXAMPLES) " in *" $(EXAMPLE) "*) ;; *) \
+		echo "There is no example '$(EXAMPLE)'. Those there are:" >&2; \
+		awk -F ' *[][|] *' '/^[|] [[]/ { printf "  %-20s %s\n", $$3, $$5 }' examples/README.md >&2; \
+		exit 2;; esac
+
+demo: known-example $(DEMO_INSTALLED) ## an example against an embedded server; EXAMPLE=presence runs another one
 	$(BIN)/python -m examples.$(EXAMPLE)
+
+setup: $(INSTALLED) $(NODE_MODULES) ## install all that developing needs, into .venv and tests/js/node_modules
 
 # The types are checked beside the tests, which wait a lot.
 test: $(INSTALLED) $(NODE_MODULES) lint ## lint, types, all tests, the examples (3 minutes on 2 cores)
@@ -53,43 +72,67 @@ state-machine: $(INSTALLED) ## 40,000 conversations of a client in a world of fa
 	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest $(PYTEST_ARGS) \
 		tests/client/test_state_machine.py
 
-lint: $(INSTALLED)
+# In a folder without the package, so that what is tested is what the wheel has brought.
+wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in an environment of its own
+	rm -rf build
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/dist .
+	$(WHEEL)/venv/bin/python $(PIP_INSTALL) "$$(echo $(WHEEL)/dist/*.whl)[dev]"
+	mkdir $(WHEEL)/tree
+	cp -R tests examples docs benchmarks $(WHEEL)/tree
+	cp *.md Makefile mkdocs.yml pyproject.toml setup.cfg $(WHEEL)/tree
+	@echo "comparing what is installed with the sources"
+	@site=$$($(WHEEL)/venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
+		diff -r -x __pycache__ slipstream_actor "$$site/slipstream_actor" && \
+		diff _slipstream_actor_pytest.py "$$site"
+	cd $(WHEEL)/tree && PYTHONPATH= ../venv/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## ruff: mistakes and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(INSTALLED) $(NODE_MODULES)
+types: $(INSTALLED) $(NODE_MODULES) ## mypy over everything, pyright over what users see
 	$(BIN)/mypy
 	$(PYRIGHT)
 	@found=$$($(PYRIGHT) --verifytypes slipstream_actor --ignoreexternal) || { echo "$$found"; exit 1; }; \
 		echo "$$found" | grep "completeness score"
 
-format: $(INSTALLED)
+format: $(INSTALLED) ## have ruff mend and format what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(INSTALLED)
+docs: $(INSTALLED) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-coverage: $(INSTALLED) $(NODE_MODULES)
+coverage: $(INSTALLED) $(NODE_MODULES) ## the tests, and the lines and branches that none of them runs
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage report
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) ## compare with a bare websocket loop; BENCH_ARGS=--help
 	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-soak: $(INSTALLED) ## many clients, a fault every second, for ten minutes
+soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
-clean:
+clean: ## remove what was built and installed
 	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp, since the interpreter in a venv is as old as the system's.
-$(INSTALLED): setup.cfg setup.py
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+# The package itself is the checkout's.
+$(DEMO_INSTALLED): setup.cfg setup.py
+	@echo "Making a virtual environment in $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing the client (pykka, websocket-client, msgspec) and the embedded server (wsproto)"
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[testing]'
 	@touch $@
+
+$(INSTALLED): setup.cfg setup.py
+	@echo "Making a virtual environment in $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing all extras, and what tests, lint, types and docs need: a minute or so"
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
+	@touch $(DEMO_INSTALLED) $@
 
 $(NODE_MODULES): tests/js/package.json tests/js/package-lock.json
 	@command -v npm >/dev/null || { \

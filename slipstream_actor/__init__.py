@@ -1,12 +1,15 @@
 """A synchronous Phoenix Channels client on Pykka actors, shaped like Elixir's Slipstream."""
 
+import typing as _typing
+
 from pykka import ActorDeadError
 
 from slipstream_actor import telemetry
+from slipstream_actor.actors.calls import From, call, cast, reply
 from slipstream_actor.actors.envelopes import Timer
 from slipstream_actor.actors.forks import ForkedError
 from slipstream_actor.actors.monitor import Down, monitor
-from slipstream_actor.actors.process import From, call, cast, reply, whereis
+from slipstream_actor.actors.names import whereis
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.handlers import on
 from slipstream_actor.client.returns import Answer, Ignore, Next, Stop
@@ -17,20 +20,12 @@ from slipstream_actor.configuration.options import Options
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.connection.state import ConnectionState
 from slipstream_actor.debug.state import get_state
+from slipstream_actor.debug.version import installed_version as _installed_version
 from slipstream_actor.errors import (
     AlreadyStartedError,
     AwaitTimeoutError,
     CallbackReturnError,
     ConfigurationError,
-    ConnectFailedError,
-    JoinFailedError,
-    NeverJoinedError,
-    NotConfiguredError,
-    NotConnectedError,
-    NotJoinedError,
-    NotOwnerError,
-    ReplyError,
-    SendBufferFullError,
     SerializerError,
     SlipstreamError,
     StartError,
@@ -50,7 +45,8 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.matching import ANY
-from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.message import Message, Ref, Reply, ReplyError
+from slipstream_actor.protocol.presence import Presence
 from slipstream_actor.protocol.reasons import (
     BufferExpired,
     BufferOverflow,
@@ -69,7 +65,16 @@ from slipstream_actor.protocol.reasons import (
     TransportFailed,
 )
 from slipstream_actor.protocol.serializer import V1Serializer, V2Serializer
-from slipstream_actor.socket.presences import Presence
+from slipstream_actor.socket.errors import (
+    ConnectFailedError,
+    JoinFailedError,
+    NeverJoinedError,
+    NotConfiguredError,
+    NotConnectedError,
+    NotJoinedError,
+    NotOwnerError,
+    SendBufferFullError,
+)
 from slipstream_actor.socket.socket import Socket, connect, new_socket
 from slipstream_actor.socket.state import Join
 from slipstream_actor.supervision.state import SupervisorState
@@ -160,3 +165,13 @@ __all__ = [
     "wait_until_joined",
     "whereis",
 ]
+
+__version__: str
+
+# For a type checker it would make every name one that the package has.
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name == "__version__":
+            return _installed_version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

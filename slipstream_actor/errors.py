@@ -1,4 +1,4 @@
-"""Every exception that the library raises.
+"""The root of the errors, and those that belong to no room. All that the library raises:
 
     SlipstreamError
     ├── ConfigurationError (ValueError)   an option of `connect`, or of supervision
@@ -16,10 +16,11 @@
     ├── CallbackReturnError               a callback's return value
     ├── StartError                        `init` returned `Stop`, or a supervised child failed
     ├── AlreadyStartedError               the name is taken
-    └── ForkedError (ActorDeadError)      a client or socket of this process' parent; in `forks`
+    └── ForkedError (ActorDeadError)      a client or socket of this process' parent
 
-A dead actor is Pykka's `ActorDeadError`. All of them can be pickled: what cannot travel (the
-`socket`, a `ref`) is `None` on the other side.
+Those of a socket's methods are in `socket.errors`, `ReplyError` in `protocol.message`,
+`ForkedError` in `actors.forks`. A dead actor is Pykka's `ActorDeadError`. All of them can be
+pickled: what cannot travel (the `socket`, a `ref`) is `None` on the other side.
 """
 
 from __future__ import annotations
@@ -27,28 +28,15 @@ from __future__ import annotations
 import pickle
 import reprlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-
-if TYPE_CHECKING:
-    from slipstream_actor.protocol.message import Reply
-    from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "AlreadyStartedError",
     "AwaitTimeoutError",
     "CallbackReturnError",
     "ConfigurationError",
-    "ConnectFailedError",
-    "JoinFailedError",
-    "NeverJoinedError",
-    "NotConfiguredError",
-    "NotConnectedError",
-    "NotJoinedError",
-    "NotOwnerError",
-    "ReplyError",
-    "SendBufferFullError",
     "SerializerError",
     "SlipstreamError",
     "StartError",
@@ -115,103 +103,20 @@ class ConfigurationError(SlipstreamError, ValueError):
         self.option = option
 
 
-class NotConfiguredError(SlipstreamError):
-    """Raised by `socket.reconnect()` when the socket never had a configuration."""
-
-
-class NeverJoinedError(SlipstreamError):
-    """Raised by `socket.rejoin(topic)` and awaits when `topic` was never joined."""
-
-
-class NotConnectedError(SlipstreamError):
-    """The operation needs a connection. Raised by `push`, and by awaits that a disconnect ended.
-
-    `reason` says why there is none, where that is known.
-    """
-
-    def __init__(self, message: str, *, reason: Any = None, socket: Socket | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.socket = socket
-
-
-class NotJoinedError(SlipstreamError):
-    """The operation needs a joined topic. Raised by `push`, and by `await_reply` if its join ends.
-
-    `reason` says why, where that is known.
-    """
-
-    def __init__(self, message: str, *, reason: Any = None, socket: Socket | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.socket = socket
-
-
-class SendBufferFullError(SlipstreamError):
-    """Raised by `push`: the send buffer had no room within `send_timeout` seconds."""
-
-
 class SerializerError(SlipstreamError, ValueError):
     """A message that cannot be encoded (raised by `push` and `join`) or decoded (counted)."""
-
-
-class ReplyError(SlipstreamError):
-    """Raised by `Reply.unwrap()` for a status other than `"ok"`; holds the `reply`."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(f"the reply has the status {shown(reply.status)}: {shown(reply.response)}")
-        self.reply = reply
-
-    @property
-    def status(self) -> str:
-        """The reply's status."""
-        return self.reply.status
-
-    @property
-    def response(self) -> Any:
-        """The reply's response."""
-        return self.reply.response
-
-
-class ConnectFailedError(SlipstreamError):
-    """Raised by `await_connect`: the attempt failed for `reason`."""
-
-    def __init__(self, reason: Any, *, socket: Socket, awaited: str = "the connection") -> None:
-        super().__init__(f"awaited {awaited}: {shown(reason)}")
-        self.reason = reason
-        self.socket = socket
-        self.awaited = awaited
-
-
-class JoinFailedError(SlipstreamError):
-    """Raised by `await_join`: the join of `topic` failed for `reason`."""
-
-    def __init__(self, topic: str, reason: Any, *, socket: Socket) -> None:
-        super().__init__(f"awaited the join of {topic!r}: {shown(reason)}")
-        self.topic = topic
-        self.reason = reason
-        self.socket = socket
-        self.awaited: str = f"the join of {topic!r}"
 
 
 class AwaitTimeoutError(SlipstreamError, TimeoutError):
     """What was `awaited` did not come within `timeout` seconds. `socket` is as it was."""
 
     def __init__(
-        self, awaited: str, timeout: float | None, *, socket: Socket | None = None, hint: str = ""
+        self, awaited: str, timeout: float | None, *, socket: Any = None, hint: str = ""
     ) -> None:
         super().__init__(f"awaited {awaited} for {timeout} s{hint}")
         self.awaited = awaited
         self.timeout = timeout
         self.socket = socket
-
-
-class NotOwnerError(SlipstreamError):
-    """Raised by `await_*`, `reconnect` and `rejoin` in a thread that does not own the socket.
-
-    Events go to the actor or thread that made the socket, so no other could ever receive them.
-    `track_presence`, whose events only an actor has callbacks for, raises it in a plain thread.
-    """
 
 
 class CallbackReturnError(SlipstreamError):

@@ -18,6 +18,7 @@ from slipstream_actor.testing import Channel
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # What is told of is the standard library's, Elixir's or phoenix.js's; a slip; a metric's attribute.
 FOREIGN = {
+    "socket.py",
     "socket.setsockopt",
     "socket.create_connection",
     "socket.getaddrinfo",

@@ -29,6 +29,8 @@ MODULES = [
     f"{PACKAGE}.testing",
     f"{PACKAGE}.contrib.opentelemetry",
 ]
+# Public, but no star import should look it up.
+VERSION = f"{PACKAGE}.__version__"
 OWN = ("__call__", "__enter__", "__exit__", "__iter__")
 # The package's own, though no underscore says so.
 INNER = ("actor_inbox", "stop_order")
@@ -36,7 +38,7 @@ INNER = ("actor_inbox", "stop_order")
 
 def surface() -> list[str]:
     """Return the lines, sorted."""
-    lines: set[str] = set()
+    lines: set[str] = {VERSION}
     seen: set[Any] = set()
     for path in MODULES:
         try:

@@ -1,8 +1,12 @@
-"""The arrows between the modules, read from their sources."""
+"""The house: its rooms, and the arrows between them, read from the sources.
+
+Imports for type checkers count as all others do.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +17,34 @@ import pytest
 
 import slipstream_actor
 
-PACKAGE = Path(slipstream_actor.__file__).parent
 NAME = "slipstream_actor"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-SUBPACKAGES = [path for path in (PACKAGE / "testing", PACKAGE / "contrib") if path.is_dir()]
+PACKAGE = Path(slipstream_actor.__file__).parent
 
-CORE = ["commands", "events", "frames", "message", "protocol", "reasons", "serializer"]
-# What the core may use besides.
-ERRORS = "errors"
-NO_CORE = {
+# From the top to the bottom: who stands above uses who stands below, and nobody looks up.
+HOUSE = {
+    "cli": "the shell tool",
+    "dashboard": "the page",
+    "testing": "what users test with",
+    "contrib": "one module per framework",
+    "debug": "looking into running actors",
+    "supervision": "supervisors and their children",
+    "client": "events become callbacks",
+    "socket": "what a process knows, and can ask for",
+    "connection": "protocol, wire and time in one actor",
+    "wire": "bytes",
+    "telemetry": "events, spans, logs",
+    "actors": "Pykka as we need it",
+    "configuration": "the options",
+    "protocol": "Phoenix Channels, pure",
+    "errors": "the root of the errors",
+}
+ROOMS = list(HOUSE)
+# Rooms that nobody imports but `cli`.
+OUTSIDE = {"testing", "contrib", "dashboard"}
+BESIDE_THE_ROOMS = {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+
+# What the core has no use for: it is told what time it is, and waits for nothing.
+NOT_IN_PROTOCOL = {
     "_thread",
     "asyncio",
     "concurrent",
@@ -38,128 +61,144 @@ NO_CORE = {
     "subprocess",
     "threading",
     "time",
-    "websocket",
 }
-# From the top to the bottom: a module imports none of those before it, not even by another.
-LAYERS = [
-    "supervisor",
-    "client",
-    "socket",
-    "connection",
-    "transport",
-    "process",
-    "mailbox",
-    "protocol",
-    "message",
-]
-# One thing in two files.
-CYCLES = [{"awaiting", "socket"}]
 # gevent patches these modules: what it replaces is looked up at run time.
 PATCHED = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
+LONGEST = 500
+
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+MODULES = sorted(SOURCES)
 
 
-def is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The imports in a module, late ones too, but for those that only the type checker sees."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child
-        elif not is_for_types(child):
-            yield from statements(child)
+def read(source: str) -> Iterator[str]:
+    """Yield the full names of what a source imports: of modules, and of what is in them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not tidy"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @cache
-def imports(path: Path) -> frozenset[str]:
-    """The full names of what a file imports: of modules, and of what is taken out of them."""
-    found: set[str] = set()
-    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        else:
-            assert node.level == 0, f"{path}: relative imports are not tidy"
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(found)
+def imports(module: str) -> frozenset[str]:
+    return frozenset(read(SOURCES[module].read_text(encoding="utf-8")))
 
 
-def roots(path: Path) -> set[str]:
-    """The top-level packages that a file imports."""
-    return {name.partition(".")[0] for name in imports(path)}
+def room_of(module: str) -> str:
+    """The room that a module stands in; `""` for those of the package itself."""
+    return module.removeprefix(NAME).lstrip(".").partition(".")[0]
 
 
-def ours(module: str) -> set[str]:
-    """The modules of the package that one of them imports."""
-    names = imports(PACKAGE / f"{module}.py")
-    return {n.split(".")[1] for n in names if n.startswith(f"{NAME}.")} & {*MODULES, "testing"}
+def module_of(name: str) -> str | None:
+    """The module of the package that an imported name is of."""
+    if name in SOURCES:
+        return name
+    owner = name.rpartition(".")[0]
+    return owner if owner in SOURCES else None
 
 
-def reaches(module: str) -> set[str]:
-    """The modules that one imports, also by another."""
-    found: set[str] = set()
-    wanted = [module]
-    while wanted:
-        for name in ours(wanted.pop()) - found:
-            found.add(name)
-            wanted.append(name)
-    return found
+def ours(names: frozenset[str]) -> set[str]:
+    return {found for name in names if (found := module_of(name)) is not None}
 
 
-def test_the_sources_are_read() -> None:
-    assert {"message", "protocol"} <= ours("connection") | reaches("connection")
-    assert "websocket" in roots(PACKAGE / "transport.py")
-    assert set(CORE) | {ERRORS} | set(LAYERS) <= set(MODULES)
-    assert SUBPACKAGES
+def looks_up(module: str, names: frozenset[str]) -> set[str]:
+    """What a module imports that stands above it, or outside its reach."""
+    room = room_of(module)
+    if room not in ROOMS:
+        return set()  # The package's own door opens every room.
+    below = set(ROOMS[ROOMS.index(room) :])
+    if room != "cli":
+        below -= OUTSIDE - {room}
+    return {name for name in ours(names) if room_of(name) not in below}
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_knows_neither_threads_nor_sockets_nor_a_clock(module: str) -> None:
-    assert not roots(PACKAGE / f"{module}.py") & NO_CORE
-    assert reaches(module) <= {*CORE, ERRORS}
-
-
-def test_messages_and_errors_know_nothing() -> None:
-    assert reaches("message") == {ERRORS}
-    assert not reaches(ERRORS)
-    assert not roots(PACKAGE / "errors.py") & NO_CORE
-
-
-@pytest.mark.parametrize("module", LAYERS)
-def test_the_layers_point_one_way(module: str) -> None:
-    assert not reaches(module) & set(LAYERS[: LAYERS.index(module)])
-
-
-def test_protocol_and_transport_meet_in_the_connection_alone() -> None:
-    for half in ("protocol", "transport"):
-        assert [m for m in MODULES if half in ours(m)] == ["connection"]
+def test_there_is_nothing_beside_the_rooms() -> None:
+    beside = {p.name for p in PACKAGE.iterdir() if p.is_file()}
+    assert beside <= BESIDE_THE_ROOMS
+    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert rooms <= set(ROOMS)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_there_are_no_cycles(module: str) -> None:
-    cycle = {m for m in reaches(module) if module in reaches(m)} - {module}
-    assert not cycle or cycle | {module} in CYCLES
+def test_nobody_looks_up(module: str) -> None:
+    assert not looks_up(module, imports(module))
 
 
-def test_websocket_client_is_imported_by_the_transport_alone() -> None:
-    files = [path for path in PACKAGE.rglob("*.py") if "websocket" in roots(path)]
-    assert files == [PACKAGE / "transport.py"]
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("protocol.channels", "from slipstream_actor.actors.inbox import Inbox"),
+        ("socket.state", "from slipstream_actor.client import client"),
+        ("wire.dial", "if TYPE_CHECKING:\n    from slipstream_actor.connection import connection"),
+        ("debug.state", "def f():\n    import slipstream_actor.testing.kit.kit"),
+        (
+            "client.client",
+            "from slipstream_actor.contrib.opentelemetry import SlipstreamInstrumentor",
+        ),
+        ("actors.actor", "from slipstream_actor import Socket"),
+    ],
+)
+def test_a_wrong_import_is_found(module: str, source: str) -> None:
+    assert looks_up(f"{NAME}.{module}", frozenset(read(source)))
 
 
-def test_nothing_of_the_package_imports_its_extras() -> None:
-    for path in PACKAGE.glob("*.py"):
-        assert not any(
-            name.startswith((f"{NAME}.testing", f"{NAME}.contrib")) for name in imports(path)
-        )
-        assert not roots(path) & {"wsproto", "hypothesis", "pytest", "tests", "opentelemetry"}
+@pytest.mark.parametrize("module", MODULES)
+def test_there_are_no_circles(module: str) -> None:
+    """Not within a room either."""
+    found: set[str] = set()
+    wanted = [module]
+    while wanted:
+        for name in ours(imports(wanted.pop())) - found:
+            found.add(name)
+            wanted.append(name)
+    assert module not in found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_fits_into_a_head(module: str) -> None:
+    assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
+def test_each_room_has_a_door(room: str) -> None:
+    """It says what the room is for, which file to open first, and what it may use."""
+    text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    assert "Open `" in text
+    assert re.search(r"\b[Uu]ses?\b", text)
+    assert len(text.splitlines()) <= 12
+
+
+def of_room(room: str) -> list[str]:
+    return [module for module in MODULES if room_of(module) == room]
+
+
+@pytest.mark.parametrize("module", of_room("protocol"))
+def test_the_core_knows_neither_threads_nor_sockets_nor_a_clock(module: str) -> None:
+    assert not {name.partition(".")[0] for name in imports(module)} & NOT_IN_PROTOCOL
+
+
+def test_only_the_wire_imports_websocket_client() -> None:
+    knowing = {room_of(m) for m in MODULES if any(n.startswith("websocket") for n in imports(m))}
+    assert knowing == {"wire"}
+
+
+def test_the_extras_stay_with_those_that_need_them() -> None:
+    extras = {"wsproto", "hypothesis", "pytest", "tests", "opentelemetry"}
+    for module in MODULES:
+        if room_of(module) not in OUTSIDE:
+            assert not {name.partition(".")[0] for name in imports(module)} & extras, module
 
 
 def test_patched_modules_are_looked_up_at_run_time() -> None:
-    for path in PACKAGE.glob("*.py"):
-        taken = {
-            name for name in imports(path) if name.count(".") and name.split(".")[0] in PATCHED
-        }
-        assert not taken, path
+    for module in MODULES:
+        if room_of(module) in OUTSIDE | {"cli"}:
+            continue
+        taken = {n for n in imports(module) if "." in n and n.partition(".")[0] in PATCHED}
+        assert not taken, module
 
 
 def test_importing_the_package_imports_no_extra() -> None:
@@ -167,7 +206,7 @@ def test_importing_the_package_imports_no_extra() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     ).stdout.split()
-    assert f"{NAME}.client" in loaded
+    assert f"{NAME}.client.client" in loaded
     # python_socks is tried by websocket-client.
-    extras = {"wsproto", "orjson", "opentelemetry", f"{NAME}.testing", f"{NAME}.contrib"}
-    assert not extras & set(loaded)
+    unwanted = {"wsproto", "orjson", "opentelemetry", f"{NAME}.testing", f"{NAME}.contrib"}
+    assert not unwanted & set(loaded)

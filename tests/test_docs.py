@@ -22,6 +22,8 @@ LANGUAGES = {
     "python",
     *("console", "dockerfile", "elixir", "ini", "js", "json", "nginx", "sh", "text", "toml"),
 }
+# Pages for those who work on the package.
+BESIDE = [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 # What a browser fetches by itself, by element and attribute.
 FETCHED = {
     ("audio", "src"),
@@ -141,7 +143,7 @@ def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(read(page)))
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=name_of)
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     generated = {DOCS / "changelog.md": ROOT / "CHANGELOG.md"}
     for link in links(page):
@@ -153,6 +155,12 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
         assert path.exists(), link
         if anchor:
             assert anchor in anchors(path), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=name_of)
+def test_no_page_installs_the_package_from_an_index(page: Path) -> None:
+    """It is on none yet: it is installed from a clone, or from a wheel."""
+    assert not re.search(r"pip install [^\n`]*slipstream_actor\b(?!-)", read(page))
 
 
 # names
@@ -308,6 +316,16 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
                 assert place in found
     for name in slipstream_actor.commands.__all__:
         assert f"slipstream_actor.commands.{name}" in found, name
+
+
+def test_the_notes_of_the_protocol_are_links(site: Path) -> None:
+    html = read(site / "reference" / "testing.html")
+    assert '(<a href="../protocol.html#note-11">note 11</a>)' in html
+    # A range of them.
+    first, last = (f'<a href="../protocol.html#note-{n}">note {n}</a>' for n in (44, 46))
+    assert f"({first} to {last})" in html
+    for page in (site / "reference").glob("*.html"):
+        assert "protocol.md#" not in read(page), page.name
 
 
 def test_the_site_has_the_options_and_the_changelog(site: Path) -> None:

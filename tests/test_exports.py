@@ -101,7 +101,7 @@ EXPORTS = [
 MODULES = [
     f"slipstream_actor.{module.name}"
     for module in pkgutil.iter_modules(slipstream_actor.__path__)
-    if not module.ispkg
+    if not module.ispkg and module.name != "__main__"
 ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak.vitals import STATM
+from benchmarks.soak.resources import STATM
 
 ROOT = Path(__file__).parent.parent
 # A failure is only known after a minute of waiting for what does not come.

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 
 from pykka import ActorRef
 
+import slipstream_actor
 from slipstream_actor import (
     Answer,
     Child,
@@ -164,3 +165,9 @@ def who_is_there(state: Mapping[str, Any], diff: Mapping[str, Any]) -> None:
 def the_type_of_a_handler_is_kept(chat: Chat, socket: Socket) -> None:
     """`@on` changes nothing for who calls the method."""
     assert_type(chat.said("rooms:lobby", "new:msg", {}, socket), Socket)
+
+
+def the_package() -> None:
+    """It has a version, and still not every name."""
+    assert_type(slipstream_actor.__version__, str)
+    slipstream_actor.no_such_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018

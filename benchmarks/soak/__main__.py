@@ -9,22 +9,26 @@ import time
 import tracemalloc
 from threading import Event
 
-from benchmarks.soak import vitals
+from benchmarks.soak import resources
+from benchmarks.soak.client_group import ClientGroup
 from benchmarks.soak.clients import OnPurpose
-from benchmarks.soak.crowd import Crowd
-from benchmarks.soak.far_side import FarSide, running_far_side
-from benchmarks.soak.vitals import MEBIBYTE, Surprises, Vitals, eventually
-from benchmarks.soak.weather import Weather
+from benchmarks.soak.faults import FaultInjector
+from benchmarks.soak.resources import MEBIBYTE, Resources
+from benchmarks.soak.server_process import ServerProcess, running_server_process
+from benchmarks.soak.unexpected_errors import UnexpectedErrors
+from benchmarks.soak.waiting import eventually
 
-STRETCH = 100.0
+PHASE = 100.0
 PATIENCE = 60.0
-# Percent; what is alive at a calm is the same each time, but for a cache that fills up.
+# Percent; what is alive at a checkpoint is the same each time, but for a cache that fills up.
 BLOCKS_GROWTH = 3.0
 
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long, calms not counted")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="how long, checkpoints not counted"
+    )
     parser.add_argument("--seconds", type=float, help="instead of minutes")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seed", type=int, help="of the faults; one at random by default")
@@ -35,93 +39,100 @@ def options() -> argparse.Namespace:
         "--growth",
         type=float,
         default=10.0,
-        help="percent that resident memory may have grown by since the first calm",
+        help="percent that resident memory may have grown by since the first checkpoint",
     )
     parser.add_argument("--trace", action="store_true", help="show what grew, with tracemalloc")
     return parser.parse_args()
 
 
 class Soak:
-    """One run. It is divided into stretches; after each comes a calm, and a measurement.
+    """One run. It is divided into phases; after each comes a checkpoint, which measures.
 
-    The first stretch warms up what there is to warm; the measurement after it is the one that
+    The first phase warms up what there is to warm; the checkpoint after it is the one that
     the others are compared with. All are made in the same state: no faults, no load, every client
     joined, every push at its outcome.
     """
 
-    def __init__(self, chosen: argparse.Namespace, far_side: FarSide, surprises: Surprises) -> None:
+    def __init__(
+        self,
+        chosen: argparse.Namespace,
+        server_process: ServerProcess,
+        unexpected: UnexpectedErrors,
+    ) -> None:
         self._chosen = chosen
-        self._surprises = surprises
-        self._before = vitals.take()
-        self._crowd = Crowd(chosen.clients, far_side.uris, chosen.seed)
-        self._weather = Weather(far_side, chosen.seed, self._crowd.topics)
+        self._unexpected = unexpected
+        self._before = resources.measure()
+        self._clients = ClientGroup(chosen.clients, server_process.uris, chosen.seed)
+        self._faults = FaultInjector(server_process, chosen.seed, self._clients.topics)
         self._began = time.monotonic()
         self._nap = Event()
         self._print_at = 0.0
-        self.calms: list[Vitals] = []
+        self.checkpoints: list[Resources] = []
         self.failures: list[str] = []
         self._snapshot: tracemalloc.Snapshot | None = None
 
     def run(self) -> None:
         """Everything, to the clients' end."""
         seconds = self._chosen.seconds or self._chosen.minutes * 60
-        stretches = max(2, min(10, round(seconds / STRETCH)))
-        for _ in range(stretches):
-            self._stretch(seconds / stretches)
-            self._calm()
+        phases = max(2, min(10, round(seconds / PHASE)))
+        for _ in range(phases):
+            self._phase(seconds / phases)
+            self._checkpoint()
             if self.failures:
                 break
-        self._crowd.stop()
+        self._clients.stop()
         self._compare()
 
-    def _stretch(self, seconds: float) -> None:
+    def _phase(self, seconds: float) -> None:
         """Load and faults."""
-        self._crowd.load.set()
+        self._clients.load.set()
         end = time.monotonic() + seconds
-        strike_at = time.monotonic()
+        fault_at = time.monotonic()
         while (now := time.monotonic()) < end:
-            self._weather.pass_over(now)
-            if now >= strike_at:
-                self._weather.strike(now)
-                strike_at += self._chosen.every
+            self._faults.heal_due(now)
+            if now >= fault_at:
+                self._faults.inject(now)
+                fault_at += self._chosen.every
             if now >= self._print_at:
                 self._print_at = now + self._chosen.print_every
                 self._print("")
             self._nap.wait(0.1)
 
-    def _calm(self) -> None:
+    def _checkpoint(self) -> None:
         """No faults: every client comes back. Then load, but no faults; then neither."""
-        crowd, tally = self._crowd, self._crowd.tally
-        self._weather.clear_up()
-        crowd.load.clear()
+        clients, counts = self._clients, self._clients.counts
+        self._faults.heal_all()
+        clients.load.clear()
         self._expect_joined()
-        crowd.load.set()
+        clients.load.set()
         self._nap.wait(self._chosen.quiet)
-        crowd.load.clear()
-        if not eventually(lambda: not tally.open and not crowd.busy, PATIENCE):
+        clients.load.clear()
+        if not eventually(lambda: not counts.open and not clients.busy, PATIENCE):
             self.failures.append(
-                f"{PATIENCE:g} s after the last push {tally.open} have no outcome,"
-                f" and {crowd.busy} threads are on their way"
+                f"{PATIENCE:g} s after the last push {counts.open} have no outcome,"
+                f" and {clients.busy} threads are on their way"
             )
         self._expect_joined()
-        self.calms.append(
-            vitals.take_at_rest(
-                self._before.threads + crowd.threads, self._before.descriptors + crowd.descriptors
+        self.checkpoints.append(
+            resources.measure_at_rest(
+                self._before.threads + clients.threads,
+                self._before.descriptors + clients.descriptors,
             )
         )
-        self._print("  calm")
+        self._print("  checkpoint")
         if self._chosen.trace:
             self._trace()
 
     def _expect_joined(self) -> None:
-        crowd = self._crowd
-        if not eventually(lambda: not crowd.astray, PATIENCE):
+        clients = self._clients
+        if not eventually(lambda: not clients.not_joined, PATIENCE):
             self.failures += [
-                f"not joined within {PATIENCE:g} s: {crowd.state_of(name)}" for name in crowd.astray
+                f"not joined within {PATIENCE:g} s: {clients.state_of(name)}"
+                for name in clients.not_joined
             ]
 
     def _trace(self) -> None:
-        """Show what has grown since the first calm."""
+        """Show what has grown since the first checkpoint."""
         snapshot = tracemalloc.take_snapshot()
         if self._snapshot is None:
             self._snapshot = snapshot
@@ -130,44 +141,45 @@ class Soak:
             print(f"    {line}", flush=True)
 
     def _print(self, note: str) -> None:
-        tally = self._crowd.tally
+        counts = self._clients.counts
         print(
-            f"{time.monotonic() - self._began:6.0f} s  {vitals.take()},"
-            f" {self._crowd.joined} joined,"
-            f" {tally.asked} pushes, {tally.settled} outcomes{note}",
+            f"{time.monotonic() - self._began:6.0f} s  {resources.measure()},"
+            f" {self._clients.joined} joined,"
+            f" {counts.asked} pushes, {counts.settled} outcomes{note}",
             flush=True,
         )
 
     def _compare(self) -> None:
         """Find what does not add up, or is not flat."""
-        first, last, fail = self.calms[0], self.calms[-1], self.failures.append
-        tally = self._crowd.tally
-        if tally.asked != tally.settled:
-            fail(f"{tally.asked} pushes asked for an outcome, {tally.settled} had one")
+        first, last, fail = self.checkpoints[0], self.checkpoints[-1], self.failures.append
+        counts = self._clients.counts
+        if counts.asked != counts.settled:
+            fail(f"{counts.asked} pushes asked for an outcome, {counts.settled} had one")
         for name, most in (("memory", self._chosen.growth), ("blocks", BLOCKS_GROWTH)):
             growth = (getattr(last, name) / getattr(first, name) - 1) * 100
             if growth > most:
                 fail(f"{name}: grown by {growth:.1f} %, from {first} to {last}")
-        before, crowd = self._before, self._crowd
-        expected = before.threads + crowd.threads, before.descriptors + crowd.descriptors
-        for calm in self.calms:
-            if (calm.threads, calm.descriptors) != expected:
-                fail("instead of {} threads and {} descriptors: {}".format(*expected, calm))
-        after = vitals.take_at_rest(before.threads, before.descriptors)
+        before, clients = self._before, self._clients
+        expected = before.threads + clients.threads, before.descriptors + clients.descriptors
+        for checkpoint in self.checkpoints:
+            if (checkpoint.threads, checkpoint.descriptors) != expected:
+                fail("instead of {} threads and {} descriptors: {}".format(*expected, checkpoint))
+        after = resources.measure_at_rest(before.threads, before.descriptors)
         if (after.threads, after.descriptors) != (before.threads, before.descriptors):
             fail(f"left behind: {after} instead of {before}")
-        self.failures += tally.wrong + self._surprises.found
+        self.failures += counts.wrong + self._unexpected.found
 
     def summarize(self) -> None:
         """Print the figures."""
-        tally = self._crowd.tally
-        print(f"\nfaults: {sum(self._weather.count.values())}", *shown(self._weather.count))
-        print(f"restarts of crashed clients: {self._crowd.restarts}")
-        print(f"memory at the calms: {' '.join(f'{c.memory / MEBIBYTE:.1f}' for c in self.calms)}")
-        print(f"blocks at the calms: {' '.join(str(c.blocks) for c in self.calms)}")
-        print(f"first calm: {self.calms[0]}\nlast calm:  {self.calms[-1]}")
-        print(f"pushes that asked for an outcome: {tally.asked}; outcomes: {tally.settled}")
-        print(*shown(tally.outcomes), f"  late replies {tally.late}")
+        counts = self._clients.counts
+        print(f"\nfaults: {sum(self._faults.count.values())}", *shown(self._faults.count))
+        print(f"restarts of crashed clients: {self._clients.restarts}")
+        memory = [f"{checkpoint.memory / MEBIBYTE:.1f}" for checkpoint in self.checkpoints]
+        print(f"memory at the checkpoints: {' '.join(memory)}")
+        print(f"blocks at the checkpoints: {' '.join(str(c.blocks) for c in self.checkpoints)}")
+        print(f"first checkpoint: {self.checkpoints[0]}\nlast checkpoint:  {self.checkpoints[-1]}")
+        print(f"pushes that asked for an outcome: {counts.asked}; outcomes: {counts.settled}")
+        print(*shown(counts.outcomes), f"  late replies {counts.late}")
 
 
 def shown(counts: dict[str, int]) -> list[str]:
@@ -177,16 +189,16 @@ def shown(counts: dict[str, int]) -> list[str]:
 
 def main() -> None:
     chosen = options()
-    vitals.require_proc()
+    resources.require_proc()
     if chosen.seed is None:
         chosen.seed = random.randrange(1_000_000)
     print(f"{chosen.clients} clients, seed {chosen.seed}", flush=True)
-    surprises = Surprises(OnPurpose, SystemExit)
-    surprises.install()
+    unexpected = UnexpectedErrors(OnPurpose, SystemExit)
+    unexpected.install()
     if chosen.trace:
         tracemalloc.start(5)
-    with running_far_side() as far_side:
-        soak = Soak(chosen, far_side, surprises)
+    with running_server_process() as server_process:
+        soak = Soak(chosen, server_process, unexpected)
         soak.run()
         soak.summarize()
     for failure in soak.failures[:50]:

@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from benchmarks.soak.tally import REPLY, Book, Tally
+from benchmarks.soak.outcomes import REPLY, OutcomeCounts, PushLedger
 from slipstream_actor import (
     ClientActor,
+    ClosedByClient,
     Ref,
     Reply,
     SlipstreamError,
@@ -18,7 +19,6 @@ from slipstream_actor import (
     Stop,
     connect,
 )
-from slipstream_actor.protocol.reasons import ClosedByClient
 
 OPTIONS: dict[str, Any] = {
     "heartbeat_interval_msec": 2_000,
@@ -37,7 +37,7 @@ class OnPurpose(Exception):
 
 
 @dataclass
-class Seat:
+class ClientRecord:
     """What the main thread and a client know of each other; it outlives the client.
 
     While `load` is clear nothing new is begun.
@@ -46,7 +46,7 @@ class Seat:
     name: str
     uri: str
     seed: int
-    tally: Tally
+    counts: OutcomeCounts
     load: threading.Event
     joined: bool = False
     lives: int = 0
@@ -62,18 +62,18 @@ class Seat:
 
 
 class Client(ClientActor):
-    """Joins; what comes of its pushes goes into the book."""
+    """Joins; what comes of its pushes goes into the ledger."""
 
     more: ClassVar[dict[str, Any]] = {}
     shared: ClassVar[bool] = False
 
-    def init(self, seat: Seat) -> Socket:
-        self.seat = seat
-        seat.lives += 1
-        self.random = random.Random(seat.seed)
-        self.book = Book(seat.tally, shared=self.shared)
+    def init(self, record: ClientRecord) -> Socket:
+        self.record = record
+        record.lives += 1
+        self.random = random.Random(record.seed)
+        self.ledger = PushLedger(record.counts, shared=self.shared)
         self.begin()
-        return connect(seat.uri, **seat.options(**self.more))
+        return connect(record.uri, **record.options(**self.more))
 
     def begin(self) -> None:
         """Start timers."""
@@ -84,39 +84,39 @@ class Client(ClientActor):
 
     def push(self, socket: Socket, event: str, payload: Any, **how: Any) -> Ref | None:
         """Push, with an outcome asked for."""
-        return self.book.ask(lambda: socket.push(self.seat.topic, event, payload, **how))
+        return self.ledger.push(lambda: socket.push(self.record.topic, event, payload, **how))
 
     def handle_info(self, message: Any, socket: Socket) -> Any:
-        if message == GO and self.seat.load.is_set() and socket.joined(self.seat.topic):
+        if message == GO and self.record.load.is_set() and socket.joined(self.record.topic):
             return self.go(socket)
         return None
 
     def handle_connect(self, socket: Socket) -> Socket:
-        return socket.join(self.seat.topic)
+        return socket.join(self.record.topic)
 
     def handle_join(self, topic: str, response: Any, socket: Socket) -> Any:
-        self.seat.joined = True
+        self.record.joined = True
         return super().handle_join(topic, response, socket)
 
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        self.seat.joined = False
+        self.record.joined = False
         return super().handle_disconnect(reason, socket)
 
     def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
-        self.seat.joined = False
+        self.record.joined = False
         return super().handle_topic_close(topic, reason, socket)
 
     def handle_reply(self, ref: Ref, reply: Reply, socket: Socket) -> None:
-        self.book.settle(ref, REPLY)
+        self.ledger.settle(ref, REPLY)
 
     def handle_push_failed(
         self, ref: Ref, topic: str, event: str, reason: Any, socket: Socket
     ) -> None:
-        self.book.settle(ref, type(reason).__name__)
+        self.ledger.settle(ref, type(reason).__name__)
 
     def terminate(self, reason: Any, socket: Socket) -> None:
-        self.seat.joined = False
-        self.book.close()
+        self.record.joined = False
+        self.ledger.close()
 
 
 class Flooded(Client):
@@ -146,7 +146,7 @@ class Slow(Flooded):
             self.push(socket, "echo", {}, reply_timeout=REPLY_TIMEOUT)
 
 
-class Asked(Client):
+class SharedClient(Client):
     """Pushes for other threads: through its proxy, or they do it themselves with its socket."""
 
     shared: ClassVar[bool] = True
@@ -170,7 +170,7 @@ class Buffering(Client):
         self.send_interval(0.05, GO)
 
     def handle_info(self, message: Any, socket: Socket) -> Any:
-        if self.seat.load.is_set():
+        if self.record.load.is_set():
             size = self.random.choice((10, 1_000))
             self.push(socket, "echo", {"pad": "x" * size}, reply_timeout=REPLY_TIMEOUT)
 
@@ -194,16 +194,16 @@ class Awaiting(Client):
                 socket.ping(AWAIT_TIMEOUT)
             elif what == 1:
                 self.push(socket, "broadcast", {}, reply_timeout=REPLY_TIMEOUT)
-                socket.await_message(self.seat.topic, "shout", timeout=AWAIT_TIMEOUT)
+                socket.await_message(self.record.topic, "shout", timeout=AWAIT_TIMEOUT)
             else:
                 ref = self.push(socket, "echo", {"what": what})
                 if ref is not None:
-                    await_outcome(self.book, socket, ref)
+                    await_outcome(self.ledger, socket, ref)
         except SlipstreamError:
-            pass  # The network is as bad as it was ordered; the counts are in the book.
+            pass  # The network is as bad as it was ordered; the counts are in the ledger.
 
 
-class Wandering(Client):
+class Reconnecting(Client):
     """Leaves and joins again, disconnects and connects again."""
 
     def begin(self) -> None:
@@ -211,15 +211,17 @@ class Wandering(Client):
 
     def go(self, socket: Socket) -> Socket:
         self.push(socket, "slow", {"ms": 50}, reply_timeout=REPLY_TIMEOUT)
-        self.seat.joined = False
-        return socket.leave(self.seat.topic) if self.random.random() < 0.7 else socket.disconnect()
+        self.record.joined = False
+        return (
+            socket.leave(self.record.topic) if self.random.random() < 0.7 else socket.disconnect()
+        )
 
     def handle_leave(self, topic: str, socket: Socket) -> Socket:
         return socket.join(topic)
 
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
         if isinstance(reason, ClosedByClient):
-            return socket.connect(self.seat.uri, **self.seat.options())
+            return socket.connect(self.record.uri, **self.record.options())
         return super().handle_disconnect(reason, socket)
 
 
@@ -232,10 +234,10 @@ class Crashing(Client):
         self.send_after(self.random.uniform(1.0, 4.0), GO)
 
     def handle_info(self, message: Any, socket: Socket) -> Any:
-        if not self.seat.load.is_set():
+        if not self.record.load.is_set():
             self.send_after(1.0, GO)
             return None
-        if socket.joined(self.seat.topic):
+        if socket.joined(self.record.topic):
             for event in ("echo", "never", "slow"):
                 self.push(socket, event, {"ms": 100}, reply_timeout=REPLY_TIMEOUT)
         match self.random.randrange(3):
@@ -247,14 +249,22 @@ class Crashing(Client):
                 raise OnPurpose
 
 
-KINDS: tuple[type[Client], ...] = (Flooded, Slow, Asked, Buffering, Awaiting, Wandering, Crashing)
+KINDS: tuple[type[Client], ...] = (
+    Flooded,
+    Slow,
+    SharedClient,
+    Buffering,
+    Awaiting,
+    Reconnecting,
+    Crashing,
+)
 
 
-def await_outcome(book: Book, socket: Socket, ref: Ref) -> None:
+def await_outcome(ledger: PushLedger, socket: Socket, ref: Ref) -> None:
     """Await the reply to a push that has no outcome but this. Raises what `await_reply` does."""
     try:
         socket.await_reply(ref, AWAIT_TIMEOUT)
     except SlipstreamError as error:
-        book.settle(ref, f"awaited {type(error).__name__}")
+        ledger.settle(ref, f"awaited {type(error).__name__}")
         raise
-    book.settle(ref, REPLY)
+    ledger.settle(ref, REPLY)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pykka
 
-from benchmarks.soak.clients import AWAIT_TIMEOUT, Asked, Seat, await_outcome
-from benchmarks.soak.tally import Book
+from benchmarks.soak.clients import AWAIT_TIMEOUT, ClientRecord, SharedClient, await_outcome
+from benchmarks.soak.outcomes import PushLedger
 from slipstream_actor import SlipstreamError, connect
 
 STUCK = 30.0
@@ -69,10 +69,10 @@ class Worker:
                     self._work()
 
 
-def pushing_by_proxy(ref: pykka.ActorRef[Asked], seat: Seat) -> Callable[[], None]:
+def pushing_by_proxy(ref: pykka.ActorRef[SharedClient], record: ClientRecord) -> Callable[[], None]:
     """Have the client push, as a web worker does."""
     proxy = ref.proxy()
-    chance = random.Random(seat.seed)
+    chance = random.Random(record.seed)
 
     def work() -> None:
         proxy.ask_for(*chance.choice(REQUESTS)).get(timeout=STUCK)
@@ -80,50 +80,52 @@ def pushing_by_proxy(ref: pykka.ActorRef[Asked], seat: Seat) -> Callable[[], Non
     return work
 
 
-def pushing_by_socket(ref: pykka.ActorRef[Asked], seat: Seat) -> Callable[[], None]:
+def pushing_by_socket(
+    ref: pykka.ActorRef[SharedClient], record: ClientRecord
+) -> Callable[[], None]:
     """Push with the client's socket from another thread; the outcome comes to the client."""
     proxy = ref.proxy()
-    book: Book = proxy.book.get(timeout=STUCK)
-    chance = random.Random(seat.seed)
+    ledger: PushLedger = proxy.ledger.get(timeout=STUCK)
+    chance = random.Random(record.seed)
 
     def work() -> None:
         socket = proxy.socket.get(timeout=STUCK)
         for _ in range(5):
             event, payload = chance.choice(REQUESTS)
-            book.ask(lambda: socket.push(seat.topic, event, payload))  # noqa: B023 Called at once.
+            ledger.push(lambda: socket.push(record.topic, event, payload))  # noqa: B023 Called at once.
 
     return work
 
 
-def visiting(seat: Seat) -> None:
+def script(record: ClientRecord) -> None:
     """Connect, join, push, await, leave, disconnect: a script's life, in one thread."""
-    book = Book(seat.tally)
-    socket = connect(seat.uri, **seat.options())
+    ledger = PushLedger(record.counts)
+    socket = connect(record.uri, **record.options())
     try:
-        socket = socket.await_connect(AWAIT_TIMEOUT).join(seat.topic)
-        socket = socket.await_join(seat.topic, AWAIT_TIMEOUT)
+        socket = socket.await_connect(AWAIT_TIMEOUT).join(record.topic)
+        socket = socket.await_join(record.topic, AWAIT_TIMEOUT)
         for number in range(3):
-            ref = book.ask(lambda: socket.push(seat.topic, "echo", {"n": number}))  # noqa: B023
+            ref = ledger.push(lambda: socket.push(record.topic, "echo", {"n": number}))  # noqa: B023
             if ref is not None:
-                await_outcome(book, socket, ref)
-        socket = socket.leave(seat.topic).await_leave(seat.topic, AWAIT_TIMEOUT)
+                await_outcome(ledger, socket, ref)
+        socket = socket.leave(record.topic).await_leave(record.topic, AWAIT_TIMEOUT)
     except SlipstreamError as error:
         socket = getattr(error, "socket", None) or socket
     finally:
-        book.close()
+        ledger.close()
         socket.disconnect()
 
 
-def visiting_briefly(seat: Seat) -> None:
+def script_left_open(record: ClientRecord) -> None:
     """The same in a thread of its own, which ends with its connection open."""
 
     def visit() -> None:
         try:
-            socket = connect(seat.uri, **seat.options()).await_connect(AWAIT_TIMEOUT)
-            socket.join(seat.topic).await_join(seat.topic, AWAIT_TIMEOUT)
+            socket = connect(record.uri, **record.options()).await_connect(AWAIT_TIMEOUT)
+            socket.join(record.topic).await_join(record.topic, AWAIT_TIMEOUT)
         except SlipstreamError:
             pass
 
-    thread = threading.Thread(target=visit, name=f"soak visit {seat.name}")
+    thread = threading.Thread(target=visit, name=f"soak visit {record.name}")
     thread.start()
     thread.join()

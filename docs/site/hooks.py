@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = "protocol.md"
+# As docstrings say where a note is: "docs/protocol.md#note-27 to #note-29".
+PLACE = re.compile(r"docs/protocol\.md#note-\d+(?:(?:,| and| to) #note-\d+)*")
+ANCHOR = re.compile(r"(?:docs/protocol\.md)?#note-(\d+)")
 NOTE = re.compile(r"\b(notes?) (\d+)\b")
 # Within the site what lies in docs/ is one folder higher.
 INTO_DOCS = re.compile(r"\]\(((?:\.\./)*)docs/")
@@ -50,12 +53,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Have the docstrings' "note 21" lead to that note."""
+    """Have the docstrings' "docs/protocol.md#note-21", or "note 21", lead to that note."""
     protocol = files.get_file_from_path(PROTOCOL)
     if protocol is None or not page.file.src_uri.startswith("reference/"):
         return html
-    place = protocol.url_relative_to(page.file)
-    return NOTE.sub(rf'<a href="{place}#note-\2">\1 \2</a>', html)
+    url = protocol.url_relative_to(page.file)
+    html = NOTE.sub(rf'<a href="{url}#note-\2">\1 \2</a>', html)
+    link = rf'<a href="{url}#note-\1">note \1</a>'
+    return PLACE.sub(lambda place: ANCHOR.sub(link, place[0]), html)
 
 
 def inlined(image: re.Match[str]) -> str:

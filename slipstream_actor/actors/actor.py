@@ -14,10 +14,10 @@ from slipstream_actor.actors.envelopes import Interrupted
 from slipstream_actor.actors.exit import stop_at_exit
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
-from slipstream_actor.actors.process import await_future, become
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.process import await_future, set_current
 
-__all__ = ["BaseActor", "StartInterrupted", "begun", "stop_for"]
+__all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
 
@@ -38,7 +38,7 @@ class BaseActor(pykka.ThreadingActor):
     use_daemon_thread: ClassVar[bool] = True
     # At the end of the program: supervisors 0, clients 1, connections 2.
     stop_order: ClassVar[int] = 1
-    actor_inbox: Mailbox
+    actor_inbox: Inbox
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class BaseActor(pykka.ThreadingActor):
         stop_at_exit(BaseActor, os.getpid())
 
     @staticmethod
-    def _create_actor_inbox() -> Mailbox:
-        return Mailbox()
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
 
     @staticmethod
     def _create_future() -> Future[Any]:
@@ -63,11 +63,11 @@ class BaseActor(pykka.ThreadingActor):
             raise
 
     def _actor_loop(self) -> None:
-        become(self.actor_ref)
+        set_current(self.actor_ref)
         try:
             super()._actor_loop()
         finally:
-            become(None)
+            set_current(None)
             # Without effect, but for an actor that did not get to say why it ends.
             self.actor_inbox.ended.set(sys.exc_info()[1] or "killed")
 
@@ -122,7 +122,7 @@ class BaseActor(pykka.ThreadingActor):
         """Let go of what others may take over, though a callback does not return. Any thread."""
 
 
-def begun(ref: pykka.ActorRef[Any], started: Future[bool]) -> bool:
+def await_start(ref: pykka.ActorRef[Any], started: Future[bool]) -> bool:
     """Return what `started` says of the beginning of `ref`, or raise it.
 
     A stop of the actor that waits here stops `ref` too, and raises `StartInterrupted`.

@@ -1,7 +1,7 @@
 """What is current where a message is sent becomes current where it is handled.
 
 A trace, for one: context variables do not cross into an actor's thread by themselves. Without a
-carrier, which an instrumentation installs, nothing is carried and nothing is paid for it.
+propagator, which an instrumentation installs, nothing is carried and nothing is paid for it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from pykka._envelope import Envelope
 
-__all__ = ["Carrier", "capture", "install", "installed", "resumed", "stamped"]
+__all__ = ["ContextPropagator", "capture", "install", "installed", "resumed", "with_context"]
 
 
-class Carrier(Protocol):
+class ContextPropagator(Protocol):
     """How to take along what is current. It raises nothing."""
 
     def capture(self) -> Any:
@@ -24,36 +24,36 @@ class Carrier(Protocol):
         """Make `captured` current in the calling thread, for a while."""
 
 
-class CarryingEnvelope(Envelope[Any]):
+class ContextEnvelope(Envelope[Any]):
     """An envelope with what was current where its message was sent."""
 
-    __slots__ = ("carried",)
+    __slots__ = ("context",)
 
-    def __init__(self, envelope: Envelope[Any], carried: Any) -> None:
+    def __init__(self, envelope: Envelope[Any], context: Any) -> None:
         super().__init__(envelope.message, envelope.reply_to)
-        self.carried: Any = carried
+        self.context: Any = context
 
 
 # A list, since its truth is looked up faster than a function is called.
-installed: list[Carrier] = []
+installed: list[ContextPropagator] = []
 
 
-def install(carrier: Carrier | None) -> None:
-    """Carry by `carrier` from now on; `None` ends it."""
-    installed[:] = [carrier] if carrier is not None else []
+def install(propagator: ContextPropagator | None) -> None:
+    """Carry by `propagator` from now on; `None` ends it."""
+    installed[:] = [propagator] if propagator is not None else []
 
 
 def capture() -> Any:
-    """Return what is current here, `None` without a carrier."""
-    for carrier in installed:
-        return carrier.capture()
+    """Return what is current here, `None` without a propagator."""
+    for propagator in installed:
+        return propagator.capture()
     return None
 
 
-def stamped(envelope: Envelope[Any]) -> Envelope[Any]:
+def with_context(envelope: Envelope[Any]) -> Envelope[Any]:
     """Return an envelope that carries what is current here."""
-    for carrier in installed:
-        return CarryingEnvelope(envelope, carrier.capture())
+    for propagator in installed:
+        return ContextEnvelope(envelope, propagator.capture())
     return envelope
 
 
@@ -73,7 +73,7 @@ NOTHING = Nothing()
 def resumed(captured: Any) -> AbstractContextManager[object]:
     """Make what was captured, or what an envelope carries, current here for a while."""
     if isinstance(captured, Envelope):
-        captured = getattr(captured, "carried", None)
-    for carrier in installed:
-        return carrier.resume(captured) if captured is not None else NOTHING
+        captured = getattr(captured, "context", None)
+    for propagator in installed:
+        return propagator.resume(captured) if captured is not None else NOTHING
     return NOTHING

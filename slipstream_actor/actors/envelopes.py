@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor.actors.forks import ended
+from slipstream_actor.actors.forks import ended_error
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.pressure import Inflow
 
@@ -23,12 +23,12 @@ __all__ = [
     "GetState",
     "Interrupted",
     "Match",
-    "Passed",
+    "PassedOver",
     "Request",
     "Timer",
-    "inspect",
+    "match_envelope",
     "refuse",
-    "search",
+    "match_burst",
 ]
 
 TAKE = 1
@@ -107,7 +107,7 @@ class Timer:
         self.cancelled = True
 
 
-class Passed:
+class PassedOver:
     """The events that a waiting `receive` has passed over: they do not count while it waits."""
 
     def __init__(self, bursts: Iterable[Burst]) -> None:
@@ -127,7 +127,7 @@ class Passed:
             flow.passed = 0
 
 
-def search(burst: Burst, match: Match) -> tuple[int, Any, bool]:
+def match_burst(burst: Burst, match: Match) -> tuple[int, Any, bool]:
     """Return the verdict on a burst, the event that matched, and whether events are left."""
     for at, event in enumerate(burst.events):
         verdict = match(event, burst.source)
@@ -138,11 +138,11 @@ def search(burst: Burst, match: Match) -> tuple[int, Any, bool]:
     return 0, None, bool(burst.events)
 
 
-def inspect(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
+def match_envelope(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
     """Return the verdict on an envelope, what matched, and whether the envelope is to be kept."""
     message = envelope.message
     if type(message) is Burst:
-        return search(message, match)
+        return match_burst(message, match)
     verdict = match(message, None) if envelope.reply_to is None else 0
     return verdict, message, verdict != TAKE
 
@@ -157,5 +157,5 @@ def refuse(envelope: Envelope[Any], end: Future[Any]) -> None:
         return
     future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
     if future is not None:
-        error = ended("the actor stopped before handling the message", end)
+        error = ended_error("the actor stopped before handling the message", end)
         future.set_exception((type(error), error, error.__traceback__))

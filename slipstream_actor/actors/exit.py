@@ -17,7 +17,7 @@ import pykka
 
 from slipstream_actor.actors.process import ThreadRef, current
 
-__all__ = ["closes_at_exit", "rest", "stop_at_exit"]
+__all__ = ["closes_at_exit", "park_if_exiting", "stop_at_exit"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.shutdown")
 
@@ -41,7 +41,7 @@ _announced: set[type[pykka.Actor]] = set()
 # Weakly both ways: a thread's reference holds those of its connections.
 _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 _seconds: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
-_resting: weakref.WeakSet[Any] = weakref.WeakSet()
+_parked: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @functools.cache
@@ -82,12 +82,12 @@ def stop_all(kind: type[pykka.Actor], pid: int) -> None:
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
     try:
-        Leave(kind).take()
+        Exit(kind).run()
     except (SystemExit, KeyboardInterrupt):
         return  # A signal's handler: the program wants to be gone now, and ends anyhow.
 
 
-class Leave:
+class Exit:
     """One exit: the supervisors, the clients, then the connections; those of a kind all at once.
 
     Supervisors are first, lest they restart what is stopped here. The connections that are still
@@ -98,7 +98,7 @@ class Leave:
         self._started = time.monotonic()
         self._kind = kind
 
-    def take(self) -> None:
+    def run(self) -> None:
         """Stop them and wait; return when they have ended or their time is over."""
         orders: list[list[Any]] = [[], [], []]
         for ref in pykka.ActorRegistry.get_by_class(self._kind):
@@ -137,18 +137,18 @@ def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any
         owner = owner_of(connection)
         if isinstance(owner, ThreadRef) and owner is not current():
             owner.actor_inbox.deaf = True
-            _resting.add(owner)
+            _parked.add(owner)
         closing.append((owner, connection.stop(block=False)))
     return closing
 
 
-def rest(owner: Any) -> None:
+def park_if_exiting(owner: Any) -> None:
     """Keep a thread whose connection the exit has closed here, until the interpreter is gone.
 
     An exception would be the last that the program says, and about nothing that went wrong. Of a
     thread that is no daemon the interpreter waits for the end.
     """
-    while owner in _resting and owner is current() and threading.current_thread().daemon:
+    while owner in _parked and owner is current() and threading.current_thread().daemon:
         threading.Event().wait()
 
 

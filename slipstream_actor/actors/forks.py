@@ -27,13 +27,13 @@ __all__ = [
     "LocalRef",
     "after_fork",
     "current_epoch",
-    "ended",
+    "ended_error",
     "forget",
     "is_forked",
-    "own_socket",
+    "close_in_child",
     "require_here",
     "reset_in_child",
-    "vanish",
+    "end_copied_thread",
 ]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
@@ -76,7 +76,7 @@ def require_here(target: Any) -> None:
         raise ForkedError(target)
 
 
-def ended(what: str, end: Any) -> ActorDeadError:
+def ended_error(what: str, end: Any) -> ActorDeadError:
     """Return the error of an actor that is dead; `end` is the future of what it has ended for."""
     reason = end.get() if end is not None and end.done else None
     error = ActorDeadError(what if reason is None else f"{what}: it has ended, {shown(reason)}")
@@ -100,7 +100,7 @@ class LocalRef(ActorRef[Any]):
         """Send `message`. Raises `ActorDeadError`."""
         if not self.is_alive():
             require_here(self)
-            raise ended(f"{self} not found", getattr(self.actor_inbox, "ended", None))
+            raise ended_error(f"{self} not found", getattr(self.actor_inbox, "ended", None))
         self.actor_inbox.put(Envelope(message))
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
@@ -119,7 +119,7 @@ class LocalRef(ActorRef[Any]):
         return super().proxy()
 
 
-def own_socket(sock: socket.socket) -> None:
+def close_in_child(sock: socket.socket) -> None:
     """Have a child close its copy of `sock`: with it open, the parent's close would not be seen."""
     _sockets.add(sock)
 
@@ -145,7 +145,7 @@ def forget(function: Callable[[], object]) -> None:
         _beginnings.remove(function)
 
 
-def vanish() -> NoReturn:
+def end_copied_thread() -> NoReturn:
     """End a thread of an actor in the child, where it is nobody, without a word.
 
     The thread that forked, in a callback, can simply end. gevent's, which a fork copies, must not:

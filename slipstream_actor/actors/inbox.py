@@ -1,50 +1,47 @@
-"""The inbox of a process: messages, timers and, for a connection, one socket, in one wait.
+"""The inbox of a process: messages and timers in one wait, and Erlang's selective receive.
 
-Pykka's loop runs on it unmodified. Only the owner's thread calls anything but `put`, `wake` and
-the properties; `put` may be called from everywhere.
+Pykka's loop runs on it unmodified. Only the owner's thread calls anything but `put` and the
+properties; `put` may be called from everywhere.
 """
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import math
 import queue
-import selectors
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors import context
 from slipstream_actor.actors.envelopes import (
     Burst,
     Interrupted,
     Match,
-    Passed,
+    PassedOver,
     Timer,
-    inspect,
+    match_burst,
+    match_envelope,
     refuse,
-    search,
 )
-from slipstream_actor.actors.forks import current_epoch, is_forked, own_socket, vanish
+from slipstream_actor.actors.forks import current_epoch, end_copied_thread, is_forked
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.ledger import Ledger, PushBuffer
-from slipstream_actor.actors.pressure import SendBuffer
+from slipstream_actor.actors.ledger import Ledger
+from slipstream_actor.actors.push_buffer import PushBuffer
 
-__all__ = ["Mailbox", "SelectorMailbox", "SocketReady", "WaitFailed"]
+__all__ = ["Inbox"]
 
 # A lock and poll take no more than so many seconds; who waits longer waits again.
 LONGEST_WAIT = 86_400.0
 
 
-class Mailbox:
+class Inbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     CARRIES = True
@@ -102,8 +99,8 @@ class Mailbox:
             self.stopping = True
             if (interrupt := self.interrupt) is not None:
                 interrupt()
-        carried = carrying.installed and self.CARRIES
-        self._queue.put(carrying.stamped(envelope) if carried else envelope)
+        carries = context.installed and self.CARRIES
+        self._queue.put(context.with_context(envelope) if carries else envelope)
         if self.closed:
             self._refuse_all()
 
@@ -128,7 +125,7 @@ class Mailbox:
 
     def push_front(self, message: Any) -> None:
         """Make `message` the next one."""
-        self._stash.appendleft(carrying.stamped(Envelope(message)))
+        self._stash.appendleft(context.with_context(Envelope(message)))
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner in `seconds`."""
@@ -157,7 +154,7 @@ class Mailbox:
             return message
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         held = [e.message for e in self._stash if type(e.message) is Burst]
-        passed = Passed([self.burst, *held] if self.burst is not None else held)
+        passed = PassedOver([self.burst, *held] if self.burst is not None else held)
         try:
             while True:
                 envelope = self._await(deadline, interruptible)
@@ -180,10 +177,12 @@ class Mailbox:
             raise TimeoutError
         return envelope
 
-    def _consider(self, envelope: Envelope[Any], match: Match, passed: Passed) -> tuple[int, Any]:
+    def _consider(
+        self, envelope: Envelope[Any], match: Match, passed: PassedOver
+    ) -> tuple[int, Any]:
         """Return the verdict on a message that has come; keep what is not taken."""
         try:
-            verdict, message, rest = inspect(envelope, match)
+            verdict, message, rest = match_envelope(envelope, match)
         except BaseException:
             self._stash.append(envelope)  # A user's predicate raised.
             raise
@@ -258,11 +257,11 @@ class Mailbox:
 
     def _search(self, match: Match) -> tuple[bool, Any]:
         if self.burst is not None:
-            verdict, message, _ = search(self.burst, match)
+            verdict, message, _ = match_burst(self.burst, match)
             if verdict:
                 return True, message
         for at, envelope in enumerate(self._stash):
-            verdict, message, rest = inspect(envelope, match)
+            verdict, message, rest = match_envelope(envelope, match)
             if verdict:
                 if not rest:
                     del self._stash[at]
@@ -273,7 +272,7 @@ class Mailbox:
         envelope = None if is_forked(self) else self._take(None)
         if is_forked(self):
             # Pykka has no `try` around `get`: this ends the thread without its teardown.
-            vanish()
+            end_copied_thread()
         return envelope
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:
@@ -326,187 +325,3 @@ class Mailbox:
     def _refuse_all(self) -> None:
         while (envelope := self._poll()) is not None:
             refuse(envelope, self.ended)
-
-
-class SocketReady(NamedTuple):
-    """The socket can be read or written; what an attached socket puts into the mailbox."""
-
-    readable: bool
-    writable: bool
-
-
-class WaitFailed(NamedTuple):
-    """There are no descriptors to wait with; the owner has to give up."""
-
-    error: OSError
-
-
-READY: dict[int, Envelope[Any] | None] = {
-    0: None,
-    selectors.EVENT_READ: Envelope(SocketReady(readable=True, writable=False)),
-    selectors.EVENT_WRITE: Envelope(SocketReady(readable=False, writable=True)),
-    selectors.EVENT_READ | selectors.EVENT_WRITE: Envelope(SocketReady(True, True)),
-}
-
-
-class SelectorMailbox(Mailbox):
-    """A mailbox whose wait also ends when its socket is ready.
-
-    A putter wakes the owner through a socketpair, and only when the owner sleeps: the owner says
-    that it sleeps, *then* looks at the queue, *then* selects; a putter puts, *then* looks whether
-    the owner sleeps. The other order loses messages.
-    """
-
-    POLL_EVERY = 64
-    CARRIES = False  # A connection calls nobody back.
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._selector: selectors.BaseSelector | None = None
-        self._waker: socket.socket | None = None
-        self._wake_reader: socket.socket | None = None
-        self._wake_lock = threading.Lock()
-        self._sleeping = False
-        self._attached: socket.socket | None = None
-        self._interest = 0
-        self._registered = 0
-        self._again = False
-        self._since_poll = 0
-        self.room: SendBuffer | None = None
-
-    def put(self, envelope: Envelope[Any]) -> None:
-        """Take in a message, from any thread, and wake the owner if it sleeps."""
-        super().put(envelope)
-        if self._sleeping:
-            self.wake()
-
-    def wake(self) -> None:
-        """End the owner's sleep."""
-        with self._wake_lock:
-            if self._sleeping and self._waker is not None:
-                self._sleeping = False
-                with contextlib.suppress(BlockingIOError, InterruptedError):
-                    self._waker.send(b"\0")
-
-    def attach(self, sock: socket.socket) -> None:
-        """Wait for `sock` too, which is non-blocking; say for what with `watch`."""
-        self.detach()
-        self._attached = sock
-
-    def watch(self, *, read: bool, write: bool) -> None:
-        """Say what to wait for on the attached socket."""
-        self._interest = read * selectors.EVENT_READ | write * selectors.EVENT_WRITE
-
-    def read_again(self) -> None:
-        """Report the socket as readable once more: bytes wait where no selector sees them."""
-        self._again = True
-
-    def detach(self) -> None:
-        """Wait for no socket; to be called before it is closed."""
-        self._interest = 0
-        self._again = False
-        if self._attached is not None:
-            self._register()
-            self._attached = None
-
-    def drain(self, kind: type) -> list[Any]:
-        """Return the messages of `kind` that stand next in the queue and ask for no answer."""
-        messages: list[Any] = []
-        while not self._stash and (envelope := self._poll()) is not None:
-            if type(envelope.message) is not kind or envelope.reply_to is not None:
-                self._stash.append(envelope)
-                break
-            messages.append(envelope.message)
-            if len(messages) == 1024:
-                break
-        self._since_poll += len(messages)
-        return messages
-
-    def close(self) -> None:
-        """Answer what waits and free the descriptors."""
-        self.detach()
-        super().close()
-        with self._wake_lock:
-            if self._selector is not None:
-                self._selector.close()
-            for end in (self._waker, self._wake_reader):
-                if end is not None:
-                    end.close()
-            self._selector = self._waker = self._wake_reader = None
-
-    def _wait(self, timeout: float | None) -> Envelope[Any] | None:
-        if self.closed:
-            return self._poll()
-        self._since_poll += 1
-        busy = self._since_poll >= self.POLL_EVERY
-        if not busy and (envelope := self._poll()) is not None:
-            return envelope
-        if self._selector is None:
-            try:
-                self._selector = self._open_selector()
-            except OSError as error:
-                # Nothing may be raised outside of Pykka's `try`.
-                return Envelope(WaitFailed(error))
-        if busy and (ready := self._select(0.0)) is not None:
-            # A busy mailbox must not starve the socket.
-            return ready
-        self._sleeping = True
-        if (envelope := self._poll()) is not None:
-            self._sleeping = False
-            return envelope
-        ready = self._select(timeout)
-        self._sleeping = False
-        return ready or self._poll() or self._due()
-
-    def _select(self, timeout: float | None) -> Envelope[Any] | None:
-        self._since_poll = 0
-        assert self._selector is not None
-        ready = 0
-        if self._again:
-            # Whether it can be written too is still to be asked.
-            self._again = False
-            ready, timeout = selectors.EVENT_READ, 0.0
-        try:
-            if self._registered != self._interest:
-                self._register()
-            for key, events in self._selector.select(timeout):
-                if key.data is self:
-                    self._drain_wakes()
-                else:
-                    ready |= events
-        except (OSError, ValueError):
-            # Nothing may be raised outside of Pykka's `try`. Reading the socket will tell why.
-            self._interest = self._registered = 0
-            self._attached = None
-            ready = selectors.EVENT_READ
-        return READY[ready]
-
-    def _register(self) -> None:
-        """Bring the selector in line with the interest."""
-        if self._selector is None or self._attached is None:
-            return
-        # `modify(sock, 0)` is a ValueError: no interest is no registration.
-        if not self._registered:
-            if self._interest:
-                self._selector.register(self._attached, self._interest)
-        elif self._interest:
-            self._selector.modify(self._attached, self._interest)
-        else:
-            self._selector.unregister(self._attached)
-        self._registered = self._interest
-
-    def _open_selector(self) -> selectors.BaseSelector:
-        # As fast as epoll with one descriptor less, and nothing shared with a forked child.
-        kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-        self._wake_reader, self._waker = socket.socketpair()
-        for end in (self._wake_reader, self._waker):
-            end.setblocking(False)
-            own_socket(end)
-        selector: selectors.BaseSelector = kind()
-        selector.register(self._wake_reader, selectors.EVENT_READ, self)
-        return selector
-
-    def _drain_wakes(self) -> None:
-        assert self._wake_reader is not None
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            self._wake_reader.recv(4096)

@@ -9,8 +9,9 @@ import msgspec
 from pykka import ActorDeadError
 
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
-from slipstream_actor.actors.process import Target, current, resolve
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.process import current
 
 __all__ = ["Down", "Monitor", "end_of", "monitor"]
 
@@ -30,7 +31,7 @@ class Down(msgspec.Struct, frozen=True):
 class Monitor:
     """Tells `inbox`, once, that `ref` has `ended`."""
 
-    def __init__(self, ref: Any, ended: Future[Any], inbox: Mailbox) -> None:
+    def __init__(self, ref: Any, ended: Future[Any], inbox: Inbox) -> None:
         self.ref = ref
         self._ended = ended
         self._inbox = inbox
@@ -82,6 +83,6 @@ def monitor(target: Target) -> Monitor:
 
 def end_of(ref: Any) -> Future[Any]:
     """Return the future of the reason that `ref` ends for."""
-    if not isinstance(ref.actor_inbox, Mailbox):
+    if not isinstance(ref.actor_inbox, Inbox):
         raise TypeError(f"{ref} cannot be monitored: it is no actor of slipstream_actor")
     return ref.actor_inbox.ended

@@ -1,7 +1,7 @@
-"""Who am I: an actor or a plain thread; and GenServer's ways to talk to another: send, call, cast.
+"""Who am I: an actor, or a plain thread.
 
-A process is named by its reference: an actor by its `ActorRef`, a plain thread by a `ThreadRef`.
-Both have `tell`, `is_alive` and `actor_inbox`. Where a reference is taken, so is a name.
+A process is known by its reference: an actor by its `ActorRef`, a plain thread by a `ThreadRef`.
+Both have `tell`, `is_alive` and `actor_inbox`.
 """
 
 from __future__ import annotations
@@ -9,58 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Hashable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
-import pykka
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.envelopes import Interrupted, Request
+from slipstream_actor.actors.envelopes import Interrupted
 from slipstream_actor.actors.forks import current_epoch, is_forked, require_here, reset_in_child
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
-from slipstream_actor.configuration.arguments import require_seconds
-from slipstream_actor.errors import AlreadyStartedError, AwaitTimeoutError
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.commands import CloseConnection
 
-__all__ = [
-    "Cast",
-    "From",
-    "ThreadRef",
-    "await_answer",
-    "await_future",
-    "become",
-    "call",
-    "cast",
-    "current",
-    "name_of",
-    "register",
-    "reply",
-    "resolve",
-    "unregister",
-    "whereis",
-]
+__all__ = ["ConnectionLease", "ThreadRef", "await_future", "set_current", "current"]
 
-Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
 T = TypeVar("T")
 
 _here = threading.local()
-_names: dict[Hashable, ActorRef[Any]] = {}
-_names_lock = threading.Lock()
-
-
-class Cast(msgspec.Struct, frozen=True):
-    """What `cast` tells an actor."""
-
-    message: Any
-
-
-class From(msgspec.Struct, frozen=True):
-    """Who asked, in `handle_call`: the address that `reply` answers to."""
-
-    future: Future[Any]
 
 
 class ThreadRef:
@@ -68,7 +32,7 @@ class ThreadRef:
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
-        self.actor_inbox: Mailbox = Mailbox()
+        self.actor_inbox: Inbox = Inbox()
         self._thread = threading.current_thread()
         self._connections: list[ActorRef[Any]] = []
 
@@ -100,7 +64,7 @@ class ThreadRef:
         self.actor_inbox.put(Envelope(message))
 
 
-class Hold:
+class ConnectionLease:
     """What every socket of a plain thread's connection holds.
 
     When the last of them is gone nobody can await what the connection has said: it is dropped
@@ -139,7 +103,7 @@ def current() -> Any:
         return ref
 
 
-def become(ref: ActorRef[Any] | None) -> None:
+def set_current(ref: ActorRef[Any] | None) -> None:
     """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
     if ref is None:
         _here.__dict__.pop("ref", None)  # A fork in a callback has forgotten it.
@@ -165,109 +129,10 @@ def await_future(future: Future[T]) -> T:
         future.remove_done_callback(outcome.set)
 
 
-def register(name: Hashable, ref: ActorRef[Any]) -> None:
-    """Give `ref` a name. Raises `AlreadyStartedError` when a living actor has it."""
-    with _names_lock:
-        holder = _names.get(name)
-        if holder is not None and holder.is_alive():
-            raise AlreadyStartedError(name, holder)
-        _names[name] = ref
-
-
-def unregister(name: Hashable, ref: ActorRef[Any]) -> None:
-    """Take the name from `ref`, if it still has it."""
-    with _names_lock:
-        if _names.get(name) is ref:
-            del _names[name]
-
-
-def whereis(name: Hashable) -> ActorRef[Any] | None:
-    """Return the living actor that was started with `name=name`, or `None`."""
-    with _names_lock:
-        ref = _names.get(name)
-    return ref if ref is not None and ref.is_alive() else None
-
-
-def name_of(ref: ActorRef[Any]) -> Hashable | None:
-    """Return the name that `ref` was started with, while it lives; `None` without one."""
-    with _names_lock:
-        return next((name for name, holder in _names.items() if holder is ref), None)
-
-
-def resolve(target: Target) -> Any:
-    """Return the reference that `target` is, or that it names.
-
-    Raises `ActorDeadError` if there is none, `ForkedError` if it was the parent's.
-    """
-    if isinstance(target, pykka.ActorProxy):
-        return target.actor_ref
-    if hasattr(target, "tell") and hasattr(target, "is_alive"):
-        return target
-    ref = whereis(target)
-    if ref is None:
-        require_here(_names.get(target))
-        raise ActorDeadError(f"no actor has the name {target!r}")
-    return ref
-
-
-def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
-    """Send `message` to the actor's `handle_call` and return its answer (`GenServer.call`).
-
-    Raises what the callback raised (which ends the actor, as in GenServer), `ActorDeadError` when
-    the actor is dead, unknown or ends before it answers, and `AwaitTimeoutError` when there is no
-    answer within `timeout` seconds; `None` waits for ever. An actor that calls itself gets a
-    `RuntimeError`.
-    """
-    require_seconds("timeout", timeout)
-    ref = resolve(target)
-    if ref is current():
-        raise RuntimeError(f"call: {ref} would wait for itself")
-    return await_answer(ref, Request(message, Future()), f"the answer of {ref}", timeout)
-
-
-def await_answer(
-    ref: Any,
-    request: Request,
-    awaited: str,
-    timeout: float | None,
-    hint: Callable[[], str] = str,
-) -> Any:
-    """Send `request` and return its answer; `AwaitTimeoutError` after `timeout` seconds, with a
-    `hint` that is made then."""
-    ref.tell(request)
-    try:
-        return request.future.get(timeout=timeout)
-    except pykka.Timeout:
-        request.future.set(None)  # Nobody waits any more: the actor may forget it.
-        raise AwaitTimeoutError(awaited, timeout, hint=hint()) from None
-
-
-def cast(target: Target, message: Any) -> None:
-    """Send `message` to the actor's `handle_cast` (`GenServer.cast`). A dead actor gets nothing."""
-    try:
-        resolve(target).tell(Cast(message))
-    except ActorDeadError:
-        return
-
-
-def reply(from_: From, value: Any) -> None:
-    """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
-
-    A `value` that is a future answers when it is set. Raises `ForkedError` in a forked child for a
-    caller of its parent.
-    """
-    require_here(from_.future)
-    from_.future.set(value)
-
-
 def _reset_in_child() -> None:
-    """Forget who the forking thread was, and a lock that nobody may be there to release.
-
-    The names stay: they are those of dead actors.
-    """
-    global _here, _names_lock  # noqa: PLW0603 - nothing else could free them
+    """Forget who the forking thread was."""
+    global _here  # noqa: PLW0603 - of all threads' locals
     _here = threading.local()
-    _names_lock = threading.Lock()
 
 
 reset_in_child(_reset_in_child)

@@ -13,33 +13,32 @@ import pykka
 from msgspec import UNSET
 from pykka.messages import ProxyCall
 
-from slipstream_actor.actors import context as carrying
-from slipstream_actor.actors.actor import begun
+from slipstream_actor.actors import context
+from slipstream_actor.actors.actor import await_start
+from slipstream_actor.actors.calls import Cast, From
 from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.process import Cast, From, current
+from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
-from slipstream_actor.client.callbacks import CALLBACKS, lost, wrong_return
-from slipstream_actor.client.returns import Answer, Ignore, Next, Stop
-from slipstream_actor.client.running import Beginning, IdleTimeout, Running
-from slipstream_actor.client.state import ClientState
-from slipstream_actor.errors import StartError
-from slipstream_actor.protocol.commands import CloseConnection
-from slipstream_actor.protocol.events import (
-    ChannelConnected,
-    MessageReceived,
-    PushFailed,
-    ReplyReceived,
-    TopicJoinClosed,
-    TopicJoinFailed,
-    TopicJoinSucceeded,
-    TopicLeft,
+from slipstream_actor.client.callbacks import CALLBACKS
+from slipstream_actor.client.delivery import EventDelivery
+from slipstream_actor.client.returns import (
+    Answer,
+    Ignore,
+    Next,
+    Stop,
+    lost_socket_error,
+    wrong_return_error,
 )
-from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
-from slipstream_actor.socket import pushing
-from slipstream_actor.socket.socket import Socket, tell
-from slipstream_actor.socket.state import CONNECTION_ENDS, ReconnectDue, RejoinDue, as_it_counts
-from slipstream_actor.socket.telemetry import CLIENT, apply_event, callback, push_ended
+from slipstream_actor.client.runner import Beginning, IdleTimeout
+from slipstream_actor.client.state import ClientState
+from slipstream_actor.client.telemetry import callback
+from slipstream_actor.errors import StartError
+from slipstream_actor.socket.buffering import BufferDue, tend_buffer
+from slipstream_actor.socket.connecting import open_connection
+from slipstream_actor.socket.joining import request
+from slipstream_actor.socket.sending import RoomMade
+from slipstream_actor.socket.state import ReconnectDue, RejoinDue
 
 __all__ = ["ClientActor", "WatchJoin"]
 
@@ -47,7 +46,6 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
 Restart = Literal["permanent", "transient", "temporary"]
 
-TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
 
 
@@ -62,10 +60,10 @@ class WatchJoin(Request):
 
 
 # Messages of the library's own, which do not end a client's idling.
-UNNOTICED = (GetState, Timer, WatchJoin, pushing.BufferDue, pushing.RoomMade)
+UNNOTICED = (GetState, Timer, WatchJoin, BufferDue, RoomMade)
 
 
-class ClientActor(Running):
+class ClientActor(EventDelivery):
     """A client of a Phoenix server: subclass it, write callbacks, and `start` it.
 
     Every callback runs in the actor's thread, one at a time, takes the socket as its last
@@ -76,7 +74,6 @@ class ClientActor(Running):
     """
 
     restart: ClassVar[Restart] = "permanent"
-    _routes: ClassVar[handlers.Routes | None] = None
 
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -104,7 +101,7 @@ class ClientActor(Running):
             ref = super().start(beginning)
         except RuntimeError as error:  # The system has no more threads.
             raise StartError(error) from error
-        return ref if begun(ref, beginning.started) else None
+        return ref if await_start(ref, beginning.started) else None
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
@@ -139,7 +136,7 @@ class ClientActor(Running):
         beginning = self._beginning
         carried, self._carried = self._carried, None
         try:
-            with carrying.resumed(carried):
+            with context.resumed(carried):
                 result = callback(self, "init")(*beginning.args, **beginning.kwargs)
             if isinstance(result, Stop):
                 raise StartError(result.reason)
@@ -152,7 +149,7 @@ class ClientActor(Running):
             self._fail_start(error)
         else:
             if then is not UNSET:
-                with carrying.resumed(carried):
+                with context.resumed(carried):
                     self.actor_inbox.push_front(Continue(then))
             beginning.started.set(True)
 
@@ -183,14 +180,14 @@ class ClientActor(Running):
         self._finish(exc_info[1])
 
     def _dispatch(self, message: Any) -> Any:
-        if carrying.installed:
-            with carrying.resumed(self.actor_inbox.envelope):
+        if context.installed:
+            with context.resumed(self.actor_inbox.envelope):
                 return self._dispatch_here(message)
         return self._dispatch_here(message)
 
     def _dispatch_here(self, message: Any) -> Any:
         kind = type(message)
-        if self._idle is not None and kind not in UNNOTICED:
+        if kind not in UNNOTICED:
             self._cancel_idle()
         if kind is not ProxyCall:
             return super()._dispatch(message)
@@ -198,14 +195,10 @@ class ClientActor(Running):
         self._begin()
         result = super()._dispatch(message)
         if self.actor_inbox.uncommitted is not None:
-            raise lost(".".join(message.attr_path), self.actor_inbox, "assign self.socket")
+            raise lost_socket_error(
+                ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
+            )
         return result
-
-    def _cancel_idle(self) -> None:
-        """Something came before the `timeout` of a `Next`."""
-        assert self._idle is not None
-        self._idle.cancel()
-        self._idle = None
 
     def _idle_timeout(self, message: IdleTimeout) -> None:
         if self.actor_inbox.depth:
@@ -214,95 +207,10 @@ class ClientActor(Running):
         else:
             self._run("handle_info", "timeout")
 
-    # events
+    # what is due, and who waits
 
-    def _deliver(self, burst: Burst) -> None:
-        """Take a connection's events one by one, as long as it is the socket's."""
-        inbox = self.actor_inbox
-        events, flow, routes = burst.events, burst.flow, self._routes
-        inbox.burst = burst
-        inbox.uncommitted = None
-        try:
-            while events and not inbox.stopping and not self._ended:
-                socket = self.socket
-                if socket._link is None or socket._link.connection is not burst.source:
-                    # One that was replaced, or whose socket was lost with an exception.
-                    if not tell(burst.source, CloseConnection()):
-                        pushing.fail_all_over(self.actor_ref, burst.source, ClosedByClient())
-                    return
-                event = events.popleft()  # `burst.take`, without its call.
-                flow.taken += 1
-                if flow.paused:
-                    flow.relieve()
-                if self._idle is not None:
-                    self._cancel_idle()
-                if (
-                    type(event) is MessageReceived
-                    and event.topic not in socket._presences
-                    and "handle_message" not in CLIENT
-                ):
-                    if routes is None:
-                        name, handle = "handle_message", self.handle_message
-                    else:
-                        name = routes.find(event.topic, event.event).name
-                        handle = getattr(self, name)
-                    result = handle(event.topic, event.event, event.payload, socket)
-                    if (result is None or result is socket) and inbox.uncommitted is None:
-                        continue
-                    self._follow(name, result, socket)
-                else:
-                    self._handle_event(event, burst.source)
-        finally:
-            inbox.burst = None
-
-    def _handle_event(self, event: Any, source: Any) -> None:
-        """Apply an event to the socket and call its callback."""
-        if type(event) is MessageReceived:
-            handlers.deliver(self, event)
-            return
-        socket = self.socket
-        if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
-            # Taken at its word: what connection there is, is no longer wanted.
-            tell(socket._link.connection, CloseConnection())
-        event = as_it_counts(socket, event, source)
-        self._socket = apply_event(socket, event)
-        if not self._prepare(event, source, socket):
-            return
-        name, arguments = CALLBACKS[type(event)]
-        self._run(name, *arguments(event))
-        if self._ended:
-            return
-        if type(event) is ChannelConnected:
-            self.socket = self.socket._send_requested()
-        elif type(event) is TopicJoinSucceeded:
-            self._note_joins()
-        elif type(event) in CONNECTION_ENDS:
-            pushing.give_up_buffered(self.socket, Disconnected(event.reason))
-        elif type(event) in TOPIC_ENDS:
-            reason = getattr(event, "reason", "left")
-            pushing.give_up_buffered(self.socket, ChannelEnded(reason))
-
-    def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
-        """Do what an event means for pushes; return whether it has a callback."""
-        kind = type(event)
-        if kind is ReplyReceived:
-            self.actor_inbox.ledger.settle(event.ref)
-            push_ended(self.actor_inbox.ledger, event.ref, event.reply)
-        elif kind is PushFailed:
-            # Of a connection's only the first counts; one that was sent by hand, always.
-            if self.actor_inbox.ledger.settle(event.ref) is None and source is not None:
-                return False
-            push_ended(self.actor_inbox.ledger, event.ref, event.reason)
-        elif kind is TopicJoinSucceeded:
-            if not self.socket.joined(event.topic):
-                return False  # It was left meanwhile.
-            pushing.send_buffered(self.socket, event.topic)
-        elif kind in CONNECTION_ENDS and before._link is not None:
-            pushing.fail_all_over(self.actor_ref, before._link.connection, event.reason)
-        return True
-
-    def _buffer_due(self, _: pushing.BufferDue) -> None:
-        pushing.tend_buffer(self.socket)
+    def _buffer_due(self, _: BufferDue) -> None:
+        tend_buffer(self.socket)
 
     def _watch_join(self, watch: WatchJoin) -> None:
         # Those whose waiters have given up are done.
@@ -312,11 +220,11 @@ class ClientActor(Running):
 
     def _reconnect_due(self, due: ReconnectDue) -> None:
         if due.link is self.socket._link:
-            self.socket = self.socket._open("reconnect")
+            self.socket = open_connection(self.socket, "reconnect")
 
     def _rejoin_due(self, due: RejoinDue) -> None:
         if due.join is self.socket.joins.get(due.join.topic) and self.socket.connected:
-            self.socket = self.socket._request(due.join, "rejoin")
+            self.socket = request(self.socket, due.join, "rejoin")
 
     # calls
 
@@ -345,7 +253,7 @@ class ClientActor(Running):
             if isinstance(result, pykka.Future):
                 result = Answer(result)
             if not isinstance(result, (Answer, Next, Stop)):
-                raise wrong_return("handle_call", result)
+                raise wrong_return_error("handle_call", result)
             self._accept("handle_call", result, socket)
             if isinstance(result, Answer):
                 future.set(result.value)
@@ -380,6 +288,6 @@ class ClientActor(Running):
         WatchJoin: _watch_join,
         GetState: _state,
         Timer: lambda self, timer: self.actor_inbox.schedule(timer),
-        pushing.BufferDue: _buffer_due,
-        pushing.RoomMade: lambda self, message: None,
+        BufferDue: _buffer_due,
+        RoomMade: lambda self, message: None,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from slipstream_actor.actors.process import From
+from slipstream_actor.actors.calls import From
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.reasons import ClosedByClient, ConnectFailed

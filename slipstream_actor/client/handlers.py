@@ -1,5 +1,5 @@
 """Handlers by pattern: `@on("rooms:*", "new:msg")` on a method of a client, what function heads
-are in Elixir and `channel.on` in phoenix.js; and who gets a message."""
+are in Elixir and `channel.on` in phoenix.js."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.configuration.arguments import require_text
-from slipstream_actor.protocol.events import MessageReceived
-from slipstream_actor.socket import presences as presence
 
-if TYPE_CHECKING:
-    from slipstream_actor.client.client import ClientActor
-
-__all__ = ["Route", "Routes", "deliver", "on", "route_of", "routes_of", "warn_of_near_misses"]
+__all__ = ["EVERY_OTHER", "Route", "Routes", "on", "routes_of", "warn_of_near_misses"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -187,45 +182,3 @@ def warn_of_near_misses(cls: type) -> None:
                 f"{cls.__qualname__}.{name} is no callback; is it to be handle_{meant}?",
                 stacklevel=4,  # Past `__init_subclass__` and `ABCMeta.__new__`.
             )
-
-
-def route_of(client: ClientActor, message: MessageReceived) -> Route:
-    if client._routes is None:
-        return EVERY_OTHER
-    return client._routes.find(message.topic, message.event)
-
-
-def deliver(client: ClientActor, message: MessageReceived) -> None:
-    """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
-
-    What `track_presence` takes goes to a handler too, if that names the very event.
-    """
-    route = route_of(client, message)
-    if presence.is_tracked(client.socket, message):
-        deliver_presence(client, message)
-        if route.pattern.event != message.event or is_ending(client):
-            return
-        drop_timeout(client)
-    arguments = message.topic, message.event, message.payload
-    client._run(route.name, *arguments, told_as=EVERY_OTHER.name)
-
-
-def deliver_presence(client: ClientActor, message: MessageReceived) -> None:
-    """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
-    client._socket, calls = presence.receive(client.socket, message)
-    link = client.socket._link
-    for name, arguments in calls:
-        if is_ending(client) or client.socket._link is not link:
-            return  # It is not this connection's client any more.
-        drop_timeout(client)
-        client._run(name, *arguments)
-
-
-def is_ending(client: ClientActor) -> bool:
-    return client._ended or client.actor_inbox.stopping
-
-
-def drop_timeout(client: ClientActor) -> None:
-    """The `timeout` of a `Next` ends where another callback is called."""
-    if client._idle is not None:
-        client._cancel_idle()

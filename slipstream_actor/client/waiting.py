@@ -6,9 +6,10 @@ from typing import Any
 
 import pykka
 
+from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.process import Target, await_answer, resolve
+from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.client.client import WatchJoin
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError, shown

@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from slipstream_actor.configuration.params import evaluated
+from slipstream_actor.configuration.params import evaluate
 from slipstream_actor.configuration.retry import Policy
 from slipstream_actor.configuration.rules import (
     Rule,
@@ -279,7 +279,7 @@ class Configuration:
 
     @property
     def has_join_refs(self) -> bool:
-        """Whether the server's messages carry a join_ref: not in V1 (note 52)."""
+        """Whether the server's messages carry a join_ref: not in V1 (docs/protocol.md#note-52)."""
         return self.serializer_vsn != "1.0.0"
 
     def host_header(self) -> str:
@@ -289,7 +289,7 @@ class Configuration:
 
     def resource(self) -> str:
         """Return path and query of the upgrade request; evaluates `params` if it is callable."""
-        params = evaluated(self.params)
+        params = evaluate(self.params)
         if not isinstance(params, Mapping):
             raise ConfigurationError(
                 "params", f"must return a mapping; got a value of type {type(params).__name__}"
@@ -312,7 +312,8 @@ class Configuration:
                 raise ConfigurationError(
                     "auth_token", f"must return text; got a value of type {type(token).__name__}"
                 )
-            # Standard base64, whatever the prefix says, and on one line (notes 44 and 45).
+            # Standard base64, whatever the prefix says, and on one line (docs/protocol.md#note-44
+            # and #note-45).
             coded = base64.b64encode(token.encode()).decode().rstrip("=")
             lines.append(f"Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.{coded}")
         if self.uri.username is not None and "authorization" not in self.header_names():
@@ -355,7 +356,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def flatten(params: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Yield the pairs of a query as Plug reads them: `a[]=1` a list, `m[k]=v` a map (note 40)."""
+    """Yield the pairs of a query as Plug reads them: `a[]=1` a list, `m[k]=v` a map
+    (docs/protocol.md#note-40)."""
     if isinstance(params, Mapping):
         for key, value in params.items():
             yield from flatten(value, f"{prefix}[{key}]" if prefix else str(key))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["evaluated", "has_callables"]
+__all__ = ["evaluate", "has_callables"]
 
 
 def has_callables(params: Any) -> bool:
@@ -15,7 +15,7 @@ def has_callables(params: Any) -> bool:
     return callable(params)
 
 
-def evaluated(params: Any) -> Any:
+def evaluate(params: Any) -> Any:
     """Return params with their callables called; what these raise goes through."""
     if callable(params):
         params = params()

@@ -30,13 +30,13 @@ def delay(
     callable raises, or returns something else than milliseconds.
     """
     if callable(policy):
-        msec = ask(option, policy, attempt)
+        msec = call_policy(option, policy, attempt)
     else:
         msec = policy[min(attempt, len(policy)) - 1]
     return (msec + (uniform(0, jitter) if jitter else 0)) / 1000
 
 
-def ask(option: str, policy: Callable[[int], float], attempt: int) -> float:
+def call_policy(option: str, policy: Callable[[int], float], attempt: int) -> float:
     """Return what a callable has for an attempt."""
     try:
         msec = policy(attempt)

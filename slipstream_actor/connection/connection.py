@@ -18,9 +18,9 @@ from pykka import ActorRef, ActorRegistry
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.envelopes import TAKE, UNCOUNTED, Burst, GetState, Interrupted, Timer
 from slipstream_actor.actors.exit import closes_at_exit
-from slipstream_actor.actors.inbox import SelectorMailbox, SocketReady, WaitFailed
 from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
 from slipstream_actor.connection.state import ConnectionState, Counters, TopicState
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
@@ -46,8 +46,8 @@ from slipstream_actor.protocol.reasons import (
 )
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire import frames
-from slipstream_actor.wire.attempt import AttemptFailed, Cancelled, MailboxWaiter
 from slipstream_actor.wire.dial import dial
+from slipstream_actor.wire.waiter import AttemptFailed, Cancelled, InboxWaiter
 from slipstream_actor.wire.websocket import Transport, upgrade
 
 __all__ = ["Connection"]
@@ -69,12 +69,12 @@ WAITED_FOR = (SocketReady, Tick, WaitFailed)
 class Connection(BaseActor):
     """One connection. Started by `socket.connect`; everything it does is asked by commands."""
 
-    actor_inbox: SelectorMailbox
+    actor_inbox: SelectorInbox
     stop_order: ClassVar[int] = 2
 
     @staticmethod
-    def _create_actor_inbox() -> SelectorMailbox:
-        return SelectorMailbox()
+    def _create_actor_inbox() -> SelectorInbox:
+        return SelectorInbox()
 
     def __init__(self, owner: Any, config: Configuration) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class Connection(BaseActor):
             resource = evaluate("params", config.resource)
             lines = evaluate("auth_token", config.request_headers)
             seconds = config.connect_timeout_msec / 1000
-            waiter = MailboxWaiter(self.actor_inbox, seconds, {GetState: self._answer_state})
+            waiter = InboxWaiter(self.actor_inbox, seconds, {GetState: self._answer_state})
             sock = dial(config, waiter)
             try:
                 self._transport = upgrade(sock, config, waiter, resource, lines)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from slipstream_actor.protocol.reasons import HeartbeatTimeout
-from slipstream_actor.socket.telemetry import Begun, begin
 from slipstream_actor.telemetry import dispatch as telemetry
 from slipstream_actor.telemetry.dispatch import end_measurements, start_measurements
+from slipstream_actor.telemetry.spans import OpenSpan, open_span
 
 if TYPE_CHECKING:
     from slipstream_actor.configuration.configuration import Configuration
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION", "ConnectionTelemetry"]
 
 # The events that somebody wants: "connect", "handle", "heartbeat", "backpressure", "traffic".
-CONNECTION = telemetry.followed(("slipstream", "connection"))
+CONNECTION = telemetry.wanted_events(("slipstream", "connection"))
 
 CONNECT = ("slipstream", "connection", "connect")
 HANDLE = ("slipstream", "connection", "handle")
@@ -43,8 +43,8 @@ class ConnectionTelemetry:
         self._config = config
         self._state = state
         self._ids: dict[str, str] = {}
-        self._life: Begun | None = None
-        self._beating: Begun | None = None
+        self._life: OpenSpan | None = None
+        self._beating: OpenSpan | None = None
         self._paused_at = 0.0
         self._counted = (0, 0, 0, 0)
         # The events that the owner was told of the message that is being handled.
@@ -65,7 +65,7 @@ class ConnectionTelemetry:
     def begin(self) -> None:
         """The connection begins."""
         if "connect" in CONNECTION:
-            self._life = begin(
+            self._life = open_span(
                 CONNECT, {**self.ids, "span_id": hexadecimal(16)}, state=self._state()
             )
 
@@ -81,7 +81,7 @@ class ConnectionTelemetry:
     def handle(self, function: Callable[[Any, Any], Any], connection: Any, message: Any) -> Any:
         """Handle a message, and tell of it."""
         start = {"start_state": self._state(), "raw_message": message}
-        begun = begin(HANDLE, {**start, **self.ids, "span_id": hexadecimal(16)})
+        begun = open_span(HANDLE, {**start, **self.ids, "span_id": hexadecimal(16)})
         self.told = []
         try:
             result = function(connection, message)
@@ -118,7 +118,7 @@ class ConnectionTelemetry:
             elif beating is not None:
                 beating.stop(seconds=protocol.heartbeat_rtt)
         elif self._beating is None:
-            self._beating = begin(HEARTBEAT, self.known)
+            self._beating = open_span(HEARTBEAT, self.known)
 
     def backpressure(self, paused: bool, undelivered: int) -> None:
         """Reading stops, or goes on."""

@@ -27,10 +27,11 @@ except ImportError as _missing:
         "OpenTelemetry needs the extra: pip install 'slipstream_actor[opentelemetry]'"
     ) from _missing
 
-from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors import context
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.telemetry import dispatch as telemetry
-from slipstream_actor.telemetry.dispatch import EventName, SpanContext
+from slipstream_actor.telemetry.dispatch import EventName
+from slipstream_actor.telemetry.spans import SpanContext
 
 __all__ = ["SlipstreamInstrumentor"]
 
@@ -146,11 +147,11 @@ class Instrumentation:
         }
         for event, function in {**operations, **callbacks, **measured}.items():
             telemetry.attach(self._handler_id(event), event, function)
-        carrying.install(ContextCarrier())
+        context.install(ContextCarrier())
 
     def detach(self) -> None:
         """Detach them, but for those of the ends of callbacks: some may be running."""
-        carrying.install(None)
+        context.install(None)
         self.spans.closed = True
         ends = [event for event in spans_of(self._callbacks) if event[-1] != "start"]
         for handler in telemetry.list_handlers(("slipstream",)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.process import Target, await_answer, resolve
+from slipstream_actor.actors.names import Target, resolve
 
 __all__ = ["get_state"]
 

@@ -156,7 +156,7 @@ class Protocol:
             self._beat_at = now + self._interval
 
     def join(self, command: JoinTopic, now: float) -> None:
-        """Request a join; one that the topic has is replaced by it (note 14)."""
+        """Request a join; one that the topic has is replaced by it (docs/protocol.md#note-14)."""
         join_ref = command.join_ref or self._next_ref()
         former = self.channels.get(command.topic)
         if former is not None:
@@ -165,7 +165,8 @@ class Protocol:
         self.channels[command.topic] = channel
         self._joining[join_ref] = channel
         self.refs[join_ref] = Waiting("join", "phx_join", channel)
-        # join_ref == ref: with a null join_ref the server drops what comes later (note 6).
+        # join_ref == ref: with a null join_ref the server drops what comes later
+        # (docs/protocol.md#note-6).
         self._send(join_ref, join_ref, command.topic, "phx_join", command.payload)
 
     def leave(self, topic: str, now: float) -> None:
@@ -233,7 +234,8 @@ class Protocol:
         return True
 
     def _receive_reserved(self, message: Message, now: float) -> bool | None:
-        """Take in a reply or the end of a join; `None` for a broadcast of that name (note 21)."""
+        """Take in a reply or the end of a join; `None` for a broadcast of that name
+        (docs/protocol.md#note-21)."""
         if message.event == "phx_reply":
             return None if message.ref is None else self._receive_reply(message.ref, message, now)
         if self._has_join_refs and message.join_ref is None and message.ref is None:
@@ -248,11 +250,13 @@ class Protocol:
         return True
 
     def _is_spent(self, message: Message) -> bool:
-        """Whether a phx_close or phx_error is the rest of a join that has ended (note 22)."""
+        """Whether a phx_close or phx_error is the rest of a join that has ended
+        (docs/protocol.md#note-22)."""
         return message.join_ref in self._spent or message.ref in self._spent
 
     def _ending(self, message: Message) -> Channel | None:
-        """Return the join that a phx_close or phx_error ends (notes 3, 14, 23 and 52)."""
+        """Return the join that a phx_close or phx_error ends (docs/protocol.md#note-3, #note-14,
+        #note-23 and #note-52)."""
         current = self.channels.get(message.topic)
         join_ref = message.join_ref if message.join_ref is not None else message.ref
         if join_ref is None:
@@ -286,7 +290,8 @@ class Protocol:
         if waiting.kind == "leave":
             self._step(waiting.channel, "left")
         else:
-            # The server handles nothing else while it joins (note 12): now it goes on.
+            # The server handles nothing else while it joins (docs/protocol.md#note-12): now it goes
+            # on.
             self._joining.pop(ref, None)
             self._sign_of_life = now
             self._beat_within_an_interval(now)
@@ -371,7 +376,8 @@ class Protocol:
         if life > now:
             self._beat_at = life
         elif join is not None and join <= life + self._join_timeout:
-            # The server may be busy with it (note 12); but not with one that was asked for later,
+            # The server may be busy with it (docs/protocol.md#note-12); but not with one that was
+            # asked for later,
             # else topics that are tried again and again would excuse a dead server for ever.
             self._beat_at = join
         else:

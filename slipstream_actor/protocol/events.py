@@ -101,7 +101,7 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class PushFailed(msgspec.Struct, frozen=True):
-    """A push that asked for an outcome will get no reply (note 18):
+    """A push that asked for an outcome will get no reply (docs/protocol.md#note-18):
     `handle_push_failed(ref, topic, event, reason)`."""
 
     topic: str

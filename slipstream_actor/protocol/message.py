@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.errors import ReplyError
+from slipstream_actor.errors import SlipstreamError, shown
 
-__all__ = ["Message", "Ref", "Reply", "no_fields"]
+__all__ = ["Message", "Ref", "Reply", "ReplyError", "no_fields"]
 
 
 def no_fields(_: Any, /) -> list[tuple[str, Any]]:
@@ -21,7 +21,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `join_ref` and `ref` are `None` for JSON's null. A binary frame has `bytes` as its payload;
     a reply is the event `phx_reply` with the payload `{"status": …, "response": …}`, whether it
-    came as text or binary (notes 1, 2 and 25).
+    came as text or binary (docs/protocol.md#note-1, #note-2 and #note-25).
     """
 
     join_ref: str | None
@@ -56,7 +56,8 @@ class Ref(str):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A channel's answer to a push: `status` is any string that the channel chose (note 17)."""
+    """A channel's answer to a push: `status` is any string that the channel chose
+    (docs/protocol.md#note-17)."""
 
     status: str
     response: Any = msgspec.field(default_factory=dict)
@@ -71,3 +72,21 @@ class Reply(msgspec.Struct, frozen=True):
         if self.status != "ok":
             raise ReplyError(self)
         return self.response
+
+
+class ReplyError(SlipstreamError):
+    """Raised by `Reply.unwrap()` for a status other than `"ok"`; holds the `reply`."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"the reply has the status {shown(reply.status)}: {shown(reply.response)}")
+        self.reply = reply
+
+    @property
+    def status(self) -> str:
+        """The reply's status."""
+        return self.reply.status
+
+    @property
+    def response(self) -> Any:
+        """The reply's response."""
+        return self.reply.response

@@ -38,8 +38,9 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     `kind` tells where: `"resolve"` (no address for the name), `"refused"` (TCP), `"timeout"`
     (`connect_timeout_msec` passed), `"tls"` (handshake or verification), `"upgrade"` (the server
     answered with something other than a 101: then `status`, `headers` with names in lower case,
-    and the start of the `body` are its answer, notes 37 to 39), `"proxy"`, `"io"` (all else).
-    `retryable` is `False` for an error in the configuration, which no other attempt will mend.
+    and the start of the `body` are its answer, docs/protocol.md#note-37 to #note-39), `"proxy"`,
+    `"io"` (all else). `retryable` is `False` for an error in the configuration, which no other
+    attempt will mend.
     """
 
     kind: ConnectFailedKind
@@ -74,7 +75,7 @@ class ClosedByPeer(msgspec.Struct, frozen=True):
 
     `code` and `reason` are those of its close frame; as RFC 6455 section 7.1.5 has it, 1005
     stands for a close frame without a code and 1006 for an end without a close frame. No code
-    alone means "stay away" (notes 31 to 34).
+    alone means "stay away" (docs/protocol.md#note-31 to #note-34).
     """
 
     code: int
@@ -102,7 +103,7 @@ class ConnectionCrashed(msgspec.Struct, frozen=True):
 
 
 class JoinRefused(msgspec.Struct, frozen=True):
-    """The server refused the join with `response` (note 11)."""
+    """The server refused the join with `response` (docs/protocol.md#note-11)."""
 
     response: Any
 
@@ -125,7 +126,8 @@ class ParamsFailed(msgspec.Struct, frozen=True):
 
 
 class ChannelCrashed(msgspec.Struct, frozen=True):
-    """The server sent `phx_error` for the channel, with this payload (notes 3 and 4)."""
+    """The server sent `phx_error` for the channel, with this payload (docs/protocol.md#note-3 and
+    #note-4)."""
 
     payload: Any
 
@@ -141,7 +143,8 @@ class PushTimeout(msgspec.Struct, frozen=True):
 
 
 class ChannelEnded(msgspec.Struct, frozen=True):
-    """The join that the push belongs to ended: by `TopicLeft`'s or a crash's `reason` (note 18)."""
+    """The join that the push belongs to ended: by `TopicLeft`'s or a crash's `reason`
+    (docs/protocol.md#note-18)."""
 
     reason: Any
 

@@ -49,7 +49,8 @@ class MsgspecJson:
 
 
 class V2Serializer:
-    """Phoenix's V2: `[join_ref, ref, topic, event, payload]`, and binary frames (note 25)."""
+    """Phoenix's V2: `[join_ref, ref, topic, event, payload]`, and binary frames
+    (docs/protocol.md#note-25)."""
 
     vsn = "2.0.0"
 
@@ -63,7 +64,7 @@ class V2Serializer:
         """Return the text or, where the payload is bytes, the binary frame of `message`.
 
         Raises `SerializerError` for a payload that is no JSON, and for a join_ref, ref, topic or
-        event of more than 255 bytes in a binary frame (note 25).
+        event of more than 255 bytes in a binary frame (docs/protocol.md#note-25).
         """
         if isinstance(message.payload, (bytes, bytearray, memoryview)):
             return encode_binary(message)
@@ -85,7 +86,7 @@ class V2Serializer:
 
 
 class V1Wire(msgspec.Struct):
-    """A V1 message; in what the server sends there is no join_ref (note 52)."""
+    """A V1 message; in what the server sends there is no join_ref (docs/protocol.md#note-52)."""
 
     topic: str
     event: str
@@ -95,7 +96,7 @@ class V1Wire(msgspec.Struct):
 
 
 class V1Serializer:
-    """Phoenix's V1: JSON objects, no binary frames (note 28)."""
+    """Phoenix's V1: JSON objects, no binary frames (docs/protocol.md#note-28)."""
 
     vsn = "1.0.0"
 
@@ -105,7 +106,7 @@ class V1Serializer:
     def encode(self, message: Message) -> str | bytes:
         """Return the text frame of `message`; `SerializerError` when it has none."""
         if isinstance(message.payload, (bytes, bytearray, memoryview)):
-            raise SerializerError(f"{name(message)}: V1 has no binary frames; use vsn 2.0.0")
+            raise SerializerError(f"{describe(message)}: V1 has no binary frames; use vsn 2.0.0")
         return dump(self._json, msgspec.structs.asdict(message), message)
 
     def decode(self, data: str | bytes) -> Message:
@@ -123,7 +124,7 @@ class V1Serializer:
         return Message(wire.join_ref, wire.ref, wire.topic, wire.event, wire.payload)
 
 
-def name(message: Message) -> str:
+def describe(message: Message) -> str:
     """Return how errors call `message`, without its payload."""
     return f"{message.event!r} on {message.topic!r}"
 
@@ -133,14 +134,15 @@ def dump(parser: JsonParser, value: Any, message: Message) -> str:
     try:
         text = parser.dumps(value)
         if not isinstance(parser, MsgspecJson):
-            # Python's json writes NaN and lone surrogates, for which the server hangs up (note 29).
+            # Python's json writes NaN and lone surrogates, for which the server hangs up
+            # (docs/protocol.md#note-29).
             msgspec.json.decode(text)
         return text if isinstance(text, str) else bytes(text).decode()
     except Exception as error:
         why = error
     # Those of Unicode hold the text that they are about, and show it.
     cause = None if isinstance(why, UnicodeError) else why
-    raise SerializerError(f"{name(message)} cannot be encoded: {why}") from cause
+    raise SerializerError(f"{describe(message)} cannot be encoded: {why}") from cause
 
 
 def load(parser: JsonParser, data: str | bytes) -> Any:
@@ -152,16 +154,16 @@ def load(parser: JsonParser, data: str | bytes) -> Any:
 
 
 def encode_binary(message: Message) -> bytes:
-    """Return a client's binary push (note 25)."""
+    """Return a client's binary push (docs/protocol.md#note-25)."""
     header = bytearray((PUSH, 0, 0, 0, 0))
     for at, field in enumerate(("join_ref", "ref", "topic", "event"), start=1):
         try:
             part = (getattr(message, field) or "").encode()
         except UnicodeEncodeError as error:
-            raise SerializerError(f"{name(message)} cannot be encoded: {error}") from error
+            raise SerializerError(f"{describe(message)} cannot be encoded: {error}") from error
         if len(part) > 255:
             raise SerializerError(
-                f"the {field} of {name(message)} is {len(part)} bytes long;"
+                f"the {field} of {describe(message)} is {len(part)} bytes long;"
                 " a binary frame holds at most 255"
             )
         header[at] = len(part)
@@ -170,7 +172,8 @@ def encode_binary(message: Message) -> bytes:
 
 
 def decode_binary(data: bytes) -> Message:
-    """Return the message of a server's binary push, reply or broadcast (note 25)."""
+    """Return the message of a server's binary push, reply or broadcast
+    (docs/protocol.md#note-25)."""
     kind = data[0] if data else None
     if kind == PUSH:
         (join_ref, topic, event), payload = fields(data, 3)

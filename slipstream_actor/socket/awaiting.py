@@ -9,25 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
-from slipstream_actor.actors.exit import rest
+from slipstream_actor.actors.exit import park_if_exiting
 from slipstream_actor.actors.forks import require_here
-from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.arguments import require_seconds
-from slipstream_actor.errors import (
-    AwaitTimeoutError,
-    ConnectFailedError,
-    JoinFailedError,
-    NeverJoinedError,
-    NotConnectedError,
-    NotJoinedError,
-    NotOwnerError,
-    SendBufferFullError,
-    SlipstreamError,
-    shown,
-)
+from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
@@ -48,13 +37,30 @@ from slipstream_actor.protocol.reasons import (
     ChannelEnded,
     Disconnected,
 )
-from slipstream_actor.socket import pushing
+from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
+from slipstream_actor.socket.connecting import open_connection
+from slipstream_actor.socket.errors import (
+    ConnectFailedError,
+    JoinFailedError,
+    NeverJoinedError,
+    NotConnectedError,
+    NotJoinedError,
+    SendBufferFullError,
+)
+from slipstream_actor.socket.joining import join as join_topic
+from slipstream_actor.socket.joining import request, send_requested
+from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.presences import is_tracked
-from slipstream_actor.socket.state import CONNECTION_ENDS, ReconnectDue, RejoinDue, is_stale
+from slipstream_actor.socket.sending import fail, fail_all_over
+from slipstream_actor.socket.state import (
+    CONNECTION_ENDS,
+    ReconnectDue,
+    RejoinDue,
+    S,
+    SocketState,
+    is_stale,
+)
 from slipstream_actor.socket.telemetry import apply_event, push_ended
-
-if TYPE_CHECKING:
-    from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "await_connect",
@@ -63,21 +69,9 @@ __all__ = [
     "await_leave",
     "await_message",
     "await_reply",
-    "require_owner",
 ]
 
 JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
-
-
-def require_owner(socket: Socket, method: str) -> None:
-    """Raise `NotOwnerError` in a thread that events of `socket` cannot reach."""
-    require_here(socket.socket_pid)
-    here = current()
-    if here is not socket.socket_pid:
-        raise NotOwnerError(
-            f"{method}: the socket belongs to {socket.socket_pid!r} and its events go there;"
-            f" this is {here!r}"
-        )
 
 
 class Deadline:
@@ -93,7 +87,7 @@ class Deadline:
 
 
 def receive(
-    socket: Socket,
+    socket: SocketState,
     awaited: str,
     deadline: Deadline,
     match: Callable[[Any], int],
@@ -114,11 +108,11 @@ def receive(
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
     except TimeoutError:
-        rest(socket.socket_pid)
+        park_if_exiting(socket.socket_pid)
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
 
 
-def await_connect(socket: Socket, timeout: float | None, *, take: int = TAKE) -> Socket:
+def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     """See `Socket.await_connect`. `take`: whether to consume the event."""
     require_owner(socket, "await_connect")
     if socket.connected:
@@ -136,17 +130,17 @@ def await_connect(socket: Socket, timeout: float | None, *, take: int = TAKE) ->
     while not socket.connected:
         event = receive(socket, "the connection", deadline, match)
         if type(event) is ReconnectDue:
-            socket = socket._open("await_connect")
+            socket = open_connection(socket, "await_connect")
         elif type(event) is ChannelConnected:
             socket = apply_event(socket, event)
         else:
             if type(event) is ChannelConnectFailed:
                 socket = apply_event(socket, event)
             raise ConnectFailedError(event.reason, socket=socket)
-    return socket._send_requested()
+    return send_requested(socket)
 
 
-def await_disconnect(socket: Socket, timeout: float | None) -> Socket:
+def await_disconnect(socket: S, timeout: float | None) -> S:
     """See `Socket.await_disconnect`."""
     require_owner(socket, "await_disconnect")
     if socket._link is None or socket._link.status == "scheduled":
@@ -159,13 +153,13 @@ def await_disconnect(socket: Socket, timeout: float | None) -> Socket:
     )
     link, owner = socket._link, socket.socket_pid
     socket = apply_event(socket, event)
-    pushing.fail_all_over(owner, link.connection, event.reason)
-    pushing.give_up_buffered(socket, Disconnected(event.reason))
+    fail_all_over(owner, link.connection, event.reason)
+    give_up_buffered(socket, Disconnected(event.reason))
     owner.actor_inbox.former.append(link.connection)
     return socket
 
 
-def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
+def await_join(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_join`."""
     require_owner(socket, "await_join")
     deadline = Deadline(timeout)
@@ -174,7 +168,9 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
     if not socket.connected:
         socket = connect_first(socket, topic, deadline)
     if topic in socket._rejoins and socket.join_status(topic) == "closed":
-        socket = socket.join(topic, socket.joins[topic].params)  # In the place of its rejoin.
+        socket = join_topic(
+            socket, topic, socket.joins[topic].params
+        )  # In the place of its rejoin.
     awaited = f"the join of {topic!r}"
 
     def match(message: Any) -> int:
@@ -190,26 +186,26 @@ def await_join(socket: Socket, topic: str, timeout: float | None) -> Socket:
             raise JoinFailedError(topic, ChannelEnded("closed"), socket=socket)
         event = receive(socket, awaited, deadline, match)
         if type(event) is RejoinDue:
-            socket = socket._request(event.join, "await_join")
+            socket = request(socket, event.join, "await_join")
         else:
-            socket = concluded(socket, topic, event)
+            socket = after_join_event(socket, topic, event)
     return socket
 
 
-def concluded(socket: Socket, topic: str, event: Any) -> Socket:
+def after_join_event(socket: S, topic: str, event: Any) -> S:
     """Return the socket after the event that ended the wait for a join; raise a refusal."""
     if type(event) in CONNECTION_ENDS:
         raise JoinFailedError(topic, Disconnected(event.reason), socket=socket)
     socket = apply_event(socket, event)
     if type(event) is TopicJoinSucceeded:
-        pushing.send_buffered(socket, topic)
+        send_buffered(socket, topic)
         return socket
     reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
-    pushing.give_up_buffered(socket, ChannelEnded(reason))
+    give_up_buffered(socket, ChannelEnded(reason))
     raise JoinFailedError(topic, reason, socket=socket)
 
 
-def connect_first(socket: Socket, topic: str, deadline: Deadline) -> Socket:
+def connect_first(socket: S, topic: str, deadline: Deadline) -> S:
     """Wait for the connection that a recorded join is sent on.
 
     A plain thread consumes the event; an actor leaves it for its `handle_connect`.
@@ -223,12 +219,12 @@ def connect_first(socket: Socket, topic: str, deadline: Deadline) -> Socket:
         raise JoinFailedError(topic, Disconnected(error.reason), socket=error.socket) from None
 
 
-def concerns_join(socket: Socket, event: Any, topic: str) -> bool:
+def concerns_join(socket: SocketState, event: Any, topic: str) -> bool:
     """Whether an event is about the socket's join of `topic`."""
     return event.topic == topic and not is_stale(socket.joins[topic], event.join_ref)
 
 
-def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
+def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_leave`."""
     require_owner(socket, "await_leave")
     join = socket.joins.get(topic)
@@ -248,18 +244,18 @@ def await_leave(socket: Socket, topic: str, timeout: float | None) -> Socket:
 
     event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
     if type(event) in CONNECTION_ENDS:
-        raise disconnected(f"the leave of {topic!r}", event, socket)
+        raise disconnected_error(f"the leave of {topic!r}", event, socket)
     return apply_event(socket, event)
 
 
-def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
+def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
     """See `Socket.await_reply`."""
     require_owner(socket, "await_reply")
     topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)
     if isinstance(ref, Ref) and ref.failure is not None:
-        raise failed(ref.failure, awaited, deadline, socket)
+        raise push_error(ref.failure, awaited, deadline, socket)
     if topic is not None and join_ref is None and topic != "phoenix":
         join_ref = await_sending(socket, ref, topic, awaited, deadline)
 
@@ -272,7 +268,7 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
             return LEAVE if over else 0
         return LEAVE if kind in CONNECTION_ENDS else 0
 
-    over = topic is not None and is_over(socket, topic, join_ref)
+    over = topic is not None and join_is_over(socket, topic, join_ref)
     try:
         event = receive(socket, awaited, Deadline(0.0) if over else deadline, match)
     except AwaitTimeoutError:
@@ -286,10 +282,12 @@ def await_reply(socket: Socket, ref: Ref | str, timeout: float | None) -> Reply:
             text = f"awaited {awaited}: its join is over"
             raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
         raise
-    return answer(event, ref, awaited, deadline, socket)
+    return reply_or_raise(event, ref, awaited, deadline, socket)
 
 
-def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: Socket) -> Reply:
+def reply_or_raise(
+    event: Any, ref: str, awaited: str, deadline: Deadline, socket: SocketState
+) -> Reply:
     """Return the reply that an event is, or raise why there will be none."""
     ledger = socket.socket_pid.actor_inbox.ledger
     ledger.settle(ref)
@@ -299,17 +297,17 @@ def answer(event: Any, ref: str, awaited: str, deadline: Deadline, socket: Socke
         return reply
     if type(event) is PushFailed:
         push_ended(ledger, ref, event.reason)
-        raise failed(event.reason, awaited, deadline, socket)
+        raise push_error(event.reason, awaited, deadline, socket)
     if type(event) in CONNECTION_ENDS:
         push_ended(ledger, ref, Disconnected(event.reason))
-        raise disconnected(awaited, event, socket)
+        raise disconnected_error(awaited, event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
     push_ended(ledger, ref, reason)
-    raise failed(reason, awaited, deadline, socket)
+    raise push_error(reason, awaited, deadline, socket)
 
 
 def await_sending(
-    socket: Socket, ref: Any, topic: str, awaited: str, deadline: Deadline
+    socket: SocketState, ref: Any, topic: str, awaited: str, deadline: Deadline
 ) -> str | None:
     """Wait until a buffered push is sent, and return the join_ref that it was sent with.
 
@@ -329,18 +327,18 @@ def await_sending(
             )
         except AwaitTimeoutError:
             for kept in buffer.take_expired(time.monotonic()):
-                pushing.fail(owner, kept.ref, kept.event, BufferExpired())
+                fail(owner, kept.ref, kept.event, BufferExpired())
         else:
-            pushing.send_buffered(socket, topic, event.join_ref)
+            send_buffered(socket, topic, event.join_ref)
     if isinstance(ref, Ref) and ref.failure is not None:
-        raise failed(ref.failure, awaited, deadline, socket)
+        raise push_error(ref.failure, awaited, deadline, socket)
     if buffer.expiry(ref) is not None:
         hint = ": it is kept, and may be sent yet"
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint)
     return ref.join_ref if isinstance(ref, Ref) else None
 
 
-def is_success(socket: Socket, message: Any, topic: str) -> bool:
+def is_success(socket: SocketState, message: Any, topic: str) -> bool:
     """Whether `message` is the success of the join that the socket has of `topic`, not of one
     that was left."""
     if type(message) is not TopicJoinSucceeded or message.topic != topic:
@@ -349,7 +347,9 @@ def is_success(socket: Socket, message: Any, topic: str) -> bool:
     return join is None or join.join_ref is None or not is_stale(join, message.join_ref)
 
 
-def failed(reason: Any, awaited: str, deadline: Deadline, socket: Socket) -> SlipstreamError:
+def push_error(
+    reason: Any, awaited: str, deadline: Deadline, socket: SocketState
+) -> SlipstreamError:
     """Return the error of an await whose push has failed for `reason`."""
     text = f"awaited {awaited}: {shown(reason)}"
     if isinstance(reason, ChannelEnded):
@@ -361,7 +361,7 @@ def failed(reason: Any, awaited: str, deadline: Deadline, socket: Socket) -> Sli
     return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=f": {shown(reason)}")
 
 
-def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
+def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
     """Whether the join that a push belongs to has ended, as far as the socket knows."""
     if not socket.connected or join_ref is None:
         return not socket.connected
@@ -370,7 +370,7 @@ def is_over(socket: Socket, topic: str, join_ref: str | None) -> bool:
 
 
 def await_message(
-    socket: Socket, topic: Any, event: Any, payload: Any, timeout: float | None
+    socket: SocketState, topic: Any, event: Any, payload: Any, timeout: float | None
 ) -> MessageReceived:
     """See `Socket.await_message`."""
     require_owner(socket, "await_message")
@@ -396,10 +396,10 @@ def await_message(
         raise
     if isinstance(received, MessageReceived):
         return received
-    raise disconnected(awaited, received, socket)
+    raise disconnected_error(awaited, received, socket)
 
 
-def disconnected(awaited: str, event: Any, socket: Socket) -> NotConnectedError:
+def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:
     """Return the error of an await that the end of the connection has failed."""
     reason = Disconnected(event.reason)
     return NotConnectedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)

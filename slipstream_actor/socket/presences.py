@@ -1,178 +1,36 @@
-"""Who is in a topic: `Presence`, as phoenix.js has it, and what a socket keeps of the topics that
-`track_presence` named.
-
-A *presence* is what one key (a user) has in a topic: a mapping with `"metas"`, one for each of its
-connections, told apart by their `"phx_ref"`. A *state* maps keys to presences; a *diff* has two of
-them, `"joins"` and `"leaves"`.
-"""
+"""What a socket keeps of the topics that `track_presence` named."""
 
 from __future__ import annotations
 
-import builtins
 import logging
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-import msgspec
 from msgspec.structs import replace
 
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.events import MessageReceived
-from slipstream_actor.protocol.message import no_fields
+from slipstream_actor.protocol.presence import (
+    MOST_HELD,
+    Call,
+    problem_of_diff,
+    problem_of_state,
+    recorder,
+    with_diff,
+    with_state,
+)
+from slipstream_actor.socket.state import S, SocketState
 
-if TYPE_CHECKING:
-    from slipstream_actor.socket.socket import Socket
-
-__all__ = ["Call", "Presence", "Tracked", "is_tracked", "receive", "track", "unsynced"]
+__all__ = ["is_tracked", "receive"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
-T = TypeVar("T")
-State: TypeAlias = Mapping[str, Any]
-# Called with the key, and two presences; what it returns is ignored.
-Change: TypeAlias = Callable[[str, Any, Any], object]
-# The name of a callback, and what it is called with before the socket.
-Call: TypeAlias = tuple[str, tuple[Any, ...]]
 
-EMPTY: State = MappingProxyType({})
-# So many diffs are held at most. The state, when it comes, is newer than the oldest ones.
-MOST_HELD = 1_000
-
-
-class Presence:
-    """phoenix.js's `Presence`: pure functions of what a server sends of who is in a topic.
-
-    They change nothing that they are given, and return new mappings.
-    """
-
-    @staticmethod
-    def sync_state(
-        state: State,
-        new_state: State,
-        on_join: Change | None = None,
-        on_leave: Change | None = None,
-    ) -> dict[str, Any]:
-        """Return the state that the server has sent (`presence_state`), and report what is new.
-
-        `on_join` and `on_leave` are called as `sync_diff` does, for what distinguishes it from
-        `state`: across a reconnect, for what has happened meanwhile.
-        """
-        joins = difference(new_state, state)
-        leaves = difference(state, new_state)
-        Presence.sync_diff(state, {"joins": joins, "leaves": leaves}, on_join, on_leave)
-        return dict(new_state)
-
-    @staticmethod
-    def sync_diff(
-        state: State,
-        diff: Mapping[str, State],
-        on_join: Change | None = None,
-        on_leave: Change | None = None,
-    ) -> dict[str, Any]:
-        """Return `state` as the server's `diff` (`presence_diff`) leaves it.
-
-        `on_join(key, current, new)`: `current` is the presence before, `None` for a key that was
-        not there; `new` has only the metas that have come. `on_leave(key, current, left)`:
-        `current` is the presence afterwards, without metas when that was the last one; `left` has
-        the metas that have gone.
-        """
-        synced = dict(state)
-        for key, new in diff.get("joins", EMPTY).items():
-            current = synced.get(key)
-            kept = without(current, new) if current is not None else []
-            synced[key] = {**new, "metas": [*kept, *new["metas"]]}
-            if on_join is not None:
-                on_join(key, current, new)
-        for key, left in diff.get("leaves", EMPTY).items():
-            if key not in synced:
-                continue
-            metas = without(synced[key], left)
-            synced[key] = current = {**synced[key], "metas": metas}
-            if not metas:
-                del synced[key]
-            if on_leave is not None:
-                on_leave(key, current, left)
-        return synced
-
-    @overload
-    @staticmethod
-    def list(state: State) -> builtins.list[Any]: ...
-    @overload
-    @staticmethod
-    def list(state: State, by: Callable[[str, Any], T]) -> builtins.list[T]: ...
-    @overload
-    @staticmethod
-    def list(state: State, by: None) -> builtins.list[Any]: ...
-    @staticmethod
-    def list(state: State, by: Callable[[str, Any], Any] | None = None) -> builtins.list[Any]:
-        """Return the presences of a state, or `by(key, presence)` of each."""
-        if by is None:
-            return [*state.values()]
-        return [by(key, presence) for key, presence in state.items()]
-
-
-def difference(these: State, those: State) -> dict[str, Any]:
-    """Return the presences of `these` with the metas that `those` have not."""
-    found = {}
-    for key, presence in these.items():
-        if key not in those:
-            found[key] = presence
-        elif metas := without(presence, those[key]):
-            found[key] = {**presence, "metas": metas}
-    return found
-
-
-def without(presence: Mapping[str, Any], other: Mapping[str, Any]) -> list[Any]:
-    """Return the metas of a presence that another has not."""
-    refs = {meta.get("phx_ref") for meta in other["metas"]}
-    return [meta for meta in presence["metas"] if meta.get("phx_ref") not in refs]
-
-
-class Tracked(msgspec.Struct, frozen=True):
-    """What a socket keeps of a topic whose presence it tracks.
-
-    `synced` is whether the state of the current join has come; until then diffs are `held`.
-    """
-
-    state_event: str
-    diff_event: str
-    presences: State = EMPTY
-    synced: bool = False
-    held: tuple[Any, ...] = ()
-
-    def __repr__(self) -> str:
-        # Metas are about people.
-        return f"<Tracked {len(self.presences)} presences synced={self.synced}>"
-
-    __rich_repr__ = no_fields
-
-
-def track(
-    tracked: dict[str, Tracked], topic: str, state_event: str, diff_event: str
-) -> dict[str, Tracked]:
-    """Return what is tracked, with `topic`; the same when it is tracked by these events already."""
-    known = tracked.get(topic)
-    if known is not None and (known.state_event, known.diff_event) == (state_event, diff_event):
-        return tracked
-    return {**tracked, topic: Tracked(state_event, diff_event)}
-
-
-def unsynced(tracked: dict[str, Tracked], topic: str) -> dict[str, Tracked]:
-    """Return what is tracked after a join of `topic`, whose state is yet to come."""
-    if topic not in tracked:
-        return tracked
-    anew = replace(tracked[topic], synced=False, held=())
-    return {**tracked, topic: anew}
-
-
-def is_tracked(socket: Socket, message: MessageReceived) -> bool:
+def is_tracked(socket: SocketState, message: MessageReceived) -> bool:
     """Whether a message is the state or a diff of a topic whose presence the socket tracks."""
     tracked = socket._presences.get(message.topic)
     return tracked is not None and message.event in (tracked.state_event, tracked.diff_event)
 
 
-def receive(socket: Socket, message: MessageReceived) -> tuple[Socket, list[Call]]:
+def receive(socket: S, message: MessageReceived) -> tuple[S, list[Call]]:
     """Return the socket after a state or a diff, and the callbacks that it leads to, in order.
 
     One that is malformed is logged at warning level, and changes nothing.
@@ -180,7 +38,7 @@ def receive(socket: Socket, message: MessageReceived) -> tuple[Socket, list[Call
     topic, payload = message.topic, message.payload
     tracked = socket._presences[topic]
     is_state = message.event == tracked.state_event
-    problem = of_state(payload) if is_state else of_diff(payload)
+    problem = problem_of_state(payload) if is_state else problem_of_diff(payload)
     if problem is not None:
         logger.warning("%s of %s is dropped: %s", shown(message.event), shown(topic), problem)
         return socket, []
@@ -194,87 +52,3 @@ def receive(socket: Socket, message: MessageReceived) -> tuple[Socket, list[Call
     if tracked.synced:
         calls.append(("handle_presence_sync", (topic,)))
     return replace(socket, _presences={**socket._presences, topic: tracked}), calls
-
-
-def recorder(calls: list[Call], topic: str) -> tuple[Change, Change]:
-    """Return the `on_join` and `on_leave` that note the callbacks to call."""
-
-    def on_join(key: str, current: Any, new: Any) -> None:
-        calls.append(("handle_presence_join", (topic, key, current, new)))
-
-    def on_leave(key: str, current: Any, left: Any) -> None:
-        calls.append(("handle_presence_leave", (topic, key, current, left)))
-
-    return on_join, on_leave
-
-
-def with_state(tracked: Tracked, state: State, changes: tuple[Change, Change]) -> Tracked:
-    presences = MappingProxyType(Presence.sync_state(tracked.presences, state, *changes))
-    synced = replace(tracked, presences=presences, synced=True, held=())
-    for diff in tracked.held:
-        synced = with_diff(synced, diff, changes)
-    return synced
-
-
-def with_diff(tracked: Tracked, diff: Any, changes: tuple[Change, Change]) -> Tracked:
-    diff = news(tracked.presences, diff)
-    presences = Presence.sync_diff(tracked.presences, diff, *changes)
-    return replace(tracked, presences=MappingProxyType(presences))
-
-
-def news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
-    """Return what a diff says that `state` does not say already, lest it be reported twice.
-
-    A state may well be newer than a diff that comes after it, of our own join to begin with
-    (note 50).
-    """
-    joins = {
-        key: {**new, "metas": metas}
-        for key, new in diff["joins"].items()
-        if (metas := unknown(new, state.get(key, NOBODY)))
-    }
-    leaves = {}
-    for key, left in diff["leaves"].items():
-        there = refs(state.get(key, NOBODY)) | refs(joins.get(key, NOBODY))
-        if metas := [meta for meta in left["metas"] if meta.get("phx_ref") in there]:
-            leaves[key] = {**left, "metas": metas}
-    return {"joins": joins, "leaves": leaves}
-
-
-def unknown(new: Mapping[str, Any], known: Mapping[str, Any]) -> list[Any]:
-    """Return the metas that are not known: those without a `phx_ref` may always be news."""
-    there = refs(known) - {None}
-    return [meta for meta in new["metas"] if meta.get("phx_ref") not in there]
-
-
-NOBODY: Mapping[str, Any] = {"metas": []}
-
-
-def refs(presence: Mapping[str, Any]) -> set[Any]:
-    return {meta.get("phx_ref") for meta in presence["metas"]}
-
-
-# What is wrong with what the server sent, `None` for nothing.
-
-
-def of_diff(diff: Any) -> str | None:
-    if not isinstance(diff, dict):
-        return f"a diff is a map, not {type(diff).__name__}"
-    missing = [part for part in ("joins", "leaves") if part not in diff]
-    if missing:
-        return f"a diff has {missing[0]}"
-    return of_state(diff["joins"]) or of_state(diff["leaves"])
-
-
-def of_state(state: Any) -> str | None:
-    if not isinstance(state, dict):
-        return f"presences are a map, not {type(state).__name__}"
-    for key, presence in state.items():
-        metas = presence.get("metas") if isinstance(presence, dict) else None
-        if not isinstance(metas, list):
-            return f"the presence of {shown(key)} has no list of metas"
-        if not all(
-            isinstance(m, dict) and not isinstance(m.get("phx_ref"), (dict, list)) for m in metas
-        ):
-            return f"a meta of {shown(key)} has no phx_ref that tells it from others"
-    return None

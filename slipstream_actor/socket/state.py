@@ -1,18 +1,23 @@
-"""What a socket knows of its connection and its joins, and how events change it.
+"""`SocketState`: what a socket knows of its connection and its joins, and how events change it.
 
-A change is a function of the socket and the event, without effects.
+A change is a function of the state and the event, without effects. The other modules of the room
+work on the state, and `Socket` is the state with the public methods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
+from pykka import ActorRef
 
 from slipstream_actor.actors.envelopes import Timer
+from slipstream_actor.actors.process import current
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
@@ -23,25 +28,32 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.protocol.message import no_fields
+from slipstream_actor.protocol.message import Message, no_fields
+from slipstream_actor.protocol.presence import EMPTY, Tracked, unsynced
 from slipstream_actor.protocol.reasons import ClosedByClient, JoinRefused
-from slipstream_actor.socket.presences import unsynced
-
-if TYPE_CHECKING:
-    from slipstream_actor.socket.socket import Socket
+from slipstream_actor.telemetry.spans import OpenSpan
 
 __all__ = [
     "CONNECTION_ENDS",
+    "ConnectionLink",
     "Join",
     "JoinStatus",
-    "Link",
     "ReconnectDue",
     "RejoinDue",
+    "S",
+    "SocketState",
     "apply_event",
-    "as_it_counts",
+    "reinterpret",
+    "changed",
+    "commit",
+    "encode",
     "is_stale",
+    "is_wanted",
+    "joins_with",
     "without_connection",
 ]
+
+S = TypeVar("S", bound="SocketState")
 
 JoinStatus: TypeAlias = Literal["requested", "joined", "closed"]
 
@@ -67,16 +79,108 @@ class Join(msgspec.Struct, frozen=True):
     __rich_repr__ = no_fields
 
 
-class Link(msgspec.Struct, frozen=True, eq=False):
+class ConnectionLink(msgspec.Struct, frozen=True, eq=False):
     """The socket's way to a connection: about to be, being, or having been made.
 
-    `hold` is what a plain thread's sockets of one connection have in common: see `process.Hold`.
+    `lease` is what a plain thread's sockets of one connection have in common, a
+    `process.ConnectionLease`.
     """
 
     status: Literal["scheduled", "connecting", "connected"]
     connection: Any = None
     timer: Timer | None = None
-    hold: Any = None
+    lease: Any = None
+
+
+NOTHING_OPEN: Mapping[str | None, OpenSpan] = MappingProxyType({})
+
+
+class SocketState(msgspec.Struct, frozen=True):
+    """All that a socket knows; it never changes."""
+
+    socket_pid: Any
+    assigns: Mapping[str, Any] = EMPTY
+    channel_config: Configuration | None = None
+    joins: Mapping[str, Join] = EMPTY
+    metadata: Mapping[str, Any] = EMPTY
+    reconnect_counter: int = 0
+    response_headers: Mapping[str, str] | None = None
+    _link: ConnectionLink | None = None
+    # Topics that the last connection had, and that the next one is to join again.
+    _rejoins: frozenset[str] = frozenset()
+    # A plain dictionary, never changed: each message looks into it.
+    _presences: dict[str, Tracked] = {}
+    # What telemetry tells of when it ends: the attempt to connect (`None`), joins by topic.
+    _open_spans: Mapping[str | None, OpenSpan] = NOTHING_OPEN
+
+    def __repr__(self) -> str:
+        # The configuration holds tokens; assigns are what Slipstream shows too.
+        return f"<Socket assigns={dict(self.assigns)!r}>"
+
+    __rich_repr__ = no_fields
+
+    @property
+    def channel_pid(self) -> ActorRef[Connection] | None:
+        """The connection's `ActorRef`; `None` when there is none that is connected and alive."""
+        link = self._link
+        if link is None or link.status != "connected" or link.connection is None:
+            return None
+        return link.connection if link.connection.is_alive() else None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self.channel_pid is not None
+
+    def join_status(self, topic: str) -> JoinStatus | None:
+        """Return `"requested"`, `"joined"`, `"closed"`, or `None` if it was never asked for."""
+        join = self.joins.get(topic)
+        return join.status if join is not None else None
+
+    def joined(self, topic: str) -> bool:
+        """Whether `topic` is joined."""
+        return self.join_status(topic) == "joined"
+
+    def presences(self, topic: str) -> Mapping[str, Any]:
+        """Return who is in `topic`: a read-only mapping of keys to presences.
+
+        Empty before the first state has come, and when the topic is not tracked; while it is not
+        joined, what it was last.
+        """
+        tracked = self._presences.get(topic)
+        return tracked.presences if tracked is not None else EMPTY
+
+
+def is_wanted(socket: SocketState, topic: str) -> bool:
+    """Whether `topic` is joined, being joined, or to be joined on the next connection."""
+    join = socket.joins.get(topic)
+    return join is not None and (join.status != "closed" or topic in socket._rejoins)
+
+
+def joins_with(socket: SocketState, join: Join) -> Mapping[str, Join]:
+    """Return the socket's joins with this one in the place of its topic's."""
+    return MappingProxyType({**socket.joins, join.topic: join})
+
+
+def encode(socket: SocketState, message: Message) -> str | bytes:
+    """Return the frame of a message, by the socket's serializer."""
+    assert socket.channel_config is not None
+    assert socket.channel_config.serializer is not None
+    return socket.channel_config.serializer.encode(message)
+
+
+def changed(socket: S, method: str, **changes: Any) -> S:
+    """Return the socket with `changes` that `method` has made."""
+    return commit(socket, method, replace(socket, **changes))
+
+
+def commit(before: S, method: str, after: S) -> S:
+    """Note that a callback which returns nothing now would lose `after`, and return it."""
+    if after is not before:
+        owner = current()
+        if owner is before.socket_pid:
+            owner.actor_inbox.uncommitted = method
+    return after
 
 
 class ReconnectDue(msgspec.Struct, frozen=True, eq=False):
@@ -91,29 +195,31 @@ class RejoinDue(msgspec.Struct, frozen=True, eq=False):
     join: Join
 
 
-def apply_event(socket: Socket, event: Event) -> Socket:
+def apply_event(socket: S, event: Event) -> S:
     """Return the socket as `event` leaves it.
 
     An event of a join that is no longer the topic's changes nothing; one without a join_ref, as a
     test sends it, is taken at its word.
     """
-    change = CHANGES.get(type(event))
+    change: Callable[[S, Any], S] | None = CHANGES.get(type(event))
     return socket if change is None else change(socket, event)
 
 
-def apply_connected(socket: Socket, event: ChannelConnected) -> Socket:
+def apply_connected(socket: S, event: ChannelConnected) -> S:
     link = socket._link
     if link is None or link.status != "connected" or link.connection is not event.channel_pid:
         same = link is not None and link.connection is event.channel_pid
-        link = Link("connected", event.channel_pid, hold=link.hold if link and same else None)
+        link = ConnectionLink(
+            "connected", event.channel_pid, lease=link.lease if link and same else None
+        )
     return replace(socket, _link=link, response_headers=event.response_headers, reconnect_counter=0)
 
 
-def apply_closed(socket: Socket, _: ChannelClosed | ChannelConnectFailed) -> Socket:
+def apply_closed(socket: S, _: ChannelClosed | ChannelConnectFailed) -> S:
     return replace(without_connection(socket), _link=None)
 
 
-def without_connection(socket: Socket) -> Socket:
+def without_connection(socket: S) -> S:
     """Return the socket with every join closed that the connection had, to be joined again later.
 
     What was never sent stays asked for.
@@ -130,7 +236,7 @@ def without_connection(socket: Socket) -> Socket:
     return replace(socket, joins=MappingProxyType(joins), _rejoins=frozenset(lost))
 
 
-def apply_joined(socket: Socket, event: TopicJoinSucceeded) -> Socket:
+def apply_joined(socket: S, event: TopicJoinSucceeded) -> S:
     join = socket.joins.get(event.topic) or Join(event.topic)
     if is_stale(join, event.join_ref) or (event.join_ref is not None and join.status == "closed"):
         return socket
@@ -142,20 +248,20 @@ def apply_joined(socket: Socket, event: TopicJoinSucceeded) -> Socket:
         join_ref=event.join_ref or join.join_ref,
     )
     presences = unsynced(socket._presences, event.topic)
-    return replace(socket, joins=socket._joins_with(join), _presences=presences)
+    return replace(socket, joins=joins_with(socket, join), _presences=presences)
 
 
-def apply_ended(socket: Socket, event: TopicJoinFailed | TopicJoinClosed | TopicLeft) -> Socket:
+def apply_ended(socket: S, event: TopicJoinFailed | TopicJoinClosed | TopicLeft) -> S:
     join = socket.joins.get(event.topic)
     if join is None or is_stale(join, event.join_ref):
         return socket
     refusal = event.reason if isinstance(event, TopicJoinFailed) else None
     response = refusal.response if isinstance(refusal, JoinRefused) else join.response
     join = replace(join, status="closed", response=response, join_ref=None)
-    return replace(socket, joins=socket._joins_with(join))
+    return replace(socket, joins=joins_with(socket, join))
 
 
-def as_it_counts(socket: Socket, event: Event, source: Any) -> Event:
+def reinterpret(socket: SocketState, event: Event, source: Any) -> Event:
     """Return what an event means after what we have asked for meanwhile.
 
     The end of a connection that we were closing is our own; the end of a join that we were leaving
@@ -176,7 +282,7 @@ def as_it_counts(socket: Socket, event: Event, source: Any) -> Event:
 CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)
 
 # The types of the arguments follow from the keys.
-CHANGES: dict[type, Callable[[Socket, Any], Socket]] = {
+CHANGES: dict[type, Callable[[Any, Any], Any]] = {
     ChannelConnected: apply_connected,
     ChannelConnectFailed: apply_closed,
     ChannelClosed: apply_closed,

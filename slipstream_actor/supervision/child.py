@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +10,15 @@ from pykka import ActorRef
 
 from slipstream_actor.actors.actor import BaseActor, StartInterrupted, stop_for
 from slipstream_actor.actors.envelopes import TAKE, GetState, Interrupted, Request
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.monitor import Down, Monitor, end_of
 from slipstream_actor.client.client import ClientActor
-from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.supervision.spec import Child, ChildSpec, is_seconds
+from slipstream_actor.supervision.spec import Child, ChildSpec
 
-__all__ = ["Ask", "Intensity", "Supervised"]
+__all__ = ["SupervisorCall", "SupervisedChild"]
 
 
-class Ask(Request):
+class SupervisorCall(Request):
     """Have the supervisor run a method of its own: the function, its arguments and keywords."""
 
     @property
@@ -29,12 +27,12 @@ class Ask(Request):
         return bool(self.message[0].__name__ == "which_children")
 
 
-class Supervised:
+class SupervisedChild:
     """A child's specification, and its ref while it runs."""
 
     __slots__ = ("_inbox", "_monitor", "ref", "restarting", "spec")
 
-    def __init__(self, spec: ChildSpec, inbox: Mailbox) -> None:
+    def __init__(self, spec: ChildSpec, inbox: Inbox) -> None:
         self.spec: ChildSpec = spec
         self.ref: ActorRef[Any] | None = None
         self.restarting: bool = False  # A start has failed, and is to be tried again.
@@ -105,7 +103,9 @@ class Supervised:
     def _wants(self, message: Any, _: Any) -> int:
         if type(message) is Down:
             return TAKE if message.ref is self.ref else 0
-        looks = type(message) is GetState or (type(message) is Ask and message.only_looks)
+        looks = type(message) is GetState or (
+            type(message) is SupervisorCall and message.only_looks
+        )
         return TAKE if looks else 0
 
     def _runs_as(self, ref: ActorRef[Any]) -> None:
@@ -118,27 +118,3 @@ class Supervised:
         if isinstance(actor, BaseActor):
             actor._abandon()
         self.is_gone()
-
-
-class Intensity:
-    """How often a supervisor may restart: `max_restarts` times within `max_seconds`."""
-
-    def __init__(self, max_restarts: int, max_seconds: float) -> None:
-        if type(max_restarts) is not int or max_restarts < 0:
-            raise ConfigurationError("max_restarts", "must be a whole number, 0 or more")
-        if not is_seconds(max_seconds) or not max_seconds:
-            raise ConfigurationError("max_seconds", "must be more than 0 seconds")
-        self.max_restarts = max_restarts
-        self.max_seconds = max_seconds
-        self._restarts: deque[float] = deque()
-
-    def is_exceeded_by(self, now: float) -> bool:
-        """Count a restart at `now`, and say whether it is one too many."""
-        self._restarts.append(now)
-        return self.count(now) > self.max_restarts
-
-    def count(self, now: float) -> int:
-        """Return how many restarts were within the last `max_seconds`."""
-        while self._restarts and self._restarts[0] < now - self.max_seconds:
-            self._restarts.popleft()
-        return len(self._restarts)

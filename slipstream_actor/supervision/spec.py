@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from pykka import ActorRef
 
 from slipstream_actor.actors.actor import BaseActor
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.client.client import ClientActor, Restart
 from slipstream_actor.errors import ConfigurationError
 
@@ -78,7 +78,7 @@ class ChildSpec:
         """Start the child, as `client_class.start` does, and return its ref; `None`: ignored."""
         kwargs = self.kwargs if self.name is None else {**self.kwargs, "name": self.name}
         ref = self.client_class.start(*self.args, **kwargs)
-        if ref is None or (isinstance(ref, ActorRef) and isinstance(ref.actor_inbox, Mailbox)):
+        if ref is None or (isinstance(ref, ActorRef) and isinstance(ref.actor_inbox, Inbox)):
             return ref
         raise TypeError(f"{self.client_class.__name__}.start returned {type(ref).__name__}")
 

@@ -12,23 +12,18 @@ from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, get_
 import msgspec
 from pykka import ActorRef
 
-from slipstream_actor.actors.actor import BaseActor, begun
+from slipstream_actor.actors.actor import BaseActor, await_start
 from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
 from slipstream_actor.actors.forks import after_fork, forget
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down
-from slipstream_actor.actors.process import (
-    Target,
-    await_future,
-    current,
-    register,
-    resolve,
-    unregister,
-)
-from slipstream_actor.client.callbacks import is_normal
+from slipstream_actor.actors.names import Target, register, resolve, unregister
+from slipstream_actor.actors.process import await_future, current
 from slipstream_actor.client.client import Restart
+from slipstream_actor.client.returns import is_normal
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
-from slipstream_actor.supervision.child import Ask, Intensity, Supervised
+from slipstream_actor.supervision.child import SupervisedChild, SupervisorCall
+from slipstream_actor.supervision.intensity import Intensity
 from slipstream_actor.supervision.spec import Child, ChildSpec, spec_of, specs
 from slipstream_actor.supervision.state import SupervisorState
 
@@ -41,7 +36,7 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.supervisor")
 Strategy = Literal["one_for_one", "rest_for_one", "one_for_all"]
 
 # Which of the children, in start order, begin anew when the one at an index has ended.
-AFFECTED: dict[str, Callable[[Sequence[Supervised], int], Sequence[Supervised]]] = {
+AFFECTED: dict[str, Callable[[Sequence[SupervisedChild], int], Sequence[SupervisedChild]]] = {
     "one_for_one": lambda children, at: children[at : at + 1],
     "rest_for_one": lambda children, at: children[at:],
     "one_for_all": lambda children, at: children[:],
@@ -62,7 +57,7 @@ class Options(msgspec.Struct, frozen=True):
 class TryAgain(msgspec.Struct, frozen=True, eq=False):
     """A restart has failed. Told to oneself, so that other messages have their turn."""
 
-    child: Supervised
+    child: SupervisedChild
     error: BaseException
 
 
@@ -79,7 +74,7 @@ def from_anywhere(
         if not issubclass(getattr(ref, "actor_class", object), Supervisor):
             raise TypeError(f"{ref} is no supervisor")
         future: Future[T] = Future()
-        ref.tell(Ask((method, args, kwargs), future))
+        ref.tell(SupervisorCall((method, args, kwargs), future))
         return await_future(future)
 
     return run_or_ask
@@ -139,14 +134,14 @@ class Supervisor(BaseActor):
             ref = super().start(options, started)
         except RuntimeError as error:  # The system has no more threads.
             raise StartError(error) from error
-        begun(ref, started)
+        await_start(ref, started)
         return ref
 
     def __init__(self, options: Options, started: Future[bool]) -> None:
         super().__init__()
         self._options = options
         self._started = started
-        self._children = [Supervised(spec, self.actor_inbox) for spec in options.children]
+        self._children = [SupervisedChild(spec, self.actor_inbox) for spec in options.children]
         self._intensity = Intensity(options.max_restarts, options.max_seconds)
         self._ended = False
         if options.name is not None:
@@ -178,7 +173,7 @@ class Supervisor(BaseActor):
         spec = spec_of(child)
         if any(other.spec.id == spec.id for other in self._children):
             raise ConfigurationError("id", f"there is a child with the id {spec.id!r} already")
-        added = Supervised(spec, self.actor_inbox)
+        added = SupervisedChild(spec, self.actor_inbox)
         self._children.append(added)
         try:
             return self._start_or_raise(added)
@@ -282,7 +277,7 @@ class Supervisor(BaseActor):
         if again.child.restarting:
             self._restart(again.child, again.error)
 
-    def _restart(self, child: Supervised, reason: Any) -> None:
+    def _restart(self, child: SupervisedChild, reason: Any) -> None:
         """Start `child` again, and whoever has to begin anew with it; or give up."""
         if self.actor_inbox.stopping:
             return  # The request is in the mailbox, and ends them all.
@@ -307,8 +302,8 @@ class Supervisor(BaseActor):
     # starting
 
     def _start_in_order(
-        self, children: Sequence[Supervised]
-    ) -> tuple[Supervised, BaseException] | None:
+        self, children: Sequence[SupervisedChild]
+    ) -> tuple[SupervisedChild, BaseException] | None:
         """Start them until one fails; return that one and its error."""
         for child in children:
             error = self._launch(child)
@@ -317,14 +312,14 @@ class Supervisor(BaseActor):
                 return child, error
         return None
 
-    def _launch(self, child: Supervised) -> BaseException | None:
+    def _launch(self, child: SupervisedChild) -> BaseException | None:
         """Start a child, and forget it if it is temporary and ignores; return its error."""
         error = child.start()
         if error is None and child.ref is None and child.spec.restart == "temporary":
             self._drop(child)
         return error
 
-    def _start_or_raise(self, child: Supervised) -> ActorRef[Any] | None:
+    def _start_or_raise(self, child: SupervisedChild) -> ActorRef[Any] | None:
         error = self._launch(child)
         if error is None:
             return child.ref
@@ -333,7 +328,7 @@ class Supervisor(BaseActor):
 
     # ending
 
-    def _terminate(self, child: Supervised) -> None:
+    def _terminate(self, child: SupervisedChild) -> None:
         """Stop a child with `"shutdown"`, and wait until it has ended, for its `shutdown`."""
         child.restarting = False
         if child.ref is not None:
@@ -370,17 +365,17 @@ class Supervisor(BaseActor):
 
     # the rest
 
-    def _child(self, id: Hashable) -> Supervised:
+    def _child(self, id: Hashable) -> SupervisedChild:
         for child in self._children:
             if child.spec.id == id:
                 return child
         raise ConfigurationError("id", f"there is no child with the id {id!r}")
 
-    def _drop(self, child: Supervised) -> None:
+    def _drop(self, child: SupervisedChild) -> None:
         if child in self._children:
             self._children.remove(child)
 
-    def _answer_ask(self, ask: Ask) -> None:
+    def _answer_ask(self, ask: SupervisorCall) -> None:
         method, args, kwargs = ask.message
         try:
             ask.future.set(method(self, *args, **kwargs))
@@ -405,6 +400,6 @@ class Supervisor(BaseActor):
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         Down: _down,
         TryAgain: _try_again,
-        Ask: _answer_ask,
+        SupervisorCall: _answer_ask,
         GetState: _state,
     }

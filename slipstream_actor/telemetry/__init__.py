@@ -1,7 +1,7 @@
 """Events for whoever wants to measure, log or trace: Erlang's `:telemetry`, and the frame log.
 
-Open `dispatch.py` first, whose functions are public here; `events.py` is the table of events. May
-use `actors` and below.
+Open `dispatch.py` first, whose functions are public here; `events.py` is the table of events, and
+`spans.py` has what begins and ends. May use `actors` and below.
 """
 
 from slipstream_actor.telemetry.dispatch import (
@@ -9,15 +9,13 @@ from slipstream_actor.telemetry.dispatch import (
     EventName,
     Handler,
     HandlerFunction,
-    Span,
-    SpanContext,
     attach,
     attach_many,
     detach,
     execute,
     list_handlers,
-    span,
 )
+from slipstream_actor.telemetry.spans import Span, SpanContext, span
 
 __all__ = [
     "AlreadyAttachedError",

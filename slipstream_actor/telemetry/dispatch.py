@@ -20,9 +20,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -34,20 +33,14 @@ __all__ = [
     "EventName",
     "Handler",
     "HandlerFunction",
-    "Span",
-    "SpanContext",
     "attach",
     "attach_many",
     "detach",
     "execute",
     "list_handlers",
-    "span",
 ]
 
 EventName: TypeAlias = tuple[str, ...]
-T = TypeVar("T")
-# What a span's function returns: its result, more measurements if there are any, and metadata.
-Concluded: TypeAlias = tuple[T, Mapping[str, Any]] | tuple[T, Mapping[str, Any], Mapping[str, Any]]
 HandlerFunction: TypeAlias = Callable[[EventName, dict[str, Any], dict[str, Any]], object]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.telemetry")
@@ -60,7 +53,6 @@ _handlers: dict[EventName, tuple[Handler, ...]] = {}
 _followed: dict[EventName, set[str]] = {}
 # Reentrant: garbage may be collected, or a signal handled, while it is held.
 _lock = threading.RLock()
-_numbers = itertools.count(1)
 
 
 class AlreadyAttachedError(SlipstreamError, ValueError):
@@ -77,21 +69,6 @@ class Handler(msgspec.Struct, frozen=True, eq=False):
     id: Hashable
     event_name: EventName
     function: HandlerFunction
-
-
-class SpanContext:
-    """Tells one span from all others: the same object in the metadata of all its events.
-
-    It may be a key of a `weakref.WeakKeyDictionary`: a span that is never ended leaves nothing.
-    """
-
-    __slots__ = ("__weakref__", "_number")
-
-    def __init__(self) -> None:
-        self._number = next(_numbers)
-
-    def __repr__(self) -> str:
-        return f"<SpanContext {self._number}>"
 
 
 # attaching
@@ -140,11 +117,11 @@ def list_handlers(prefix: EventName = ()) -> list[Handler]:
         return [h for h in _all() if h.event_name[: len(prefix)] == prefix]
 
 
-def followed(prefix: EventName) -> set[str]:
+def wanted_events(prefix: EventName) -> set[str]:
     """Return a set that is kept current: what follows `prefix` in the names of attached events.
 
-    For call sites: `"join" in followed(("slipstream", "client"))` is all that an event costs that
-    nobody wants.
+    For call sites: `"join" in wanted_events(("slipstream", "client"))` is all that an event
+    costs that nobody wants.
     """
     with _lock:
         names = _followed.setdefault(prefix, set())
@@ -226,17 +203,6 @@ def _fail(handler: Handler, error: Exception) -> None:
     execute(FAILURE, start_measurements(), metadata)
 
 
-# spans
-
-
-class Span:
-    """A span that is under way: add to `measurements` and `metadata` what its end is to tell."""
-
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        self.measurements: dict[str, Any] = {}
-        self.metadata: dict[str, Any] = dict(metadata)
-
-
 def start_measurements() -> dict[str, Any]:
     """Return what the start of a span measures, in seconds."""
     return {"monotonic_time": time.monotonic(), "system_time": time.time()}
@@ -252,58 +218,6 @@ def failure(error: BaseException) -> dict[str, Any]:
     """Return the metadata of an exception; `kind` is `"exit"` for what is no `Exception`."""
     kind = "error" if isinstance(error, Exception) else "exit"
     return {"kind": kind, "reason": error, "stacktrace": error.__traceback__}
-
-
-@overload
-def span(
-    event_prefix: EventName, metadata: Mapping[str, Any] = NOTHING
-) -> AbstractContextManager[Span]: ...
-@overload
-def span(
-    event_prefix: EventName, metadata: Mapping[str, Any], function: Callable[[], Concluded[T]]
-) -> T: ...
-def span(
-    event_prefix: EventName,
-    metadata: Mapping[str, Any] = NOTHING,
-    function: Callable[[], Concluded[T]] | None = None,
-) -> AbstractContextManager[Span] | T:
-    """Execute `(*event_prefix, "start")`, run a block, and execute `"stop"`, or `"exception"`.
-
-    `with span(…)` is given a `Span`: what the block adds to it is told by the stop, beside the
-    `metadata`. Or, as in Erlang, `span(…, function)` calls a function that returns its result and
-    the stop's metadata, or its result, more measurements and the stop's metadata, and returns the
-    result. What the block or the function raises passes through, and is told beside the `metadata`.
-    All have a `telemetry_span_context`, unless the `metadata` have one. Raises `TypeError` for a
-    function that returns something else.
-    """
-    if function is None:
-        return spanning(event_prefix, metadata)
-    with spanning(event_prefix, metadata) as span:
-        concluded: Any = function()
-        if not isinstance(concluded, tuple) or len(concluded) not in (2, 3):
-            raise TypeError("a span's function returns (result, [measurements,] metadata)")
-        result: T = concluded[0]
-        *more, told = concluded[1:]
-        for measurements in more:
-            span.measurements.update(measurements)
-        span.metadata = {"telemetry_span_context": span.metadata["telemetry_span_context"], **told}
-    return result
-
-
-@contextmanager
-def spanning(event_prefix: EventName, metadata: Mapping[str, Any]) -> Iterator[Span]:
-    """A span around a block: see `span`."""
-    span = Span({"telemetry_span_context": SpanContext(), **metadata})
-    begun, measured = dict(span.metadata), start_measurements()
-    execute((*event_prefix, "start"), measured, begun)
-    try:
-        yield span
-    except BaseException as error:
-        ended = end_measurements(measured["monotonic_time"])
-        execute((*event_prefix, "exception"), ended, {**begun, **failure(error)})
-        raise
-    ended = {**span.measurements, **end_measurements(measured["monotonic_time"])}
-    execute((*event_prefix, "stop"), ended, span.metadata)
 
 
 def _reset_in_child() -> None:

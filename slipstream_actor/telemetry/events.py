@@ -9,12 +9,31 @@ from collections.abc import Iterator
 
 import msgspec
 
-from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.telemetry.dispatch import EventName
 
 __all__ = ["EVENTS", "KEYS", "EventDescription", "find", "names"]
 
 CALLBACK = "<callback>"
+# What a client has, from `init` to `terminate`: a test holds it to `client.defaults`.
+CALLBACK_NAMES = (
+    "init",
+    "terminate",
+    "handle_continue",
+    "handle_info",
+    "handle_cast",
+    "handle_call",
+    "handle_connect",
+    "handle_disconnect",
+    "handle_join",
+    "handle_message",
+    "handle_presence_join",
+    "handle_presence_leave",
+    "handle_presence_sync",
+    "handle_reply",
+    "handle_push_failed",
+    "handle_topic_close",
+    "handle_leave",
+)
 
 
 class EventDescription(msgspec.Struct, frozen=True):

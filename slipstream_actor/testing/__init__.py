@@ -6,6 +6,9 @@ The test as the server (`accept_connect`, `assert_push`, … and `SocketTest`), 
 Everything is imported when it is asked for: the embedded server (`PhoenixServer`, `Channel` and
 what belongs to them) needs `wsproto`, which the extra `slipstream_actor[testing]` brings, and the
 rest of this package needs no extra.
+
+Three rooms: `kit/` (open `kit.py` first) may use the client and all below it; `server/`
+(`server.py`) uses nothing of the package, `proxy/` (`proxy.py`) a few parts of `server/` alone.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from slipstream_actor.testing.kit.kit import SocketTest
 
 if TYPE_CHECKING:
     from slipstream_actor.testing.proxy.proxy import FaultProxy
+    from slipstream_actor.testing.server.router import Channels
     from slipstream_actor.testing.server.server import PhoenixServer
-    from slipstream_actor.testing.server.session import Channels
 
 __all__ = ["phoenix_proxy", "phoenix_server", "socket_test"]
 

@@ -16,11 +16,11 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from slipstream_actor.actors.forks import own_socket
+from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ConnectFailedKind
-from slipstream_actor.wire.attempt import AttemptFailed, Waiter
 from slipstream_actor.wire.proxies import open_proxy, proxy_for
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["dial"]
 
@@ -55,7 +55,7 @@ def dial_tcp(host: str, port: int, config: Configuration, waiter: Waiter) -> soc
         last = tried == len(addresses) - 1
         try:
             sock = socket.socket(family, kind, proto)
-            own_socket(sock)
+            close_in_child(sock)
             return connect(sock, address, config, waiter, None if last else share)
         except OSError as error:
             failed = AttemptFailed(kind_of(error), f"{host}:{port}: {text(error)}")
@@ -123,7 +123,8 @@ def set_options(sock: socket.socket, config: Configuration) -> None:
 
 @functools.cache
 def default_context() -> ssl.SSLContext:
-    """Return the context that verifies certificate and host name, with HTTP/1.1 only (note 43)."""
+    """Return the context that verifies certificate and host name, with HTTP/1.1 only
+    (docs/protocol.md#note-43)."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -140,7 +141,7 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
         except OSError as error:
             close_wrapped(error)
             raise
-    own_socket(secure)
+    close_in_child(secure)
     try:
         with tls_errors(config.host):
             while True:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-import urllib.request
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.wire.attempt import AttemptFailed
+from slipstream_actor.wire.waiter import AttemptFailed
 
 __all__ = ["open_proxy", "proxy_for"]
 
@@ -24,6 +23,8 @@ def proxy_for(config: Configuration) -> str | None:
     """Return the URL of the proxy to use: the option's, or the environment's."""
     if config.proxy is not None:
         return config.proxy or None
+    import urllib.request  # It brings much, and only an attempt to connect needs it.
+
     if config.host == "localhost" or urllib.request.proxy_bypass(config.host):
         return None
     with contextlib.suppress(ValueError):

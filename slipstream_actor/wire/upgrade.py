@@ -6,7 +6,6 @@ in confidence nor more of the answer than it checks: whatever it logs or keeps i
 
 from __future__ import annotations
 
-import http.client
 import io
 import math
 import socket
@@ -16,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
-from slipstream_actor.wire.attempt import AttemptFailed, Waiter
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["UpgradeSocket"]
 
@@ -185,6 +184,8 @@ class RecordedAnswer:
 
 def start_of_body(answer: bytes) -> str:
     """Return the start of an answer's body, whatever its encoding, as far as it was read."""
+    import http.client  # Only a refusal needs it.
+
     response = http.client.HTTPResponse(cast(socket.socket, RecordedAnswer(answer)))
     try:
         response.begin()

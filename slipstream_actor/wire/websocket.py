@@ -21,10 +21,10 @@ from websocket._abnf import continuous_frame
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
 from slipstream_actor.wire import frames
-from slipstream_actor.wire.attempt import AttemptFailed, Waiter
 from slipstream_actor.wire.dial import text
 from slipstream_actor.wire.frames import Binary, Data
 from slipstream_actor.wire.upgrade import UpgradeSocket
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["Transport", "upgrade"]
 

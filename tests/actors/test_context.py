@@ -11,7 +11,7 @@ import pytest
 from pykka._envelope import Envelope
 
 from slipstream_actor import Answer, ClientActor, Socket, call, cast
-from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors import context
 from tests.support.clients import PATIENCE
 
 _here = threading.local()
@@ -42,9 +42,9 @@ class Values:
 
 @pytest.fixture
 def carried() -> Iterator[None]:
-    carrying.install(Values())
+    context.install(Values())
     yield
-    carrying.install(None)
+    context.install(None)
 
 
 class Looking(ClientActor):
@@ -110,17 +110,17 @@ def test_without_a_carrier_nothing_is(client: Any) -> None:
     with being("calling"):
         assert client.proxy().look().get(timeout=PATIENCE) is None
     envelope: Envelope[Any] = Envelope("message")
-    assert carrying.stamped(envelope) is envelope
-    assert carrying.capture() is None
-    with carrying.resumed("anything"):
+    assert context.with_context(envelope) is envelope
+    assert context.capture() is None
+    with context.resumed("anything"):
         assert current() is None
 
 
 def test_what_was_sent_before_the_carrier_was_taken_away_is_handled(client: Any) -> None:
-    carrying.install(Values())
+    context.install(Values())
     with being("sending"):
-        envelope = carrying.stamped(Envelope("message"))
-    carrying.install(None)
-    with carrying.resumed(envelope):
+        envelope = context.with_context(Envelope("message"))
+    context.install(None)
+    with context.resumed(envelope):
         assert current() is None
     assert (envelope.message, envelope.reply_to) == ("message", None)

@@ -22,23 +22,24 @@ from slipstream_actor.actors import envelopes as mail
 from slipstream_actor.actors import inbox as mailboxes
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Burst, Interrupted, Request
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox, SelectorMailbox, SocketReady
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady
 
 PATIENCE = 20.0
-KINDS = [Mailbox, SelectorMailbox]
+KINDS = [Inbox, SelectorInbox]
 
 
 @pytest.fixture(params=KINDS)
-def mailbox(request: pytest.FixtureRequest) -> Iterator[Mailbox]:
-    box: Mailbox = request.param()
+def mailbox(request: pytest.FixtureRequest) -> Iterator[Inbox]:
+    box: Inbox = request.param()
     yield box
     box.close()
 
 
 @pytest.fixture
-def selecting() -> Iterator[SelectorMailbox]:
-    box = SelectorMailbox()
+def selecting() -> Iterator[SelectorInbox]:
+    box = SelectorInbox()
     yield box
     box.close()
 
@@ -76,12 +77,12 @@ def is_(*wanted: Any) -> Callable[[Any, Any], int]:
     return lambda message, _: TAKE if message in wanted else 0
 
 
-def take(box: Mailbox) -> Any:
+def take(box: Inbox) -> Any:
     """The next message, or an error: a lost wake-up is no test that hangs."""
     return box.receive(anything, PATIENCE)
 
 
-def is_empty(box: Mailbox) -> bool:
+def is_empty(box: Inbox) -> bool:
     try:
         found = box.receive(anything, 0)
     except TimeoutError:
@@ -89,12 +90,12 @@ def is_empty(box: Mailbox) -> bool:
     raise AssertionError(f"{found!r} was there")
 
 
-def tell(box: Mailbox, *messages: Any) -> None:
+def tell(box: Inbox, *messages: Any) -> None:
     for message in messages:
         box.tell(message)
 
 
-def ask(box: Mailbox, message: Any = "question") -> Future[Any]:
+def ask(box: Inbox, message: Any = "question") -> Future[Any]:
     future: Future[Any] = Future()
     box.put(Envelope(message, reply_to=future))
     return future
@@ -129,7 +130,7 @@ def in_threads(*functions: Callable[[], object]) -> None:
 # messages from several threads
 
 
-def test_messages_of_several_putters_all_come_in_their_order(mailbox: Mailbox) -> None:
+def test_messages_of_several_putters_all_come_in_their_order(mailbox: Inbox) -> None:
     putters, each = 4, 10_000
     last = [-1] * putters
 
@@ -148,7 +149,7 @@ def test_messages_of_several_putters_all_come_in_their_order(mailbox: Mailbox) -
     assert is_empty(mailbox)
 
 
-def test_every_message_wakes_a_sleeper(mailbox: Mailbox) -> None:
+def test_every_message_wakes_a_sleeper(mailbox: Inbox) -> None:
     # Each waits for the other: one lost wake-up stops both.
     other = type(mailbox)()
     rounds = 3_000
@@ -167,7 +168,7 @@ def test_every_message_wakes_a_sleeper(mailbox: Mailbox) -> None:
     other.close()
 
 
-class Drowsy(SelectorMailbox):
+class Drowsy(SelectorInbox):
     """Somebody puts a message just when the owner has found none, for the nth time."""
 
     def __init__(self, nth: int) -> None:
@@ -197,7 +198,7 @@ def test_a_message_wakes_an_owner_that_is_about_to_sleep(nth: int) -> None:
     box.close()
 
 
-def test_wake_ups_race_the_owner_s_falling_asleep(mailbox: Mailbox) -> None:
+def test_wake_ups_race_the_owner_s_falling_asleep(mailbox: Inbox) -> None:
     # Two putters and an owner that sleeps after each message.
     count = 5_000
 
@@ -217,7 +218,7 @@ def test_wake_ups_race_the_owner_s_falling_asleep(mailbox: Mailbox) -> None:
     in_threads(own, put, put)
 
 
-def test_refs_are_given_out_once(mailbox: Mailbox) -> None:
+def test_refs_are_given_out_once(mailbox: Inbox) -> None:
     refs: list[str] = []
 
     def draw() -> None:
@@ -231,7 +232,7 @@ def test_refs_are_given_out_once(mailbox: Mailbox) -> None:
 # order
 
 
-def test_get_returns_envelopes_in_order_and_remembers_the_last(mailbox: Mailbox) -> None:
+def test_get_returns_envelopes_in_order_and_remembers_the_last(mailbox: Inbox) -> None:
     tell(mailbox, 1, 2)
     future = ask(mailbox, 3)
     assert [mailbox.get().message for _ in range(2)] == [1, 2]
@@ -240,7 +241,7 @@ def test_get_returns_envelopes_in_order_and_remembers_the_last(mailbox: Mailbox)
     assert mailbox.envelope.reply_to is future
 
 
-def test_receive_leaves_the_others_in_their_order(mailbox: Mailbox) -> None:
+def test_receive_leaves_the_others_in_their_order(mailbox: Inbox) -> None:
     tell(mailbox, *range(6))
     assert mailbox.receive(is_(3), 0) == 3
     assert mailbox.receive(is_(1, 5), 0) == 1
@@ -251,7 +252,7 @@ def test_receive_leaves_the_others_in_their_order(mailbox: Mailbox) -> None:
     assert mailbox.depth == 0
 
 
-def test_receive_may_leave_what_it_has_found(mailbox: Mailbox) -> None:
+def test_receive_may_leave_what_it_has_found(mailbox: Inbox) -> None:
     tell(mailbox, 1, 2, 3)
     leave = lambda message, _: LEAVE if message == 2 else 0  # noqa: E731
     assert mailbox.receive(leave, 0) == 2
@@ -259,7 +260,7 @@ def test_receive_may_leave_what_it_has_found(mailbox: Mailbox) -> None:
     assert [mailbox.get().message for _ in range(3)] == [1, 2, 3]
 
 
-def test_receive_never_takes_what_asks_for_an_answer(mailbox: Mailbox) -> None:
+def test_receive_never_takes_what_asks_for_an_answer(mailbox: Inbox) -> None:
     future = ask(mailbox, "question")
     tell(mailbox, "question")
     assert mailbox.receive(is_("question"), 0) == "question"
@@ -268,7 +269,7 @@ def test_receive_never_takes_what_asks_for_an_answer(mailbox: Mailbox) -> None:
     assert mailbox.get().reply_to is future
 
 
-def test_receive_looks_into_bursts_and_keeps_their_rest(mailbox: Mailbox) -> None:
+def test_receive_looks_into_bursts_and_keeps_their_rest(mailbox: Inbox) -> None:
     seen = []
 
     def match(message: Any, source: Any) -> int:
@@ -285,14 +286,14 @@ def test_receive_looks_into_bursts_and_keeps_their_rest(mailbox: Mailbox) -> Non
     assert mailbox.get().message == 5
 
 
-def test_a_burst_that_is_taken_to_its_end_is_gone(mailbox: Mailbox) -> None:
+def test_a_burst_that_is_taken_to_its_end_is_gone(mailbox: Inbox) -> None:
     tell(mailbox, Burst(None, [1, 2]), 3)
     assert mailbox.receive(is_(2), 0) == 2
     assert mailbox.receive(is_(1), 0) == 1
     assert mailbox.get().message == 3
 
 
-def test_the_rest_of_the_current_burst_comes_first(mailbox: Mailbox) -> None:
+def test_the_rest_of_the_current_burst_comes_first(mailbox: Inbox) -> None:
     tell(mailbox, "a", Burst(None, ["a", "b"]))
     mailbox.burst = Burst("current", ["a", "c"])
     match = lambda message, source: TAKE if message == "a" else 0  # noqa: E731
@@ -312,7 +313,7 @@ WISHES = st.lists(st.tuples(st.sets(st.integers(0, 5), max_size=3), st.booleans(
 @settings(deadline=None)
 @given(ITEMS, ITEMS, WISHES)
 def test_receive_is_a_search_from_the_front(
-    kind: type[Mailbox], first: list[Any], later: list[Any], wishes: list[tuple[set[int], bool]]
+    kind: type[Inbox], first: list[Any], later: list[Any], wishes: list[tuple[set[int], bool]]
 ) -> None:
     plain: list[int] = []
 
@@ -339,7 +340,7 @@ def test_receive_is_a_search_from_the_front(
         assert is_empty(box)
 
 
-def test_discard_drops_the_events_of_one_source(mailbox: Mailbox) -> None:
+def test_discard_drops_the_events_of_one_source(mailbox: Inbox) -> None:
     one, two = ThreadRef(), ThreadRef()
     tell(mailbox, Burst(one, [1]), 2, Burst(two, [3]), Burst(one, [4]))
     mailbox.receive(is_(2), 0)  # Some are stashed by now, some are not.
@@ -353,7 +354,7 @@ def test_discard_drops_the_events_of_one_source(mailbox: Mailbox) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 0.001])
-def test_receive_gives_up_after_its_timeout(mailbox: Mailbox, timeout: float) -> None:
+def test_receive_gives_up_after_its_timeout(mailbox: Inbox, timeout: float) -> None:
     tell(mailbox, 1)
     with pytest.raises(TimeoutError):
         mailbox.receive(is_(2), timeout)
@@ -361,14 +362,14 @@ def test_receive_gives_up_after_its_timeout(mailbox: Mailbox, timeout: float) ->
 
 
 @pytest.mark.parametrize("timeout", [None, float("inf")])
-def test_receive_waits_for_ever(mailbox: Mailbox, timeout: float | None) -> None:
+def test_receive_waits_for_ever(mailbox: Inbox, timeout: float | None) -> None:
     in_threads(
         lambda: mailbox.receive(is_("it"), timeout), lambda: tell(mailbox, *range(100), "it")
     )
     assert mailbox.depth == 100
 
 
-def test_timers_are_due_in_their_order(mailbox: Mailbox, clock: Clock) -> None:
+def test_timers_are_due_in_their_order(mailbox: Inbox, clock: Clock) -> None:
     mailbox.send_after(3, "c")
     mailbox.send_after(1, "a")
     mailbox.send_at(clock.now + 2, "b")
@@ -382,7 +383,7 @@ def test_timers_are_due_in_their_order(mailbox: Mailbox, clock: Clock) -> None:
     assert is_empty(mailbox)
 
 
-def test_a_timer_ends_the_wait(mailbox: Mailbox) -> None:
+def test_a_timer_ends_the_wait(mailbox: Inbox) -> None:
     mailbox.send_after(0.02, "due")
     assert mailbox.get().message == "due"
     mailbox.send_after(0.02, "passed over")
@@ -391,13 +392,13 @@ def test_a_timer_ends_the_wait(mailbox: Mailbox) -> None:
     assert mailbox.get().message == "passed over"
 
 
-def test_a_timeout_ends_before_a_timer(mailbox: Mailbox) -> None:
+def test_a_timeout_ends_before_a_timer(mailbox: Inbox) -> None:
     mailbox.send_after(PATIENCE, "later")
     with pytest.raises(TimeoutError):
         mailbox.receive(anything, 0.001)
 
 
-def test_a_cancelled_timer_is_not_delivered(mailbox: Mailbox, clock: Clock) -> None:
+def test_a_cancelled_timer_is_not_delivered(mailbox: Inbox, clock: Clock) -> None:
     timers = [mailbox.send_after(n, n) for n in range(1, 6)]
     for n in (0, 2, 4):
         timers[n].cancel()
@@ -406,7 +407,7 @@ def test_a_cancelled_timer_is_not_delivered(mailbox: Mailbox, clock: Clock) -> N
     assert is_empty(mailbox)
 
 
-def test_an_interval_is_due_again_and_again(mailbox: Mailbox, clock: Clock) -> None:
+def test_an_interval_is_due_again_and_again(mailbox: Inbox, clock: Clock) -> None:
     timer = mailbox.send_interval(2, "tick")
     assert is_empty(mailbox)
     for _ in range(3):
@@ -418,7 +419,7 @@ def test_an_interval_is_due_again_and_again(mailbox: Mailbox, clock: Clock) -> N
     assert is_empty(mailbox)
 
 
-def test_an_interval_that_was_missed_is_not_made_up_for(mailbox: Mailbox, clock: Clock) -> None:
+def test_an_interval_that_was_missed_is_not_made_up_for(mailbox: Inbox, clock: Clock) -> None:
     mailbox.send_interval(1, "tick")
     clock.now += 50.5
     ticks = 0
@@ -431,9 +432,7 @@ def test_an_interval_that_was_missed_is_not_made_up_for(mailbox: Mailbox, clock:
     assert ticks <= 2
 
 
-def test_an_interval_shorter_than_its_handling_starves_nobody(
-    mailbox: Mailbox, clock: Clock
-) -> None:
+def test_an_interval_shorter_than_its_handling_starves_nobody(mailbox: Inbox, clock: Clock) -> None:
     mailbox.send_interval(1, "tick")
     tell(mailbox, "message")
     seen = []
@@ -444,7 +443,7 @@ def test_an_interval_shorter_than_its_handling_starves_nobody(
     assert "tick" in seen
 
 
-def test_messages_and_timers_that_are_due_take_turns(mailbox: Mailbox, clock: Clock) -> None:
+def test_messages_and_timers_that_are_due_take_turns(mailbox: Inbox, clock: Clock) -> None:
     """Who is told without an end still hears of its timers: of a heartbeat, of a deadline."""
     for n in range(3):
         mailbox.send_after(1, f"timer {n}")
@@ -456,7 +455,7 @@ def test_messages_and_timers_that_are_due_take_turns(mailbox: Mailbox, clock: Cl
     assert sorted(seen[4:]) == ["message 2", "timer 2"]
 
 
-def test_cancelled_timers_do_not_pile_up(mailbox: Mailbox, clock: Clock) -> None:
+def test_cancelled_timers_do_not_pile_up(mailbox: Inbox, clock: Clock) -> None:
     kept = mailbox.send_after(50, "kept")
     for _ in range(10_000):
         mailbox.send_after(100, "never").cancel()
@@ -470,7 +469,7 @@ def test_cancelled_timers_do_not_pile_up(mailbox: Mailbox, clock: Clock) -> None
 # stop and close
 
 
-def test_a_stop_interrupts_a_receive(mailbox: Mailbox) -> None:
+def test_a_stop_interrupts_a_receive(mailbox: Inbox) -> None:
     tell(mailbox, "other")
 
     def wait() -> None:
@@ -484,13 +483,13 @@ def test_a_stop_interrupts_a_receive(mailbox: Mailbox) -> None:
     assert isinstance(mailbox.get().message, _ActorStop)
 
 
-def test_a_receive_after_a_stop_waits_for_nothing(mailbox: Mailbox) -> None:
+def test_a_receive_after_a_stop_waits_for_nothing(mailbox: Inbox) -> None:
     mailbox.put(Envelope(_ActorStop()))
     with pytest.raises(Interrupted):
         mailbox.receive(is_("never"), None)
 
 
-def test_a_receive_that_is_not_interruptible_goes_on(mailbox: Mailbox) -> None:
+def test_a_receive_that_is_not_interruptible_goes_on(mailbox: Inbox) -> None:
     mailbox.put(Envelope(_ActorStop()))
     tell(mailbox, "wanted")
     assert mailbox.receive(is_("wanted"), PATIENCE, interruptible=False) == "wanted"
@@ -499,7 +498,7 @@ def test_a_receive_that_is_not_interruptible_goes_on(mailbox: Mailbox) -> None:
     assert isinstance(mailbox.get().message, _ActorStop)
 
 
-def test_a_stop_calls_who_waits_for_something_else(mailbox: Mailbox) -> None:
+def test_a_stop_calls_who_waits_for_something_else(mailbox: Inbox) -> None:
     interrupted = threading.Event()
     mailbox.interrupt = interrupted.set
     tell(mailbox, "other")
@@ -521,7 +520,7 @@ def dead(future: Future[Any]) -> bool:
     return False
 
 
-def test_closing_answers_what_waits(mailbox: Mailbox) -> None:
+def test_closing_answers_what_waits(mailbox: Inbox) -> None:
     stashed = ask(mailbox)
     with pytest.raises(TimeoutError):
         mailbox.receive(anything, 0)
@@ -536,7 +535,7 @@ def test_closing_answers_what_waits(mailbox: Mailbox) -> None:
     assert stop.get(timeout=0) is None
 
 
-def test_a_closed_mailbox_answers_at_once(mailbox: Mailbox) -> None:
+def test_a_closed_mailbox_answers_at_once(mailbox: Inbox) -> None:
     mailbox.close()
     request = Request("question", Future())
     tell(mailbox, "told", request)
@@ -548,15 +547,15 @@ def test_a_closed_mailbox_answers_at_once(mailbox: Mailbox) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_ask_races_the_end(kind: type[Mailbox]) -> None:
+def test_no_ask_races_the_end(kind: type[Inbox]) -> None:
     for _ in range(50):
         box = kind()
         asked: list[list[Future[Any]]] = [[], [], []]
 
-        def put(mine: list[Future[Any]], box: Mailbox = box) -> None:
+        def put(mine: list[Future[Any]], box: Inbox = box) -> None:
             mine.extend(ask(box) for _ in range(100))
 
-        def own(box: Mailbox = box) -> None:
+        def own(box: Inbox = box) -> None:
             for _ in range(50):
                 future = box.get().reply_to
                 assert future is not None
@@ -571,14 +570,14 @@ def test_no_ask_races_the_end(kind: type[Mailbox]) -> None:
 # the socket
 
 
-def next_ready(box: SelectorMailbox) -> SocketReady:
+def next_ready(box: SelectorInbox) -> SocketReady:
     found = take(box)
     assert isinstance(found, SocketReady)
     return found
 
 
 def test_a_readable_socket_is_a_message(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -592,7 +591,7 @@ def test_a_readable_socket_is_a_message(
 
 
 def test_what_is_watched_is_told(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -613,7 +612,7 @@ def test_what_is_watched_is_told(
 
 
 def test_an_end_of_file_is_readable(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -624,7 +623,7 @@ def test_an_end_of_file_is_readable(
 
 
 def test_another_socket_takes_the_place_of_the_first(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -642,7 +641,7 @@ def test_another_socket_takes_the_place_of_the_first(
 
 
 def test_bytes_that_no_selector_sees_are_read_again(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     selecting.attach(pair[0])
     selecting.watch(read=True, write=False)
@@ -652,7 +651,7 @@ def test_bytes_that_no_selector_sees_are_read_again(
 
 
 def test_a_busy_mailbox_does_not_starve_the_socket(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -662,13 +661,13 @@ def test_a_busy_mailbox_does_not_starve_the_socket(
     seen = [selecting.get().message for _ in range(300)]
     ready = [at for at, message in enumerate(seen) if isinstance(message, SocketReady)]
     assert len(ready) >= 3
-    assert ready[0] <= SelectorMailbox.POLL_EVERY
+    assert ready[0] <= SelectorInbox.POLL_EVERY
     # Nor does the socket starve the mailbox, nor change its order.
     assert [m for m in seen if not isinstance(m, SocketReady)] == list(range(300 - len(ready)))
 
 
 def test_messages_taken_in_batches_do_not_starve_the_socket(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -682,7 +681,7 @@ def test_messages_taken_in_batches_do_not_starve_the_socket(
 
 
 def test_a_busy_socket_does_not_starve_the_mailbox(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -693,7 +692,7 @@ def test_a_busy_socket_does_not_starve_the_mailbox(
 
 
 def test_messages_and_timers_and_the_socket_in_one_wait(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair
     selecting.attach(near)
@@ -714,7 +713,7 @@ def test_messages_and_timers_and_the_socket_in_one_wait(
 
 
 def test_a_socket_that_was_closed_is_told_and_raises_nothing(
-    selecting: SelectorMailbox, pair: tuple[socket.socket, socket.socket]
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     # Nothing may be raised outside of Pykka's `try`: reading the socket tells why.
     selecting.attach(pair[0])
@@ -725,7 +724,7 @@ def test_a_socket_that_was_closed_is_told_and_raises_nothing(
     assert take(selecting) == "message"
 
 
-def test_an_owner_that_is_awake_is_not_woken(selecting: SelectorMailbox) -> None:
+def test_an_owner_that_is_awake_is_not_woken(selecting: SelectorInbox) -> None:
     assert is_empty(selecting)  # Now there is a socketpair.
     tell(selecting, *range(1_000))
     assert selecting._wake_reader is not None
@@ -734,7 +733,7 @@ def test_an_owner_that_is_awake_is_not_woken(selecting: SelectorMailbox) -> None
 
 
 def test_there_are_no_descriptors_before_the_first_wait() -> None:
-    box = SelectorMailbox()
+    box = SelectorInbox()
     tell(box, 1)
     assert box.get().message == 1
     assert box._selector is None
@@ -742,7 +741,7 @@ def test_there_are_no_descriptors_before_the_first_wait() -> None:
 
 
 def test_close_frees_the_descriptors(pair: tuple[socket.socket, socket.socket]) -> None:
-    box = SelectorMailbox()
+    box = SelectorInbox()
     box.attach(pair[0])
     box.watch(read=True, write=False)
     assert is_empty(box)
@@ -759,13 +758,13 @@ def test_close_frees_the_descriptors(pair: tuple[socket.socket, socket.socket]) 
 
 def test_wakes_race_the_close() -> None:
     for _ in range(100):
-        box = SelectorMailbox()
+        box = SelectorInbox()
 
-        def put(box: SelectorMailbox = box) -> None:
+        def put(box: SelectorInbox = box) -> None:
             for n in range(50):
                 box.tell(n)
 
-        def own(box: SelectorMailbox = box) -> None:
+        def own(box: SelectorInbox = box) -> None:
             take(box)
             box.close()
 
@@ -775,7 +774,7 @@ def test_wakes_race_the_close() -> None:
 # batches
 
 
-def test_drain_takes_what_stands_next(selecting: SelectorMailbox) -> None:
+def test_drain_takes_what_stands_next(selecting: SelectorInbox) -> None:
     tell(selecting, 1, 2, "other", 3)
     assert selecting.drain(int) == [1, 2]
     # One of another kind is in the way until it is taken.
@@ -785,7 +784,7 @@ def test_drain_takes_what_stands_next(selecting: SelectorMailbox) -> None:
     assert selecting.drain(int) == []
 
 
-def test_drain_takes_no_asks(selecting: SelectorMailbox) -> None:
+def test_drain_takes_no_asks(selecting: SelectorInbox) -> None:
     future = ask(selecting, 1)
     tell(selecting, 2)
     assert selecting.drain(int) == []
@@ -793,7 +792,7 @@ def test_drain_takes_no_asks(selecting: SelectorMailbox) -> None:
     assert selecting.drain(int) == [2]
 
 
-def test_drain_has_an_end(selecting: SelectorMailbox) -> None:
+def test_drain_has_an_end(selecting: SelectorInbox) -> None:
     tell(selecting, *range(5_000))
     batches = [selecting.drain(int) for _ in range(6)]
     assert list(itertools.chain(*batches)) == list(range(5_000))

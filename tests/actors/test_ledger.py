@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstream_actor import Ref
-from slipstream_actor.actors.ledger import Asked, BufferedPush, Ledger, PushBuffer
+from slipstream_actor.actors.ledger import Asked, Ledger
+from slipstream_actor.actors.push_buffer import BufferedPush, PushBuffer
 
 
 def asked(number: int, connection: Any) -> Asked:

@@ -13,7 +13,7 @@ import pytest
 from slipstream_actor import ClientActor, Down, Socket, Stop, Supervisor, connect, monitor, wait
 from slipstream_actor.actors.envelopes import LEAVE, TAKE
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import current
 from slipstream_actor.testing import PhoenixServer
 from tests.client.test_client import InThread
@@ -22,7 +22,7 @@ from tests.support.clients import PATIENCE, eventually
 
 def take_down(ref: Any) -> Down:
     """Return the `Down` of `ref` that came to this thread."""
-    inbox: Mailbox = current().actor_inbox
+    inbox: Inbox = current().actor_inbox
     down = inbox.receive(lambda m, _: TAKE if isinstance(m, Down) and m.ref is ref else 0, PATIENCE)
     assert isinstance(down, Down)
     return down
@@ -30,7 +30,7 @@ def take_down(ref: Any) -> Down:
 
 def is_told(ref: Any) -> bool:
     """Whether a `Down` of `ref` is in this thread's mailbox."""
-    inbox: Mailbox = current().actor_inbox
+    inbox: Inbox = current().actor_inbox
     try:
         inbox.receive(lambda m, _: LEAVE if isinstance(m, Down) and m.ref is ref else 0, 0)
     except TimeoutError:

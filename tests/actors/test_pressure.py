@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slipstream_actor.actors.envelopes import TAKE, Burst
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from tests.support.clients import PATIENCE
 
@@ -44,7 +44,7 @@ def test_reading_stops_above_the_high_watermark_and_goes_on_at_the_low_one() -> 
 
 def test_a_burst_counts_what_is_taken() -> None:
     flow = Flow()
-    mailbox = Mailbox()
+    mailbox = Inbox()
     flow.delivered = 12
     assert flow.pause()
     mailbox.tell(Burst("source", range(12), flow))
@@ -56,7 +56,7 @@ def test_a_burst_counts_what_is_taken() -> None:
 
 def test_what_a_waiting_receive_has_passed_over_does_not_count() -> None:
     flow = Flow()
-    mailbox = Mailbox()
+    mailbox = Inbox()
     flow.delivered = 20
     assert flow.pause()
     mailbox.tell(Burst("source", ["passed"] * 20, flow))
@@ -76,7 +76,7 @@ def test_what_a_waiting_receive_has_passed_over_does_not_count() -> None:
 
 def test_a_receive_that_gives_up_counts_again() -> None:
     flow = Flow()
-    mailbox = Mailbox()
+    mailbox = Inbox()
     flow.delivered = 5
     mailbox.tell(Burst("source", range(5), flow))
     with pytest.raises(TimeoutError):

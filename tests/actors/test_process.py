@@ -33,14 +33,8 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.process import (
-    ThreadRef,
-    await_future,
-    current,
-    register,
-    resolve,
-    unregister,
-)
+from slipstream_actor.actors.names import register, resolve, unregister
+from slipstream_actor.actors.process import ThreadRef, await_future, current
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.actors.test_future import failed

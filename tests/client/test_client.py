@@ -58,10 +58,10 @@ from slipstream_actor import (
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.actors import process
+from slipstream_actor.actors import names
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.protocol.commands import (
     CloseConnection,
@@ -87,7 +87,7 @@ class Line(pykka.ActorRef[Any]):
 
     def __init__(self) -> None:
         self.commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.actor_inbox: Mailbox = Mailbox()
+        self.actor_inbox: Inbox = Inbox()
         self.alive = True
 
     def __str__(self) -> str:
@@ -1067,7 +1067,7 @@ def test_a_name_is_free_at_the_end(play: Play, end: str) -> None:
     ENDS[end](ref)
     wait(ref, timeout=PATIENCE)
     assert whereis(name) is None
-    assert name not in process._names  # Nor is the dead kept.
+    assert name not in names._names  # Nor is the dead kept.
     again, _ = play(name=name)
     assert whereis(name) is again
 

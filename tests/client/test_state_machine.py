@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.channels import JoinState
 from slipstream_actor.protocol.commands import JoinTopic
 from tests.support.model import Model
@@ -317,7 +317,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     def nothing_is_left(self) -> None:
         inbox = self.client.actor_inbox
-        assert isinstance(inbox, Mailbox)
+        assert isinstance(inbox, Inbox)
         assert inbox.depth == 0
         assert not inbox.ledger._asked
         assert not inbox.buffer

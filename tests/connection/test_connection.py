@@ -12,8 +12,8 @@ import pytest
 from slipstream_actor.actors import envelopes
 from slipstream_actor.actors import inbox as inboxes
 from slipstream_actor.actors.envelopes import TAKE
-from slipstream_actor.actors.inbox import SocketReady
 from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.actors.selector_inbox import READY, SocketReady
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection import connection as module
 from slipstream_actor.connection.connection import LAST_WORDS_SECONDS, Connection
@@ -240,7 +240,7 @@ def test_a_stop_waits_for_the_close_frame_of_the_server(stepped: Stepped) -> Non
             answered.append(stepped.clock.now)
             stepped.clock.now += 0.5
             stepped.wire.arrived.extend([tick(1), Closing(1000)])
-            return inboxes.READY[1]
+            return READY[1]
         return None
 
     inbox._wait = answer  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ from slipstream_actor import (
     telemetry,
     wait_until_joined,
 )
-from slipstream_actor.actors import context as carrying
+from slipstream_actor.actors import context
 from slipstream_actor.contrib.opentelemetry import SlipstreamInstrumentor
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -314,8 +314,8 @@ def test_nothing_stays_current(exported: Exported) -> None:
     telemetry.execute((*event, "stop"), {"duration": 1.0}, metadata)
     assert not trace.get_current_span().get_span_context().is_valid
     with exported.tracer.start_as_current_span("request"):
-        captured = carrying.capture()
-    with carrying.resumed(captured):
+        captured = context.capture()
+    with context.resumed(captured):
         assert trace.get_current_span().get_span_context().is_valid
     assert not trace.get_current_span().get_span_context().is_valid
 
@@ -431,7 +431,7 @@ def test_it_is_one_and_leaves_nothing(exported: Exported, server: PhoenixServer)
     instrumentor.uninstrument()
     assert not instrumentor.is_instrumented
     assert not telemetry.list_handlers(("slipstream",))
-    assert not carrying.installed
+    assert not context.installed
     with recording(server.uri, Joining) as (_, log):
         log.take("join")
     assert not exported.spans("connect")

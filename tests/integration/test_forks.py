@@ -350,9 +350,9 @@ def test_the_threads_that_a_child_does_not_have_keep_their_sockets(server: Phoen
 
 LOCKED = """
 import pykka, signal
-from slipstream_actor.actors import process
+from slipstream_actor.actors import names
 
-lock = pykka.ActorRegistry._actor_refs_lock if sys.argv[2] == "registry" else process._names_lock
+lock = pykka.ActorRegistry._actor_refs_lock if sys.argv[2] == "registry" else names._names_lock
 held, go_on = threading.Event(), threading.Event()
 
 def hold():

@@ -32,7 +32,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
 from tests.client.test_client import InThread
@@ -50,15 +50,15 @@ class Schedule:
         self.delays: list[int] = []
         self.timers: list[Timer] = []
         self.hurry = True
-        send_after = Mailbox.send_after
+        send_after = Inbox.send_after
 
-        def note(inbox: Mailbox, seconds: float, message: Any) -> Timer:
+        def note(inbox: Inbox, seconds: float, message: Any) -> Timer:
             timer = send_after(inbox, 0.0 if self.hurry else seconds, message)
             self.timers.append(timer)
             self.delays.append(round(seconds * 1000))
             return timer
 
-        monkeypatch.setattr(Mailbox, "send_after", note)
+        monkeypatch.setattr(Inbox, "send_after", note)
 
     def first(self, count: int) -> list[int]:
         """Return the first `count` delays, when there are as many."""

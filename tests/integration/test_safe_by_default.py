@@ -68,7 +68,7 @@ LINES: dict[str, dict[str, list[str]]] = {
         ],
     },
     "headers with CR or LF refused": {
-        "../test_configuration.py": [
+        "../configuration/test_configuration.py": [
             "test_no_header_splits_the_request",
             "test_headers_that_are_the_upgrades_own",
             "test_headers_that_are_sent_once",
@@ -118,7 +118,7 @@ LINES: dict[str, dict[str, list[str]]] = {
             "test_a_wrong_configuration",
             "test_what_websocket_client_traces",
         ],
-        "../test_configuration.py": [
+        "../configuration/test_configuration.py": [
             "test_the_repr_shows_no_secret",
             "test_a_query_without_names_is_not_shown",
         ],

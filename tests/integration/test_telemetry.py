@@ -39,7 +39,7 @@ from slipstream_actor import (
     telemetry,
     wait,
 )
-from slipstream_actor.actors.inbox import SocketReady
+from slipstream_actor.actors.selector_inbox import SocketReady
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.protocol.commands import CloseConnection, OpenConnection
 from slipstream_actor.testing import FaultProxy, PhoenixServer
@@ -66,7 +66,7 @@ def dead_uri() -> Iterator[str]:
 
 def under_way(owner: Any) -> Any:
     """The pushes of `owner` that telemetry waits for."""
-    return owner.actor_inbox.ledger.begun
+    return owner.actor_inbox.ledger.open_spans
 
 
 def assert_one_span(start: Told, end: Told) -> None:
@@ -93,7 +93,7 @@ def test_a_connect(server: PhoenixServer) -> None:
         assert not start.metadata["socket"].connected
         assert stop.metadata["socket"].connected
         assert "upgrade" in {name.lower() for name in stop.metadata["response_headers"]}
-        assert not get_state(ref).socket._begun
+        assert not get_state(ref).socket._open_spans
 
 
 def test_a_connect_that_fails_and_its_reconnects() -> None:
@@ -181,7 +181,7 @@ def test_a_join(server: PhoenixServer) -> None:
         assert start.metadata["socket"].join_status(BENCH) is None
         assert stop.metadata["socket"].joined(BENCH)
         assert stop.metadata["response"] == {"hello": 1}
-        assert not get_state(ref).socket._begun
+        assert not get_state(ref).socket._open_spans
 
 
 def test_a_join_that_is_recorded_begins_when_it_is_asked_for(server: PhoenixServer) -> None:
@@ -223,7 +223,7 @@ def test_a_join_whose_connection_gives_way_to_another(server: PhoenixServer) -> 
         socket = connect(server.uri).await_connect().join(BENCH, {"delay": 60_000})
         socket = socket.connect(server.uri)
         assert told.take("client.join.exception").metadata["reason"] == ChannelEnded("left")
-        assert BENCH not in socket._begun
+        assert BENCH not in socket._open_spans
         socket.await_connect().disconnect().await_disconnect()
 
 
@@ -252,7 +252,7 @@ def test_rejoins_after_a_reconnect_are_joins(server: PhoenixServer, proxy: Fault
         log.take("join")
         proxy.reset()
         log.take("join")
-        assert not get_state(ref).socket._begun
+        assert not get_state(ref).socket._open_spans
     assert len(told.named("client.join.stop")) == len(told.named("client.connect.stop")) == 2
 
 
@@ -263,7 +263,7 @@ def test_nothing_grows_over_reconnects(server: PhoenixServer, proxy: FaultProxy)
         def __call__(self, event: Any, measurements: Any, metadata: Any) -> None:
             socket = metadata.get("socket")
             if event[-2:] == ("join", "stop") and socket is not None:
-                self.append((dict(socket.metadata), set(socket._begun), len(socket.joins)))
+                self.append((dict(socket.metadata), set(socket._open_spans), len(socket.joins)))
 
     seen = Light()
     telemetry.attach_many(
@@ -278,7 +278,7 @@ def test_nothing_grows_over_reconnects(server: PhoenixServer, proxy: FaultProxy)
                 log.take("join")
             state = get_state(ref).socket
             assert set(state.metadata) == {"socket_id"}
-            assert not state._begun
+            assert not state._open_spans
     finally:
         telemetry.detach("growth")
     assert len(seen) == 31

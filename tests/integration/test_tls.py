@@ -27,11 +27,11 @@ from slipstream_actor import (
     connect,
     get_state,
 )
-from slipstream_actor.actors.inbox import SelectorMailbox
+from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.testing import PhoenixServer
 from slipstream_actor.wire import dial
-from slipstream_actor.wire.attempt import AttemptFailed, MailboxWaiter
+from slipstream_actor.wire.waiter import AttemptFailed, InboxWaiter
 from tests.support.clients import PATIENCE, Recorder, eventually, recording
 from tests.support.raw_server import Frame, Gone, Peer, RawServer, Script, broadcast, closing, serve
 
@@ -169,7 +169,7 @@ def test_a_reset_before_the_handshake_leaves_no_socket() -> None:
         peer.close()
         select.select([sock], [], [], PATIENCE)
         sock.setblocking(False)
-        waiter = MailboxWaiter(SelectorMailbox(), PATIENCE)
+        waiter = InboxWaiter(SelectorInbox(), PATIENCE)
         with pytest.raises(AttemptFailed) as failed:
             dial.handshake(sock, config, waiter)
     assert failed.value.reason.kind == "tls"

@@ -48,7 +48,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors.envelopes import Burst
-from slipstream_actor.actors.process import become, current
+from slipstream_actor.actors.process import current, set_current
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.testing import PhoenixServer
 from tests.client.test_client import InThread, Line
@@ -65,10 +65,10 @@ NO_SERVER = ConnectFailed("refused")
 def own_mailbox() -> Iterator[None]:
     """Make the thread that runs the tests a new process: what others left is not in its mailbox."""
     current()
-    become(None)
+    set_current(None)
     yield
     current()
-    become(None)
+    set_current(None)
     current()
 
 

@@ -36,7 +36,8 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors.envelopes import Burst
-from slipstream_actor.socket.presences import MOST_HELD, receive, track
+from slipstream_actor.protocol.presence import MOST_HELD, track
+from slipstream_actor.socket.presences import receive
 from tests.support.clients import PATIENCE
 
 TOPIC = "presence:r"

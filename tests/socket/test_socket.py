@@ -20,18 +20,9 @@ from slipstream_actor import Join, Socket, connect, new_socket
 from slipstream_actor.actors import envelopes as mail
 from slipstream_actor.actors import inbox as mailboxes
 from slipstream_actor.actors import process
-from slipstream_actor.actors.inbox import Mailbox
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.errors import (
-    ConfigurationError,
-    NeverJoinedError,
-    NotConfiguredError,
-    NotConnectedError,
-    NotJoinedError,
-    NotOwnerError,
-    ReplyError,
-    SerializerError,
-)
+from slipstream_actor.errors import ConfigurationError, SerializerError
 from slipstream_actor.protocol.commands import (
     CloseConnection,
     CollectGarbage,
@@ -52,7 +43,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.message import Ref, Reply, ReplyError
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
@@ -62,6 +53,14 @@ from slipstream_actor.protocol.reasons import (
     JoinRefused,
     JoinTimeout,
 )
+from slipstream_actor.socket.errors import (
+    NeverJoinedError,
+    NotConfiguredError,
+    NotConnectedError,
+    NotJoinedError,
+    NotOwnerError,
+)
+from slipstream_actor.socket.joining import request, send_requested
 from slipstream_actor.socket.state import ReconnectDue, RejoinDue, apply_event
 
 URI = "ws://localhost:4000/socket/websocket"
@@ -75,7 +74,7 @@ class FakeConnection:
     def __init__(self) -> None:
         self.commands: list[Any] = []
         self.alive = True
-        self.actor_inbox = Mailbox()
+        self.actor_inbox = Inbox()
 
     def is_alive(self) -> bool:
         return self.alive
@@ -417,10 +416,10 @@ def test_a_join_without_a_connection_is_recorded_and_sent_later(
     socket = new_socket().join(T, {"a": 1})
     assert socket.joins[T] == Join(T, {"a": 1}, "requested")
     socket = replace(socket, channel_config=Configuration.validate(URI, {}))
-    socket = apply_event(socket, ChannelConnected(connection))._send_requested()
+    socket = send_requested(apply_event(socket, ChannelConnected(connection)))
     assert connection.told() == [JoinTopic(T, {"a": 1}, "1")]
     assert socket.joins[T].join_ref == "1"
-    assert socket._send_requested() == socket
+    assert send_requested(socket) == socket
     assert connection.told() == []
 
 
@@ -486,7 +485,7 @@ def test_rejoins_have_their_delays(connection: FakeConnection, clock: Clock) -> 
         message = due(socket)
         assert isinstance(message, RejoinDue)
         assert message.join is socket.joins[T]
-        socket = socket._request(message.join, "rejoin")
+        socket = request(socket, message.join, "rejoin")
         ref += 1
         assert connection.told()[-1] == JoinTopic(T, {"a": 1}, str(ref))
         assert socket.joins[T].rejoin_counter == turn + 1
@@ -727,7 +726,7 @@ def test_a_join_that_the_connection_did_not_take_is_sent_on_the_next(
     assert socket.joins[T] == Join(T, {"a": 1}, "requested")
     socket = apply_event(socket, ChannelClosed(ClosedByPeer(1006)))
     again = FakeConnection()
-    socket = apply_event(socket, ChannelConnected(again))._send_requested()
+    socket = send_requested(apply_event(socket, ChannelConnected(again)))
     assert again.told() == [JoinTopic(T, {"a": 1}, socket.joins[T].join_ref)]
 
 

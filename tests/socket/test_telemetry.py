@@ -23,7 +23,9 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors import process
+from slipstream_actor.client import telemetry as client_telemetry
 from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.client.telemetry import callback
 from slipstream_actor.connection import telemetry as connection_telemetry
 from slipstream_actor.protocol.events import (
     ChannelClosed,
@@ -36,7 +38,6 @@ from slipstream_actor.socket.telemetry import (
     CLIENT,
     abandon,
     apply_event,
-    callback,
     observed_push,
     push_ended,
 )
@@ -90,13 +91,13 @@ def ends(told: Observed) -> list[str]:
 
 def test_what_is_under_way_is_remembered_by_its_times_alone(told: Observed) -> None:
     socket = connecting().join(T, {"a": 1})
-    assert set(socket._begun) == {None, T}
-    for begun in socket._begun.values():
+    assert set(socket._open_spans) == {None, T}
+    for begun in socket._open_spans.values():
         assert not any(isinstance(value, Socket) for value in begun.metadata().values())
     socket = apply_event(socket, ChannelConnected(None))
-    assert set(socket._begun) == {T}
+    assert set(socket._open_spans) == {T}
     socket = apply_event(socket, TopicJoinSucceeded(T, {"b": 2}))
-    assert not socket._begun
+    assert not socket._open_spans
     assert ends(told) == ["client.connect.stop", "client.join.stop"]
 
 
@@ -104,7 +105,7 @@ def test_a_span_ends_once_whatever_becomes_of_the_socket(told: Observed) -> None
     """A callback that raises through a proxy leaves the socket as it was."""
     socket = connecting()
     for _ in range(2):
-        assert not apply_event(socket, ChannelConnected(None))._begun
+        assert not apply_event(socket, ChannelConnected(None))._open_spans
     apply_event(socket, ChannelClosed(ClosedByClient()))
     assert ends(told) == ["client.connect.stop"]
 
@@ -117,7 +118,7 @@ def test_a_recorded_join_that_is_left_or_asked_for_anew(told: Observed) -> None:
     failures = told.named("client.join.exception")
     assert [each.metadata["params"] for each in failures] == [{"a": 1}, {"a": 2}]
     assert all(each.metadata["reason"] == ChannelEnded("left") for each in failures)
-    assert set(socket._begun) == {None}
+    assert set(socket._open_spans) == {None}
 
 
 def test_params_that_are_callables_are_told_as_they_are(told: Observed) -> None:
@@ -126,12 +127,12 @@ def test_params_that_are_callables_are_told_as_they_are(told: Observed) -> None:
 
     socket = connecting().join(T, params)
     assert told.take("client.join.start").metadata["params"] is params
-    assert T in socket._begun
+    assert T in socket._open_spans
 
 
 def test_a_recorded_join_outlives_the_attempt_that_fails(told: Observed) -> None:
     socket = apply_event(connecting().join(T), ChannelClosed(ClosedByClient()))
-    assert set(socket._begun) == {T}
+    assert set(socket._open_spans) == {T}
     assert ends(told) == ["client.connect.exception"]
 
 
@@ -139,7 +140,7 @@ def test_a_connect_that_replaces_another(told: Observed) -> None:
     socket = connecting().connect(URI, test_mode=True)
     [failed] = told.named("client.connect.exception")
     assert failed.metadata["reason"] == ClosedByClient()
-    assert set(socket._begun) == {None}
+    assert set(socket._open_spans) == {None}
 
 
 def test_when_its_owner_ends_all_is_over(told: Observed) -> None:
@@ -159,14 +160,14 @@ def test_a_reconnect_ends_what_the_connection_had_under_way(told: Observed) -> N
     socket = socket.reconnect()
     [failed] = told.named("client.join.exception")
     assert failed.metadata["reason"] == Disconnected(ClosedByClient())
-    assert not apply_event(socket, ChannelConnected(FakeConnection()))._begun
+    assert not apply_event(socket, ChannelConnected(FakeConnection()))._open_spans
     assert ends(told) == ["client.connect.stop", "client.join.exception", "client.reconnect"]
 
 
 def test_a_join_that_something_else_ends_was_left(told: Observed) -> None:
     socket = connecting().join(T)
     joins = {T: replace(socket.joins[T], status="closed")}
-    assert T not in apply_event(replace(socket, joins=joins), ChannelConnected(None))._begun
+    assert T not in apply_event(replace(socket, joins=joins), ChannelConnected(None))._open_spans
     [failed] = told.named("client.join.exception")
     assert failed.metadata["reason"] == ChannelEnded("left")
 
@@ -181,7 +182,7 @@ def test_a_new_socket_ends_what_the_former_had_under_way(told: Observed) -> None
         ref.tell("anew")
         told.take("client.connect.exception")
         told.take("client.join.exception")
-        assert set(get_state(ref).socket._begun) == {None}
+        assert set(get_state(ref).socket._open_spans) == {None}
 
 
 def test_a_handler_that_exits_at_the_end_of_a_client_leaves_nothing_behind(
@@ -247,7 +248,7 @@ def test_of_a_push_that_raises_nothing_is_kept(told: Observed) -> None:
     with pytest.raises(LookupError), observed_push(socket, T, "event", {}, "1", awaited=True):
         raise LookupError
     assert ends(told) == ["client.push.exception"]
-    assert not socket.socket_pid.actor_inbox.ledger.begun
+    assert not socket.socket_pid.actor_inbox.ledger.open_spans
 
 
 # callbacks
@@ -291,9 +292,9 @@ def test_with_nothing_attached_nothing_is_made(
     """Only looked up: neither a span nor an event, nor what would be told by them."""
     made: list[Any] = []
     for module, name in (
-        (instrumentation, "begin"),
-        (instrumentation, "observed"),
-        (connection_telemetry, "begin"),
+        (instrumentation, "open_span"),
+        (client_telemetry, "observed"),
+        (connection_telemetry, "open_span"),
         (dispatch, "execute"),
         (dispatch, "start_measurements"),
         (dispatch, "end_measurements"),

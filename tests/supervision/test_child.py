@@ -19,7 +19,7 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.actors.monitor import end_of
-from slipstream_actor.supervision.child import Intensity
+from slipstream_actor.supervision.intensity import Intensity
 from slipstream_actor.testing import PhoenixServer
 from tests.client.test_client import InThread
 from tests.support.clients import PATIENCE, eventually

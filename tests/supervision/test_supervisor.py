@@ -32,7 +32,7 @@ from slipstream_actor import (
     wait_until_joined,
     whereis,
 )
-from slipstream_actor.actors import process
+from slipstream_actor.actors import names
 from slipstream_actor.actors.monitor import end_of
 from slipstream_actor.supervision.supervisor import Options
 from tests.client.test_client import InThread
@@ -160,7 +160,7 @@ def test_a_name_is_taken_once() -> None:
         with pytest.raises(AlreadyStartedError) as raised:
             Supervisor.start([], name="supervisor")
         assert raised.value.ref is supervisor is whereis("supervisor")
-    assert "supervisor" not in process._names
+    assert "supervisor" not in names._names
 
 
 def test_no_thread_for_it_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,13 @@ from slipstream_actor import ClientActor
 from slipstream_actor.actors import process
 from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import READY, Mailbox, SelectorMailbox
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.selector_inbox import READY, SelectorInbox
 from slipstream_actor.connection import connection
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic
 from slipstream_actor.protocol.reasons import ConnectFailedKind
-from slipstream_actor.wire.attempt import AttemptFailed, Cancelled
+from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 from tests.support.simulated_server import Plans, SimulatedServer
 from tests.support.simulated_transport import SimulatedTransport, Wire
 
@@ -43,7 +44,7 @@ class Idle(BaseException):
     """Leaves Pykka's loop: the mailbox has nothing, or the actor has done its steps."""
 
 
-class SteppedMailbox(Mailbox):
+class SteppedInbox(Inbox):
     """Hands out as many messages as there are steps, and never waits."""
 
     def __init__(self, world: World) -> None:
@@ -76,7 +77,7 @@ class SteppedMailbox(Mailbox):
         return None
 
 
-class SteppedSelectorMailbox(SteppedMailbox, SelectorMailbox):
+class SteppedSelectorInbox(SteppedInbox, SelectorInbox):
     """The connection's: its selector is the wire."""
 
     def __init__(self, world: World) -> None:
@@ -134,9 +135,9 @@ class Attempt:
         return self.alive and self.actor._transport is None
 
     @property
-    def inbox(self) -> SteppedSelectorMailbox:
+    def inbox(self) -> SteppedSelectorInbox:
         inbox = self.actor.actor_inbox
-        assert isinstance(inbox, SteppedSelectorMailbox)
+        assert isinstance(inbox, SteppedSelectorInbox)
         return inbox
 
 
@@ -172,9 +173,9 @@ class World:
         patch(process, "_here", threading.local())
         patch(connection, "dial", self._dial)
         patch(connection, "upgrade", lambda wire, *_: SimulatedTransport(wire))
-        patch(Connection, "_create_actor_inbox", lambda _: SteppedSelectorMailbox(self))
+        patch(Connection, "_create_actor_inbox", lambda _: SteppedSelectorInbox(self))
         patch(Connection, "_start_actor_loop", method(self._open))
-        patch(ClientActor, "_create_actor_inbox", lambda _: SteppedMailbox(self))
+        patch(ClientActor, "_create_actor_inbox", lambda _: SteppedInbox(self))
         patch(ClientActor, "_start_actor_loop", method(self._start))
 
     def undo(self) -> None:
@@ -201,7 +202,7 @@ class World:
     def step(self, actor: pykka.ThreadingActor, steps: int = 1) -> bool:
         """Have an actor handle up to so many messages; return whether there was one."""
         inbox = actor.actor_inbox
-        assert isinstance(inbox, SteppedMailbox)
+        assert isinstance(inbox, SteppedInbox)
         if actor.actor_stopped.is_set():
             return False
         if actor in self._running:
@@ -228,13 +229,13 @@ class World:
     @contextmanager
     def _acting_as(self, actor: pykka.ThreadingActor) -> Iterator[None]:
         """Be the thread of `actor`."""
-        process.become(actor.actor_ref)
+        process.set_current(actor.actor_ref)
         self._running.append(actor)
         try:
             yield
         finally:
             self._running.pop()
-            process.become(self._running[-1].actor_ref if self._running else None)
+            process.set_current(self._running[-1].actor_ref if self._running else None)
 
     def _dial(self, config: Any, waiter: Any) -> Wire:
         [attempt] = [a for a in self.attempts if a.actor.actor_inbox is waiter._inbox]
@@ -247,7 +248,7 @@ class World:
 
     # time
 
-    def wait(self, inbox: SteppedMailbox, timeout: float | None) -> Envelope[Any] | None:
+    def wait(self, inbox: SteppedInbox, timeout: float | None) -> Envelope[Any] | None:
         """Have an actor wait in its mailbox: the others go on, and time passes."""
         if timeout == 0:
             return None
@@ -301,12 +302,12 @@ def method(function: Callable[[Any], None]) -> Callable[[Any], None]:
     return call
 
 
-def timers_of(inbox: Mailbox) -> list[float]:
+def timers_of(inbox: Inbox) -> list[float]:
     """Return when the timers of a mailbox are due, without the cancelled ones."""
     return [due for due, _, timer in inbox._timers if not timer.cancelled]
 
 
-def is_waiting(inbox: Mailbox, kind: type) -> bool:
+def is_waiting(inbox: Inbox, kind: type) -> bool:
     """Whether a message of this type is in the mailbox."""
     while (envelope := inbox._poll()) is not None:
         inbox._stash.append(envelope)

@@ -18,15 +18,14 @@ import pytest
 from slipstream_actor.telemetry import dispatch
 from slipstream_actor.telemetry.dispatch import (
     AlreadyAttachedError,
-    SpanContext,
     attach,
     attach_many,
     detach,
     execute,
-    followed,
     list_handlers,
-    span,
+    wanted_events,
 )
+from slipstream_actor.telemetry.spans import SpanContext, span
 from tests.support.clients import eventually
 
 EVENT = ("some", "event")
@@ -170,13 +169,13 @@ def test_handlers_are_listed_by_prefix() -> None:
 
 
 def test_what_follows_a_prefix_is_kept_current() -> None:
-    names = followed(("some",))
+    names = wanted_events(("some",))
     assert names == set()
     attach_many("a", [EVENT, OTHER, ("another", "event"), ("some",)], Seen())
     attach("b", OTHER, Seen())
     assert names == {"event", "other"}
-    assert followed(("some",)) is names
-    assert followed(("some", "other")) == {"event"}
+    assert wanted_events(("some",)) is names
+    assert wanted_events(("some", "other")) == {"event"}
     detach("a")
     assert names == {"other"}
     detach("b")

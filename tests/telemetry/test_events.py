@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from slipstream_actor import ClientActor
-from slipstream_actor.client.defaults import CALLBACK_NAMES
-from slipstream_actor.telemetry.events import EVENTS, KEYS, find, names, tables
+from slipstream_actor.client import defaults
+from slipstream_actor.telemetry.events import CALLBACK_NAMES, EVENTS, KEYS, find, names, tables
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "telemetry.md"
 
@@ -19,7 +19,7 @@ def test_every_callback_has_its_events() -> None:
         for name in dir(ClientActor)
         if name in ("init", "terminate") or name.startswith("handle_")
     }
-    assert set(CALLBACK_NAMES) == callbacks
+    assert set(CALLBACK_NAMES) == callbacks == set(defaults.CALLBACK_NAMES)
     for callback in CALLBACK_NAMES:
         for end in ("start", "stop", "exception"):
             assert ("slipstream", "client", callback, end) in names()

@@ -10,7 +10,17 @@ import pytest
 from slipstream_actor.testing import PhoenixServer
 
 # Tests of clients, whose threads end a moment after they are dead: the check of every test waits.
-OF_CLIENTS = {"test_crashes", "test_functions", "test_kit", "test_leaks", "test_mistakes"}
+OF_CLIENTS = {
+    "test_client_operations",
+    "test_crashed_clients",
+    "test_crashes",
+    "test_functions",
+    "test_kit",
+    "test_leaks",
+    "test_misuse",
+    "test_payloads",
+    "test_socket_test",
+}
 
 
 @pytest.fixture(autouse=True)

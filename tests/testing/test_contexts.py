@@ -14,7 +14,7 @@ from slipstream_actor.testing import (
     phoenix_server,
     socket_test,
 )
-from slipstream_actor.testing.kit.kit import here
+from slipstream_actor.testing.kit.kit import current_test
 
 
 class Room(Channel):
@@ -29,9 +29,9 @@ def greet(uri: str) -> None:
 def test_the_test_as_the_server() -> None:
     with socket_test(refute_timeout=0.5) as server:
         assert isinstance(server, SocketTest)
-        assert here() is server
+        assert current_test() is server
         assert server.refute_timeout == 0.5
-    assert here() is not server
+    assert current_test() is not server
 
 
 def test_an_embedded_server() -> None:

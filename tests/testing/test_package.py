@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import re
 import signal
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import slipstream_actor.testing
-from tests.testing.server.raw import DEADLINE, Frame, RawClient
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,20 +60,50 @@ def test_without_wsproto_there_is_the_rest(name: str) -> None:
 
 
 TESTING = Path(slipstream_actor.testing.__file__).parent
-SERVER_MODULES = sorted(
-    path.relative_to(TESTING).as_posix()
-    for room in ("server", "proxy")
-    for path in (TESTING / room).glob("*.py")
-)
+NAME = "slipstream_actor.testing"
+MODULES = {
+    ".".join(path.relative_to(TESTING).with_suffix("").parts): path
+    for path in sorted(TESTING.rglob("*.py"))
+}
+SERVER_MODULES = [name for name in MODULES if name.startswith(("server.", "proxy."))]
+
+
+def imports(module: str) -> set[str]:
+    """The modules that one of the package imports, anywhere in it: late, or for type checkers."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+            # What is taken out of a package may be a module.
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def neighbours(module: str) -> set[str]:
+    """The modules of `testing` that one of them imports."""
+    return {name.removeprefix(f"{NAME}.") for name in imports(module)} & MODULES.keys()
 
 
 @pytest.mark.parametrize("module", SERVER_MODULES)
 def test_the_server_imports_nothing_of_the_client(module: str) -> None:
     """They must share no bug. What the package itself imports does not count."""
-    text = (TESTING / module).read_text(encoding="utf-8")
-    for name in re.findall(r"^\s*(?:from|import) (\S+)", text, re.MULTILINE):
+    for name in imports(module):
         assert name.split(".")[0] not in ("websocket", "msgspec", "pykka")
         assert not re.match(r"slipstream_actor(?!\.testing\.(server|proxy)\b)", name)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("server.")])
+def test_the_server_imports_nothing_of_the_proxy(module: str) -> None:
+    assert not any(name.startswith("proxy.") for name in neighbours(module))
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    arrows = {module: neighbours(module) for module in MODULES}
+    assert arrows["server.channel_process"] >= {"server.channel", "server.pubsub"}
+    # Raises `CycleError`, which names the modules.
+    graphlib.TopologicalSorter(arrows).prepare()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")

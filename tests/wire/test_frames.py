@@ -28,8 +28,8 @@ from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
 from slipstream_actor.wire import frames
 from slipstream_actor.wire import websocket as transport
-from slipstream_actor.wire.attempt import AttemptFailed
 from slipstream_actor.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Binary, Data
+from slipstream_actor.wire.waiter import AttemptFailed
 from slipstream_actor.wire.websocket import Fragments, Transport, upgrade
 
 LIMIT = 1 << 20

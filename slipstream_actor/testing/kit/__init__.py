@@ -1,4 +1,5 @@
-"""The test as the server: `accept_connect`, `assert_push`, … and `SocketTest`, without a socket.
+"""The test is the server: `SocketTest`, `accept_connect`, `assert_push`, …, without a socket.
 
-Open `kit.py` first. May use the client and all below it.
+Open `kit.py` first, then `fake_connection.py`, which a client in test mode has for a connection.
+May use the client and all below it; `server/` and `proxy/` use nothing of this.
 """

@@ -6,8 +6,8 @@ from typing import Any
 
 import pykka
 
-from slipstream_actor.testing.kit.expectations import cut, indented
-from slipstream_actor.testing.kit.seats import title
+from slipstream_actor.testing.kit.clients import title
+from slipstream_actor.testing.kit.formatting import cut, indented
 
 __all__ = ["Crashes"]
 

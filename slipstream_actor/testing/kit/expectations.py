@@ -1,19 +1,15 @@
-"""What an assertion of the test kit expects, how a request differs from it, and how that is told.
-
-The texts are meant to be read as they are: under unittest there is nothing else.
-"""
+"""What an assertion of the test kit expects, and how a request differs from it."""
 
 from __future__ import annotations
 
-import pprint
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from slipstream_actor.protocol.matching import ANY, matches
-from slipstream_actor.testing.kit.mistakes import require_patterns
+from slipstream_actor.protocol.matching import matches
+from slipstream_actor.testing.kit.formatting import cut, indented, shown
+from slipstream_actor.testing.kit.misuse import require_patterns
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
@@ -27,15 +23,8 @@ __all__ = [
     "a_join",
     "a_leave",
     "a_push",
-    "cut",
-    "describe",
     "differences",
-    "indented",
 ]
-
-WIDTH = 88
-# Of one value; a test may push megabytes.
-MOST_CHARACTERS = 400
 
 
 class Expectation(msgspec.Struct, frozen=True, eq=False):
@@ -121,42 +110,3 @@ def trouble(pattern: Any, value: Any) -> str:
     except Exception as error:
         return f", which raised {error!r}"
     return ""
-
-
-def shown(pattern: Any) -> str:
-    """Return how a pattern is told: a predicate by its name."""
-    if pattern is ANY:
-        return "ANY"
-    if isinstance(pattern, re.Pattern):
-        return f"{cut(repr(pattern.pattern))} (a pattern)"
-    if callable(pattern) and hasattr(pattern, "__name__"):
-        return f"{pattern.__name__} (a predicate)"
-    return cut(repr(pattern))
-
-
-def cut(text: str) -> str:
-    """Return `text`, without its middle if it is too long to be read."""
-    left_out = len(text) - MOST_CHARACTERS
-    if left_out <= 0:
-        return text
-    half = MOST_CHARACTERS // 2
-    return f"{text[:half]} … {left_out} characters … {text[-half:]}"
-
-
-def describe(request: Any) -> list[str]:
-    """Return the lines that show a request: what is too long for one is laid out below it."""
-    line = str(request)
-    if len(line) <= WIDTH:
-        return [line]
-    name = "params" if hasattr(request, "params") else "payload"
-    if not hasattr(request, name):
-        return [cut(line)]
-    value = getattr(request, name)
-    head = line.removesuffix(f" {value!r}")
-    laid_out = pprint.pformat(value, width=WIDTH, sort_dicts=False)
-    return [cut(head), *indented(cut(laid_out).splitlines())]
-
-
-def indented(lines: list[str]) -> list[str]:
-    """Return the lines, one step further in."""
-    return [f"    {line}" for line in lines]

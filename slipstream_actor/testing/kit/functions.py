@@ -11,7 +11,7 @@ from typing import Any
 
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
-from slipstream_actor.testing.kit.kit import GOING_AWAY, NOTHING, OK, REFUSED, here
+from slipstream_actor.testing.kit.kit import GOING_AWAY, NOTHING, OK, REFUSED, current_test
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
@@ -42,12 +42,12 @@ __unittest = True
 
 def accept_connect(client: Any, *, response_headers: Mapping[str, str] | None = None) -> None:
     """Tell a client that it is connected, to this test."""
-    here().accept_connect(client, response_headers=response_headers)
+    current_test().accept_connect(client, response_headers=response_headers)
 
 
 def refuse_connect(client: Any, reason: Any = REFUSED) -> None:
     """Have a client's attempt to connect fail: its `handle_disconnect(reason)`."""
-    here().refuse_connect(client, reason)
+    current_test().refuse_connect(client, reason)
 
 
 def connect_and_assert_join(
@@ -60,7 +60,7 @@ def connect_and_assert_join(
 ) -> JoinRequest:
     """`accept_connect`, and `assert_join` of that client."""
     __tracebackhide__ = True
-    return here().connect_and_assert_join(client, topic, params, reply, timeout=timeout)
+    return current_test().connect_and_assert_join(client, topic, params, reply, timeout=timeout)
 
 
 def assert_join(
@@ -73,7 +73,7 @@ def assert_join(
 ) -> JoinRequest:
     """Assert that a client asks to join, and answer it: any status but "ok" refuses."""
     __tracebackhide__ = True
-    return here().assert_join(topic, params, reply, client=client, timeout=timeout)
+    return current_test().assert_join(topic, params, reply, client=client, timeout=timeout)
 
 
 def refute_join(
@@ -81,7 +81,7 @@ def refute_join(
 ) -> None:
     """Assert that no client asks to join so."""
     __tracebackhide__ = True
-    here().refute_join(topic, params, client=client, timeout=timeout)
+    current_test().refute_join(topic, params, client=client, timeout=timeout)
 
 
 def assert_leave(
@@ -89,13 +89,13 @@ def assert_leave(
 ) -> LeaveRequest:
     """Assert that a client asks to leave, and have it left: its `handle_leave`."""
     __tracebackhide__ = True
-    return here().assert_leave(topic, client=client, timeout=timeout)
+    return current_test().assert_leave(topic, client=client, timeout=timeout)
 
 
 def refute_leave(topic: Any = ANY, *, client: Any = None, timeout: float | None = None) -> None:
     """Assert that no client asks to leave so."""
     __tracebackhide__ = True
-    here().refute_leave(topic, client=client, timeout=timeout)
+    current_test().refute_leave(topic, client=client, timeout=timeout)
 
 
 def assert_push(
@@ -108,7 +108,7 @@ def assert_push(
 ) -> PushRequest:
     """Assert that a client pushes, and return the push; `reply` answers it."""
     __tracebackhide__ = True
-    return here().assert_push(topic, event, payload, client=client, timeout=timeout)
+    return current_test().assert_push(topic, event, payload, client=client, timeout=timeout)
 
 
 def refute_push(
@@ -121,31 +121,31 @@ def refute_push(
 ) -> None:
     """Assert that no client pushes so."""
     __tracebackhide__ = True
-    here().refute_push(topic, event, payload, client=client, timeout=timeout)
+    current_test().refute_push(topic, event, payload, client=client, timeout=timeout)
 
 
 def assert_disconnect(client: Any = None, *, timeout: float | None = None) -> DisconnectRequest:
     """Assert that a client closes its connection, and tell it that it is closed."""
     __tracebackhide__ = True
-    return here().assert_disconnect(client=client, timeout=timeout)
+    return current_test().assert_disconnect(client=client, timeout=timeout)
 
 
 def refute_disconnect(client: Any = None, *, timeout: float | None = None) -> None:
     """Assert that no client closes its connection."""
     __tracebackhide__ = True
-    here().refute_disconnect(client=client, timeout=timeout)
+    current_test().refute_disconnect(client=client, timeout=timeout)
 
 
 def push(client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
     """Push `event` to a client: its `handle_message`, or an `await_message` of its own."""
-    here().push(client, topic, event, payload)
+    current_test().push(client, topic, event, payload)
 
 
 def reply(client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
     """Reply to a push: `ref` is what `assert_push` returned, or its `ref`."""
-    here().reply(client, ref, reply)
+    current_test().reply(client, ref, reply)
 
 
 def disconnect(client: Any, reason: Any = GOING_AWAY) -> None:
     """Close a client's connection: its `handle_disconnect(reason)`."""
-    here().disconnect(client, reason)
+    current_test().disconnect(client, reason)

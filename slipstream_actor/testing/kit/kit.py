@@ -29,6 +29,8 @@ from slipstream_actor.protocol.events import (
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.reasons import ClosedByPeer, ConnectFailed
+from slipstream_actor.testing.kit.clients import living, title
+from slipstream_actor.testing.kit.connections import Connections
 from slipstream_actor.testing.kit.crashes import Crashes
 from slipstream_actor.testing.kit.expectations import (
     A_DISCONNECT,
@@ -37,24 +39,24 @@ from slipstream_actor.testing.kit.expectations import (
     a_leave,
     a_push,
 )
+from slipstream_actor.testing.kit.fake_connection import FakeConnection, as_sent
 from slipstream_actor.testing.kit.leaks import living_clients, stop
-from slipstream_actor.testing.kit.mistakes import (
+from slipstream_actor.testing.kit.misuse import (
     require_push,
     require_reply,
     require_test_mode,
     seconds_or,
 )
-from slipstream_actor.testing.kit.record import Ended, Entry, Record
+from slipstream_actor.testing.kit.report import report
+from slipstream_actor.testing.kit.request_log import ClientEnded, Entry, RequestLog
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
     LeaveRequest,
     PushRequest,
 )
-from slipstream_actor.testing.kit.seat import Seat, as_sent
-from slipstream_actor.testing.kit.seats import Seats, living, title
 
-__all__ = ["GOING_AWAY", "NOTHING", "OK", "REFUSED", "SocketTest", "clean_up", "here"]
+__all__ = ["GOING_AWAY", "NOTHING", "OK", "REFUSED", "SocketTest", "clean_up", "current_test"]
 
 # Failures are reported where a test asserts, not here.
 __unittest = True
@@ -64,7 +66,7 @@ R = TypeVar("R")
 OK = Reply("ok")
 NOTHING: dict[str, Any] = {}
 REFUSED = ConnectFailed("refused")
-# What Phoenix closes a connection with on purpose (note 32).
+# What Phoenix closes a connection with on purpose (docs/protocol.md#note-32).
 GOING_AWAY = ClosedByPeer(1001)
 CLOSED_BY_TEST = ClosedByPeer(1001, "closed_by_test")
 STOP_SECONDS = 10.0
@@ -103,8 +105,8 @@ class SocketTest:
         self.refute_timeout = seconds_or("refute_timeout", refute_timeout, self.refute_timeout)
         if fail_on_crash is not None:
             self.fail_on_crash = fail_on_crash
-        self._record = Record()
-        self._seats = Seats()
+        self._log = RequestLog()
+        self._connections = Connections()
         self._crashes = Crashes()
         self._started: list[pykka.ActorRef[Any]] = []
         # What was there before the context was entered: the thread's server, and actors.
@@ -157,10 +159,10 @@ class SocketTest:
         # Supervisors first, lest they restart what is stopped here; else in reverse.
         started.sort(key=lambda ref: -ref.actor_class.stop_order)
         stuck = [titles[ref] for ref in reversed(started) if not stop(ref, STOP_SECONDS)]
-        seats = self._seats.clear()
-        for seat in seats:
-            seat.hang_up(CLOSED_BY_TEST)
-        self._record.forget(seats)
+        connections = self._connections.clear()
+        for connection in connections:
+            connection.hang_up(CLOSED_BY_TEST)
+        self._log.forget(connections)
         if stuck:
             raise AssertionError(f"in {STOP_SECONDS} s these did not stop: {', '.join(stuck)}")
 
@@ -177,18 +179,18 @@ class SocketTest:
         that has connected without `test_mode=True`.
         """
         require_test_mode(client)
-        seat, void = self._seats.add(client, self._record.add)
-        self._record.forget(void)
-        self._crashes.watch(seat.client)
-        seat.client.tell(ChannelConnected(seat, dict(response_headers or {})))
-        seat.watch(self._note_end)
+        connection, void = self._connections.add(client, self._log.add)
+        self._log.forget(void)
+        self._crashes.watch(connection.client)
+        connection.client.tell(ChannelConnected(connection, dict(response_headers or {})))
+        connection.watch(self._note_end)
 
-    def _note_end(self, seat: Seat, reason: Any) -> None:
+    def _note_end(self, connection: FakeConnection, reason: Any) -> None:
         """Note that a client has ended: unless it has crashed, it has disconnected by that."""
-        ended = Ended(reason)
-        if seat.closed_by_end and ended.error is None:
-            self._record.add(seat, DisconnectRequest(seat.client))
-        self._record.add(seat, ended)
+        ended = ClientEnded(reason)
+        if connection.closed_by_end and ended.error is None:
+            self._log.add(connection, DisconnectRequest(connection.client))
+        self._log.add(connection, ended)
 
     def refuse_connect(self, client: Any, reason: Any = REFUSED) -> None:
         """Have a client's attempt to connect fail: its `handle_disconnect(reason)`.
@@ -205,8 +207,8 @@ class SocketTest:
         """
         message = MessageReceived(topic, event, as_sent(payload))
         target = living(client)
-        if seat := self._seats.one(client):
-            seat.send(message)
+        if connection := self._connections.one(client):
+            connection.send(message)
         else:
             target.tell(message)
 
@@ -220,16 +222,16 @@ class SocketTest:
         target = living(client)
         number = require_push(target, ref)
         topic = getattr(number, "topic", "")
-        if seat := self._seats.one(client):
-            seat.answer_push(topic, number, reply)
+        if connection := self._connections.one(client):
+            connection.answer_push(topic, number, reply)
         else:
             target.tell(ReplyReceived(topic, number, reply))
 
     def disconnect(self, client: Any, reason: Any = GOING_AWAY) -> None:
         """Close a client's connection: its `handle_disconnect(reason)`. Raises `ActorDeadError`."""
         target = living(client)
-        if seat := self._seats.one(client):
-            seat.hang_up(reason)
+        if connection := self._connections.one(client):
+            connection.hang_up(reason)
         else:
             target.tell(ChannelClosed(reason))
 
@@ -264,8 +266,8 @@ class SocketTest:
         """Assert that a client asks to join, and answer it: any status but "ok" refuses."""
         __tracebackhide__ = True
         require_reply(reply)
-        seat, request = self._assert(a_join(topic, params), JoinRequest, client, timeout)
-        seat.answer_join(request, reply)
+        connection, request = self._assert(a_join(topic, params), JoinRequest, client, timeout)
+        connection.answer_join(request, reply)
         return request
 
     def refute_join(
@@ -285,8 +287,8 @@ class SocketTest:
     ) -> LeaveRequest:
         """Assert that a client asks to leave, and have it left: its `handle_leave`."""
         __tracebackhide__ = True
-        seat, request = self._assert(a_leave(topic), LeaveRequest, client, timeout)
-        seat.answer_leave(request)
+        connection, request = self._assert(a_leave(topic), LeaveRequest, client, timeout)
+        connection.answer_leave(request)
         return request
 
     def refute_leave(
@@ -330,8 +332,8 @@ class SocketTest:
         One that ends closes it too, unless it crashes.
         """
         __tracebackhide__ = True
-        seat, request = self._assert(A_DISCONNECT, DisconnectRequest, client, timeout)
-        seat.answer_disconnect()
+        connection, request = self._assert(A_DISCONNECT, DisconnectRequest, client, timeout)
+        connection.answer_disconnect()
         return request
 
     def refute_disconnect(self, client: Any = None, *, timeout: float | None = None) -> None:
@@ -343,14 +345,14 @@ class SocketTest:
 
     def _assert(
         self, expected: Expectation, kind: type[R], client: Any, timeout: float | None
-    ) -> tuple[Seat, R]:
+    ) -> tuple[FakeConnection, R]:
         __tracebackhide__ = True
         seconds = seconds_or("timeout", timeout, self.assert_timeout)
         entry = self._await(expected, client, seconds)
         if entry is None:
             self._fail(f"expected a {expected.noun} within {seconds} s", expected, client)
         assert isinstance(entry.what, kind)
-        return entry.seat, entry.what
+        return entry.connection, entry.what
 
     def _refute(self, expected: Expectation, client: Any, timeout: float | None) -> None:
         __tracebackhide__ = True
@@ -362,10 +364,10 @@ class SocketTest:
     def _await(
         self, expected: Expectation, client: Any, seconds: float, *, take: bool = True
     ) -> Entry | None:
-        if client is not None and not self._seats.of(client):
+        if client is not None and not self._connections.of(client):
             living(client)
-        return self._record.await_match(
-            expected, lambda: self._seats.of(client), seconds, take=take
+        return self._log.await_match(
+            expected, lambda: self._connections.of(client), seconds, take=take
         )
 
     def _fail(
@@ -373,29 +375,30 @@ class SocketTest:
     ) -> NoReturn:
         """Raise what an assertion has to tell, and what has ended the client if that is why."""
         __tracebackhide__ = True
-        seats = self._seats.of(client)
-        report = self._record.report(expected, seats, culprit)
-        lines = [headline, *expected.lines(), *report]
-        if not seats:
+        connections = self._connections.of(client)
+        entries = self._log.of(connections)
+        lines = [headline, *expected.lines()]
+        lines += report(entries, expected, culprit, several=len(connections) > 1)
+        if not connections:
             here = " by this thread" if self is getattr(_local, "own", None) else ""
             lines.append(f"it was not accepted{here}: accept_connect(client) comes first")
         crash = self._crash(client) if culprit is None else None
         if crash is None:
             raise AssertionError("\n".join(lines))
-        self._crashes.known(crash.seat.client)
-        lines.insert(0, f"{crash.seat.label} {crash.what}")
+        self._crashes.known(crash.connection.client)
+        lines.insert(0, f"{crash.connection.label} {crash.what}")
         raise AssertionError("\n".join(lines)) from crash.what.error
 
     def _crash(self, client: Any) -> Entry | None:
         """Return the last crash, if nobody is left who could do what is expected."""
-        seats = self._seats.of(client)
-        ends = self._record.ends(seats)
-        if len(ends) < len(seats):
+        connections = self._connections.of(client)
+        ends = self._log.ends(connections)
+        if len(ends) < len(connections):
             return None
         return next((end for end in reversed(ends) if end.what.crashed), None)
 
 
-def here() -> SocketTest:
+def current_test() -> SocketTest:
     """Return the server of the calling thread: the context manager that it is in, or its own."""
     test: SocketTest | None = getattr(_local, "test", None)
     if test is None:

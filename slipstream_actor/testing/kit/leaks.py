@@ -14,7 +14,7 @@ from pykka import ActorDeadError
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.exit import owner_of
 from slipstream_actor.connection.connection import Connection
-from slipstream_actor.testing.kit.seats import title
+from slipstream_actor.testing.kit.clients import title
 
 __all__ = ["living_clients", "no_leaked_clients", "stop"]
 
@@ -32,7 +32,7 @@ def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
     names them, and those apart that did not stop; when the block raises, they are stopped all the
     same.
     """
-    before = living()
+    before = living_actors()
     try:
         yield
     except BaseException:
@@ -49,19 +49,19 @@ def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
         raise AssertionError("\n".join(lines))
 
 
-def living() -> list[Any]:
+def living_actors() -> list[Any]:
     """Return the actors of ours that run; the connections of clients stand behind their clients."""
     return list(pykka.ActorRegistry.get_by_class(BaseActor))
 
 
 def living_clients() -> list[Any]:
     """Return the clients and supervisors that run."""
-    return [ref for ref in living() if not issubclass(ref.actor_class, Connection)]
+    return [ref for ref in living_actors() if not issubclass(ref.actor_class, Connection)]
 
 
 def left_since(before: list[Any]) -> list[Any]:
     """Return those that run, and did not before."""
-    return [ref for ref in living() if ref not in before and ref.is_alive()]
+    return [ref for ref in living_actors() if ref not in before and ref.is_alive()]
 
 
 def left_after(before: list[Any], patience: float) -> list[Any]:

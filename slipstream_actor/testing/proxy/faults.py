@@ -57,7 +57,7 @@ class Faults:
         self.rules = healthy()
 
 
-def each(direction: Directions) -> tuple[Direction, ...]:
+def each_direction(direction: Directions) -> tuple[Direction, ...]:
     """The directions that are meant. Raises `ValueError`."""
     if direction == "both":
         return ("up", "down")

@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each
-from slipstream_actor.testing.proxy.link import Upstream
-from slipstream_actor.testing.proxy.relay import Relay
+from slipstream_actor.testing.proxy.connection import Upstream
+from slipstream_actor.testing.proxy.event_loop import EventLoop
+from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each_direction
 
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -58,7 +58,7 @@ class FaultProxy:
         self._accepted = 0
         self._open = 0
         self._passed: dict[Direction, int] = {"up": 0, "down": 0}
-        self._relay: Relay | None = None
+        self._loop: EventLoop | None = None
         self.start()
 
     @property
@@ -97,12 +97,12 @@ class FaultProxy:
 
         Does nothing when it is started. Raises `OSError`.
         """
-        if self._relay is None:
+        if self._loop is None:
             family, _, _, _, address = socket.getaddrinfo(
                 self._parts.hostname, self._upstream_port, type=socket.SOCK_STREAM
             )[0]
-            self._relay = Relay(self.host, self.port, Upstream(family, address), self)
-            self.port = self._relay.port
+            self._loop = EventLoop(self.host, self.port, Upstream(family, address), self)
+            self.port = self._loop.port
 
     def stop(self) -> None:
         """Stops listening and ends every connection.
@@ -110,9 +110,9 @@ class FaultProxy:
         Returns when the thread has ended and every descriptor is free, which takes no time that
         depends on a peer. Does nothing when it is stopped.
         """
-        relay, self._relay = self._relay, None
-        if relay is not None:
-            relay.close()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
 
     def __enter__(self) -> FaultProxy:
         return self
@@ -132,7 +132,7 @@ class FaultProxy:
 
         The port stays the proxy's. Raises `OSError` if another has taken it nevertheless.
         """
-        return self._apply(lambda relay: relay.refuse())
+        return self._apply(lambda loop: loop.refuse())
 
     def silence(self) -> Healing:
         """Accepts connections and says nothing: they reach the server when the proxy is healed.
@@ -140,8 +140,8 @@ class FaultProxy:
         One that hangs up before is forgotten. Open connections go on.
         """
 
-        def apply(relay: Relay) -> None:
-            relay.faults.silent = True
+        def apply(loop: EventLoop) -> None:
+            loop.faults.silent = True
 
         return self._apply(apply)
 
@@ -194,22 +194,22 @@ class FaultProxy:
             raise ValueError("a cut is after at least 0 bytes")
         if how not in ("close", "reset", "half_close"):
             raise ValueError('how is "close", "reset" or "half_close"')
-        names, cut = each(direction), Cut(after, how)
+        names, cut = each_direction(direction), Cut(after, how)
 
-        def apply(relay: Relay) -> None:
-            for pipe in relay.pipes(names):
-                pipe.cut = cut
+        def apply(loop: EventLoop) -> None:
+            for forwarder in loop.forwarders(names):
+                forwarder.cut = cut
             for name in names:
-                relay.faults.change(name, cut=cut)
+                loop.faults.change(name, cut=cut)
 
         return self._apply(apply)
 
     def reset(self) -> None:
         """Ends every open connection with an RST to both sides, once."""
 
-        def apply(relay: Relay) -> None:
-            for link in relay.links:
-                link.reset()
+        def apply(loop: EventLoop) -> None:
+            for connection in loop.open_connections:
+                connection.reset()
 
         self._apply(apply)
 
@@ -218,11 +218,11 @@ class FaultProxy:
 
         The FIN comes after the bytes that are under way; what its sender sends later is swallowed.
         """
-        names = each(direction)
+        names = each_direction(direction)
 
-        def apply(relay: Relay) -> None:
-            for pipe in relay.pipes(names):
-                pipe.end("close", time.monotonic())
+        def apply(loop: EventLoop) -> None:
+            for forwarder in loop.forwarders(names):
+                forwarder.end("close", time.monotonic())
 
         self._apply(apply)
 
@@ -232,7 +232,7 @@ class FaultProxy:
         What was cut, reset, half closed or dropped stays so. Raises `OSError` when it refused and
         cannot listen any more.
         """
-        self._apply(lambda relay: relay.heal())
+        self._apply(lambda loop: loop.heal())
 
     # Waiting.
 
@@ -255,10 +255,10 @@ class FaultProxy:
 
         Raises `TimeoutError` after `timeout` seconds, `ValueError`.
         """
-        [name] = each(direction)
+        [name] = each_direction(direction)
         self._wait(lambda: self._passed[name] >= count, timeout, f"{count} bytes {name}")
 
-    # For the relay.
+    # For the loop.
 
     def opened(self) -> None:
         """Counts a connection in."""
@@ -284,23 +284,23 @@ class FaultProxy:
         return self._parts.port or PORTS.get(self._parts.scheme)
 
     def _catch_up(self) -> None:
-        # What a peer has seen is counted when the relay is done with it.
-        self._apply(lambda relay: None)
+        # What a peer has seen is counted when the loop is done with it.
+        self._apply(lambda loop: None)
 
-    def _apply(self, change: Callable[[Relay], None]) -> Healing:
-        relay = self._relay
-        if relay is not None:
-            relay.call(lambda: change(relay))
+    def _apply(self, change: Callable[[EventLoop], None]) -> Healing:
+        loop = self._loop
+        if loop is not None:
+            loop.call(lambda: change(loop))
         healing = contextlib.ExitStack()
         healing.callback(self.heal)
         return healing
 
     def _change(self, direction: Directions, **changes: Any) -> Healing:
-        names = each(direction)
+        names = each_direction(direction)
 
-        def apply(relay: Relay) -> None:
+        def apply(loop: EventLoop) -> None:
             for name in names:
-                relay.faults.change(name, **changes)
+                loop.faults.change(name, **changes)
 
         return self._apply(apply)
 

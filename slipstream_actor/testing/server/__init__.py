@@ -1,4 +1,5 @@
-"""An embedded Phoenix: real sockets, and the behaviour of Phoenix 1.8.12.
+"""An embedded Phoenix: `PhoenixServer`, with real sockets and the behaviour of Phoenix 1.8.12.
 
-Open `server.py` first. Needs the extra `testing`; uses nothing of the client.
+Open `server.py` first; then, inwards: `connection.py`, `session.py`, `channel_process.py`,
+`channel.py`. Needs the extra `testing`. Uses nothing of the client: they must share no bug.
 """

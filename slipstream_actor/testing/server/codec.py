@@ -1,8 +1,9 @@
 """What stands in the frames: Phoenix's two serializers, the server's side of them.
 
-`decode_*` raise `MalformedMessage`, for which Phoenix ends the connection with 1011 (notes 27 to
-29). `encode_*` raise `ValueError` or `TypeError`, which crash whoever encodes: the channel, for its
-own pushes and replies (notes 19, 26 and 28). A payload that is `bytes` stands for Elixir's
+`decode_*` raise `MalformedMessage`, for which Phoenix ends the connection with 1011
+(docs/protocol.md#note-27 to #note-29). `encode_*` raise `ValueError` or `TypeError`, which crash
+whoever encodes: the channel, for its own pushes and replies
+(docs/protocol.md#note-19, #note-26 and #note-28). A payload that is `bytes` stands for Elixir's
 `{:binary, data}`.
 """
 
@@ -56,10 +57,10 @@ def _parse(text: str) -> Any:
 
 
 class V1:
-    """vsn 1.0.0: objects; the server never sends a join_ref (note 52)."""
+    """vsn 1.0.0: objects; the server never sends a join_ref (docs/protocol.md#note-52)."""
 
     def decode_text(self, text: str) -> Message:
-        """The message in `text`: an object that has all four keys (note 52).
+        """The message in `text`: an object that has all four keys (docs/protocol.md#note-52).
 
         Raises `MalformedMessage`.
         """
@@ -78,7 +79,10 @@ class V1:
             raise MalformedMessage(f"no {missing}") from missing
 
     def decode_binary(self, data: bytes) -> Message:
-        """Raises `MalformedMessage`: version 1 knows no binary frames (note 28)."""
+        """Raises `MalformedMessage`: version 1 knows no binary frames.
+
+        See docs/protocol.md#note-28.
+        """
         raise MalformedMessage("binary frame for the serializer 1.0.0")
 
     def encode_message(self, join_ref: Any, ref: Any, topic: Any, event: str, payload: Any) -> str:
@@ -93,15 +97,19 @@ class V1:
         return self.encode_message(None, ref, topic, "phx_reply", payload)
 
     def encode_broadcast(self, topic: str, event: str, payload: Any) -> str:
-        """A broadcast; one of bytes raises, which crashes the broadcasting channel (note 28)."""
+        """A broadcast; one of bytes raises, which crashes the broadcasting channel.
+
+        See docs/protocol.md#note-28.
+        """
         return self.encode_message(None, None, topic, event, payload)
 
 
 class V2:
-    """vsn 2.0.0: arrays of five, and binary frames (note 25)."""
+    """vsn 2.0.0: arrays of five, and binary frames (docs/protocol.md#note-25)."""
 
     def decode_text(self, text: str) -> Message:
-        """The message in `text`: an array of five, all after that is ignored (note 29).
+        """The message in `text`: an array of five, all after that is ignored
+        (docs/protocol.md#note-29).
 
         Raises `MalformedMessage`.
         """
@@ -113,7 +121,8 @@ class V2:
     def decode_binary(self, data: bytes) -> Message:
         """The push in `data`.
 
-        Raises `MalformedMessage` for any other kind, and for one cut short (note 27).
+        Raises `MalformedMessage` for any other kind, and for one cut short
+        (docs/protocol.md#note-27).
         """
         if len(data) < 5 or data[0] != PUSH:
             raise MalformedMessage("not a binary push")
@@ -131,7 +140,10 @@ class V2:
     def encode_message(
         self, join_ref: Any, ref: Any, topic: Any, event: str, payload: Any
     ) -> str | bytes:
-        """A push, a close or an error; a binary push has no room for a ref (note 25)."""
+        """A push, a close or an error; a binary push has no room for a ref.
+
+        See docs/protocol.md#note-25.
+        """
         if isinstance(payload, bytes):
             return _binary(PUSH, (join_ref, topic, event), payload)
         return strict_json.encode([join_ref, ref, topic, event, payload])
@@ -146,7 +158,7 @@ class V2:
         return strict_json.encode([join_ref, ref, topic, "phx_reply", payload])
 
     def encode_broadcast(self, topic: str, event: str, payload: Any) -> str | bytes:
-        """A broadcast: null refs (note 1)."""
+        """A broadcast: null refs (docs/protocol.md#note-1)."""
         if isinstance(payload, bytes):
             return _binary(BROADCAST, (topic, event), payload)
         return strict_json.encode([None, None, topic, event, payload])
@@ -171,7 +183,10 @@ _V1, _V2 = V1(), V2()
 
 
 def negotiate(vsn: str) -> Codec | None:
-    """The serializer for a vsn: `~> 1.0.0` or `~> 2.0.0`; None for any other (note 37)."""
+    """The serializer for a vsn: `~> 1.0.0` or `~> 2.0.0`; None for any other.
+
+    See docs/protocol.md#note-37.
+    """
     match = re.fullmatch(r"([12])\.0\.(0|[1-9][0-9]*)(\+[0-9A-Za-z.-]+)?", vsn)
     if match is None:
         return None

@@ -1,8 +1,8 @@
 """One accepted connection and the thread that owns it: HTTP until the upgrade, then the websocket.
 
-As the process of a real connection does, it handles the frames that have come and the mail of its
-channels one after the other; while the kernel takes no more bytes, or a join runs, it does nothing
-else. Only `post`, `wake`, `kill` and `shut_down` are called from other threads.
+As the process of a real connection does, it handles the frames that have come and the messages of
+its channels one after the other; while the kernel takes no more bytes, or a join runs, it does
+nothing else. Only `post`, `wake`, `kill` and `shut_down` are called from other threads.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
+from slipstream_actor.testing.server.channel_process import ChannelEnded
 from slipstream_actor.testing.server.codec import Codec
 from slipstream_actor.testing.server.endpoint import Endpoint, Peer, Upgrade
 from slipstream_actor.testing.server.http import BadRequest, Request, head, parse_head
-from slipstream_actor.testing.server.process import Ended
+from slipstream_actor.testing.server.nonblocking_socket import BUDGET, NonBlockingSocket
 from slipstream_actor.testing.server.pubsub import Broadcast
 from slipstream_actor.testing.server.session import Application, Session
-from slipstream_actor.testing.server.stream import BUDGET, Stream
-from slipstream_actor.testing.server.wire import CloseSocket, Ping, Pong, Wire
+from slipstream_actor.testing.server.websocket import CloseSocket, Ping, Pong, WebSocket
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
@@ -64,40 +64,43 @@ class Connection:
 
     def __init__(self, sock: socket.socket, address: tuple[Any, ...], server: Server) -> None:
         self._server = server
-        self._stream = Stream(sock)
+        self._socket = NonBlockingSocket(sock)
         self._peer = Peer(address, server.ssl_context is not None, self._sleep)
-        self._mail: deque[Any] = deque()
+        self._inbox: deque[Any] = deque()
         self._output = bytearray()
         self._killed = False
         self._shut_down_by: float | None = None
         self._over = False
-        self._wire: Wire
+        self._websocket: WebSocket
 
     # From any thread.
 
-    def post(self, mail: str | bytes | Ended | threading.Event | object) -> None:
-        """Adds mail; to a connection that is over, nothing."""
-        self._mail.append(mail)
-        self._stream.bell.ring()
+    def post(self, message: str | bytes | ChannelEnded | threading.Event | object) -> None:
+        """Puts a message into the inbox; one to a connection that is over goes nowhere."""
+        self._inbox.append(message)
+        self._socket.waker.wake()
         if self._over:
-            self._release_mail()
+            self._release_waiters()
 
     def wake(self) -> None:
         """Makes it look at what it waits for."""
-        self._stream.bell.ring()
+        self._socket.waker.wake()
 
     def kill(self) -> None:
-        """Ends it without a close frame, whatever it is doing (note 33)."""
+        """Ends it without a close frame, whatever it is doing (docs/protocol.md#note-33)."""
         self._killed = True
-        self._stream.bell.ring()
+        self._socket.waker.wake()
 
     def shut_down(self, by: float) -> None:
-        """Ends it as SIGTERM does (note 33), by the time `by` at the latest."""
+        """Ends it as SIGTERM does (docs/protocol.md#note-33), by the time `by` at the latest."""
         self._shut_down_by = by
-        self._stream.bell.ring()
+        self._socket.waker.wake()
 
     def on_broadcast(self, broadcast: Broadcast) -> None:
-        """A broadcast to the socket's id: "disconnect" is all that it knows (note 32)."""
+        """A broadcast to the socket's id: "disconnect" is all that it knows.
+
+        See docs/protocol.md#note-32.
+        """
         if broadcast.event == "disconnect":
             self.post(_DISCONNECT)
 
@@ -113,20 +116,20 @@ class Connection:
             logger.exception("a connection of the embedded server crashed")
         finally:
             self._over = True
-            self._release_mail()
-            self._stream.close()
+            self._release_waiters()
+            self._socket.close()
 
     def abandon(self) -> None:
         """Frees what it holds, instead of `run`: there is no thread for it."""
-        self._stream.close()
+        self._socket.close()
 
-    def _release_mail(self) -> None:
-        """Lets go of who waits for mail that will not be sent; by any thread, once it is over."""
+    def _release_waiters(self) -> None:
+        """Lets go of who waits for what will not be sent; by any thread, once it is over."""
         with contextlib.suppress(IndexError):
             while True:
-                mail = self._mail.popleft()
-                if isinstance(mail, threading.Event):
-                    mail.set()
+                message = self._inbox.popleft()
+                if isinstance(message, threading.Event):
+                    message.set()
 
     def _serve(self) -> None:
         if self._server.ssl_context is not None:
@@ -137,14 +140,14 @@ class Connection:
 
     def _handshake(self, context: ssl.SSLContext) -> None:
         deadline = time.monotonic() + HANDSHAKE_TIMEOUT
-        self._stream.secure(context)
-        while not self._stream.handshake():
+        self._socket.secure(context)
+        while not self._socket.handshake():
             self._wait(read=True, until=deadline)
             if time.monotonic() >= deadline:
                 raise _Dropped
-        if self._stream.alpn == "h2":
+        if self._socket.alpn == "h2":
             # Bandit would speak HTTP/2 now; a client that offered it and does not sees the end of
-            # the stream (note 43).
+            # the stream (docs/protocol.md#note-43).
             raise _Dropped
 
     def _negotiate(self) -> Upgrade | None:
@@ -155,7 +158,8 @@ class Connection:
                 request, buffer = self._read_request(buffer)
                 answer = self._server.endpoint.answer(request, self._peer)
                 if isinstance(answer, Upgrade):
-                    # Bytes that came behind the request are lost, as in Bandit (note 42).
+                    # Bytes that came behind the request are lost, as in Bandit
+                    # (docs/protocol.md#note-42).
                     return answer
                 self._output += answer.encode(request)
                 self._flush()
@@ -183,7 +187,7 @@ class Connection:
         return buffer[missing:]
 
     def _read(self, deadline: float) -> bytes:
-        while (data := self._stream.receive()) is None:
+        while (data := self._socket.receive()) is None:
             self._wait(read=True, until=deadline)
             if time.monotonic() >= deadline:
                 raise _Dropped
@@ -193,7 +197,7 @@ class Connection:
 
     def _serve_socket(self, upgrade: Upgrade) -> None:
         self.codec = upgrade.codec
-        self._wire = Wire(upgrade.mount.max_frame_size)
+        self._websocket = WebSocket(upgrade.mount.max_frame_size)
         session = Session(upgrade, self, self._server)
         # All of it before the 101: a client that has connected is one that the server knows of.
         if upgrade.socket_id is not None:
@@ -205,13 +209,13 @@ class Connection:
             close_code = self._converse_until_closed(session, upgrade.mount.timeout)
         finally:
             self._over = True
-            self._release_mail()
+            self._release_waiters()
             if upgrade.socket_id is not None:
                 self._server.hub.unsubscribe(upgrade.socket_id, self)
             session.end(at_once=self._shut_down_by is not None)
             self._server.closed(self)
         if close_code is not None:
-            self._output += self._wire.close(close_code)
+            self._output += self._websocket.close(close_code)
             self._flush()
             self._finish()
 
@@ -232,46 +236,46 @@ class Connection:
     def _converse(self, session: Session, idle_timeout: float) -> NoReturn:
         idle_by = time.monotonic() + idle_timeout
         while True:
-            self._take_mail(session)
+            self._take_messages(session)
             self._flush()
-            self._wait(self._has_mail, read=True, until=idle_by)
-            data = self._stream.receive()
+            self._wait(self._has_messages, read=True, until=idle_by)
+            data = self._socket.receive()
             if data is not None:
                 self._take_data(session, data)
                 idle_by = time.monotonic() + idle_timeout
             elif time.monotonic() >= idle_by:
                 raise CloseSocket(1002)
 
-    def _has_mail(self) -> bool:
-        return bool(self._mail)
+    def _has_messages(self) -> bool:
+        return bool(self._inbox)
 
-    def _take_mail(self, session: Session) -> None:
-        while self._mail and len(self._output) < BUDGET:
-            mail = self._mail.popleft()
-            if isinstance(mail, str | bytes):
-                self.write(mail)
-            elif isinstance(mail, Ended):
-                session.ended(mail)
-            elif isinstance(mail, threading.Event):
+    def _take_messages(self, session: Session) -> None:
+        while self._inbox and len(self._output) < BUDGET:
+            message = self._inbox.popleft()
+            if isinstance(message, str | bytes):
+                self.write(message)
+            elif isinstance(message, ChannelEnded):
+                session.ended(message)
+            elif isinstance(message, threading.Event):
                 try:
                     self._flush()
                 finally:
-                    mail.set()
+                    message.set()
             else:
                 raise CloseSocket(1001)
 
     def _take_data(self, session: Session, data: bytes) -> None:
         if not data:
             raise _Dropped
-        for frame in self._wire.receive(data):
+        for frame in self._websocket.receive(data):
             if isinstance(frame, Ping):
-                self._output += self._wire.encode(frame.response())
+                self._output += self._websocket.encode(frame.response())
             elif not isinstance(frame, Pong):
                 session.receive(frame)
 
     def write(self, frame: str | bytes) -> None:
-        """Adds a frame to the output, before all mail that waits."""
-        self._output += self._wire.encode(frame)
+        """Adds a frame to the output, before all that waits in the inbox."""
+        self._output += self._websocket.encode(frame)
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Sleeps until `ready()`, with the output sent that there is."""
@@ -290,7 +294,7 @@ class Connection:
         self._output.clear()
         deadline = time.monotonic() + SEND_TIMEOUT
         while data:
-            sent = self._stream.send(data)
+            sent = self._socket.send(data)
             data = data[sent:]
             if not sent:
                 until = min(deadline, self._shut_down_by or deadline)
@@ -308,34 +312,34 @@ class Connection:
         heed_shut_down: bool = True,
     ) -> None:
         """One sleep, until anything happens at all. Raises when the connection is to end."""
-        self._stream.bell.arm()
-        self._heed(heed_shut_down)
+        self._socket.waker.arm()
+        self._raise_if_ending(heed_shut_down)
         if ready is not None and ready():
-            self._stream.bell.disarm()
+            self._socket.waker.disarm()
             return
         timeout = None if until is None else max(0.0, until - time.monotonic())
-        self._stream.wait(read=read, write=write, timeout=timeout)
-        self._heed(heed_shut_down)
+        self._socket.wait(read=read, write=write, timeout=timeout)
+        self._raise_if_ending(heed_shut_down)
 
-    def _heed(self, heed_shut_down: bool) -> None:
+    def _raise_if_ending(self, heed_shut_down: bool) -> None:
         if self._killed:
             raise _Dropped
         if heed_shut_down and self._shut_down_by is not None:
             raise _ShutDown
 
     def _finish(self) -> None:
-        self._stream.finish()
+        self._socket.finish()
         self._linger()
 
     def _linger(self) -> None:
         """Reads what the client still sends, for a moment.
 
         Closing over unread bytes would reset the connection, and the close frame that explains the
-        end might never be read (note 36).
+        end might never be read (docs/protocol.md#note-36).
         """
         until = time.monotonic() + LINGER
         while time.monotonic() < until:
-            data = self._stream.receive()
+            data = self._socket.receive()
             if data == b"":
                 return
             if data is None:

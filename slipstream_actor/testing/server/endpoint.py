@@ -30,10 +30,11 @@ _JSON = ("content-type", "application/json; charset=utf-8")
 class Mount:
     """The options of one `socket` line of an endpoint.
 
-    `auth_token`: read a token from the subprotocols (notes 44 to 46). `subprotocols`: those that
-    the server selects from. `max_frame_size`: bytes, a frame's header counted in (note 36).
-    `timeout`: seconds without a frame from the client after which the connection ends (note 34).
-    `max_channels`: per connection, None for no limit (note 15).
+    `auth_token`: read a token from the subprotocols (docs/protocol.md#note-44 to #note-46).
+    `subprotocols`: those that the server selects from. `max_frame_size`: bytes, a frame's header
+    counted in (docs/protocol.md#note-36). `timeout`: seconds without a frame from the client after
+    which the connection ends (docs/protocol.md#note-34). `max_channels`: per connection, None for
+    no limit (docs/protocol.md#note-15).
     """
 
     auth_token: bool = False
@@ -43,19 +44,11 @@ class Mount:
     max_channels: int | None = 100
 
 
-RECORDED_MOUNTS: Mapping[str, Mount] = {
-    "/socket": Mount(auth_token=True, subprotocols=("phoenix",)),
-    "/socket_noauth": Mount(),
-    "/socket_compressed": Mount(),
-    "/socket_small": Mount(max_frame_size=65_536, timeout=3.0),
-    "/socket_sub": Mount(subprotocols=("v2.phx", "other")),
-    "/socket_many": Mount(max_channels=None),
-}
-"""The mounts of the recorded conversations; compression is offered by none of them yet."""
-
-
 class RefuseConnect(Exception):
-    """Raised by a `connect` to refuse the upgrade: an HTTP status, a body, headers (note 38)."""
+    """Raised by a `connect` to refuse the upgrade: an HTTP status, a body, headers.
+
+    See docs/protocol.md#note-38.
+    """
 
     def __init__(
         self, status: int = 403, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -68,8 +61,8 @@ class RefuseConnect(Exception):
 class ConnectRequest:
     """What a `connect` is asked.
 
-    `params`: the query (note 40). `info`: the connect info. `sleep`: takes seconds, and ends at
-    once with the connection.
+    `params`: the query (docs/protocol.md#note-40). `info`: the connect info. `sleep`: takes
+    seconds, and ends at once with the connection.
     """
 
     params: dict[str, Any]
@@ -166,8 +159,8 @@ def _error(status: int, detail: str) -> Response:
 def _take_auth_token(request: Request) -> tuple[Request, str | None]:
     """The request without its token, and the token.
 
-    Only the first header line counts, and only a single token in it (note 45); one that is no
-    base64 raises (note 44).
+    Only the first header line counts, and only a single token in it (docs/protocol.md#note-45); one
+    that is no base64 raises (docs/protocol.md#note-44).
     """
     lines = request.all("sec-websocket-protocol")
     offered = [token.strip() for token in lines[0].split(",") if token.strip()] if lines else []
@@ -182,7 +175,7 @@ def _take_auth_token(request: Request) -> tuple[Request, str | None]:
 
 
 def _decode_token(encoded: str) -> str:
-    """Standard base64, in spite of the prefix; padding is optional (note 44)."""
+    """Standard base64, in spite of the prefix; padding is optional (docs/protocol.md#note-44)."""
     bare = encoded.rstrip("=")
     if len(encoded) != len(bare) and len(encoded) % 4:
         raise binascii.Error("wrong padding")
@@ -229,7 +222,10 @@ def _erlang_address(address: str) -> str:
 
 
 def _upgrade_fault(request: Request) -> str | None:
-    """What is wrong with the request as an upgrade, in Bandit's words (note 39)."""
+    """What is wrong with the request as an upgrade, in Bandit's words.
+
+    See docs/protocol.md#note-39.
+    """
     if request.version != "1.1":
         return f"HTTP version HTTP/{request.version} unsupported"
     for name, needed in (("connection", "upgrade"), ("upgrade", "websocket")):

@@ -1,4 +1,5 @@
-"""HTTP/1.1 requests and responses as Bandit reads and writes them, without I/O (note 39).
+"""HTTP/1.1 requests and responses as Bandit reads and writes them, without I/O
+(docs/protocol.md#note-39).
 
 Only what an upgrade needs: a head and, for a request that has one, a body to be skipped.
 """
@@ -51,7 +52,10 @@ class Request:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client expects the connection to outlive the response (note 38)."""
+        """Whether the client expects the connection to outlive the response.
+
+        See docs/protocol.md#note-38.
+        """
         options = [option.lower() for option in self.tokens("connection")]
         return "keep-alive" in options if self.version == "1.0" else "close" not in options
 

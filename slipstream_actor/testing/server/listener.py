@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from slipstream_actor.testing.server.stream import Bell, Selector
+from slipstream_actor.testing.server.wakeup import Selector, Waker
 
 BACKLOG = 512
 RETRY = 0.1
@@ -24,7 +24,7 @@ class Listener:
     ) -> None:
         self._socket = listen(host, port)
         self._accepted = accepted
-        self._bell = Bell()
+        self._waker = Waker()
         self._closing = False
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name="phoenix-listener", daemon=True)
@@ -33,22 +33,22 @@ class Listener:
     def close(self) -> None:
         """Stops listening; returns when the port is free and the thread has ended."""
         self._closing = True
-        self._bell.ring()
+        self._waker.wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
         with Selector() as selector, self._socket:
             selector.register(self._socket, selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
+            selector.register(self._waker, selectors.EVENT_READ)
             while True:
-                self._bell.arm()
+                self._waker.arm()
                 if self._closing:
                     break
                 selector.select()
-                self._bell.disarm()
+                self._waker.disarm()
                 self._accept(selector)
-        self._bell.close()
+        self._waker.close()
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
         try:

@@ -1,4 +1,7 @@
-"""Who is in a topic: Phoenix.Presence on one server, its diffs and phx_refs (notes 50, 51)."""
+"""Who is in a topic: Phoenix.Presence on one server, its diffs and phx_refs.
+
+See docs/protocol.md#note-50, #note-51.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ class Presence:
             self._entries.setdefault(topic, []).append(entry)
 
     def update(self, topic: str, owner: object, key: str, meta: Mapping[str, Any]) -> bool:
-        """Replaces the meta of `owner`'s presence: one diff with a leave and a join (note 51).
+        """Replaces the meta of `owner`'s presence: one diff with a leave and a join
+        (docs/protocol.md#note-51).
 
         False when there is none.
         """

@@ -2,7 +2,7 @@
 
 A broadcast is encoded by the broadcaster, once per serializer, and goes straight to the connections
 of the subscribers. So one that cannot be encoded raises in the broadcaster, after those before it
-in the line have got theirs (note 28).
+in the line have got theirs (docs/protocol.md#note-28).
 """
 
 from __future__ import annotations

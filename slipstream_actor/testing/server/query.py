@@ -1,4 +1,4 @@
-"""Query strings as Plug reads them (note 40).
+"""Query strings as Plug reads them (docs/protocol.md#note-40).
 
 `a[]=1` is a list, `m[k]=v` a map, `+` a space, and the last of two equal names wins.
 """
@@ -13,7 +13,7 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 class BadQuery(ValueError):
-    """A query that is no UTF-8, for which Plug answers 400 (note 39)."""
+    """A query that is no UTF-8, for which Plug answers 400 (docs/protocol.md#note-39)."""
 
 
 def parse(query: bytes) -> dict[str, Any]:

@@ -20,19 +20,18 @@ from types import TracebackType
 from typing import Any
 
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket
+from slipstream_actor.testing.server.channel_process import ChannelProcess
 from slipstream_actor.testing.server.connection import Connection
 from slipstream_actor.testing.server.endpoint import (
-    RECORDED_MOUNTS,
     ConnectRequest,
     Endpoint,
     Mount,
 )
 from slipstream_actor.testing.server.listener import Listener
 from slipstream_actor.testing.server.presence import Presence
-from slipstream_actor.testing.server.process import ChannelProcess
 from slipstream_actor.testing.server.pubsub import Hub
-from slipstream_actor.testing.server.recorded import RECORDED_CHANNELS, connect
-from slipstream_actor.testing.server.session import Channels, Router
+from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, RECORDED_MOUNTS, connect
+from slipstream_actor.testing.server.router import Channels, Router
 from slipstream_actor.testing.server.threads import Threads
 
 GRACE = 1.0
@@ -45,7 +44,7 @@ class PhoenixServer:
     `channels` maps a topic pattern ("rooms:lobby", "rooms:*") to a `Channel` class: an exact
     pattern wins, then the longest prefix; None stands for the channels of the recorded
     conversations. `port` 0 takes a free one; `ssl_context` makes it `wss` and is told to offer h2
-    as Bandit does (note 43). Raises `OSError` when it cannot listen.
+    as Bandit does (docs/protocol.md#note-43). Raises `OSError` when it cannot listen.
     """
 
     def __init__(
@@ -94,8 +93,8 @@ class PhoenixServer:
         """Lets a client in or not: what `connect/3` and `id/1` do in Phoenix; to be overridden.
 
         Runs in the connection's thread. Returns the socket's id or None, raises `RefuseConnect`;
-        any other exception answers 500 (note 38). The default takes the params of the recorded
-        conversations: `id`, `reject`, `connect_delay`.
+        any other exception answers 500 (docs/protocol.md#note-38). The default takes the params of
+        the recorded conversations: `id`, `reject`, `connect_delay`.
         """
         return connect(request)
 
@@ -116,7 +115,8 @@ class PhoenixServer:
         self.hub.broadcast(topic, event, payload)
 
     def disconnect(self, id: str) -> None:
-        """Closes the sockets of that id with 1001: what a "disconnect" broadcast does (note 32).
+        """Closes the sockets of that id with 1001: what a "disconnect" broadcast does
+        (docs/protocol.md#note-32).
 
         The id is the socket's ("user_socket:u1"); the bare connect param ("u1") stands for it.
         """
@@ -124,7 +124,10 @@ class PhoenixServer:
         self.hub.broadcast(f"user_socket:{id}", "disconnect", {})
 
     def drop(self) -> None:
-        """Ends every connection without a close frame (note 33), and goes on listening."""
+        """Ends every connection without a close frame, and goes on listening.
+
+        See docs/protocol.md#note-33.
+        """
         for connection in self._all_connections():
             connection.kill()
 
@@ -138,7 +141,8 @@ class PhoenixServer:
                 raise TimeoutError(f"{len(self._open)} connections instead of {count}")
 
     def stop(self) -> None:
-        """Stops as on SIGTERM: closes with 1012 where a channel is joined, else 1000 (note 33).
+        """Stops as on SIGTERM: closes with 1012 where a channel is joined, else 1000
+        (docs/protocol.md#note-33).
 
         Returns when every thread has ended and every descriptor is free. A client that does not
         read is cut off after a second; a callback that does not return is given up after another.

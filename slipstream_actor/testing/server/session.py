@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket
+from slipstream_actor.testing.server.channel_process import (
+    ChannelConnection,
+    ChannelEnded,
+    ChannelProcess,
+    JoinOutcome,
+)
 from slipstream_actor.testing.server.codec import MalformedMessage, Message
 from slipstream_actor.testing.server.endpoint import Upgrade
 from slipstream_actor.testing.server.presence import Presence
-from slipstream_actor.testing.server.process import ChannelProcess, Ended, Joined, Link
 from slipstream_actor.testing.server.pubsub import Hub
-from slipstream_actor.testing.server.wire import CloseSocket
-
-Channels = Mapping[str, type[Channel]]
-
-
-class Router:
-    """Topic patterns: an exact one wins over a wildcard, a longer wildcard over a shorter one."""
-
-    def __init__(self, channels: Channels) -> None:
-        if any("*" in pattern[:-1] for pattern in channels):
-            raise ValueError("a * stands at the end of a topic pattern and nowhere else")
-        self._exact = {p: c for p, c in channels.items() if not p.endswith("*")}
-        wildcards = [(p[:-1], c) for p, c in channels.items() if p.endswith("*")]
-        self._wildcards = sorted(wildcards, key=lambda entry: -len(entry[0]))
-
-    def match(self, topic: Any) -> type[Channel] | None:
-        """The channel class for `topic`, None when there is none; a topic may be any JSON value."""
-        if not isinstance(topic, str):
-            return None
-        if topic in self._exact:
-            return self._exact[topic]
-        matches = (c for prefix, c in self._wildcards if topic.startswith(prefix))
-        return next(matches, None)
+from slipstream_actor.testing.server.router import Router
+from slipstream_actor.testing.server.websocket import CloseSocket
 
 
-class Carrier(Link, Protocol):
-    """The connection, as a session sees it: what only its own thread may call comes on top."""
+class SessionConnection(ChannelConnection, Protocol):
+    """A connection as its session sees it: what only its own thread may call comes on top."""
 
     def write(self, frame: str | bytes) -> None:
-        """Sends a frame before all mail that waits."""
+        """Sends a frame before all that waits in the inbox."""
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Sleeps until `ready()`; raises when the connection is to end."""
@@ -66,10 +50,12 @@ class Application(Protocol):
 class Session:
     """The channels of one connection."""
 
-    def __init__(self, upgrade: Upgrade, carrier: Carrier, application: Application) -> None:
+    def __init__(
+        self, upgrade: Upgrade, connection: SessionConnection, application: Application
+    ) -> None:
         self._codec = upgrade.codec
         self._max_channels = upgrade.mount.max_channels
-        self._carrier = carrier
+        self._connection = connection
         self._application = application
         self._socket = ChannelSocket(upgrade.params, upgrade.socket_id, upgrade.info)
         self._processes: dict[str, ChannelProcess] = {}
@@ -80,7 +66,10 @@ class Session:
         return list(self._processes)
 
     def receive(self, frame: str | bytes) -> None:
-        """Handles a frame. Raises `CloseSocket` for one that is no message (notes 27 to 29)."""
+        """Handles a frame. Raises `CloseSocket` for one that is no message.
+
+        See docs/protocol.md#note-27 to #note-29.
+        """
         codec = self._codec
         try:
             if isinstance(frame, str):
@@ -95,7 +84,7 @@ class Session:
         topic = message.topic
         process = self._processes.get(topic) if isinstance(topic, str) else None
         if topic == "phoenix" and message.event == "heartbeat":
-            # The join_ref of a heartbeat is ignored (note 9).
+            # The join_ref of a heartbeat is ignored (docs/protocol.md#note-9).
             self._reply(message._replace(join_ref=None), "ok", {})
         elif message.event == "phx_join":
             self._join(message, process)
@@ -108,7 +97,8 @@ class Session:
 
     def _to_channel(self, message: Message, process: ChannelProcess) -> None:
         if message.join_ref is not None and not _same(message.join_ref, process.join_ref):
-            # A stale join_ref: dropped, without a reply (note 7); a missing one is taken (note 8).
+            # A stale join_ref: dropped, without a reply (docs/protocol.md#note-7); a missing one is
+            # taken (docs/protocol.md#note-8).
             return
         if message.event == "phx_leave":
             process.leave(message.ref)
@@ -117,11 +107,11 @@ class Session:
 
     def _join(self, message: Message, old: ChannelProcess | None) -> None:
         if old is not None:
-            # The old channel's phx_close goes through the mail: behind the reply to the new join
-            # (note 14).
+            # The old channel's phx_close goes through the inbox: behind the reply to the new join
+            # (docs/protocol.md#note-14).
             old.kill()
             self._forget(old)
-            self._carrier.post(self._goodbye(old, "phx_close", {}))
+            self._connection.post(self._end_message(old, "phx_close", {}))
         channel_class = self._application.router.match(message.topic)
         if channel_class is None:
             self._unmatched(message)
@@ -131,15 +121,15 @@ class Session:
             outcome = self._run_join(message, channel_class)
             self._reply(message, "ok" if outcome.ok else "error", outcome.response)
 
-    def _run_join(self, message: Message, channel_class: type[Channel]) -> Joined:
-        """The whole connection waits for a join (note 12)."""
+    def _run_join(self, message: Message, channel_class: type[Channel]) -> JoinOutcome:
+        """The whole connection waits for a join (docs/protocol.md#note-12)."""
         application = self._application
         process = ChannelProcess(
-            message.topic, message.join_ref, self._carrier, application.hub, application.presence
+            message.topic, message.join_ref, self._connection, application.hub, application.presence
         )
         application.start_channel(process, channel_class, self._socket, message.payload)
         try:
-            self._carrier.wait(lambda: process.outcome is not None)
+            self._connection.wait(lambda: process.outcome is not None)
         except BaseException:
             process.kill()
             raise
@@ -148,7 +138,7 @@ class Session:
             self._processes[message.topic] = process
         return process.outcome
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: ChannelEnded) -> None:
         """Tells the client that a channel has ended by itself; a replaced one is known to have."""
         process = ended.process
         if self._processes.get(process.topic) is not process:
@@ -157,7 +147,7 @@ class Session:
         event, payload = (
             ("phx_error", {"reason": "channel_crash"}) if ended.crashed else ("phx_close", {})
         )
-        self._carrier.write(self._goodbye(process, event, payload))
+        self._connection.write(self._end_message(process, event, payload))
 
     def end(self, at_once: bool) -> None:
         """Ends the channels: at once, or when they have handled what is in their inboxes."""
@@ -170,22 +160,28 @@ class Session:
     def _forget(self, process: ChannelProcess) -> None:
         del self._processes[process.topic]
 
-    def _goodbye(self, process: ChannelProcess, event: str, payload: Any) -> str | bytes:
-        # Its ref is the join_ref (note 3); in V1 that shows only where the client sent one (note
-        # 52).
+    def _end_message(self, process: ChannelProcess, event: str, payload: Any) -> str | bytes:
+        # Its ref is the join_ref (docs/protocol.md#note-3); in V1 that shows only where the client
+        # sent one (docs/protocol.md#note-52).
         ref = process.join_ref
         return self._codec.encode_message(ref, ref, process.topic, event, payload)
 
     def _reply(self, message: Message, status: str, response: Any) -> None:
-        self._carrier.write(
+        self._connection.write(
             self._codec.encode_reply(message.join_ref, message.ref, message.topic, status, response)
         )
 
     def _unmatched(self, message: Message) -> None:
-        """The reply of a topic that is not joined or not there: without a join_ref (note 5)."""
+        """The reply of a topic that is not joined or not there: without a join_ref.
+
+        See docs/protocol.md#note-5.
+        """
         self._reply(message._replace(join_ref=None), "error", {"reason": "unmatched topic"})
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Elixir's strict equality: "1", 1, 1.0 and true are four different join_refs (note 2)."""
+    """Elixir's strict equality: "1", 1, 1.0 and true are four different join_refs.
+
+    See docs/protocol.md#note-2.
+    """
     return type(one) is type(other) and one == other

@@ -1,4 +1,4 @@
-"""JSON as an Elixir server reads and writes it (notes 29 and 30).
+"""JSON as an Elixir server reads and writes it (docs/protocol.md#note-29 and #note-30).
 
 Python's own module accepts and alters more than Phoenix does: `NaN`, numbers that overflow, lone
 surrogates, the last of two equal keys. The embedded server must refuse what Phoenix refuses, else a
@@ -40,7 +40,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 def decode(text: str) -> Any:
     """The value that `text` holds.
 
-    Raises `ValueError` for all that Phoenix closes a connection for (note 29).
+    Raises `ValueError` for all that Phoenix closes a connection for (docs/protocol.md#note-29).
     """
     try:
         value = _decoder.decode(text)

@@ -1,13 +1,32 @@
-"""A client in test mode that does as it is told, and tells a queue what it hears."""
+"""A client in test mode that does as it is told, and tells a queue what it hears.
+
+And what tests of the kit share.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from slipstream_actor import Answer, Socket, cast
+from slipstream_actor.testing import SocketTest
 from tests.support.clients import Recorder
 
 URI = "ws://test.invalid/socket/websocket"
+TOPIC = "rooms:lobby"
+PARAMS = {"fizz": "buzz"}
+
+ASSERTIONS: dict[str, Any] = {
+    "assert_join": lambda server, **options: server.assert_join(**options),
+    "refute_join": lambda server, **options: server.refute_join(**options),
+    "assert_leave": lambda server, **options: server.assert_leave(**options),
+    "refute_leave": lambda server, **options: server.refute_leave(**options),
+    "assert_push": lambda server, **options: server.assert_push(**options),
+    "refute_push": lambda server, **options: server.refute_push(**options),
+    "assert_disconnect": lambda server, **options: server.assert_disconnect(**options),
+    "refute_disconnect": lambda server, **options: server.refute_disconnect(**options),
+}
 
 
 class KitClient(Recorder):
@@ -37,9 +56,16 @@ class Joiner(KitClient):
 
     def handle_connect(self, socket: Socket) -> Any:
         super().handle_connect(socket)
-        return socket.join("rooms:lobby", {"fizz": "buzz"})
+        return socket.join(TOPIC, PARAMS)
 
 
 def have(client: Any, *message: Any) -> None:
     """Have a client do what the message says."""
     cast(client, message)
+
+
+def failure(server: SocketTest, **options: Any) -> str:
+    """Return the text of an assertion that fails."""
+    with pytest.raises(AssertionError) as caught:
+        server.assert_push("no such topic", **options)
+    return str(caught.value)

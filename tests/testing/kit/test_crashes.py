@@ -17,11 +17,6 @@ from tests.testing.kit.kit_client import URI, Joiner, KitClient
 KIT_CLIENT = r"KitClient \(urn:\S+\): RuntimeError\('oh'\)"
 
 
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 def strict() -> SocketTest:
     return SocketTest(fail_on_crash=True, assert_timeout=PATIENCE)
 

@@ -52,13 +52,13 @@ def test_they_work_without_a_context_manager() -> None:
 
 
 def test_they_are_those_of_the_innermost_manager() -> None:
-    own = kit.here()
+    own = kit.current_test()
     with SocketTest() as outer:
-        assert kit.here() is outer
+        assert kit.current_test() is outer
         with SocketTest() as inner:
-            assert kit.here() is inner
-        assert kit.here() is outer
-    assert kit.here() is own
+            assert kit.current_test() is inner
+        assert kit.current_test() is outer
+    assert kit.current_test() is own
 
 
 def test_a_thread_says_that_it_is_another() -> None:
@@ -81,8 +81,8 @@ def test_a_thread_says_that_it_is_another() -> None:
 
 def test_each_thread_is_a_server_of_its_own() -> None:
     others: queue.Queue[Any] = queue.Queue()
-    thread = threading.Thread(target=lambda: others.put(kit.here()))
+    thread = threading.Thread(target=lambda: others.put(kit.current_test()))
     with SocketTest() as server:
         thread.start()
-        assert others.get(timeout=PATIENCE) not in (server, kit.here())
+        assert others.get(timeout=PATIENCE) not in (server, kit.current_test())
         thread.join(PATIENCE)

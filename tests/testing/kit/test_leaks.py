@@ -87,18 +87,18 @@ def test_a_supervisor_is_stopped_before_its_children() -> None:
     assert whereis("child") is None
 
 
-def test_the_connection_of_a_plain_thread(server: PhoenixServer) -> None:
+def test_the_connection_of_a_plain_thread(phoenix: PhoenixServer) -> None:
     with (
         pytest.raises(AssertionError, match=r"a connection of <ThreadRef MainThread>\Z"),
         no_leaked_clients(),
     ):
-        socket = connect(server.uri).await_connect()
+        socket = connect(phoenix.uri).await_connect()
     assert not socket.connected
 
 
-def test_one_that_is_closed_is_none(server: PhoenixServer) -> None:
+def test_one_that_is_closed_is_none(phoenix: PhoenixServer) -> None:
     with no_leaked_clients():
-        connect(server.uri).await_connect().disconnect()
+        connect(phoenix.uri).await_connect().disconnect()
 
 
 def test_what_is_about_to_end_is_waited_for() -> None:

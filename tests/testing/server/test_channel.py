@@ -12,7 +12,7 @@ import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
 from slipstream_actor.testing.server.channel import Reply
-from tests.testing.server.raw import DEADLINE, Frame, RawClient
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient
 
 CRASH = {"reason": "channel_crash"}
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.raw import RawClient
+from tests.testing.server.raw_client import RawClient
 
 TOPIC = "presence:r"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.raw import Frame, RawClient, encode_frame
+from tests.testing.server.raw_client import Frame, RawClient, encode_frame
 
 TOPIC = "test:good"
 OK = {"response": {}, "status": "ok"}

@@ -15,7 +15,7 @@ import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
 from slipstream_actor.testing.server.endpoint import ConnectRequest
-from tests.testing.server.raw import DEADLINE, Frame, RawClient, encode_frame
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient, encode_frame
 
 OK = {"response": {}, "status": "ok"}
 HEARTBEAT: tuple[Any, ...] = (None, "h", "phoenix", "heartbeat", {})
@@ -308,7 +308,7 @@ def test_bad_requests_end_the_connection(
 
 @pytest.mark.parametrize(("mount", "limit"), [("socket", 9_999_986), ("socket_small", 65_528)])
 def test_frame_size(server: PhoenixServer, mount: str, limit: int) -> None:
-    """Bandit counts the header (note 36)."""
+    """Bandit counts the header (docs/protocol.md#note-36)."""
     with connected(server, f"/{mount}/websocket?vsn=2.0.0") as client:
         join(client, "bench:a")
         client.text(sink(limit))
@@ -352,7 +352,7 @@ def test_fragments_have_a_limit_of_their_own(server: PhoenixServer) -> None:
 
 
 def test_idle_timeout_is_reset_by_the_client_alone(server: PhoenixServer) -> None:
-    """Pings count, the server's own messages do not (note 34)."""
+    """Pings count, the server's own messages do not (docs/protocol.md#note-34)."""
     server.mounts["/socket"] = replace(server.mounts["/socket"], timeout=0.4)
     with connected(server) as client, talking(server, "bench:idle"):
         join(client, "bench:idle")

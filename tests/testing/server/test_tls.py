@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from slipstream_actor.testing import PhoenixServer
-from tests.testing.server.raw import DEADLINE, Frame, RawClient
+from tests.testing.server.raw_client import DEADLINE, Frame, RawClient
 
 CA = trustme.CA()
 
@@ -82,7 +82,10 @@ def test_who_offers_no_h2_is_served(server: PhoenixServer, alpn: tuple[str, ...]
 
 
 def test_who_offers_h2_gets_it(server: PhoenixServer) -> None:
-    """In whatever order: the server prefers it, and then understands no upgrade (note 43)."""
+    """In whatever order: the server prefers it, and then understands no upgrade.
+
+    See docs/protocol.md#note-43.
+    """
     with RawClient(server.host, server.port, client_context("http/1.1", "h2")) as client:
         client.send(client.request("/socket/websocket?vsn=2.0.0"))
         assert client.receive() == Frame("eof", None)

@@ -1,0 +1,82 @@
+"""GenServer's ways to talk to another process: call, cast and reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pykka
+from pykka import ActorDeadError
+
+from slipstream_actor.actors.envelopes import Request
+from slipstream_actor.actors.forks import require_here
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.process import current
+from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.errors import AwaitTimeoutError
+
+__all__ = ["Cast", "From", "await_answer", "call", "cast", "reply"]
+
+
+class Cast(msgspec.Struct, frozen=True):
+    """What `cast` tells an actor."""
+
+    message: Any
+
+
+class From(msgspec.Struct, frozen=True):
+    """Who asked, in `handle_call`: the address that `reply` answers to."""
+
+    future: Future[Any]
+
+
+def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
+    """Send `message` to the actor's `handle_call` and return its answer (`GenServer.call`).
+
+    Raises what the callback raised (which ends the actor, as in GenServer), `ActorDeadError` when
+    the actor is dead, unknown or ends before it answers, and `AwaitTimeoutError` when there is no
+    answer within `timeout` seconds; `None` waits for ever. An actor that calls itself gets a
+    `RuntimeError`.
+    """
+    require_seconds("timeout", timeout)
+    ref = resolve(target)
+    if ref is current():
+        raise RuntimeError(f"call: {ref} would wait for itself")
+    return await_answer(ref, Request(message, Future()), f"the answer of {ref}", timeout)
+
+
+def await_answer(
+    ref: Any,
+    request: Request,
+    awaited: str,
+    timeout: float | None,
+    hint: Callable[[], str] = str,
+) -> Any:
+    """Send `request` and return its answer; `AwaitTimeoutError` after `timeout` seconds, with a
+    `hint` that is made then."""
+    ref.tell(request)
+    try:
+        return request.future.get(timeout=timeout)
+    except pykka.Timeout:
+        request.future.set(None)  # Nobody waits any more: the actor may forget it.
+        raise AwaitTimeoutError(awaited, timeout, hint=hint()) from None
+
+
+def cast(target: Target, message: Any) -> None:
+    """Send `message` to the actor's `handle_cast` (`GenServer.cast`). A dead actor gets nothing."""
+    try:
+        resolve(target).tell(Cast(message))
+    except ActorDeadError:
+        return
+
+
+def reply(from_: From, value: Any) -> None:
+    """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
+
+    A `value` that is a future answers when it is set. Raises `ForkedError` in a forked child for a
+    caller of its parent.
+    """
+    require_here(from_.future)
+    from_.future.set(value)

@@ -1,0 +1,161 @@
+"""From events to callbacks: a connection's bursts are taken one by one, each applied to the socket
+and handed to the callback that it leads to."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.client.callbacks import CALLBACKS
+from slipstream_actor.client.handlers import EVERY_OTHER, Route, Routes
+from slipstream_actor.client.runner import CallbackRunner
+from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.events import (
+    ChannelConnected,
+    MessageReceived,
+    PushFailed,
+    ReplyReceived,
+    TopicJoinClosed,
+    TopicJoinFailed,
+    TopicJoinSucceeded,
+    TopicLeft,
+)
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
+from slipstream_actor.socket import presences
+from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
+from slipstream_actor.socket.connecting import tell
+from slipstream_actor.socket.joining import send_requested
+from slipstream_actor.socket.sending import fail_all_over
+from slipstream_actor.socket.socket import Socket
+from slipstream_actor.socket.state import CONNECTION_ENDS, reinterpret
+from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
+
+__all__ = ["EventDelivery"]
+
+TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
+
+
+class EventDelivery(CallbackRunner):
+    """A client as the one that is told events."""
+
+    _routes: ClassVar[Routes | None] = None
+
+    def _deliver(self, burst: Burst) -> None:
+        """Take a connection's events one by one, as long as it is the socket's."""
+        inbox = self.actor_inbox
+        events, flow, routes = burst.events, burst.flow, self._routes
+        inbox.burst = burst
+        inbox.uncommitted = None
+        try:
+            while events and not inbox.stopping and not self._ended:
+                socket = self.socket
+                if socket._link is None or socket._link.connection is not burst.source:
+                    # One that was replaced, or whose socket was lost with an exception.
+                    if not tell(burst.source, CloseConnection()):
+                        fail_all_over(self.actor_ref, burst.source, ClosedByClient())
+                    return
+                event = events.popleft()  # `burst.take`, without its call.
+                flow.taken += 1
+                if flow.paused:
+                    flow.relieve()
+                if self._idle is not None:  # Asked here: a call costs more.
+                    self._cancel_idle()
+                if (
+                    type(event) is MessageReceived
+                    and event.topic not in socket._presences
+                    and "handle_message" not in CLIENT
+                ):
+                    if routes is None:
+                        name, handle = "handle_message", self.handle_message
+                    else:
+                        name = routes.find(event.topic, event.event).name
+                        handle = getattr(self, name)
+                    result = handle(event.topic, event.event, event.payload, socket)
+                    if (result is None or result is socket) and inbox.uncommitted is None:
+                        continue
+                    self._follow(name, result, socket)
+                else:
+                    self._handle_event(event, burst.source)
+        finally:
+            inbox.burst = None
+
+    def _handle_event(self, event: Any, source: Any) -> None:
+        """Apply an event to the socket and call its callback."""
+        if type(event) is MessageReceived:
+            self._deliver_message(event)
+            return
+        socket = self.socket
+        if source is None and socket._link is not None and type(event) in CONNECTION_ENDS:
+            # Taken at its word: what connection there is, is no longer wanted.
+            tell(socket._link.connection, CloseConnection())
+        event = reinterpret(socket, event, source)
+        self._socket = apply_event(socket, event)
+        if not self._prepare(event, source, socket):
+            return
+        name, arguments = CALLBACKS[type(event)]
+        self._run(name, *arguments(event))
+        if self._ended:
+            return
+        if type(event) is ChannelConnected:
+            self.socket = send_requested(self.socket)
+        elif type(event) is TopicJoinSucceeded:
+            self._note_joins()
+        elif type(event) in CONNECTION_ENDS:
+            give_up_buffered(self.socket, Disconnected(event.reason))
+        elif type(event) in TOPIC_ENDS:
+            reason = getattr(event, "reason", "left")
+            give_up_buffered(self.socket, ChannelEnded(reason))
+
+    def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
+        """Do what an event means for pushes; return whether it has a callback."""
+        kind = type(event)
+        if kind is ReplyReceived:
+            self.actor_inbox.ledger.settle(event.ref)
+            push_ended(self.actor_inbox.ledger, event.ref, event.reply)
+        elif kind is PushFailed:
+            # Of a connection's only the first counts; one that was sent by hand, always.
+            if self.actor_inbox.ledger.settle(event.ref) is None and source is not None:
+                return False
+            push_ended(self.actor_inbox.ledger, event.ref, event.reason)
+        elif kind is TopicJoinSucceeded:
+            if not self.socket.joined(event.topic):
+                return False  # It was left meanwhile.
+            send_buffered(self.socket, event.topic)
+        elif kind in CONNECTION_ENDS and before._link is not None:
+            fail_all_over(self.actor_ref, before._link.connection, event.reason)
+        return True
+
+    # messages
+
+    def _route_of(self, message: MessageReceived) -> Route:
+        if self._routes is None:
+            return EVERY_OTHER
+        return self._routes.find(message.topic, message.event)
+
+    def _deliver_message(self, message: MessageReceived) -> None:
+        """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
+
+        What `track_presence` takes goes to a handler too, if that names the very event.
+        """
+        route = self._route_of(message)
+        if presences.is_tracked(self.socket, message):
+            self._deliver_presence(message)
+            if route.pattern.event != message.event or self._is_ending:
+                return
+            self._cancel_idle()
+        arguments = message.topic, message.event, message.payload
+        self._run(route.name, *arguments, told_as=EVERY_OTHER.name)
+
+    def _deliver_presence(self, message: MessageReceived) -> None:
+        """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
+        self._socket, calls = presences.receive(self.socket, message)
+        link = self.socket._link
+        for name, arguments in calls:
+            if self._is_ending or self.socket._link is not link:
+                return  # It is not this connection's client any more.
+            self._cancel_idle()
+            self._run(name, *arguments)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._ended or self.actor_inbox.stopping

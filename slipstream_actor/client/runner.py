@@ -1,0 +1,255 @@
+"""What becomes of what callbacks return, and of a client that ends: under `ClientActor`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Hashable
+from typing import Any
+
+import msgspec
+import pykka
+from msgspec import UNSET
+
+from slipstream_actor.actors import context
+from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.envelopes import Interrupted, Timer
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.names import register, unregister
+from slipstream_actor.client.defaults import Defaults
+from slipstream_actor.client.returns import (
+    Answer,
+    Next,
+    Stop,
+    is_normal,
+    lost_socket_error,
+    wrong_return_error,
+)
+from slipstream_actor.client.telemetry import callback
+from slipstream_actor.errors import CallbackReturnError, shown
+from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.events import PushFailed
+from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
+from slipstream_actor.socket.connecting import drop_link, tell
+from slipstream_actor.socket.socket import Socket, new_socket
+from slipstream_actor.socket.telemetry import abandon, push_ended
+
+__all__ = ["Beginning", "IdleTimeout", "CallbackRunner"]
+
+logger: logging.Logger = logging.getLogger("slipstream_actor.client")
+
+
+class Beginning(msgspec.Struct, frozen=True, eq=False):
+    """What `start` hands to the actor's thread, and the future that `init`'s end completes."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    name: Hashable
+    started: Future[Any]
+
+
+class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
+    """Nothing came for the time of a `Next(timeout=…)`."""
+
+
+class CallbackRunner(Defaults, BaseActor):
+    """A client as the one that runs callbacks, and goes on with the socket that they return."""
+
+    actor_inbox: Inbox
+
+    def __init__(self, beginning: Beginning) -> None:
+        super().__init__()
+        self._beginning = beginning
+        self._socket: Socket | None = None
+        self._idle: Timer | None = None
+        self._ended = False
+        self._carried = context.capture()
+        self._callers: set[Future[Any]] = set()
+        self._watchers: dict[str, list[Future[Any]]] = {}
+        if beginning.name is not None:
+            register(beginning.name, self.actor_ref)
+
+    @property
+    def socket(self) -> Socket:
+        """The current socket; assign it in methods of your own, in the actor's thread."""
+        if self._socket is None:
+            self._socket = new_socket()
+        return self._socket
+
+    @socket.setter
+    def socket(self, socket: Socket) -> None:
+        if not isinstance(socket, Socket):
+            raise TypeError(f"socket must be a Socket, not {type(socket).__name__}")
+        self._require_own("the assignment of socket", socket)
+        self.actor_inbox.uncommitted = None
+        self._go_on_with(socket)
+
+    # running callbacks
+
+    def _cancel_idle(self) -> None:
+        """Something came: the `timeout` of a `Next` is over."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _begin(self) -> Socket:
+        self.actor_inbox.uncommitted = None
+        return self.socket
+
+    def _run(self, name: str, *arguments: Any, told_as: str | None = None) -> None:
+        """Call a callback and follow what it returned, `handle_continue`s included.
+
+        Of a handler by pattern it is `told_as` a `handle_message`.
+        """
+        socket = self._begin()
+        function = callback(self, name, told_as or name)
+        self._follow(name, function(*arguments, socket), socket)
+
+    def _follow(self, name: str, result: Any, given: Socket | None) -> None:
+        self._accept(name, result, given)
+        self._go_on(result)
+
+    def _go_on(self, result: Any) -> None:
+        then = self._act_on(result)
+        while then is not UNSET and not self._ended:
+            given = self._begin()
+            result = callback(self, "handle_continue")(then, given)
+            self._accept("handle_continue", result, given)
+            then = self._act_on(result)
+
+    def _accept(self, name: str, result: Any, given: Socket | None) -> None:
+        """Go on with the socket that a callback returned; raise for what it may not return."""
+        inbox = self.actor_inbox
+        kind = type(result)
+        if kind is Socket:
+            socket: Socket | None = result
+        elif result is None:
+            socket = None
+        elif kind in (Next, Stop) or (kind is Answer and name == "handle_call"):
+            socket = result.socket
+        else:
+            raise wrong_return_error(name, result)
+        unchanged = socket is None or socket is given
+        if unchanged and inbox.uncommitted is not None:
+            raise lost_socket_error(name, inbox, "return the socket")
+        inbox.uncommitted = None
+        if socket is not None and not unchanged:
+            self._require_own(name, socket)
+            self._go_on_with(socket)
+
+    def _go_on_with(self, socket: Socket) -> None:
+        """Take the next socket; a connection that it does not have is nobody's."""
+        former, self._socket = self._socket, socket
+        if former is not None and former.metadata != socket.metadata:
+            abandon(former)
+            drop_link(former)
+        if self._watchers:
+            self._note_joins()
+
+    def _note_joins(self) -> None:
+        """Tell who waits for a join that the socket has."""
+        for topic in [topic for topic in self._watchers if self.socket.joined(topic)]:
+            for future in self._watchers.pop(topic):
+                future.set(None)
+
+    def _act_on(self, result: Any) -> Any:
+        """Do what an accepted result asks for; return the term to continue with, or `UNSET`."""
+        if isinstance(result, Stop):
+            self._stop_with(result.reason)
+        elif isinstance(result, (Next, Answer)):
+            if result.timeout is not None and result.then is UNSET:
+                self._idle = self.actor_inbox.send_after(result.timeout, IdleTimeout())
+            return result.then
+        return UNSET
+
+    def _require_own(self, name: str, socket: Socket) -> None:
+        if socket.socket_pid is not self.actor_ref:
+            raise CallbackReturnError(
+                f"{name}: the socket belongs to {socket.socket_pid!r}, and its events go there;"
+                " make it in this actor"
+            )
+
+    # ending
+
+    def _stop_with(self, reason: Any) -> None:
+        """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
+        if not is_normal(reason):
+            logger.error("%s stops: %s", self, shown(reason))
+        self._end_loop()
+        self._finish(reason)
+
+    def _fail_start(self, error: BaseException | None) -> None:
+        """`init` has failed, or ignored: there never was a client."""
+        if isinstance(error, Interrupted):
+            error = self._stopped()
+        self._end_loop()
+        self._finish(error if error is not None else "normal", terminate=False)
+        if error is None:
+            self._beginning.started.set(False)
+        else:
+            self._beginning.started.fail(error)
+
+    def _finish(self, reason: Any, *, terminate: bool = True) -> None:
+        """Run `terminate`, close the connection, answer all who wait."""
+        if self._ended:
+            return
+        self._ended = True
+        inbox = self.actor_inbox
+        inbox.stopping = False
+        inbox.ending = True
+        if terminate:
+            self._fail_pushes()
+            try:
+                callback(self, "terminate")(reason, self.socket)
+            except BaseException:
+                logger.exception("terminate of %s raised", self)
+            inbox.told_all = True
+            self._fail_pushes()  # Its own, that it has not awaited.
+        for source in inbox.hear_no_more():
+            tell(source, CloseConnection())
+        self._close_connection()
+        if self._beginning.name is not None:
+            unregister(self._beginning.name, self.actor_ref)
+        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
+        for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
+            future.abandon(dead)
+        inbox.ended.set(reason)
+        try:
+            abandon(self.socket)
+        except BaseException:  # A handler of telemetry that exits.
+            logger.exception("what tells of the end of %s raised", self)
+
+    def _fail_pushes(self) -> None:
+        """Tell of every push whose outcome will not be seen any more."""
+        inbox = self.actor_inbox
+        reason = Disconnected(ClosedByClient())
+        unanswered: list[Any] = [*inbox.ledger.settle_all(), *inbox.buffer.take_all()]
+        failed = [PushFailed(p.ref.topic, p.event, p.ref, reason) for p in unanswered]
+        # Of some the failure has been told, and waits.
+        for push in (*inbox.take_all(PushFailed), *failed):
+            try:
+                push_ended(inbox.ledger, push.ref, push.reason)
+                failed_push = callback(self, "handle_push_failed")
+                failed_push(push.ref, push.topic, push.event, push.reason, self.socket)
+            except BaseException:
+                logger.exception("handle_push_failed of %s raised", self)
+
+    def _close_connection(self) -> None:
+        """Close the connection with a close frame, and wait for that, for a bounded time."""
+        socket = self.socket
+        link, config = socket._link, socket.channel_config
+        socket.disconnect()
+        if link is None or config is None or not isinstance(link.connection, pykka.ActorRef):
+            return
+        inbox = link.connection.actor_inbox
+        if isinstance(inbox, Inbox):
+            with contextlib.suppress(pykka.Timeout):
+                inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
+
+    def _abandon(self) -> None:
+        """Let go of the name and the connection: a supervisor waits no more for the callback."""
+        if self._beginning.name is not None:
+            unregister(self._beginning.name, self.actor_ref)
+        if self._socket is not None and self._socket._link is not None:
+            tell(self._socket._link.connection, CloseConnection())

@@ -1,0 +1,125 @@
+"""Pushes that are kept until their topic is joined."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Hashable
+from typing import Any
+
+import msgspec
+
+from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.actors.push_buffer import BufferedPush
+from slipstream_actor.errors import SerializerError
+from slipstream_actor.protocol.message import Message, Ref
+from slipstream_actor.protocol.reasons import BufferExpired, BufferOverflow
+from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
+from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, send
+from slipstream_actor.socket.state import SocketState, encode, is_wanted
+
+__all__ = ["BufferDue", "give_up_buffered", "keep", "send_buffered", "tend_buffer"]
+
+
+class BufferDue(msgspec.Struct, frozen=True):
+    """A buffered push may have expired, or another thread has buffered one."""
+
+
+def keep(socket: SocketState, ref: Ref, event: str, payload: Any, reply_timeout: float) -> None:
+    """Keep a push until its topic is joined."""
+    config = socket.channel_config
+    assert config is not None
+    size = len(encode(socket, Message(None, str(ref), ref.topic, event, payload)))
+    if size > config.buffer_max_bytes:
+        raise SendBufferFullError(
+            f"push: {event!r} on {ref.topic!r} has {size} bytes; buffer_max_bytes is"
+            f" {config.buffer_max_bytes}"
+        )
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    expires = time.monotonic() + config.buffer_max_age_msec / 1000
+    kept = BufferedPush(
+        buffer_key(socket, ref.topic), ref, event, copied(payload), size, expires, reply_timeout
+    )
+    for oldest in buffer.add(kept, config.buffer_max_pushes, config.buffer_max_bytes):
+        fail(owner, oldest.ref, oldest.event, BufferOverflow())
+    if not hears_outcomes(socket) and buffer.take_out(ref):
+        raise not_sent(socket, ref.topic, event)
+    if isinstance(owner, ThreadRef):
+        return
+    if current() is not owner:
+        owner.actor_inbox.tell(BufferDue())
+    elif buffer.timer is None:
+        buffer.timer = owner.actor_inbox.send_at(expires, BufferDue())
+
+
+def copied(payload: Any) -> Any:
+    """Return a copy, in which what the caller does with its payload meanwhile does not show."""
+    try:
+        return copy.deepcopy(payload)
+    except Exception as error:
+        raise SerializerError(f"push: a payload to be kept cannot be copied: {error}") from error
+
+
+def buffer_key(socket: SocketState, topic: str) -> Hashable:
+    """Return what tells the buffered pushes of a socket's topic from others of its owner."""
+    return socket.metadata.get("socket_id"), topic
+
+
+def send_buffered(socket: SocketState, topic: str, join_ref: str | None = None) -> None:
+    """Send what was kept for `topic`, which has been joined, and drop what is too old.
+
+    What a connection that dies meanwhile does not take is kept on.
+    """
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    if not buffer:
+        return
+    link, now = socket._link, time.monotonic()
+    pushes = buffer.take(buffer_key(socket, topic))
+    for at, kept in enumerate(pushes):
+        if kept.expires <= now:
+            fail(owner, kept.ref, kept.event, BufferExpired())
+            continue
+        kept.ref.join_ref = join_ref or socket.joins[topic].join_ref
+        try:
+            if link is None:
+                raise not_sent(socket, topic, kept.event)
+            send(
+                socket,
+                link.connection,
+                kept.ref,
+                kept.event,
+                kept.payload,
+                kept.reply_timeout,
+                crowded=True,
+            )
+        except NotConnectedError:
+            kept.ref.join_ref = None
+            buffer.put_back(pushes[at:])
+            return
+
+
+def tend_buffer(socket: SocketState) -> None:
+    """Drop what is too old, and send what another thread kept for a topic that is joined."""
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    for kept in buffer.take_expired(time.monotonic()):
+        fail(owner, kept.ref, kept.event, BufferExpired())
+    for topic in buffer.topics():
+        if socket.joined(topic):
+            send_buffered(socket, topic)
+    if buffer.timer is not None:
+        buffer.timer.cancel()
+    expiry = buffer.expiry()
+    buffer.timer = owner.actor_inbox.send_at(expiry, BufferDue()) if expiry is not None else None
+
+
+def give_up_buffered(socket: SocketState, reason: Any) -> None:
+    """Fail what is kept for topics that nobody wants to be joined any more."""
+    owner = socket.socket_pid
+    buffer = owner.actor_inbox.buffer
+    for topic in buffer.topics() if buffer else ():
+        if not is_wanted(socket, topic):
+            for kept in buffer.take(buffer_key(socket, topic)):
+                fail(owner, kept.ref, kept.event, reason)

@@ -1,0 +1,83 @@
+"""What a socket's methods raise. Each that carries a `socket` carries the one to go on with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipstream_actor.errors import SlipstreamError, shown
+
+__all__ = [
+    "ConnectFailedError",
+    "JoinFailedError",
+    "NeverJoinedError",
+    "NotConfiguredError",
+    "NotConnectedError",
+    "NotJoinedError",
+    "NotOwnerError",
+    "SendBufferFullError",
+]
+
+
+class NotConfiguredError(SlipstreamError):
+    """Raised by `socket.reconnect()` when the socket never had a configuration."""
+
+
+class NeverJoinedError(SlipstreamError):
+    """Raised by `socket.rejoin(topic)` and awaits when `topic` was never joined."""
+
+
+class NotConnectedError(SlipstreamError):
+    """The operation needs a connection. Raised by `push`, and by awaits that a disconnect ended.
+
+    `reason` says why there is none, where that is known.
+    """
+
+    def __init__(self, message: str, *, reason: Any = None, socket: Any = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.socket = socket
+
+
+class NotJoinedError(SlipstreamError):
+    """The operation needs a joined topic. Raised by `push`, and by `await_reply` if its join ends.
+
+    `reason` says why, where that is known.
+    """
+
+    def __init__(self, message: str, *, reason: Any = None, socket: Any = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.socket = socket
+
+
+class SendBufferFullError(SlipstreamError):
+    """Raised by `push`: the send buffer had no room within `send_timeout` seconds."""
+
+
+class ConnectFailedError(SlipstreamError):
+    """Raised by `await_connect`: the attempt failed for `reason`."""
+
+    def __init__(self, reason: Any, *, socket: Any, awaited: str = "the connection") -> None:
+        super().__init__(f"awaited {awaited}: {shown(reason)}")
+        self.reason = reason
+        self.socket = socket
+        self.awaited = awaited
+
+
+class JoinFailedError(SlipstreamError):
+    """Raised by `await_join`: the join of `topic` failed for `reason`."""
+
+    def __init__(self, topic: str, reason: Any, *, socket: Any) -> None:
+        super().__init__(f"awaited the join of {topic!r}: {shown(reason)}")
+        self.topic = topic
+        self.reason = reason
+        self.socket = socket
+        self.awaited: str = f"the join of {topic!r}"
+
+
+class NotOwnerError(SlipstreamError):
+    """Raised by `await_*`, `reconnect` and `rejoin` in a thread that does not own the socket.
+
+    Events go to the actor or thread that made the socket, so no other could ever receive them.
+    `track_presence`, whose events only an actor has callbacks for, raises it in a plain thread.
+    """

@@ -1,0 +1,99 @@
+"""`Socket.push`: sent at once, or kept until its topic is joined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipstream_actor.actors.forks import require_here
+from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.message import Ref
+from slipstream_actor.socket.buffering import keep
+from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
+from slipstream_actor.socket.sending import not_sent, send
+from slipstream_actor.socket.state import SocketState, is_wanted
+from slipstream_actor.socket.telemetry import observed_push
+
+__all__ = ["push", "push_observed"]
+
+# Seconds for the reply to a push that asks for an outcome and names no time: phoenix.js's.
+REPLY_TIMEOUT = 10.0
+
+# Events that the server takes for a join or a leave, behind the socket's back; what to use instead.
+RESERVED = {"phx_join": "join", "phx_leave": "leave"}
+
+
+def push(
+    socket: SocketState,
+    topic: str,
+    event: str,
+    payload: Any,
+    send_timeout: float | None,
+    reply_timeout: float | None,
+    buffer: bool | None,
+    number: str | None = None,
+) -> Ref:
+    """See `Socket.push`."""
+    if event in RESERVED:
+        raise ValueError(f"push: {event!r} is the protocol's own: use {RESERVED[event]}")
+    require_seconds("send_timeout", send_timeout)
+    reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
+    connection = socket.channel_pid
+    if connection is None:
+        require_here(socket.socket_pid)
+    if number is None:
+        number = socket.socket_pid.actor_inbox.next_ref()
+    join = socket.joins.get(topic)
+    if connection is not None and join is not None and join.status == "joined":
+        ref = Ref(number, topic, join.join_ref)
+        try:
+            send(socket, connection, ref, event, payload, reply_timeout, send_timeout)
+            return ref
+        except NotConnectedError:
+            if not buffer:
+                raise
+    if buffer and socket.channel_config is not None and is_wanted(socket, topic):
+        ref = Ref(number, topic, None)
+        keep(socket, ref, event, payload, reply_timeout or REPLY_TIMEOUT)
+        return ref
+    if connection is None:
+        raise not_sent(socket, topic, event)
+    raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
+
+
+def push_observed(
+    socket: SocketState,
+    topic: str,
+    event: str,
+    payload: Any,
+    send_timeout: float | None,
+    reply_timeout: float | None,
+    buffer: bool | None,
+) -> Ref:
+    """Push, and tell of it by telemetry."""
+    require_here(socket.socket_pid)
+    reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
+    number = socket.socket_pid.actor_inbox.next_ref()
+    awaited = reply_timeout is not None
+    with observed_push(socket, topic, event, payload, number, awaited=awaited):
+        return push(socket, topic, event, payload, send_timeout, reply_timeout, buffer, number)
+
+
+def terms(
+    config: Configuration | None, reply_timeout: float | None, buffer: bool | None
+) -> tuple[float | None, bool]:
+    """Return a push's `reply_timeout` and `buffer`, with the options in the place of `None`."""
+    if reply_timeout is not None and (
+        type(reply_timeout) not in (int, float) or not reply_timeout > 0
+    ):
+        raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
+    if buffer is not None and not isinstance(buffer, bool):
+        raise TypeError(f"buffer must be True, False or None, not {buffer!r}")
+    if config is not None:
+        if buffer is None:
+            buffer = config.buffer_pushes
+        if reply_timeout is None and config.reply_timeout_msec is not None:
+            reply_timeout = config.reply_timeout_msec / 1000
+    if buffer and reply_timeout is None:
+        reply_timeout = REPLY_TIMEOUT
+    return reply_timeout, bool(buffer)

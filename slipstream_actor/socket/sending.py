@@ -1,0 +1,139 @@
+"""One push on its way to the connection, and what becomes of those that fail.
+
+A plain push leaves nothing behind once it is sent. One that asks for an outcome stands in its
+owner's ledger until it has one: a reply, or a reason, for which `handle_push_failed` is called. A
+plain thread has no callbacks: there the reason is kept with the ref, for `await_reply`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from pykka import ActorDeadError, Timeout
+
+from slipstream_actor.actors.envelopes import TAKE, Burst
+from slipstream_actor.actors.exit import park_if_exiting
+from slipstream_actor.actors.ledger import Asked
+from slipstream_actor.actors.pressure import SendBuffer
+from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.protocol.events import PushFailed
+from slipstream_actor.protocol.message import Message, Ref
+from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
+from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
+from slipstream_actor.socket.state import SocketState, encode
+from slipstream_actor.socket.telemetry import push_ended
+
+__all__ = ["RoomMade", "fail", "fail_all_over", "hears_outcomes", "not_sent", "send"]
+
+
+class RoomMade(msgspec.Struct, frozen=True, eq=False):
+    """There is room in a send buffer that was full."""
+
+    room: SendBuffer
+
+
+def send(
+    socket: SocketState,
+    connection: Any,
+    ref: Ref,
+    event: str,
+    payload: Any,
+    reply_timeout: float | None = None,
+    send_timeout: float | None = 0.0,
+    *,
+    crowded: bool = False,
+) -> None:
+    """Send a push, when there is room for it, or at once when it may be `crowded`.
+
+    Raises `NotConnectedError`, `SendBufferFullError`, `SerializerError`.
+    """
+    number = str(ref)
+    data = encode(socket, Message(ref.join_ref, number, ref.topic, event, payload))
+    room = getattr(getattr(connection, "actor_inbox", None), "room", None)
+    if room is not None:
+        if crowded:
+            room.add(len(data))
+        elif not room.reserve(len(data)):
+            await_room(socket, connection, len(data), ref.topic, event, send_timeout)
+    awaited = reply_timeout is not None
+    ledger = socket.socket_pid.actor_inbox.ledger
+    if awaited:
+        ledger.ask(Asked(ref, event, connection))
+    command = PushMessage(
+        ref.topic, event, payload, number, ref.join_ref, data, awaited, reply_timeout
+    )
+    try:
+        connection.tell(command)
+    except ActorDeadError:
+        ledger.settle(ref)
+        raise not_sent(socket, ref.topic, event) from None
+    if not awaited or (connection.is_alive() and hears_outcomes(socket)):
+        return
+    # One of them ended meanwhile, and its pushes may have been settled before this one came.
+    if not hears_outcomes(socket):
+        if ledger.settle(ref) is not None:
+            raise not_sent(socket, ref.topic, event)
+    elif not isinstance(socket.socket_pid, ThreadRef):
+        # Whether it was sent nobody knows. Behind all that the connection said: also a reply.
+        failure = PushFailed(ref.topic, event, ref, Disconnected(why_ended(connection)))
+        socket.socket_pid.actor_inbox.tell(Burst(connection, [failure]))
+
+
+def why_ended(connection: Any) -> Any:
+    """Return the reason of a connection that is dead, or about to be told so."""
+    try:
+        return connection.actor_inbox.ended.get(timeout=1.0)
+    except (AttributeError, Timeout):
+        return ClosedByClient()
+
+
+def hears_outcomes(socket: SocketState) -> bool:
+    """Whether the socket's owner tells of the outcome of a push that is made now."""
+    owner = socket.socket_pid
+    inbox = owner.actor_inbox
+    return not inbox.ending or (current() is owner and not inbox.told_all)
+
+
+def await_room(
+    socket: SocketState, connection: Any, size: int, topic: str, event: str, timeout: float | None
+) -> None:
+    """Wait in the mailbox of whoever pushes until there is room for `size` bytes."""
+    room, inbox = connection.actor_inbox.room, current().actor_inbox
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not room.reserve(size, inbox, lambda: inbox.tell(RoomMade(room))):
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            inbox.receive(lambda m, _: TAKE if type(m) is RoomMade and m.room is room else 0, left)
+        except TimeoutError:
+            raise SendBufferFullError(
+                f"push: {room.bytes} bytes wait to be sent, and {timeout} s made no room;"
+                f" {event!r} on {topic!r} was not sent"
+            ) from None
+        if not connection.is_alive():
+            raise not_sent(socket, topic, event)
+
+
+def fail(owner: Any, ref: Ref, event: str, reason: Any) -> None:
+    """Tell of a push that has failed."""
+    if isinstance(owner, ThreadRef):
+        ref.failure = reason
+        push_ended(owner.actor_inbox.ledger, ref, reason)
+    else:
+        owner.actor_inbox.tell(PushFailed(ref.topic, event, ref, reason))
+
+
+def fail_all_over(owner: Any, connection: Any, reason: Any) -> None:
+    """Fail what still waits for an outcome over a connection that has ended, for `reason`."""
+    if connection is None:
+        return
+    for asked in owner.actor_inbox.ledger.settle_all(connection):
+        fail(owner, asked.ref, asked.event, Disconnected(reason))
+
+
+def not_sent(socket: SocketState, topic: str, event: str) -> NotConnectedError:
+    """Return the error of a push without a connection; at the program's end nobody is told."""
+    park_if_exiting(socket.socket_pid)
+    return NotConnectedError(f"push: not connected; {event!r} on {topic!r} was not sent")

@@ -1,0 +1,232 @@
+"""What a client in test mode has in place of a connection; its other side is a test.
+
+The client tells it its commands, in whatever thread it runs; they become requests that a test
+takes, and what the test answers becomes events of this connection and no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from pykka import ActorDeadError
+
+from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.pressure import Inflow
+from slipstream_actor.actors.process import current
+from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
+from slipstream_actor.protocol.events import (
+    ChannelClosed,
+    ChannelConnected,
+    PushFailed,
+    ReplyReceived,
+    TopicJoinFailed,
+    TopicJoinSucceeded,
+    TopicLeft,
+)
+from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, JoinRefused, PushTimeout
+from slipstream_actor.testing.kit.requests import (
+    DisconnectRequest,
+    JoinRequest,
+    LeaveRequest,
+    PushRequest,
+    Request,
+)
+
+__all__ = ["FakeConnection", "as_sent"]
+
+
+class FakeInbox:
+    """What the package asks a connection's inbox for."""
+
+    def __init__(self) -> None:
+        self.close_requested = False
+
+
+class PendingPush(msgspec.Struct, frozen=True, eq=False):
+    """A push that its client is told of when it fails."""
+
+    ref: Ref
+    event: str
+    timer: Timer | None
+
+
+class FakeConnection:
+    """One connection of `client`, played by a test; `on_request` is told each request, in order.
+
+    `name` is the client's registered one, `label` what messages call it; `closed_by_end` is true
+    when the end of the client has closed the connection.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        name: Any,
+        label: str,
+        on_request: Callable[[FakeConnection, Request], None],
+    ) -> None:
+        self.client = client
+        self.name = name
+        self.label = label
+        self.closed_by_end: bool = False
+        self.actor_inbox: FakeInbox = FakeInbox()
+        self._on_request = on_request
+        self._joins: dict[str, str | None] = {}
+        self._pending: dict[str, PendingPush] = {}
+        self._farewell: Inflow | None = None
+        self._hung_up = False
+        self._on_end: Callable[[Future[Any]], None] = lambda ended: None
+
+    def __repr__(self) -> str:
+        return f"<FakeConnection of {self.label}>"
+
+    # the client's side: what it needs of a connection
+
+    def is_alive(self) -> bool:
+        """Whether the client can still use it: until it has taken the event of the end."""
+        if self._farewell is None:
+            return True
+        return not (self._farewell.taken or self.actor_inbox.close_requested)
+
+    def tell(self, command: Any) -> None:
+        """Take a command, in the thread of whoever gives it. Raises `ActorDeadError`."""
+        if not self.is_alive():
+            raise ActorDeadError(f"{self!r} is closed")
+        if isinstance(command, JoinTopic):
+            self._joins[command.topic] = command.join_ref
+            params = as_sent(command.payload)
+            request: Request = JoinRequest(self.client, command.topic, params, command.join_ref)
+        elif isinstance(command, LeaveTopic):
+            join_ref = self._joins.get(command.topic)
+            request = LeaveRequest(self.client, command.topic, join_ref)
+        elif isinstance(command, PushMessage):
+            if (command.topic, command.event) == ("phoenix", "heartbeat"):
+                # Answered as Phoenix does: it is no request of the client's author.
+                self.send(ReplyReceived("phoenix", command.ref or "", Reply("ok")))
+                return
+            request = self._pushed(command)
+        elif isinstance(command, CloseConnection):
+            if self._hung_up or self.actor_inbox.close_requested:
+                return
+            self.actor_inbox.close_requested = True
+            if self.client.actor_inbox.told_all:
+                # What it means is known when the client has said why it ends.
+                self.closed_by_end = True
+                return
+            request = DisconnectRequest(self.client)
+        else:
+            return
+        self._on_request(self, request)
+
+    def _pushed(self, command: PushMessage) -> PushRequest:
+        ref = Ref(command.ref or "", command.topic, command.join_ref)
+        if command.awaited:
+            self._pending[ref] = PendingPush(ref, command.event, self._limit(ref, command))
+        payload = as_sent(command.payload)
+        return PushRequest(self.client, command.topic, command.event, payload, ref)
+
+    def _limit(self, ref: Ref, command: PushMessage) -> Timer | None:
+        """Have the client hear of a push that was not replied to in its time."""
+        if command.reply_timeout is None:
+            return None
+        failure = PushFailed(command.topic, command.event, ref, PushTimeout())
+        timer = Timer(Burst(self, [failure]), time.monotonic() + command.reply_timeout)
+        inbox = self.client.actor_inbox
+        if current() is self.client:
+            inbox.schedule(timer)
+        else:
+            inbox.tell(timer)
+        return timer
+
+    # the test's side
+
+    def send(self, *events: Any) -> None:
+        """Have the client take events of this connection; a dead client takes none."""
+        self._tell(Burst(self, events))
+
+    def answer_join(self, request: JoinRequest, reply: Reply) -> None:
+        """Accept a join, or refuse it."""
+        topic, response = request.topic, as_sent(reply.response)
+        if reply.ok:
+            self.send(TopicJoinSucceeded(topic, response, request.join_ref))
+        else:
+            self.send(TopicJoinFailed(topic, JoinRefused(response), request.join_ref))
+
+    def answer_leave(self, request: LeaveRequest) -> None:
+        """Have a topic left, and what was pushed to it without an answer fail."""
+        failed = [
+            PushFailed(request.topic, pending.event, pending.ref, ChannelEnded("left"))
+            for pending in list(self._pending.values())
+            if pending.ref.topic == request.topic and pending.ref.join_ref == request.join_ref
+        ]
+        for failure in failed:
+            self._settle(failure.ref)
+        self.send(*failed, TopicLeft(request.topic, request.join_ref))
+
+    def answer_push(self, topic: str, ref: str, reply: Reply) -> None:
+        """Reply to a push."""
+        self._settle(ref)
+        answered = Ref(ref, topic, getattr(ref, "join_ref", None))
+        self.send(ReplyReceived(topic, answered, Reply(reply.status, as_sent(reply.response))))
+
+    def answer_disconnect(self) -> None:
+        """Close the connection, as the client has asked."""
+        self.hang_up(ClosedByClient())
+
+    def hang_up(self, reason: Any) -> None:
+        """Close the connection: once, whoever asks."""
+        if self._hung_up:
+            return
+        self._hung_up = True
+        farewell = Inflow(0, 0, lambda: None)
+        self._tell(Burst(self, [ChannelClosed(reason)], farewell))
+        self._farewell = farewell
+
+    def watch(self, function: Callable[[FakeConnection, Any], None]) -> None:
+        """Have `function(connection, reason)` called when the client ends, until `withdraw`."""
+        self._on_end = lambda ended: function(self, ended.get())
+        self.client.actor_inbox.ended.add_done_callback(self._on_end)
+
+    def withdraw(self) -> None:
+        """Watch the client no more; take the connection back, if the client is this very thread
+        and has not taken it yet.
+
+        Nobody else would: it would be that of the thread's next client, in another test.
+        """
+        inbox = self.client.actor_inbox
+        inbox.ended.remove_done_callback(self._on_end)
+        if current() is not self.client:
+            return
+        for event in inbox.take_all(ChannelConnected):
+            if event.channel_pid is self:
+                self._hung_up = True
+            else:
+                inbox.tell(event)
+
+    def _settle(self, ref: str) -> None:
+        pending = self._pending.pop(ref, None)
+        if pending is not None and pending.timer is not None:
+            pending.timer.cancel()
+
+    def _tell(self, burst: Burst) -> None:
+        # Not `client.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
+        inbox = self.client.actor_inbox
+        if not inbox.deaf:
+            inbox.tell(burst)
+
+
+def as_sent(value: Any) -> Any:
+    """Return `value` as it is on the other side of the wire: bytes, or what JSON makes of it.
+
+    What only a serializer of the client's own could encode stays what it is.
+    """
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError):
+        return value

@@ -1,0 +1,87 @@
+"""Wrong uses of the test kit, told where they are made, not by a wait that comes to nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pykka
+
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.protocol.message import Reply
+from slipstream_actor.socket.socket import Socket
+from slipstream_actor.testing.kit.clients import living, title
+from slipstream_actor.testing.kit.requests import PushRequest
+
+__all__ = ["require_patterns", "require_push", "require_reply", "require_test_mode", "seconds_or"]
+
+CLIENTS = (pykka.ActorRef, pykka.ActorProxy, Socket, ThreadRef)
+
+
+def require_reply(reply: Any) -> None:
+    """Raise `TypeError` for what is no `Reply`."""
+    if not isinstance(reply, Reply):
+        raise TypeError(f"reply must be a Reply, not {type(reply).__name__}")
+
+
+def seconds_or(name: str, seconds: float | None, default: float) -> float:
+    """Return `seconds`, or the default for `None`; raise `TypeError` for what is no number."""
+    given = require_seconds(name, seconds)
+    return default if given is None else given
+
+
+def require_patterns(**patterns: Any) -> dict[str, Any]:
+    """Return the patterns; raise `TypeError` for one that stands where another argument was meant.
+
+    No request has a client or a reply in these places.
+    """
+    for name, pattern in patterns.items():
+        if isinstance(pattern, CLIENTS):
+            meant = "client="
+        elif isinstance(pattern, Reply):
+            meant = "reply="
+        else:
+            continue
+        raise TypeError(f"{name} cannot be of {type(pattern).__name__}: did you mean {meant}?")
+    return patterns
+
+
+def require_push(client: Any, ref: Any) -> str:
+    """Return the ref of a push of the client, a reference, that `ref` is or has.
+
+    Raises `TypeError` for what is neither, `ValueError` for a push of another client.
+    """
+    if isinstance(ref, PushRequest):
+        if ref.client is not client:
+            raise ValueError(f"a push of {title(ref.client)} is no push of {title(client)}")
+        return ref.ref
+    if not isinstance(ref, str):
+        raise TypeError(f"ref must be a PushRequest or its ref, not {type(ref).__name__}")
+    return ref
+
+
+def require_test_mode(client: Any) -> None:
+    """Raise `ConfigurationError` for a client that connects to a server of its own.
+
+    One that never connected is told events by hand, and a plain thread is what its socket says.
+    """
+    ref = living(client)
+    socket = client if isinstance(client, Socket) else socket_of(ref)
+    config = socket.channel_config if socket is not None else None
+    if config is not None and not config.test_mode:
+        raise ConfigurationError(
+            "test_mode",
+            f"{title(ref)} has a connection of its own;"
+            " only a client that connects with test_mode=True can be accepted or refused by a test",
+        )
+
+
+def socket_of(ref: Any) -> Socket | None:
+    """Return the socket that a client goes on with, `None` when it has none yet.
+
+    It is not asked for it: it may be in a callback that waits for this very test.
+    """
+    actor = ref._actor_weakref() if isinstance(ref, pykka.ActorRef) else None
+    socket = getattr(actor, "_socket", None)
+    return socket if isinstance(socket, Socket) else None
