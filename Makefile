@@ -77,7 +77,7 @@ coverage: $(INSTALLED) $(NODE_MODULES)
 bench: $(INSTALLED)
 	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-soak: $(INSTALLED) ## many clients, a fault every second, for ten minutes
+soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 clean:
