@@ -5,6 +5,12 @@ PYTHON ?= python3
 VENV ?= .venv
 CC ?= cc
 PYTEST_ARGS ?=
+# How many processes run the tests; `PYTEST_ARGS="-n 0"` runs them in pytest's own.
+WORKERS ?= auto
+# The seed of the order of `make test-random`.
+SEED ?= 1
+# How many conversations `make state-machine` tries out.
+CONVERSATIONS ?= 40000
 BENCH_ARGS ?=
 SOAK_ARGS ?=
 # The folder of `examples/` that `make demo` runs.
@@ -19,13 +25,17 @@ EXAMPLES := $(patsubst examples/%/__main__.py,%,$(wildcard examples/*/__main__.p
 # What `make wheel-test` works in.
 WHEEL := build/wheel
 NODE_MODULES := tests/js/node_modules/.package-lock.json
+# With bytecode, wherever it is off: the tests start some two hundred programs.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Not `$(MAKE)` itself in a recipe: `make -n test` would run it all.
+TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test wheel-test lint types format docs coverage bench soak clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine wheel-test lint types format docs coverage bench soak clean
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # Before anything is installed.
 known-example:
@@ -39,8 +49,28 @@ demo: known-example $(DEMO_INSTALLED) ## an example against an embedded server; 
 
 setup: $(INSTALLED) $(NODE_MODULES) ## install all that developing needs, into .venv and tests/js/node_modules
 
-test: $(INSTALLED) $(NODE_MODULES) lint types ## lint, types, all tests, the examples (7 minutes on 2 cores)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# The types are checked beside the tests, which wait a lot.
+test: $(INSTALLED) $(NODE_MODULES) lint ## lint, types, all tests, the examples (3 minutes on 2 cores)
+	@echo "types, and beside them the tests, in as many processes as there are cores: 3 minutes on 2"
+	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT; \
+		$(TYPES) >"$$types" 2>&1 & checked=$$!; \
+		$(PYTEST) $(PYTEST_ARGS); tested=$$?; \
+		wait $$checked; checked=$$?; cat "$$types"; \
+		exit $$((tested ? tested : checked))
+
+test-random: $(INSTALLED) $(NODE_MODULES) ## the tests in another order; SEED=7 chooses which
+	TEST_ORDER=$(SEED) $(PYTEST) $(PYTEST_ARGS)
+
+# Each file in a process of its own.
+test-alone: $(INSTALLED) $(NODE_MODULES) ## the tests, file by file (7 minutes)
+	@for file in $$(find tests examples -name 'test_*.py' | sort); do \
+		echo "$$file"; $(BIN)/python -m pytest --quiet --no-header $(PYTEST_ARGS) "$$file" || exit 1; \
+	done
+
+# Like the soak, for before an issue is closed.
+state-machine: $(INSTALLED) ## 40,000 conversations of a client in a world of faults (20 minutes)
+	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest $(PYTEST_ARGS) \
+		tests/client/test_state_machine.py
 
 # In a folder without the package, so that what is tested is what the wheel has brought.
 wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in an environment of its own

@@ -1,26 +1,74 @@
-"""What every test is held to: it leaves no thread, no descriptor and no logger's level behind."""
+"""What every test is held to: it leaves no thread, no descriptor and no logger's level behind.
+
+And what is said of a whole run: the time of each room, and its order where a seed shuffles it.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import random
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.pages import levels
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("slipstream", deadline=None)
+# How long an example takes, or its data, depends on what else the machine does.
+settings.register_profile("slipstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("slipstream")
 
 DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE = 5.0
+# `make test-random` sets it.
+ORDER = os.environ.get("TEST_ORDER")
+
+
+def pytest_report_header() -> str | None:
+    return f"in random order: TEST_ORDER={ORDER}" if ORDER else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Shuffle the files, and the tests in each: what a file sets up once is still set up once."""
+    if not ORDER:
+        return
+    chance = random.Random(ORDER)  # A seed, since every process has to come to the same order.
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    shuffled = list(files.values())
+    chance.shuffle(shuffled)
+    for tests in shuffled:
+        chance.shuffle(tests)
+    items[:] = [item for tests in shuffled for item in tests]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what each room takes: its tests, and their seconds one after the other."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    tests: Counter[str] = Counter()
+    for report in (r for reports in terminalreporter.stats.values() for r in reports):
+        if isinstance(report, pytest.TestReport):
+            room = room_of(report.nodeid)
+            seconds[room] += report.duration
+            tests[room] += report.when == "setup"
+    if len(seconds) < 2:
+        return
+    terminalreporter.section("seconds of each room")
+    for room, taken in sorted(seconds.items(), key=lambda item: -item[1]):
+        terminalreporter.line(f"{taken:7.1f}  {room} ({tests[room]} tests)")
+
+
+def room_of(nodeid: str) -> str:
+    """Return the room of a test: "tests/actors", "tests" for those in none, or "examples"."""
+    folder = nodeid.partition("::")[0].rpartition("/")[0]
+    return "/".join(folder.split("/")[: 2 if folder.startswith("tests/") else 1])
 
 
 def threads() -> set[threading.Thread]:

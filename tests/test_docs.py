@@ -134,9 +134,11 @@ def test_what_a_page_leaves_running_is_stopped(tmp_path: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.+)$", prose(read(page)), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+    """The anchors of a page: its own, and those of its headings, as GitHub makes them."""
+    text = read(page)
+    titles = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    slugs = (re.sub(r"[^\w\- ]", "", title.lower()).strip() for title in titles)
+    return {slug.replace(" ", "-") for slug in slugs} | set(re.findall(r'<a id="([^"]+)"', text))
 
 
 def links(page: Path) -> list[str]:

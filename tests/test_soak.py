@@ -32,7 +32,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_short_soak() -> None:
     # Memory still warms up; what it says of the rest holds in any run. Nine kinds of clients.
     result = run(
-        "benchmarks.soak", "--seconds=6", "--clients=9", "--seed=1", "--quiet=1", "--growth=50"
+        "benchmarks.soak",
+        *("--seconds=3", "--every=0.5", "--clients=9", "--seed=1", "--quiet=0.5", "--growth=50"),
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""

@@ -42,3 +42,10 @@ def test_the_walks_name_what_is_there(word: str) -> None:
         re.search(rf"def {word}\b", path.read_text(encoding="utf-8"))
         for path in PACKAGE.rglob("*.py")
     )
+
+
+def test_each_note_that_is_named_is_there() -> None:
+    notes = set(re.findall(r'id="note-(\d+)"', (DOCS / "protocol.md").read_text(encoding="utf-8")))
+    for path in PACKAGE.rglob("*.py"):
+        named = set(re.findall(r"#note-(\d+)", path.read_text(encoding="utf-8")))
+        assert named <= notes, path

@@ -19,7 +19,6 @@ PROTOCOL = "protocol.md"
 # As docstrings say where a note is: "docs/protocol.md#note-27 to #note-29".
 PLACE = re.compile(r"docs/protocol\.md#note-\d+(?:(?:,| and| to) #note-\d+)*")
 ANCHOR = re.compile(r"(?:docs/protocol\.md)?#note-(\d+)")
-NOTE = re.compile(r"\b(notes?) (\d+)\b")
 # Within the site what lies in docs/ is one folder higher.
 INTO_DOCS = re.compile(r"\]\(((?:\.\./)*)docs/")
 TO_EXAMPLES = re.compile(r"\]\(\.\./((?:\.\./)*examples/)")
@@ -33,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
     elsewhere = {"changelog.md": ROOT / "CHANGELOG.md"}
     for path in sorted((ROOT / "examples").rglob("*")):
-        if path.name == "README.md" or path.name.startswith("client."):
+        if path.name == "README.md" or path.name in ("client.py", "client.ex"):
             elsewhere[path.relative_to(ROOT).as_posix()] = path
     for uri, path in elsewhere.items():
         text = INTO_DOCS.sub(r"](\1", path.read_text(encoding="utf-8"))
@@ -42,10 +41,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put pictures into the page itself, where they follow its colours, an anchor before each note
-    of the protocol, and the examples where the site has them."""
-    if page.file.src_uri == PROTOCOL:
-        return re.sub(r"^(\d+)\. ", r'\1. <a id="note-\1"></a>', markdown, flags=re.MULTILINE)
+    """Put pictures into the page itself, where they follow its colours, and the examples where the
+    site has them."""
     # Between backticks the site's tables need no escapes.
     options = table()
     markdown = markdown.replace(options, options.replace("\\|", "|"))
@@ -53,12 +50,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Have the docstrings' "docs/protocol.md#note-21", or "note 21", lead to that note."""
+    """Have the docstrings' "docs/protocol.md#note-21" lead to that note."""
     protocol = files.get_file_from_path(PROTOCOL)
     if protocol is None or not page.file.src_uri.startswith("reference/"):
         return html
     url = protocol.url_relative_to(page.file)
-    html = NOTE.sub(rf'<a href="{url}#note-\2">\1 \2</a>', html)
     link = rf'<a href="{url}#note-\1">note \1</a>'
     return PLACE.sub(lambda place: ANCHOR.sub(link, place[0]), html)
 

@@ -1,14 +1,9 @@
-"""What users test their clients with.
+"""What users test their clients with: the test as the server, an embedded Phoenix, faults.
 
-The test as the server (`accept_connect`, `assert_push`, … and `SocketTest`), an embedded Phoenix
-(`PhoenixServer`), and a proxy that does what networks do (`FaultProxy`).
-
-Everything is imported when it is asked for: the embedded server (`PhoenixServer`, `Channel` and
-what belongs to them) needs `wsproto`, which the extra `slipstream_actor[testing]` brings, and the
-rest of this package needs no extra.
-
-Three rooms: `kit/` (open `kit.py` first) may use the client and all below it; `server/`
-(`server.py`) uses nothing of the package, `proxy/` (`proxy.py`) a few parts of `server/` alone.
+Open `kit/kit.py`, `server/server.py` or `proxy/proxy.py` first. The kit may use `debug` and below,
+the server and the proxy nothing of the client, lest they share its bugs. Everything is imported
+when it is asked for: the embedded server (`PhoenixServer`, `Channel` and what belongs to them)
+needs `wsproto`, which the extra `slipstream_actor[testing]` brings; the rest needs no extra.
 """
 
 from __future__ import annotations

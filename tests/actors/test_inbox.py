@@ -443,6 +443,18 @@ def test_an_interval_shorter_than_its_handling_starves_nobody(mailbox: Inbox, cl
     assert "tick" in seen
 
 
+def test_messages_and_timers_that_are_due_take_turns(mailbox: Inbox, clock: Clock) -> None:
+    """Who is told without an end still hears of its timers: of a heartbeat, of a deadline."""
+    for n in range(3):
+        mailbox.send_after(1, f"timer {n}")
+    tell(mailbox, *(f"message {n}" for n in range(10)))
+    clock.now += 2
+    seen = [mailbox.get().message for _ in range(6)]
+    assert sorted(seen[:2]) == ["message 0", "timer 0"]
+    assert sorted(seen[2:4]) == ["message 1", "timer 1"]
+    assert sorted(seen[4:]) == ["message 2", "timer 2"]
+
+
 def test_cancelled_timers_do_not_pile_up(mailbox: Inbox, clock: Clock) -> None:
     kept = mailbox.send_after(50, "kept")
     for _ in range(10_000):

@@ -2,7 +2,7 @@
 
 The model says of a client only what its user may rely on: whether it is to be connected, what it
 is to be joined to and with which params, and what becomes of each push. `tests.simulation` is the
-world; `SLIPSTREAM_EXAMPLES=5000 pytest tests/test_state_machine.py` explores more of it.
+world; `make state-machine CONVERSATIONS=5000` explores more of it.
 """
 
 from __future__ import annotations
@@ -325,7 +325,7 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 # A failure is made small, which takes its time.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(600 + EXAMPLES)
 
 TestClient = ClientMachine.TestCase
 TestClient.settings = settings(

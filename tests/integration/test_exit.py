@@ -95,23 +95,28 @@ reached.wait(10)
         """
 def ask_again(socket, ref):
     ref = socket.push("room", "never")
-    reached.set()
     while True:
         try:
             socket.await_reply(ref, timeout=0)
         except AwaitTimeoutError:
+            asked_again.set()
             time.sleep(0.001)
 
-def push(then):
+def push(then, pushed):
     socket = connect(uri, **options).join("room").await_join("room")
     while True:
         then(socket, socket.push("room", "event"))
-        reached.set()
+        pushed.set()
 
-for then in (lambda *_: time.sleep(0.001), Socket.await_reply, ask_again):
-    reached.clear()
-    threading.Thread(target=push, args=(then,), daemon=True).start()
-    reached.wait(10)
+# Each says so itself: the others go on pushing.
+asked_again = threading.Event()
+for then, pushed in (
+    (lambda *_: time.sleep(0.001), threading.Event()),
+    (Socket.await_reply, threading.Event()),
+    (ask_again, asked_again),
+):
+    threading.Thread(target=push, args=(then, pushed), daemon=True).start()
+    assert pushed.wait(10)
 ref = start()
 """,
         4,
@@ -221,17 +226,44 @@ def stick(**more):
     reached.wait(10)
     return ref
 
-stick(shutdown_timeout_msec=200), stick(shutdown_timeout_msec=1200)
+for msec in times:
+    stick(shutdown_timeout_msec=msec)
 """
 
 
-def test_each_client_has_its_own_time(server: RawServer, closes: queue.Queue[float]) -> None:
-    with Program(BEGIN + TIMES + LEAVE, server.uri) as program:
+@pytest.mark.parametrize("times", [(200, 1200), (1200, 200)])
+def test_each_client_has_its_own_time(
+    times: tuple[int, int], server: RawServer, closes: queue.Queue[float]
+) -> None:
+    """Whichever was started first."""
+    with Program(f"{BEGIN}\ntimes = {times}\n{TIMES}{LEAVE}", server.uri) as program:
         outcome, seconds = leaving(program, "the end of the script")
     assert outcome == (0, "", "")
     first, second = taken(closes, 2)
     assert second - first > 0.5
     assert seconds < 1.2 + SLACK
+
+
+TOLD = """
+import atexit
+
+def say():
+    print(socket.await_disconnect(timeout=10).connected, flush=True)
+
+# Behind our own, which is registered when the first connection is made.
+atexit.register(say)
+socket = connect(uri).await_connect()
+"""
+
+
+def test_the_thread_that_exits_is_told_of_the_end(
+    server: RawServer, closes: queue.Queue[float]
+) -> None:
+    """It is the only one that can still do something with it: others are held still."""
+    with Program(BEGIN + TOLD + LEAVE, server.uri) as program:
+        outcome, _ = leaving(program, "the end of the script")
+    assert outcome == (0, "False\n", "")
+    assert len(taken(closes, 1)) == 1
 
 
 ORDER = """

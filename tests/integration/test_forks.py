@@ -348,6 +348,36 @@ def test_the_threads_that_a_child_does_not_have_keep_their_sockets(server: Phoen
     assert run(BEGIN + THREADS, server.uri) == (0, lines, "")
 
 
+LOCKED = """
+import pykka, signal
+from slipstream_actor.actors import names
+
+lock = pykka.ActorRegistry._actor_refs_lock if sys.argv[2] == "registry" else names._names_lock
+held, go_on = threading.Event(), threading.Event()
+
+def hold():
+    with lock:
+        held.set()
+        go_on.wait(60)
+
+def in_child():
+    signal.alarm(15)
+    start(sys.argv[1], "name").stop()
+
+threading.Thread(target=hold).start()
+assert held.wait(10)
+print(child(in_child))
+go_on.set()
+"""
+
+
+@pytest.mark.parametrize("lock", ["registry", "names"])
+def test_a_lock_that_another_thread_held_is_free_in_the_child(
+    lock: str, server: PhoenixServer
+) -> None:
+    assert run(BEGIN + LOCKED, server.uri, lock) == (0, "0\n", "")
+
+
 STRESS = """
 import logging
 logging.basicConfig(level=logging.CRITICAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,6 +76,7 @@ def held(gate: threading.Event, heard: queue.Queue[Any]) -> Iterator[PhoenixServ
     gated = type("Gated", (Held,), {"gate": gate, "heard": heard})
     with PhoenixServer({"room:*": gated}) as server:
         yield server
+        gate.set()  # The server waits for its channels.
 
 
 def do(ref: Any, function: Any) -> Any:
@@ -544,6 +546,24 @@ def test_a_thread_is_told_when_it_awaits(held: PhoenixServer, gate: threading.Ev
     with pytest.raises(NotJoinedError):
         socket.await_reply(left)
     gate.set()
+    socket.disconnect().await_disconnect()
+
+
+def test_what_has_expired_is_not_sent_at_the_join(
+    held: PhoenixServer, gate: threading.Event, heard: queue.Queue[Any]
+) -> None:
+    """A plain thread has no timer that would have dropped it before."""
+    options: Options = {"buffer_pushes": True, "buffer_max_age_msec": 50}
+    socket = connect(held.uri, **options).await_connect().join("room:1")
+    old = socket.push("room:1", "say", "old")
+    expiry = socket.socket_pid.actor_inbox.buffer.expiry()
+    eventually(lambda: time.monotonic() > expiry, "the end of its time")
+    gate.set()
+    socket = socket.await_join("room:1")
+    assert socket.await_reply(socket.push("room:1", "say", "new")).response == "new"
+    assert heard.get(timeout=PATIENCE) == ("say", "new")
+    with pytest.raises(AwaitTimeoutError, match="BufferExpired"):
+        socket.await_reply(old)
     socket.disconnect().await_disconnect()
 
 

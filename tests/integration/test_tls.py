@@ -151,7 +151,8 @@ def test_a_certificate_of_ours() -> None:
     with PhoenixServer(ssl_context=theirs) as server:
         socket = connect(server.uri, ssl_context=ours).await_connect()
         socket.disconnect().await_disconnect()
-        assert failure(server.uri, trusting()).kind == "tls"
+    with RawServer(serve, ssl_context=theirs) as strict:
+        assert failure(strict.uri, trusting()).kind == "tls"
 
 
 def test_plain_where_the_server_speaks_tls(server: PhoenixServer) -> None:

@@ -722,6 +722,24 @@ def test_a_dead_connection_hurts_nothing(
     assert isinstance(getattr(joined, method)(*topic), Socket)
 
 
+def test_a_join_that_the_connection_did_not_take_is_sent_on_the_next(
+    socket: Socket, connection: FakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has died, and nobody knew yet: without a ref the join is one that was not sent."""
+
+    def die(_: Any) -> None:
+        raise ActorDeadError("just now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "tell", die)
+        socket = socket.join(T, {"a": 1})
+    assert socket.joins[T] == Join(T, {"a": 1}, "requested")
+    socket = apply_event(socket, ChannelClosed(ClosedByPeer(1006)))
+    again = FakeConnection()
+    socket = send_requested(apply_event(socket, ChannelConnected(again)))
+    assert again.told() == [JoinTopic(T, {"a": 1}, socket.joins[T].join_ref)]
+
+
 # whose it is
 
 OWNED: dict[str, Callable[[Socket], Any]] = {

@@ -382,13 +382,31 @@ class RawServer:
                 yield sock
             return
         try:
-            secure = self._ssl_context.wrap_socket(sock, server_side=True)
-        except (OSError, ValueError) as error:
+            secure = self._ssl_context.wrap_socket(
+                sock, server_side=True, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as error:  # The client is gone.
             sock.close()
             raise Gone from error
         self._socks.append(secure)
         with secure:
+            try:
+                secure.do_handshake()
+            except (OSError, ValueError) as error:
+                hang_up(secure)
+                raise Gone from error
             yield secure
+
+
+def hang_up(secure: ssl.SSLSocket) -> None:
+    """End a connection whose handshake has failed, so that the client can read the alert.
+
+    Of a close with unread bytes the system makes a reset, which overtakes it.
+    """
+    with suppress(OSError):
+        secure.shutdown(socket.SHUT_WR)  # From here on it is plain.
+        while secure.recv(1 << 16):
+            pass
 
 
 def unmasked(payload: bytes, key: bytes) -> bytes:
