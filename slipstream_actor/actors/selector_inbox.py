@@ -1,4 +1,4 @@
-"""The inbox of a connection: messages, timers and one socket, in one wait.
+"""The inbox of a connection: messages, timers and its socket, in one wait.
 
 Only the owner's thread calls anything but `put` and `wake`, which may be called from everywhere.
 """
@@ -60,6 +60,7 @@ class SelectorInbox(Inbox):
         self._wake_lock = threading.Lock()
         self._sleeping = False
         self._attached: socket.socket | None = None
+        self._others: tuple[socket.socket, ...] = ()
         self._interest = 0
         self._registered = 0
         self._again = False
@@ -80,13 +81,16 @@ class SelectorInbox(Inbox):
                 with contextlib.suppress(BlockingIOError, InterruptedError):
                     self._waker.send(b"\0")
 
-    def attach(self, sock: socket.socket) -> None:
-        """Wait for `sock` too, which is non-blocking; say for what with `watch`."""
+    def attach(self, sock: socket.socket, *others: socket.socket) -> None:
+        """Wait for `sock` too, which is non-blocking; say for what with `watch`.
+
+        With `others`, any of them is waited for, and which it is remains to be seen.
+        """
         self.detach()
-        self._attached = sock
+        self._attached, self._others = sock, others
 
     def watch(self, *, read: bool, write: bool) -> None:
-        """Say what to wait for on the attached socket."""
+        """Say what to wait for on what is attached."""
         self._interest = read * selectors.EVENT_READ | write * selectors.EVENT_WRITE
 
     def read_again(self) -> None:
@@ -99,7 +103,7 @@ class SelectorInbox(Inbox):
         self._again = False
         if self._attached is not None:
             self._register()
-            self._attached = None
+            self._attached, self._others = None, ()
 
     def drain(self, kind: type) -> list[Any]:
         """Return the messages of `kind` that stand next in the queue and ask for no answer."""
@@ -168,8 +172,7 @@ class SelectorInbox(Inbox):
                     ready |= events
         except (OSError, ValueError):
             # Nothing may be raised outside of Pykka's `try`. Reading the socket will tell why.
-            self._interest = self._registered = 0
-            self._attached = None
+            self._let_go()
             ready = selectors.EVENT_READ
         return READY[ready]
 
@@ -178,14 +181,24 @@ class SelectorInbox(Inbox):
         if self._selector is None or self._attached is None:
             return
         # `modify(sock, 0)` is a ValueError: no interest is no registration.
-        if not self._registered:
-            if self._interest:
-                self._selector.register(self._attached, self._interest)
-        elif self._interest:
-            self._selector.modify(self._attached, self._interest)
-        else:
-            self._selector.unregister(self._attached)
+        for sock in (self._attached, *self._others):
+            if not self._registered:
+                if self._interest:
+                    self._selector.register(sock, self._interest)
+            elif self._interest:
+                self._selector.modify(sock, self._interest)
+            else:
+                self._selector.unregister(sock)
         self._registered = self._interest
+
+    def _let_go(self) -> None:
+        """Wait no more for what cannot be waited for, nor for what is attached beside it."""
+        for sock in (self._attached, *self._others):
+            if sock is not None and self._selector is not None:
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    self._selector.unregister(sock)
+        self._interest = self._registered = 0
+        self._attached, self._others = None, ()
 
     def _open_selector(self) -> selectors.BaseSelector:
         # As fast as epoll with one descriptor less, and nothing shared with a forked child.

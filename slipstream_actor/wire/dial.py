@@ -6,10 +6,8 @@ Everything waits through a `Waiter`, so that a stop or a `disconnect` ends it at
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import ipaddress
-import os
 import socket
 import ssl
 import traceback
@@ -18,15 +16,16 @@ from typing import Any, TypeVar
 
 from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.protocol.reasons import ConnectFailedKind
+from slipstream_actor.wire.addresses import in_order, remembering
+from slipstream_actor.wire.answer import parse_status
 from slipstream_actor.wire.proxies import open_proxy, proxy_for
-from slipstream_actor.wire.waiter import AttemptFailed, Waiter
+from slipstream_actor.wire.race import Race
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
 
 __all__ = ["dial"]
 
 T = TypeVar("T")
 MAX_PROXY_HEAD = 64 * 1024
-IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR}
 
 
 def dial(config: Configuration, waiter: Waiter) -> socket.socket:
@@ -35,50 +34,22 @@ def dial(config: Configuration, waiter: Waiter) -> socket.socket:
     Raises `AttemptFailed`.
     """
     proxy = proxy_for(config)
-    if proxy is not None:
-        sock = dial_proxy(config, proxy, waiter)
-    else:
-        sock = dial_tcp(config.host, config.port, config, waiter)
-    try:
-        return handshake(sock, config, waiter) if config.secure else sock
-    except BaseException:
-        sock.close()
-        raise
+    with remembering(waiter):
+        if proxy is not None:
+            sock = dial_proxy(config, proxy, waiter)
+        else:
+            sock = dial_tcp(config.host, config.port, config, waiter)
+        try:
+            return handshake(sock, config, waiter) if config.secure else sock
+        except BaseException:
+            sock.close()
+            raise
 
 
 def dial_tcp(host: str, port: int, config: Configuration, waiter: Waiter) -> socket.socket:
-    """Try the host's addresses in turn, each with its share of the time that is left."""
-    addresses = resolve(host, port, waiter)
-    failed = AttemptFailed("resolve", f"{host} has no address")
-    for tried, (family, kind, proto, _, address) in enumerate(addresses):
-        share = waiter.left("TCP") / (len(addresses) - tried)
-        last = tried == len(addresses) - 1
-        try:
-            sock = socket.socket(family, kind, proto)
-            close_in_child(sock)
-            return connect(sock, address, config, waiter, None if last else share)
-        except OSError as error:
-            failed = AttemptFailed(kind_of(error), f"{host}:{port}: {text(error)}")
-    raise failed
-
-
-def connect(
-    sock: socket.socket, address: Any, config: Configuration, waiter: Waiter, at_most: float | None
-) -> socket.socket:
-    """Connect `sock` to one address; `OSError` when it cannot be."""
-    try:
-        set_options(sock, config)
-        code = sock.connect_ex(address)
-        if code in IN_PROGRESS:
-            if not waiter.ready(sock, "TCP", write=True, at_most=at_most):
-                raise TimeoutError(errno.ETIMEDOUT, "timed out")
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        return sock
-    except BaseException:
-        sock.close()
-        raise
+    """Return a socket connected to whichever of the host's addresses answers first."""
+    addresses = in_order(host, port, resolve(host, port, waiter))
+    return Race(host, port, addresses, lambda sock: set_options(sock, config), waiter).run()
 
 
 def resolve(host: str, port: int, waiter: Waiter) -> list[Any]:
@@ -184,7 +155,8 @@ def dial_proxy(config: Configuration, url: str, waiter: Waiter) -> socket.socket
     except AttemptFailed as failed:
         if failed.reason.kind == "timeout":
             raise
-        raise AttemptFailed("proxy", f"the proxy cannot be reached: {failed}") from failed
+        detail = f"the proxy cannot be reached: {failed}"
+        raise AttemptFailed("proxy", detail, retryable=failed.reason.retryable) from failed
     try:
         connector(ProxyStream(sock, waiter), config.host, config.port)
         return sock
@@ -221,13 +193,30 @@ class ProxyStream:
         return data
 
     def read(self, _: int = 0) -> bytes:
-        """Return the head of an HTTP proxy's answer, byte by byte: what follows is the server's."""
-        data = bytearray()
-        while not data.endswith(b"\r\n\r\n"):
-            if len(data) > MAX_PROXY_HEAD:
+        """Return an HTTP proxy's consent; interim answers are passed over.
+
+        Any answer of the 200s is one (RFC 9110 section 9.3.6).
+        """
+        size, status = 0, 100
+        while status < 200:
+            head = self._read_head(MAX_PROXY_HEAD - size)
+            size += len(head)
+            parsed = parse_status(head.partition(b"\r\n")[0])
+            if parsed is None or parsed[1] == 101:
+                raise AttemptFailed("proxy", "the proxy's answer is none to a CONNECT")
+            status = parsed[1]
+        if status >= 300:
+            raise AttemptFailed("proxy", f"the proxy refused (code {status})")
+        return b"HTTP/1.1 200 OK\r\n\r\n"
+
+    def _read_head(self, limit: int) -> bytes:
+        """Return the head of an answer, byte by byte: what follows is the server's."""
+        head = bytearray()
+        while not head.endswith(b"\r\n\r\n"):
+            if len(head) >= limit:
                 raise AttemptFailed("proxy", "the proxy's answer has no end")
-            data += self._read(1)
-        return bytes(data)
+            head += self._read(1)
+        return bytes(head)
 
     def _read(self, size: int) -> bytes:
         while True:
@@ -239,15 +228,3 @@ class ProxyStream:
             if not chunk:
                 raise AttemptFailed("proxy", "the proxy closed the connection")
             return chunk
-
-
-def kind_of(error: OSError) -> ConnectFailedKind:
-    """Return which kind of failure a TCP error is."""
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    return "timeout" if isinstance(error, TimeoutError) else "io"
-
-
-def text(error: Exception) -> str:
-    """Return what an error says, without its number."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.wire.waiter import AttemptFailed
+from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 
 __all__ = ["open_proxy", "proxy_for"]
 
@@ -51,7 +51,6 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
     """Return a proxy's host and port, and what connects through a stream to it."""
     try:
         from python_socks._connectors.factory_sync import create_connector
-        from python_socks._errors import IncompleteReadError, ProxyError
         from python_socks._helpers import parse_proxy_url
         from python_socks._protocols.errors import ReplyError
     except ImportError as error:
@@ -72,7 +71,10 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
             connector.connect(stream, to_host, to_port)
         except ReplyError as error:
             raise AttemptFailed("proxy", f"the proxy refused (code {error.error_code})") from error
-        except (ProxyError, IncompleteReadError, ValueError) as error:
+        except (AttemptFailed, Cancelled, OSError):
+            raise
+        except Exception as error:
+            # Whatever python-socks makes of an odd answer.
             raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
 
     return host, port, connect

@@ -6,15 +6,19 @@ in confidence nor more of the answer than it checks: whatever it logs or keeps i
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import io
 import math
+import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import cast
+from typing import NoReturn
 
+from slipstream_actor.wire.answer import Head, body_of, parse_head, tokens
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["UpgradeSocket"]
@@ -22,17 +26,17 @@ __all__ = ["UpgradeSocket"]
 # Of all heads together: interim answers (RFC 9110 section 15.2) may come before the last one.
 MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
-BODY_START = 1024
 BODY_SECONDS = 1.0
 
 END_OF_HEAD = b"\r\n\r\n"
+KEY = re.compile(rb"\r\nSec-WebSocket-Key: (\S+)\r\n")
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-# What websocket-client is shown of a 101: what it checks, and nothing that it would keep (it has
+# What websocket-client is shown of a 101 that has been checked: nothing that it would keep (it has
 # one cookie jar for the whole process) or stumble over.
-CHECKED_HEADERS = ("upgrade", "connection", "sec-websocket-accept")
 CLEAN_HEAD = (
     b"HTTP/1.1 101 Switching Protocols\r\n"
-    b"upgrade: %b\r\nconnection: %b\r\nsec-websocket-accept: %b\r\n\r\n"
+    b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: %b\r\n\r\n"
 )
 
 
@@ -40,8 +44,8 @@ class UpgradeSocket:
     """The socket that websocket-client sees during the upgrade.
 
     It waits in the mailbox, has one deadline for the whole, puts `resource` and the header `lines`
-    into the request, bounds the answer's head, and shows websocket-client only what it checks of a
-    101; every other answer ends the attempt here.
+    into the request, bounds and checks the answer's head, and shows websocket-client a clean one;
+    every answer but the right 101 ends the attempt here.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class UpgradeSocket:
         self._waiter = waiter
         self._resource = resource
         self._lines = lines
+        self._accept = b""
         self._head: io.BytesIO | None = None
         self.headers: Mapping[str, str] = {}
         self.rest: bytes = b""
@@ -65,6 +70,7 @@ class UpgradeSocket:
     def send(self, data: bytes) -> int:
         """Send the request: websocket-client's `data`, with all that is configured in it."""
         usual = data.partition(b"\r\n")[2]
+        self._accept = accept_for(data)
         lines = [f"GET {self._resource} HTTP/1.1", *self._lines]
         view = memoryview("\r\n".join(lines).encode() + b"\r\n" + usual)
         while view:
@@ -85,20 +91,23 @@ class UpgradeSocket:
     def _read_answer(self) -> bytes:
         """Return what websocket-client is shown of a 101. Interim answers are passed over."""
         size = headers = 0
-        status = 100
-        while 100 <= status < 200 and status != 101:
-            head = self._read_head(MAX_HEAD - size)
-            size += len(head)
-            headers += head.count(b"\r\n")
+        while True:
+            raw = self._read_head(MAX_HEAD - size)
+            size += len(raw)
+            headers += raw.count(b"\r\n")
             if headers > MAX_HEADERS:
                 raise AttemptFailed("upgrade", f"the answer has more than {MAX_HEADERS} headers")
-            status, self.headers = parse_head(head)
-        if status != 101:
-            self._refuse(status, head + END_OF_HEAD)
-        self._check_choices()
-        return CLEAN_HEAD % tuple(
-            self.headers.get(name, "").encode("ascii", "replace") for name in CHECKED_HEADERS
-        )
+            head = parse_head(raw)
+            if head is None:
+                raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+            self.headers = head.headers
+            if head.status >= 200:
+                self._refuse(head)
+            if head.version != "HTTP/1.1" or not head.well_formed:
+                raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
+            if head.status == 101:
+                self._check()
+                return CLEAN_HEAD % self._accept
 
     def _read_head(self, limit: int) -> bytes:
         """Return an answer's head, without its end; what came behind it is `rest`."""
@@ -116,8 +125,25 @@ class UpgradeSocket:
         self.rest = bytes(answer[end + len(END_OF_HEAD) :])
         return bytes(answer[:end])
 
+    def _check(self) -> None:
+        """Refuse a 101 that is not the right one (RFC 6455 section 4.1)."""
+        wrong = None
+        if set(tokens(self.headers.get("upgrade", ""))) != {"websocket"}:
+            wrong = "Upgrade"
+        elif "upgrade" not in tokens(self.headers.get("connection", "")):
+            wrong = "Connection"
+        elif not hmac.compare_digest(self._accepted, self._accept):
+            wrong = "Sec-WebSocket-Accept"
+        if wrong is not None:
+            raise AttemptFailed("upgrade", f"the answer is no websocket's: {wrong} is not right")
+        self._check_choices()
+
+    @property
+    def _accepted(self) -> bytes:
+        return self.headers.get("sec-websocket-accept", "").encode("latin-1")
+
     def _check_choices(self) -> None:
-        """Refuse a choice among what was not offered (RFC 6455 section 4.1)."""
+        """Refuse a choice among what was not offered."""
         if self.headers.get("sec-websocket-extensions"):
             detail = "the server chose an extension, and none was offered"
             raise AttemptFailed("upgrade", detail)
@@ -138,95 +164,30 @@ class UpgradeSocket:
                 self._waiter.ready(self._sock, "the upgrade", write=True, at_most=at_most)
         return b""
 
-    def _refuse(self, status: int, head: bytes) -> None:
+    def _refuse(self, head: Head) -> NoReturn:
         """Read the start of a refusal's body, for a moment, and end the attempt."""
-        length = self.headers.get("content-length", "")
-        wanted = BODY_START
-        if length.isascii() and length.isdigit():
-            wanted = min(int(length[:9]), BODY_START)
-        elif self.headers.get("connection", "").lower() != "close" and not self._chunked:
-            wanted = 0
+        body, more = body_of(head, self.rest)
         deadline = time.monotonic() + BODY_SECONDS
         try:
-            while len(self.rest) < wanted and not self._chunks_end():
-                chunk = self._read(deadline)
-                if not chunk:
-                    break
+            while more and (chunk := self._read(deadline)):
                 self.rest += chunk
+                body, more = body_of(head, self.rest)
         except (OSError, AttemptFailed):
             pass  # What has come is enough.
         raise AttemptFailed(
             "upgrade",
-            f"the server answered {status}",
-            status=status,
-            headers=self.headers,
-            body=start_of_body(head + self.rest),
+            f"the server answered {head.status}",
+            status=head.status,
+            headers=head.headers,
+            body=body.decode("utf-8", "replace"),
         )
 
-    @property
-    def _chunked(self) -> bool:
-        return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
-    def _chunks_end(self) -> bool:
-        return self._chunked and self.rest.endswith(b"0\r\n\r\n")
-
-
-class RecordedAnswer:
-    """An answer that has been read, as `http.client` wants it."""
-
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
-
-    def makefile(self, _: str) -> io.BytesIO:
-        """Return the bytes of the answer."""
-        return io.BytesIO(self._answer)
-
-
-def start_of_body(answer: bytes) -> str:
-    """Return the start of an answer's body, whatever its encoding, as far as it was read."""
-    import http.client  # Only a refusal needs it.
-
-    response = http.client.HTTPResponse(cast(socket.socket, RecordedAnswer(answer)))
-    try:
-        response.begin()
-        body = response.read(BODY_START)
-    except http.client.IncompleteRead as error:
-        body = error.partial
-    except (http.client.HTTPException, ValueError, OSError):
-        body = b""
-    return body[:BODY_START].decode("utf-8", "replace")
-
-
-def parse_head(head: bytes) -> tuple[int, Mapping[str, str]]:
-    """Return status and headers of an HTTP answer: names in lower case, repeated ones joined."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, after = first.partition(" ")
-    code = after[:3]
-    odd = any(ord(character) < 32 and character != "\t" for line in lines for character in line)
-    if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()) or odd:
-        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
-    if len(code) < 3 or after[3:4] not in ("", " "):
-        raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
-    headers: dict[str, str] = {}
-    for line in unfolded(lines):
-        name, colon, value = line.partition(":")
-        if colon:
-            name, value = name.strip().lower(), value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return int(code), MappingProxyType(headers)
-
-
-def unfolded(lines: Sequence[str]) -> list[str]:
-    """Return header lines with a continued one in one piece (RFC 9112 section 5.2)."""
-    whole: list[str] = []
-    for line in lines:
-        if not line.startswith((" ", "\t")):
-            whole.append(line)
-        elif whole:
-            whole[-1] += f" {line.strip()}"
-        else:
-            raise AttemptFailed("upgrade", "the answer is no HTTP/1.1")
-    return whole
+def accept_for(request: bytes) -> bytes:
+    """Return the `Sec-WebSocket-Accept` that answers a request (RFC 6455 section 4.2.2)."""
+    key = KEY.search(request)
+    assert key is not None
+    return base64.b64encode(hashlib.sha1(key[1] + GUID, usedforsecurity=False).digest())
 
 
 def offered_protocols(lines: Sequence[str]) -> set[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.reasons import ConnectFailed, ConnectFailedKind
 
-__all__ = ["AttemptFailed", "Cancelled", "InboxWaiter", "Waiter"]
+__all__ = ["AttemptFailed", "Cancelled", "InboxWaiter", "Route", "Waiter", "text"]
 
 T = TypeVar("T")
 
@@ -30,8 +30,21 @@ class Cancelled(Exception):
     """`CloseConnection` came while connecting."""
 
 
+class Route(NamedTuple):
+    """The address that an attempt goes to; `host` is what it is an address of."""
+
+    host: str
+    port: int
+    address: tuple[Any, ...]
+
+
 class Waiter(Protocol):
-    """How to wait during an attempt. Raises `AttemptFailed("timeout", …)` at its deadline."""
+    """How to wait during an attempt. Raises `AttemptFailed("timeout", …)` at its deadline.
+
+    `route` is the address that has answered the attempt, once one has.
+    """
+
+    route: Route | None
 
     def left(self, phase: str) -> float:
         """Return the seconds until the deadline."""
@@ -46,6 +59,11 @@ class Waiter(Protocol):
         at_most: float | None = None,
     ) -> bool:
         """Wait for `sock`; `False` when `at_most` seconds passed first."""
+
+    def any_writable(
+        self, socks: Sequence[socket.socket], phase: str, at_most: float | None = None
+    ) -> bool:
+        """Wait for any of `socks`; `False` when `at_most` seconds passed first."""
 
     def elsewhere(self, phase: str, function: Callable[[], T], discard: Callable[[T], object]) -> T:
         """Run what cannot be done without blocking in a thread, and wait for its result."""
@@ -102,6 +120,7 @@ class InboxWaiter:
         self._meanwhile = meanwhile or {}
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
+        self.route: Route | None = None
 
     def left(self, phase: str) -> float:
         """Return the seconds until the deadline; `AttemptFailed` when there are none."""
@@ -120,8 +139,25 @@ class InboxWaiter:
         at_most: float | None = None,
     ) -> bool:
         """Wait for `sock`; `False` when `at_most` seconds passed first."""
+        return self._ready((sock,), phase, at_most, read=read, write=write)
+
+    def any_writable(
+        self, socks: Sequence[socket.socket], phase: str, at_most: float | None = None
+    ) -> bool:
+        """Wait for any of `socks`; `False` when `at_most` seconds passed first."""
+        return self._ready(socks, phase, at_most, read=False, write=True)
+
+    def _ready(
+        self,
+        socks: Sequence[socket.socket],
+        phase: str,
+        at_most: float | None,
+        *,
+        read: bool,
+        write: bool,
+    ) -> bool:
         left = self.left(phase)
-        self._inbox.attach(sock)
+        self._inbox.attach(*socks)
         self._inbox.watch(read=read, write=write)
         try:
             self._receive(SocketReady, left if at_most is None else min(left, at_most))
@@ -163,3 +199,11 @@ class InboxWaiter:
             if type(message) is kind:
                 return
             self._meanwhile[type(message)](message)
+            if time.monotonic() >= until:
+                # However many of those come.
+                raise TimeoutError
+
+
+def text(error: Exception) -> str:
+    """Return what an error says, without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -7,12 +7,13 @@ calls it.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import websocket
@@ -21,10 +22,10 @@ from websocket._abnf import continuous_frame
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
 from slipstream_actor.wire import frames
-from slipstream_actor.wire.dial import text
+from slipstream_actor.wire.addresses import remembering
 from slipstream_actor.wire.frames import Binary, Data
 from slipstream_actor.wire.upgrade import UpgradeSocket
-from slipstream_actor.wire.waiter import AttemptFailed, Waiter
+from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
 
 __all__ = ["Transport", "upgrade"]
 
@@ -53,10 +54,16 @@ def upgrade(
     client.cont_frame = Fragments(config.max_message_bytes)
     # A host of our own invention never matches a cookie in websocket-client's jar.
     url = f"ws://upgrade-{next(_attempts)}.invalid/"
-    try:
+    with remembering(waiter), upgrade_errors():
         client.connect(url, socket=shim, suppress_host=True, suppress_origin=True, redirect_limit=0)
-    except AttemptFailed:
-        raise
+    return Transport(sock, client, config.max_message_bytes, shim.headers, shim.rest)
+
+
+@contextlib.contextmanager
+def upgrade_errors() -> Iterator[None]:
+    """Map what an upgrade raises."""
+    try:
+        yield
     except websocket.WebSocketException as error:
         # Its text may hold the answer's headers.
         detail = f"the answer is no websocket's: {type(error).__name__}"
@@ -66,7 +73,6 @@ def upgrade(
         raise AttemptFailed("tls", text(error)) from error
     except OSError as error:
         raise AttemptFailed("io", text(error)) from error
-    return Transport(sock, client, config.max_message_bytes, shim.headers, shim.rest)
 
 
 class ProtocolViolation(Exception):

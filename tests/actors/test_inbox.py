@@ -640,6 +640,49 @@ def test_another_socket_takes_the_place_of_the_first(
     assert is_empty(selecting)
 
 
+def test_any_of_several_sockets_is_told(
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    other, its_far = socket.socketpair()
+    with other, its_far:
+        for _ in range(2):
+            selecting.attach(near, other)
+            selecting.watch(read=True, write=False)
+            assert is_empty(selecting)
+            in_threads(lambda: its_far.sendall(b"x"), lambda: next_ready(selecting))
+            other.recv(10)
+            assert is_empty(selecting)
+            far.sendall(b"x")
+            assert next_ready(selecting).readable
+            near.recv(10)
+            selecting.watch(read=True, write=True)
+            assert next_ready(selecting) == SocketReady(readable=False, writable=True)
+            selecting.detach()
+            far.sendall(b"x")
+            its_far.sendall(b"x")
+            assert is_empty(selecting)
+            near.recv(10)
+            other.recv(10)
+
+
+def test_one_of_several_sockets_that_was_closed_is_told_and_leaves_nothing(
+    selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    other, its_far = socket.socketpair()
+    with its_far:
+        selecting.attach(pair[0], other)
+        other.close()
+        selecting.watch(read=True, write=False)
+        assert next_ready(selecting).readable
+        assert is_empty(selecting)
+        assert selecting._selector is not None
+        assert len(selecting._selector.get_map()) == 1  # how it is woken
+        selecting.attach(pair[0])
+        selecting.watch(read=False, write=True)
+        assert next_ready(selecting).writable
+
+
 def test_bytes_that_no_selector_sees_are_read_again(
     selecting: SelectorInbox, pair: tuple[socket.socket, socket.socket]
 ) -> None:

@@ -38,7 +38,9 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.testing import PhoenixServer
-from slipstream_actor.wire import dial
+from slipstream_actor.wire import addresses as known
+from slipstream_actor.wire import race
+from tests.conftest import descriptors
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 from tests.support.raw_server import (
     Peer,
@@ -137,6 +139,12 @@ def test_a_port_that_nobody_listens_on(unused_port: int) -> None:
     assert f"127.0.0.1:{unused_port}" in reason.detail
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the addresses of other tests."""
+    monkeypatch.setattr(known, "_last", {})
+
+
 @pytest.fixture
 def addresses(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make `many.invalid` have the addresses given, `(host, port)` each."""
@@ -171,6 +179,82 @@ def test_the_second_address_where_the_first_says_nothing(
         socket = connect(uri, connect_timeout_msec=2_000).await_connect(PATIENCE)
         assert socket.connected
         close(socket)
+
+
+def test_black_holes_before_the_address_that_answers(
+    server: PhoenixServer, addresses: Callable[..., None]
+) -> None:
+    with deaf_listener() as first, deaf_listener() as second:
+        addresses(("127.0.0.1", first), ("127.0.0.1", second), ("127.0.0.1", server.port))
+        begun = time.monotonic()
+        close(connect("ws://many.invalid:9/socket/websocket").await_connect(PATIENCE))
+        # Two staggers, and what a busy machine adds.
+        assert time.monotonic() - begun < 2.5
+
+
+def test_the_address_that_worked_is_tried_first_next_time(
+    server: PhoenixServer, addresses: Callable[..., None]
+) -> None:
+    with dropping_listener() as (port, tried):
+        addresses(("127.0.0.1", port), ("127.0.0.1", server.port))
+        uri = "ws://many.invalid:9/socket/websocket"
+        with recording(uri, reconnect_after_msec=[0]) as (ref, log):
+            # It hangs up instead of an answer: then the other one is the first.
+            assert log.take("disconnect")[1].kind in ("upgrade", "io")
+            for _ in range(3):
+                log.take("connect")
+                ref.proxy().do(Socket.disconnect).get()
+                log.take("disconnect")
+                ref.proxy().do(lambda socket: socket.connect(uri)).get()
+            log.take("connect")
+        assert tried() == 1
+
+
+@contextmanager
+def dropping_listener() -> Iterator[tuple[int, Callable[[], int]]]:
+    """Yield a port where every connection is dropped, and how often that was."""
+    with RawServer(lambda peer: peer.request()) as server:
+        yield server.port, lambda: server.accepted
+
+
+def test_nothing_is_left_of_the_addresses_that_were_late(
+    server: PhoenixServer, addresses: Callable[..., None]
+) -> None:
+    """While the connection is open, too."""
+
+    def sockets_of_a_connection(*ports: int) -> int:
+        addresses(*[("127.0.0.1", port) for port in ports])
+        before = descriptors()
+        with recording("ws://many.invalid:9/socket/websocket") as (_, log):
+            log.take("connect")
+            return len(descriptors() - before)
+
+    with deaf_listener() as first, deaf_listener() as second:
+        late = sockets_of_a_connection(first, second, server.port)
+        assert late == sockets_of_a_connection(server.port)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.4, 0.6])
+def test_a_disconnect_between_black_holes(addresses: Callable[..., None], seconds: float) -> None:
+    with deaf_listener() as first, deaf_listener() as second:
+        addresses(("127.0.0.1", first), ("127.0.0.1", second))
+        socket = connect("ws://many.invalid:9/socket/websocket", connect_timeout_msec=NEVER_MSEC)
+        with pytest.raises(AwaitTimeoutError):
+            socket.await_connect(seconds)
+        begun = time.monotonic()
+        close(socket)
+        assert time.monotonic() - begun < 2
+
+
+def test_a_proxy_with_black_holes_among_its_addresses(
+    server: PhoenixServer, addresses: Callable[..., None]
+) -> None:
+    with deaf_listener() as hole, RawServer(tunnel(server.port)) as proxy:
+        addresses(("127.0.0.1", hole), ("127.0.0.1", proxy.port))
+        url = "http://many.invalid:9"
+        begun = time.monotonic()
+        close(connect("ws://phoenix.invalid/socket/websocket", proxy=url).await_connect(PATIENCE))
+        assert time.monotonic() - begun < 2.5
 
 
 def test_no_address_that_works(addresses: Callable[..., None], unused_port: int) -> None:
@@ -233,13 +317,13 @@ def hanging_look_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Phase]:
 @contextmanager
 def hanging_tcp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Phase]:
     reached = threading.Event()
-    dialled = dial.connect
+    wait = race.Race._wait
 
-    def noted(*args: Any) -> Any:
+    def noted(running: race.Race) -> None:
         reached.set()
-        return dialled(*args)
+        wait(running)
 
-    monkeypatch.setattr(dial, "connect", noted)
+    monkeypatch.setattr(race.Race, "_wait", noted)
     with deaf_listener() as port:
         yield Phase(f"ws://127.0.0.1:{port}/socket/websocket", reached)
 
@@ -280,9 +364,30 @@ def dripping_answer(_: pytest.MonkeyPatch) -> AbstractContextManager[Phase]:
     return hanging_server(begin, drip=b"x-pad: aaaaaaaaa\r\n")
 
 
+def dripping_tls(_: pytest.MonkeyPatch) -> AbstractContextManager[Phase]:
+    def begin(peer: Peer) -> None:
+        _, _, _, high, low = peer.read(5)
+        peer.read(high << 8 | low)
+        peer.send(b"\x16\x03\x03\x40\x00")
+
+    return hanging_server(begin, "wss", drip=b"\0")
+
+
+def hanging_proxy(_: pytest.MonkeyPatch) -> AbstractContextManager[Phase]:
+    return through_a_proxy(Peer.request)
+
+
+def dripping_proxy(_: pytest.MonkeyPatch) -> AbstractContextManager[Phase]:
+    def begin(peer: Peer) -> None:
+        peer.request()
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+    return through_a_proxy(begin, drip=b"x-pad: aaaaaaaaa\r\n")
+
+
 @contextmanager
-def hanging_proxy(_: pytest.MonkeyPatch) -> Iterator[Phase]:
-    with hanging_server(Peer.request) as phase:
+def through_a_proxy(before: Callable[[Peer], object], drip: bytes = b"") -> Iterator[Phase]:
+    with hanging_server(before, drip=drip) as phase:
         assert phase.server is not None
         options = {"proxy": f"http://user:{SECRET}@127.0.0.1:{phase.server.port}"}
         uri = "ws://phoenix.invalid/socket/websocket"
@@ -295,7 +400,9 @@ PHASES = [
     pytest.param(hanging_tls, id="tls"),
     pytest.param(hanging_upgrade, id="upgrade"),
     pytest.param(dripping_answer, id="drip"),
+    pytest.param(dripping_tls, id="drip of tls"),
     pytest.param(hanging_proxy, id="proxy"),
+    pytest.param(dripping_proxy, id="drip of a proxy"),
 ]
 MakePhase = Callable[[pytest.MonkeyPatch], AbstractContextManager[Phase]]
 
@@ -315,10 +422,13 @@ def test_one_deadline_for_every_phase(phase: Phase) -> None:
     assert "0.3 s" in reason.detail
 
 
-def test_a_dripping_answer_does_not_move_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    with dripping_answer(monkeypatch) as phase:
+@pytest.mark.parametrize("make", [dripping_answer, dripping_tls, dripping_proxy])
+def test_a_dripping_answer_does_not_move_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, make: MakePhase
+) -> None:
+    with make(monkeypatch) as phase:
         begun = time.monotonic()
-        failure(phase.uri, connect_timeout_msec=300)
+        failure(phase.uri, connect_timeout_msec=300, **phase.options)
         # By drips it would take hours; the margin is for a machine that is busy.
         assert time.monotonic() - begun < 3
 
@@ -714,6 +824,46 @@ def test_a_101_that_is_no_websockets(spoil: bytes, by: bytes) -> None:
         assert server.hung_up.wait(PATIENCE)
 
 
+ODD_BODIES = {
+    "a chunk of a negative size": b"Transfer-Encoding: chunked\r\n\r\n-FFFFFFFFFFFF\r\nhello\r\n",
+    "a huge chunk": b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 16 + b"\r\nhello",
+    "no chunk": b"Transfer-Encoding: chunked\r\n\r\n\xff\xfe\r\n",
+    "a negative length": b"Content-Length: -5\r\n\r\nhello",
+    "a huge length": b"Content-Length: " + b"9" * 5000 + b"\r\n\r\nhello",
+    "an unknown coding": b"Transfer-Encoding: x-odd\r\n\r\nhello",
+    "a header that is none": b"no colon\r\n\r\nhello",
+}
+
+
+@pytest.mark.parametrize("name", ODD_BODIES)
+def test_an_odd_refusal_is_a_refusal(name: str) -> None:
+    with RawServer(answering(b"HTTP/1.1 500 Oops\r\n" + ODD_BODIES[name])) as server:
+        reason = failure(server.uri, connect_timeout_msec=NEVER_MSEC)
+        assert (reason.kind, reason.status) == ("upgrade", 500)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda answer, key: answer.replace(key, key.swapcase()),
+        lambda answer, _: answer.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        lambda answer, _: answer.replace(b"upgrade:", b"no colon\r\nupgrade:"),
+        lambda answer, _: answer.replace(b"upgrade:", b"upgrade :"),
+        lambda answer, _: answer.replace(b"upgrade: websocket", b"upgrade: websocket, h2c"),
+    ],
+    ids=["accept", "version", "colon", "name", "upgrade"],
+)
+def test_a_101_that_websocket_client_would_take(spoil: Callable[[bytes, bytes], bytes]) -> None:
+    def script(peer: Peer) -> None:
+        request = peer.request()
+        peer.send(spoil(switching(request), accept(request).encode()))
+        peer.hold()
+
+    with RawServer(script) as server:
+        assert failure(server.uri, connect_timeout_msec=NEVER_MSEC).kind == "upgrade"
+        assert server.hung_up.wait(PATIENCE)
+
+
 # proxies
 
 
@@ -768,6 +918,20 @@ def test_a_proxy_whose_answer_comes_in_pieces(server: PhoenixServer) -> None:
         close(connect("ws://phoenix.invalid/socket/websocket", proxy=url).await_connect())
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\nVia: x\r\n\r\n" * 9 + b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+def test_interim_answers_of_a_proxy_are_passed_over(server: PhoenixServer, reply: bytes) -> None:
+    with RawServer(tunnel(server.port, reply)) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        close(connect("ws://phoenix.invalid/socket/websocket", proxy=url).await_connect())
+
+
 def test_tls_through_a_proxy() -> None:
     with (
         tls_server(CA.issue_cert("phoenix.invalid")) as server,
@@ -793,10 +957,14 @@ def failed_by_proxy(script: Script) -> ConnectFailed:
     [
         head("407 Proxy Authentication Required", "content-length: 0"),
         head("502 Bad Gateway", "content-length: 0"),
+        head("100 Continue") + head("403 Forbidden", "content-length: 0"),
+        head("100 Continue"),
+        head("101 Switching Protocols"),
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"",
     ],
-    ids=["407", "502", "junk", "nothing"],
+    ids=["407", "502", "403", "100", "101", "junk", "half", "nothing"],
 )
 def test_a_proxy_that_refuses(answer: bytes) -> None:
     assert failed_by_proxy(answering(answer)).kind == "proxy"

@@ -29,7 +29,7 @@ from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
 from slipstream_actor.wire import frames
 from slipstream_actor.wire import websocket as transport
 from slipstream_actor.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Binary, Data
-from slipstream_actor.wire.waiter import AttemptFailed
+from slipstream_actor.wire.waiter import AttemptFailed, Route
 from slipstream_actor.wire.websocket import Fragments, Transport, upgrade
 
 LIMIT = 1 << 20
@@ -935,6 +935,8 @@ def test_a_stream_over_a_real_socket(pair: tuple[socket.socket, socket.socket]) 
 class Server:
     """Answers the upgrade when the client waits for it: the other end of a socketpair."""
 
+    route: Route | None = None
+
     def __init__(self, far: socket.socket, answer: Iterable[bytes]) -> None:
         self._far = far
         self._answer = iter(answer)
@@ -954,6 +956,9 @@ class Server:
             accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
             self._far.sendall(part.replace(b"ACCEPT", base64.b64encode(accept)))
         return True
+
+    def any_writable(self, socks: Any, phase: str, at_most: float | None = None) -> bool:
+        raise AssertionError("there is one socket")
 
     def elsewhere(self, phase: str, function: Any, discard: Any) -> Any:
         raise AssertionError("nothing here blocks")
