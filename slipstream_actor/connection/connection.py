@@ -108,6 +108,7 @@ class Connection(BaseActor):
         self._heartbeat_mark: int | None = None
         self._progress = float("-inf")
         self._moved = 0
+        self._written = 0
         self._dropped = 0
         self._paused = False
         self._timer: Timer | None = None
@@ -383,6 +384,9 @@ class Connection(BaseActor):
             self._moved = moved
             if transport.wants_write or transport.mid_frame:
                 self._progress = time.monotonic()
+        if self._status == "closing" and transport.bytes_out != self._written:
+            self._written = transport.bytes_out
+            self._give_up_at = time.monotonic() + self._config.close_timeout_msec / 1000
         if self._heartbeat_mark is not None and transport.bytes_out >= self._heartbeat_mark:
             self._heartbeat_mark = None
             self._protocol.heartbeat_written(time.monotonic())
@@ -403,11 +407,16 @@ class Connection(BaseActor):
     # ending
 
     def _close(self, _: CloseConnection) -> None:
-        """Send a close frame and wait for the answer, `close_timeout_msec` at most."""
+        """Send a close frame behind all that was accepted, and wait for the answer.
+
+        What was accepted is written as long as it moves, and the answer has `close_timeout_msec`
+        from when the close frame is out.
+        """
         if self._transport is None:
             self._end(ClosedByClient())
         elif self._status == "connected":
             self._status = "closing"
+            self._written = self._transport.bytes_out
             self._transport.send_close(1000)
             self._give_up_at = None
             self._give_up(ClosedByClient(), self._config.close_timeout_msec / 1000)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.retry_after import retry_after
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
@@ -24,6 +25,7 @@ from slipstream_actor.protocol.presence import unsynced
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     ClosedByServer,
+    ConnectFailed,
     Disconnected,
     JoinRefused,
     LeftByClient,
@@ -94,7 +96,13 @@ def apply_connected(socket: S, event: ChannelConnected) -> S:
             since=time.monotonic(),
             attempts=socket.reconnect_counter,
         )
-    return replace(socket, _link=link, response_headers=event.response_headers, reconnect_counter=0)
+    return replace(
+        socket,
+        _link=link,
+        response_headers=event.response_headers,
+        reconnect_counter=0,
+        _retry_at=None,
+    )
 
 
 def apply_closed(socket: S, event: ChannelClosed | ChannelConnectFailed) -> S:
@@ -103,7 +111,20 @@ def apply_closed(socket: S, event: ChannelClosed | ChannelConnectFailed) -> S:
         without_connection(socket, event.reason),
         _link=None,
         last_failure=socket.last_failure if own else event.reason,
+        _retry_at=retry_at(socket.channel_config, event.reason),
     )
+
+
+def retry_at(config: Configuration | None, reason: Any) -> float | None:
+    """Return when a server that is too busy has asked to be asked again, `None` if it has not."""
+    if config is None or not config.honor_retry_after:
+        return None
+    if not isinstance(reason, ConnectFailed) or reason.status not in (429, 503):
+        return None
+    seconds = retry_after(reason.headers, time.time())
+    if seconds is None:
+        return None
+    return time.monotonic() + min(seconds, config.max_retry_after_msec / 1000)
 
 
 def without_connection(socket: S, reason: Any) -> S:

@@ -27,7 +27,7 @@ from slipstream_actor.socket.apply_event import (
 from slipstream_actor.socket.buffering import give_up_buffered
 from slipstream_actor.socket.errors import NotConfiguredError
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.records import ConnectionLink, Join, with_details
+from slipstream_actor.socket.records import ConnectionLink, Join, left_until, with_details
 from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.state import S, SocketState, changed, commit, frozen
 from slipstream_actor.socket.telemetry import begin_connect, conclude, reconnecting
@@ -98,14 +98,14 @@ def reconnect(socket: S, delay: float | None) -> S:
 
 
 def seconds_until(socket: SocketState, config: Configuration, attempt: int) -> float:
-    """Return the delay of an attempt: the policy's, or what the server has asked for."""
-    return delay_of(
-        "reconnect_after_msec",
-        config.reconnect_after_msec,
-        attempt,
-        config.reconnect_jitter_msec,
-        socket.last_failure,
-    )
+    """Return the delay of an attempt: the policy's, or what the server has asked for if that is
+    longer; both with a random part of the jitter, lest all clients come back at once."""
+    policy, jitter = config.reconnect_after_msec, config.reconnect_jitter_msec
+    seconds = delay_of("reconnect_after_msec", policy, attempt, jitter, socket.last_failure)
+    if socket._retry_at is None:
+        return seconds
+    asked = left_until(socket._retry_at) + delay_of("reconnect_jitter_msec", (0,), 1, jitter)
+    return max(seconds, asked)
 
 
 def scheduled(socket: S, seconds: float, *, by_itself: bool) -> S:

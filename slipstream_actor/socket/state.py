@@ -68,6 +68,8 @@ class SocketState(msgspec.Struct, frozen=True):
     _presences: dict[str, Tracked] = {}
     # What telemetry tells of when it ends: the attempt to connect (`None`), joins by topic.
     _open_spans: Mapping[str | None, OpenSpan] = NOTHING_OPEN
+    # When the server that refused the last attempt is to be asked again, on the monotonic clock.
+    _retry_at: float | None = None
     # What all sockets have in common that descend from one.
     _lineage: Lineage | None = None
 
