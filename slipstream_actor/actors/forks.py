@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.here import waiting
+from slipstream_actor.actors import here
+from slipstream_actor.actors.here import park_if_exiting, waiting
 from slipstream_actor.errors import SlipstreamError, shown
 
 __all__ = [
@@ -113,6 +114,7 @@ class LocalRef(ActorRef[Any]):
         """Send `message`. Raises `ActorDeadError`."""
         if not self.is_alive():
             require_here(self)
+            park_if_exiting()
             raise ended_error(f"{self} not found", getattr(self.actor_inbox, "ended", None))
         self.actor_inbox.put(Envelope(message))
 
@@ -143,7 +145,11 @@ class LocalRef(ActorRef[Any]):
     def proxy(self) -> ActorProxy[Any]:
         """Return a proxy of the actor. Raises `ActorDeadError`."""
         require_here(self)
-        return super().proxy()
+        try:
+            return super().proxy()
+        except ActorDeadError:
+            park_if_exiting()
+            raise
 
 
 def close_in_child(sock: socket.socket) -> None:
@@ -187,6 +193,7 @@ def _in_child() -> None:
     global _epoch, _pid, _survivor  # noqa: PLW0603 - numbers are compared faster than what holds them
     _pid = os.getpid()
     _epoch += 1
+    here.exiting = False
     _survivor = threading.get_ident()
     beginnings = _beginnings[:]
     _beginnings.clear()

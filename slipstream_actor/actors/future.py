@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import pykka
 
 from slipstream_actor.actors.forks import current_epoch, require_here
-from slipstream_actor.actors.here import Interrupted, waiting
+from slipstream_actor.actors.here import Interrupted, park_if_exiting, waiting
 
 __all__ = ["Future"]
 
@@ -80,6 +80,8 @@ class Future(pykka.Future[T]):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             return outcome.source.get(timeout=left)  # type: ignore[no-any-return]
         if outcome.error is not None:
+            if isinstance(outcome.error, pykka.ActorDeadError):
+                park_if_exiting()
             raise outcome.error.with_traceback(outcome.traceback)
         return outcome.value  # type: ignore[no-any-return]
 

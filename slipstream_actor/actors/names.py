@@ -10,6 +10,7 @@ import pykka
 from pykka import ActorDeadError, ActorRef
 
 from slipstream_actor.actors.forks import require_here, reset_in_child
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.errors import AlreadyStartedError
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
@@ -61,6 +62,7 @@ def resolve(target: Target) -> Any:
     ref = whereis(target)
     if ref is None:
         require_here(_names.get(target))
+        park_if_exiting()
         raise ActorDeadError(f"no actor has the name {target!r}")
     return ref
 

@@ -88,12 +88,13 @@ class ThreadEnd:
     def __init__(self, ref: ThreadRef) -> None:
         self._ref = ref
         self._getpid = os.getpid
+        self._is_finalizing = sys.is_finalizing
         self._pid = os.getpid()
 
     def __del__(self) -> None:
         # In a child every other thread of its parent seems to end, before any hook has run. And an
         # interpreter that ends has taken the names of its modules away.
-        if self._getpid() == self._pid and not sys.is_finalizing():
+        if self._getpid() == self._pid and not self._is_finalizing():
             self._ref.end()
 
 

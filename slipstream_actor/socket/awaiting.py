@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
-from slipstream_actor.actors.exit import park_if_exiting
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.search import Expired
@@ -109,7 +108,6 @@ def receive(
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
     except Expired:
-        park_if_exiting(socket.socket_pid)
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from pykka import ActorDeadError
 
 from slipstream_actor.actors.forks import require_here
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import ConnectionLease, ThreadRef, current
 from slipstream_actor.configuration.configuration import Configuration
@@ -93,6 +94,7 @@ def disconnect(socket: S) -> S:
 
 def open_connection(socket: S, method: str) -> S:
     """Start a connection for this socket, now."""
+    park_if_exiting()
     config = socket.channel_config
     assert config is not None
     if current() is socket.socket_pid:

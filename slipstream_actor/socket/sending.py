@@ -14,7 +14,7 @@ import msgspec
 from pykka import ActorDeadError, Timeout
 
 from slipstream_actor.actors.envelopes import TAKE, Burst
-from slipstream_actor.actors.exit import park_if_exiting
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.ledger import Asked
 from slipstream_actor.actors.pressure import SendBuffer
 from slipstream_actor.actors.process import ThreadRef, current
@@ -139,5 +139,5 @@ def fail_all_over(owner: Any, connection: Any, reason: Any) -> None:
 
 def not_sent(socket: SocketState, topic: str, event: str) -> NotConnectedError:
     """Return the error of a push without a connection; at the program's end nobody is told."""
-    park_if_exiting(socket.socket_pid)
+    park_if_exiting()
     return NotConnectedError(f"push: not connected; {event!r} on {topic!r} was not sent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from slipstream_actor.actors.here import Interrupted
+from slipstream_actor.actors.here import Interrupted, park_if_exiting
 from slipstream_actor.actors.places import Place
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.errors import SlipstreamError
@@ -38,6 +38,7 @@ def await_or_put_back(
         inbox.taken = taken
         return function(socket, *args, **kwargs)
     except OUTCOMES:
+        park_if_exiting()
         raise
     except BaseException:
         inbox.put_back(taken)

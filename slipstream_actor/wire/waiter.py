@@ -60,6 +60,7 @@ class ThreadJob:
         self._inbox = inbox
         self._function = function
         self._discard = discard
+        # Of the library's own threads alone: no signal handler, and no garbage, comes here.
         self._lock = threading.Lock()
         self._abandoned = False
         self.value: Any = None
@@ -163,3 +164,5 @@ class InboxWaiter:
             if type(message) is kind:
                 return
             self._meanwhile[type(message)](message)
+            if time.monotonic() >= until:  # They may keep coming.
+                raise TimeoutError
