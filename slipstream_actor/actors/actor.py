@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from slipstream_actor.actors.envelopes import Interrupted
 from slipstream_actor.actors.exit import stop_at_exit
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import Interrupted
 from slipstream_actor.actors.inbox import Inbox
-from slipstream_actor.actors.process import await_future, set_current
+from slipstream_actor.actors.process import set_current
 
 __all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for"]
 
@@ -128,7 +128,7 @@ def await_start(ref: pykka.ActorRef[Any], started: Future[bool]) -> bool:
     A stop of the actor that waits here stops `ref` too, and raises `StartInterrupted`.
     """
     try:
-        return await_future(started)
+        return started.get()
     except Interrupted:
         stop_for("shutdown", ref)
         raise StartInterrupted(ref) from None

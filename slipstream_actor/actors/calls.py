@@ -13,7 +13,7 @@ from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
-from slipstream_actor.actors.process import current
+from slipstream_actor.actors.process import require_other
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError
 
@@ -42,8 +42,7 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     """
     require_seconds("timeout", timeout)
     ref = resolve(target)
-    if ref is current():
-        raise RuntimeError(f"call: {ref} would wait for itself")
+    require_other("call", ref)
     return await_answer(ref, Request(message, Future()), f"the answer of {ref}", timeout)
 
 
@@ -60,8 +59,9 @@ def await_answer(
     try:
         return request.future.get(timeout=timeout)
     except pykka.Timeout:
-        request.future.set(None)  # Nobody waits any more: the actor may forget it.
         raise AwaitTimeoutError(awaited, timeout, hint=hint()) from None
+    finally:
+        request.future.set(None)  # Nobody waits any more: the actor may forget it.
 
 
 def cast(target: Target, message: Any) -> None:

@@ -13,6 +13,7 @@ from pykka.messages import _ActorStop
 
 from slipstream_actor.actors.forks import ended_error
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import Interrupted
 from slipstream_actor.actors.pressure import Inflow
 
 __all__ = [
@@ -23,24 +24,14 @@ __all__ = [
     "GetState",
     "Interrupted",
     "Match",
-    "PassedOver",
     "Request",
     "Timer",
-    "match_envelope",
     "refuse",
-    "match_burst",
 ]
 
 TAKE = 1
 LEAVE = 2
 Match: TypeAlias = Callable[[Any, Any], int]
-
-
-class Interrupted(BaseException):
-    """Unwinds a callback that waits in `receive` when its actor is asked to stop, or was forked.
-
-    No `Exception`, since it is no error that user code could handle.
-    """
 
 
 # Of events that count nowhere, as a test sends them.
@@ -87,13 +78,14 @@ class GetState(Request):
 class Timer:
     """A message that is due at a time. `cancel()` works from any thread, until it is delivered."""
 
-    __slots__ = ("cancelled", "due", "interval", "message")
+    __slots__ = ("cancelled", "delivered", "due", "interval", "message")
 
     def __init__(self, message: Any, due: float, interval: float | None = None) -> None:
         self.message: Any = message
         self.due: float = due
         self.interval: float | None = interval
         self.cancelled: bool = False
+        self.delivered: bool = False
 
     @classmethod
     def repeated(cls, message: Any, interval: float) -> Timer:
@@ -105,46 +97,6 @@ class Timer:
     def cancel(self) -> None:
         """Deliver it no more."""
         self.cancelled = True
-
-
-class PassedOver:
-    """The events that a waiting `receive` has passed over: they do not count while it waits."""
-
-    def __init__(self, bursts: Iterable[Burst]) -> None:
-        self._flows: set[Inflow] = set()
-        for burst in bursts:
-            self.over(burst)
-
-    def over(self, burst: Burst) -> None:
-        """Leave the events of `burst` where they are."""
-        self._flows.add(burst.flow)
-        burst.flow.passed += len(burst.events)
-        burst.flow.relieve()
-
-    def count_again(self) -> None:
-        """The wait is over."""
-        for flow in self._flows:
-            flow.passed = 0
-
-
-def match_burst(burst: Burst, match: Match) -> tuple[int, Any, bool]:
-    """Return the verdict on a burst, the event that matched, and whether events are left."""
-    for at, event in enumerate(burst.events):
-        verdict = match(event, burst.source)
-        if verdict:
-            if verdict == TAKE:
-                burst.take(at)
-            return verdict, event, bool(burst.events)
-    return 0, None, bool(burst.events)
-
-
-def match_envelope(envelope: Envelope[Any], match: Match) -> tuple[int, Any, bool]:
-    """Return the verdict on an envelope, what matched, and whether the envelope is to be kept."""
-    message = envelope.message
-    if type(message) is Burst:
-        return match_burst(message, match)
-    verdict = match(message, None) if envelope.reply_to is None else 0
-    return verdict, message, verdict != TAKE
 
 
 def refuse(envelope: Envelope[Any], end: Future[Any]) -> None:

@@ -8,16 +8,16 @@ import functools
 import logging
 import os
 import sys
-import threading
 import time
 import weakref
 from typing import Any
 
 import pykka
 
+from slipstream_actor.actors import here
 from slipstream_actor.actors.process import ThreadRef, current
 
-__all__ = ["closes_at_exit", "park_if_exiting", "stop_at_exit"]
+__all__ = ["closes_at_exit", "stop_at_exit"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.shutdown")
 
@@ -41,7 +41,6 @@ _announced: set[type[pykka.Actor]] = set()
 # Weakly both ways: a thread's reference holds those of its connections.
 _owners: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 _seconds: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
-_parked: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @functools.cache
@@ -81,6 +80,7 @@ def stop_all(kind: type[pykka.Actor], pid: int) -> None:
     """Stop the actors of `kind`, each within its own time."""
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
+    here.exiting = True
     try:
         Exit(kind).run()
     except (SystemExit, KeyboardInterrupt):
@@ -137,19 +137,8 @@ def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any
         owner = owner_of(connection)
         if isinstance(owner, ThreadRef) and owner is not current():
             owner.actor_inbox.deaf = True
-            _parked.add(owner)
         closing.append((owner, connection.stop(block=False)))
     return closing
-
-
-def park_if_exiting(owner: Any) -> None:
-    """Keep a thread whose connection the exit has closed here, until the interpreter is gone.
-
-    An exception would be the last that the program says, and about nothing that went wrong. Of a
-    thread that is no daemon the interpreter waits for the end.
-    """
-    while owner in _parked and owner is current() and threading.current_thread().daemon:
-        threading.Event().wait()
 
 
 def owner_of(connection: Any) -> Any:

@@ -1,6 +1,8 @@
 """After `os.fork()`: the child has none of the parent's threads, and leaves its connections alone.
 
-A child knows by an epoch, one number that every fork advances in it, what belongs to its parent.
+A child knows by an epoch, one number that every fork advances in it, what belongs to its parent. A
+fork that runs no hooks of Python (uWSGI's, an embedder's) is noticed by the process id, as soon as
+somebody asks.
 Nothing here may block or be heard by the parent: a lock may be held by a thread that is not there,
 `shutdown` of a socket would end the parent's connection.
 """
@@ -20,6 +22,8 @@ from typing import Any, NoReturn
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 
+from slipstream_actor.actors import here
+from slipstream_actor.actors.here import park_if_exiting, waiting
 from slipstream_actor.errors import SlipstreamError, shown
 
 __all__ = [
@@ -30,6 +34,7 @@ __all__ = [
     "ended_error",
     "forget",
     "is_forked",
+    "is_known_to_be_forked",
     "close_in_child",
     "require_here",
     "reset_in_child",
@@ -39,6 +44,7 @@ __all__ = [
 logger: logging.Logger = logging.getLogger("slipstream_actor")
 
 _epoch = 0
+_pid = os.getpid()
 _survivor: int | None = None
 _sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _resets: list[Callable[[], object]] = []
@@ -61,13 +67,21 @@ class ForkedError(SlipstreamError, ActorDeadError):
 
 def current_epoch() -> int:
     """Return how often the ancestors of this process have forked down to it."""
+    if os.getpid() != _pid:
+        _in_child()
     return _epoch
 
 
 def is_forked(target: Any) -> bool:
     """Whether `target` (a reference, a future) was made before this process was forked."""
-    epoch: int = getattr(target, "epoch", _epoch)
-    return epoch != _epoch
+    now = current_epoch()
+    epoch: int = getattr(target, "epoch", now)
+    return epoch != now
+
+
+def is_known_to_be_forked(target: Any) -> bool:
+    """Return the same without asking the system, where somebody has asked before."""
+    return bool(target.epoch != _epoch)
 
 
 def require_here(target: Any) -> None:
@@ -90,33 +104,52 @@ class LocalRef(ActorRef[Any]):
 
     def __init__(self, actor: Any) -> None:
         super().__init__(actor)
-        self.epoch: int = _epoch
+        self.epoch: int = current_epoch()
 
     def is_alive(self) -> bool:
         """Whether the actor runs, in this very process."""
-        return self.epoch == _epoch and not self.actor_stopped.is_set()
+        return self.epoch == current_epoch() and not self.actor_stopped.is_set()
 
     def tell(self, message: Any) -> None:
         """Send `message`. Raises `ActorDeadError`."""
         if not self.is_alive():
             require_here(self)
+            park_if_exiting()
             raise ended_error(f"{self} not found", getattr(self.actor_inbox, "ended", None))
         self.actor_inbox.put(Envelope(message))
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Send `message` and return the answer, or its future: Pykka's `ask`."""
+        """Send `message` and return the answer, or its future: Pykka's `ask`.
+
+        Raises `RuntimeError` in the actor itself, if it is to `block`.
+        """
         require_here(self)
-        return super().ask(message, block=block, timeout=timeout)
+        if block:
+            self._require_other("ask")
+        future: Any = super().ask(message, block=False)
+        if not future.done:
+            future.answerer = self.actor_inbox
+        return future.get(timeout=timeout) if block else future
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Ask the actor to stop: Pykka's `stop`."""
+        """Ask the actor to stop: Pykka's `stop`. Raises `RuntimeError` as `ask` does."""
         require_here(self)
+        if block:
+            self._require_other("stop")
         return super().stop(block=block, timeout=timeout)
+
+    def _require_other(self, method: str) -> None:
+        if waiting.inbox is self.actor_inbox:
+            raise RuntimeError(f"{method}: {self} would wait for itself")
 
     def proxy(self) -> ActorProxy[Any]:
         """Return a proxy of the actor. Raises `ActorDeadError`."""
         require_here(self)
-        return super().proxy()
+        try:
+            return super().proxy()
+        except ActorDeadError:
+            park_if_exiting()
+            raise
 
 
 def close_in_child(sock: socket.socket) -> None:
@@ -157,8 +190,10 @@ def end_copied_thread() -> NoReturn:
 
 
 def _in_child() -> None:
-    global _epoch, _survivor  # noqa: PLW0603 - a number is compared faster than anything that holds one
+    global _epoch, _pid, _survivor  # noqa: PLW0603 - numbers are compared faster than what holds them
+    _pid = os.getpid()
     _epoch += 1
+    here.exiting = False
     _survivor = threading.get_ident()
     beginnings = _beginnings[:]
     _beginnings.clear()

@@ -6,13 +6,15 @@ import contextlib
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import pykka
 
 from slipstream_actor.actors.forks import current_epoch, require_here
+from slipstream_actor.actors.here import Interrupted, park_if_exiting, waiting
 
 __all__ = ["Future"]
 
@@ -20,64 +22,112 @@ T = TypeVar("T")
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
+class Outcome(NamedTuple):
+    """What `get` returns, raises or asks; or the future that is followed and not done yet."""
+
+    value: Any = None
+    error: BaseException | None = None
+    traceback: TracebackType | None = None
+    source: pykka.Future[Any] | None = None
+    followed: pykka.Future[Any] | None = None
+
+
 class Future(pykka.Future[T]):
     """The future of our actors.
 
     `set` to another future it follows that one: `get` yields the value itself. A second
     completion is ignored, where Pykka's raises `queue.Full` and kills the actor's thread.
+
+    It holds no lock: a signal handler, or garbage that is collected in the middle of anything
+    here, may complete it, or ask it, too. Who completes it is settled by one step of a dict.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.epoch: int = current_epoch()
-        # One lock is the gate that `get` waits at; the other guards the completion.
+        # Of an actor that was asked: its own thread cannot wait for this.
+        self.answerer: Any = None
+        # Shut until it is done; a getter opens it again behind itself.
         self._gate = threading.Lock()
         self._gate.acquire()
-        self._once = threading.Lock()
-        self._taken = self._complete = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._traceback: TracebackType | None = None
-        self._source: pykka.Future[Any] | None = None
-        self._callbacks: list[Callable[[Future[T]], object]] = []
+        self._outcomes: dict[str, Outcome] = {}
+        self._callbacks: deque[Callable[[Future[T]], object]] = deque()
 
     @property
     def done(self) -> bool:
         """Whether there is a value or an exception, or a foreign future to ask."""
-        return self._complete
+        return self._outcome() is not None
 
     def get(self, *, timeout: float | None = None) -> T:
         """Return the value or raise the exception, waiting up to `timeout` seconds for it.
 
-        Raises `pykka.Timeout` when there is none by then, and `ForkedError` in a forked child,
-        where nobody is left who could complete it.
+        Raises `pykka.Timeout` when there is none by then, `ForkedError` in a forked child, where
+        nobody is left who could complete it, and `RuntimeError` in the thread of the actor that
+        was asked. In an actor a request to stop ends the wait.
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         timeout = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._complete:
-            require_here(self)
-            if not self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        if (outcome := self._outcome()) is None:
+            if waiting.inbox is None:
+                self.wait(timeout)
+            else:
+                self._wait_in(waiting.inbox, timeout)
+            if (outcome := self._outcome()) is None:
                 raise pykka.Timeout(f"{timeout} seconds")
-            self._gate.release()
-        if self._source is not None:
+        if outcome.source is not None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            return self._source.get(timeout=left)  # type: ignore[no-any-return]
-        if self._error is not None:
-            raise self._error.with_traceback(self._traceback)
-        return self._value  # type: ignore[no-any-return]
+            return outcome.source.get(timeout=left)  # type: ignore[no-any-return]
+        if outcome.error is not None:
+            if isinstance(outcome.error, pykka.ActorDeadError):
+                park_if_exiting()
+            raise outcome.error.with_traceback(outcome.traceback)
+        return outcome.value  # type: ignore[no-any-return]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is done, whoever asks to stop meanwhile; return whether it is."""
+        if not self.done:
+            require_here(self)
+            try:
+                self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+            finally:
+                # Also behind the exception of a signal handler: others wait at it.
+                if self.done:
+                    open_gate(self._gate)
+        return self.done
+
+    def _wait_in(self, inbox: Any, timeout: float | None) -> None:
+        """Wait in an actor until it is done, or the actor shall stop."""
+        require_here(self)
+        if self.answerer is inbox:
+            raise RuntimeError("get: the actor would wait for its own answer")
+        gate = threading.Lock()
+        gate.acquire()
+        around, inbox.interrupt = inbox.interrupt, lambda: open_gate(gate)
+        done: Callable[[Future[T]], object] = lambda _: open_gate(gate)  # noqa: E731
+        try:
+            self.add_done_callback(done)
+            if not inbox.stopping:
+                gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        finally:
+            inbox.interrupt = around
+            self.remove_done_callback(done)
+            if inbox.stopping and around is not None:
+                around()
+        if inbox.stopping and not self.done:
+            raise Interrupted
 
     def set(self, value: Any = None) -> None:
         """Complete with `value`, or follow it if it is a future. Ignored when completed before."""
-        if not self._take():
-            return
         if isinstance(value, Future) and value._get_hook is None:
-            value.add_done_callback(self._follow)
-        else:
-            # A plain Pykka future, and a `map`, know no completion: they are asked when we are.
-            foreign = isinstance(value, pykka.Future)
-            self._settle(None, None if foreign else value, value if foreign else None)
+            following = Outcome(followed=value)
+            if self._outcomes.setdefault("first", following) is following:
+                value.add_done_callback(self._follow)
+            return
+        # A plain Pykka future, and a `map`, know no completion: they are asked when we are.
+        foreign = isinstance(value, pykka.Future)
+        self._settle("first", Outcome(source=value) if foreign else Outcome(value))
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
         """Complete with an exception, the one being handled by default."""
@@ -86,53 +136,62 @@ class Future(pykka.Future[T]):
 
     def fail(self, error: BaseException) -> bool:
         """Complete with `error`; `False` when it was completed before."""
-        if not self._take():
-            return False
-        self._settle(error)
-        return True
+        return self._settle("first", Outcome(None, error, error.__traceback__))
 
     def remove_done_callback(self, function: Callable[[Future[T]], object]) -> None:
         """Call `function` no more, if it has not been called yet."""
-        with self._once:
-            if function in self._callbacks:
-                self._callbacks.remove(function)
+        with contextlib.suppress(ValueError):
+            self._callbacks.remove(function)
 
     def abandon(self, error: BaseException) -> None:
         """Complete with `error` also where it follows a future that is not done yet."""
-        self._take()
-        self._settle(error)
+        outcome = Outcome(None, error, error.__traceback__)
+        if not self._settle("first", outcome) and not self.done:
+            self._settle("second", outcome)
 
     def add_done_callback(self, function: Callable[[Future[T]], object]) -> None:
         """Call `function(self)` once done, in the thread that completes it; at once if it is."""
-        with self._once:
-            if not self._complete:
-                self._callbacks.append(function)
-                return
-        function(self)
+        self._callbacks.append(function)
+        if self.done:
+            self._call_back()
 
-    def _take(self) -> bool:
-        with self._once:
-            taken, self._taken = self._taken, True
-        return not taken
+    def _outcome(self) -> Outcome | None:
+        outcome = self._outcomes.get("first")
+        if outcome is not None and outcome.followed is not None:
+            return self._outcomes.get("second")
+        return outcome
 
-    def _settle(
-        self,
-        error: BaseException | None = None,
-        value: Any = None,
-        source: pykka.Future[Any] | None = None,
-    ) -> None:
-        """Open the gate, with what `get` shall return, raise or ask; the first time counts."""
-        with self._once:
-            if self._complete:
-                return
-            self._value, self._error, self._source = value, error, source
-            self._traceback = error.__traceback__ if error is not None else None
-            self._complete = True
-            self._gate.release()
-            callbacks, self._callbacks = self._callbacks, []
-        for function in callbacks:
-            with contextlib.suppress(Exception):
-                function(self)
+    def _settle(self, place: str, outcome: Outcome) -> bool:
+        """Have `outcome` in its place, and open the gate; return whether it was the first there."""
+        try:
+            return self._outcomes.setdefault(place, outcome) is outcome
+        finally:
+            # Also behind the exception of a signal handler.
+            if self.done:
+                open_gate(self._gate)
+                self.answerer = None
+                self._call_back()
+
+    def _call_back(self) -> None:
+        while self._callbacks:
+            try:
+                function = self._callbacks.popleft()
+            except IndexError:
+                return  # Another thread was faster.
+            try:
+                with contextlib.suppress(Exception):
+                    function(self)
+            except BaseException:
+                self._call_back()
+                raise
 
     def _follow(self, done: Future[Any]) -> None:
-        self._settle(done._error, done._value, done._source)
+        outcome = done._outcome()
+        assert outcome is not None
+        self._settle("second", outcome)
+
+
+def open_gate(gate: Any) -> None:
+    """Let everybody through who waits at `gate`, one behind the other."""
+    with contextlib.suppress(RuntimeError):  # It is open.
+        gate.release()

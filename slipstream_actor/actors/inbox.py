@@ -6,11 +6,12 @@ properties; `put` may be called from everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import math
+import operator
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,23 +23,29 @@ from pykka.messages import _ActorStop
 from slipstream_actor.actors import context
 from slipstream_actor.actors.envelopes import (
     Burst,
-    Interrupted,
     Match,
-    PassedOver,
     Timer,
-    match_burst,
-    match_envelope,
     refuse,
 )
-from slipstream_actor.actors.forks import current_epoch, end_copied_thread, is_forked
+from slipstream_actor.actors.forks import (
+    current_epoch,
+    end_copied_thread,
+    is_forked,
+    is_known_to_be_forked,
+)
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.ledger import Ledger
+from slipstream_actor.actors.places import Place
 from slipstream_actor.actors.push_buffer import PushBuffer
+from slipstream_actor.actors.search import Search
 
 __all__ = ["Inbox"]
 
 # A lock and poll take no more than so many seconds; who waits longer waits again.
 LONGEST_WAIT = 86_400.0
+
+# More than any process gives out.
+MOST_REFS = 10**18
 
 
 class Inbox:
@@ -53,10 +60,11 @@ class Inbox:
         self._stash: deque[Envelope[Any]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_numbers = itertools.count()
+        self._timers_given = 0
         self._crowded = 64
         self._messages_turn = True
-        self._ref_lock = threading.Lock()
-        self.last_ref: int = 0
+        # One step of it gives one out, in whatever thread or signal handler.
+        self._refs = iter(range(1, MOST_REFS + 1))
         self.closed: bool = False
         self.stopping: bool = False
         self.stop_reason: Any = "normal"
@@ -78,14 +86,21 @@ class Inbox:
         self.ended: Future[Any] = Future()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
+        # What the await that runs has taken, while somebody wants to know.
+        self.taken: list[Place] | None = None
+        # How often a message was put into the stash or taken out: also by a signal handler.
+        self._changes = 0
         self.ledger: Ledger = Ledger()
         self.buffer: PushBuffer = PushBuffer()
 
     def next_ref(self) -> str:
         """Return a reference that this process has not used before. Any thread may ask."""
-        with self._ref_lock:
-            self.last_ref += 1
-            return str(self.last_ref)
+        return str(next(self._refs))
+
+    @property
+    def last_ref(self) -> int:
+        """The last reference that was given out, 0 before the first."""
+        return MOST_REFS - operator.length_hint(self._refs)
 
     @property
     def depth(self) -> int:
@@ -150,51 +165,30 @@ class Inbox:
 
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
         out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
-        `TimeoutError` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
+        `Expired` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
         it is not `interruptible`, or is that of a forked process' parent.
         """
-        found, message = self._search(match)
-        if found:
-            return message
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
-        held = [e.message for e in self._stash if type(e.message) is Burst]
-        passed = PassedOver([self.burst, *held] if self.burst is not None else held)
-        try:
-            while True:
-                envelope = self._await(deadline, interruptible)
-                if envelope is not None:
-                    verdict, message = self._consider(envelope, match, passed)
-                    if verdict:
-                        return message
-        finally:
-            passed.count_again()
+        while True:
+            message, place = Search(self, match).wait(deadline, interruptible=interruptible)
+            self._changes += 1
+            # The last step: what a signal handler raises finds the message here, or returned.
+            if place is None or place.take(self.taken):
+                return message
 
-    def _await(self, deadline: float | None, interruptible: bool) -> Envelope[Any] | None:
-        """Return the next message; `None` when it is worth asking again."""
-        if interruptible and self.stopping:
-            raise Interrupted
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        envelope = self._take(left)
-        if is_forked(self):
-            raise Interrupted
-        if envelope is None and deadline is not None and time.monotonic() >= deadline:
-            raise TimeoutError
-        return envelope
+    def put_back(self, taken: list[Place]) -> None:
+        """Put back what an await has taken that a signal handler's exception has ended."""
+        for place in reversed(taken):
+            self._changes += 1
+            place.put_back()
 
-    def _consider(
-        self, envelope: Envelope[Any], match: Match, passed: PassedOver
-    ) -> tuple[int, Any]:
-        """Return the verdict on a message that has come; keep what is not taken."""
-        try:
-            verdict, message, rest = match_envelope(envelope, match)
-        except BaseException:
-            self._stash.append(envelope)  # A user's predicate raised.
-            raise
-        if rest:
-            self._stash.append(envelope)
-            if type(envelope.message) is Burst:
-                passed.over(envelope.message)
-        return verdict, message
+    def _fetch(self, timeout: float | None) -> bool:
+        """Put the next message or timer into the stash; `False` when none came in time."""
+        if (envelope := self._take(timeout)) is None:
+            return False
+        self._stash.append(envelope)
+        self._changes += 1
+        return True
 
     def discard(self, source: Any, *, events: bool) -> list[Any]:
         """Have nothing to do with `source` any more; see `discard_former`."""
@@ -248,33 +242,26 @@ class Inbox:
         """Deliver a timer's message to the owner when it is due."""
         if len(self._timers) >= self._crowded:
             # Cancelled timers stay until they are due: with idle timeouts, one for each message.
-            self._timers = [entry for entry in self._timers if not entry[2].cancelled]
-            heapq.heapify(self._timers)
-            self._crowded = max(64, 2 * len(self._timers))
+            given = self._timers_given
+            left = [entry for entry in self._timers if not entry[2].cancelled]
+            heapq.heapify(left)
+            self._crowded = max(64, 2 * len(left))
+            if self._timers_given == given:  # Else garbage, or a signal handler, has set one.
+                self._timers = left
+        self._timers_given += 1
         heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
         return timer
 
     def _stash_all(self) -> None:
         """Put what is in the queue behind what was passed over."""
-        while (envelope := self._poll()) is not None:
-            self._stash.append(envelope)
-
-    def _search(self, match: Match) -> tuple[bool, Any]:
-        if self.burst is not None:
-            verdict, message, _ = match_burst(self.burst, match)
-            if verdict:
-                return True, message
-        for at, envelope in enumerate(self._stash):
-            verdict, message, rest = match_envelope(envelope, match)
-            if verdict:
-                if not rest:
-                    del self._stash[at]
-                return True, message
-        return False, None
+        # In one step, behind which a signal is handled.
+        with contextlib.suppress(queue.Empty):
+            self._stash.extend(iter(self._queue.get_nowait, None))
+        self._changes += 1
 
     def _next(self) -> Envelope[Any] | None:
         envelope = None if is_forked(self) else self._take(None)
-        if is_forked(self):
+        if is_known_to_be_forked(self):
             # Pykka has no `try` around `get`: this ends the thread without its teardown.
             end_copied_thread()
         return envelope
@@ -303,6 +290,9 @@ class Inbox:
         except queue.Empty:
             # Of a closed mailbox a putter may have taken it.
             return None
+
+    def _seconds_until(self, due: float) -> float:
+        return due - time.monotonic()
 
     def _limit(self, timeout: float | None) -> float | None:
         """Return `timeout`, or the time until the next timer where that is less."""

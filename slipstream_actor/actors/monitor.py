@@ -36,7 +36,8 @@ class Monitor:
         self._ended = ended
         self._inbox = inbox
         self._over = False
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
         # It ends with whom it tells, too: on a long life they would pile up.
         inbox.ended.add_done_callback(self._cancel)
         ended.add_done_callback(self._tell)
@@ -51,8 +52,8 @@ class Monitor:
         with self._lock:
             if self._over:
                 return
-            self._over = True
             self._inbox.tell(Down(self.ref, ended.get()))
+            self._over = True
         self._forget()
 
     def _cancel(self, _: Future[Any]) -> None:

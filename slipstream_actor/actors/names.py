@@ -10,43 +10,44 @@ import pykka
 from pykka import ActorDeadError, ActorRef
 
 from slipstream_actor.actors.forks import require_here, reset_in_child
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.errors import AlreadyStartedError
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
 Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
 
+# What a single step of the dict does needs no lock, in whatever thread or signal handler.
 _names: dict[Hashable, ActorRef[Any]] = {}
-_names_lock = threading.Lock()
+# Reentrant: garbage may be collected, or a signal handled, while it is held.
+_names_lock = threading.RLock()
 
 
 def register(name: Hashable, ref: ActorRef[Any]) -> None:
     """Give `ref` a name. Raises `AlreadyStartedError` when a living actor has it."""
-    with _names_lock:
-        holder = _names.get(name)
-        if holder is not None and holder.is_alive():
+    while (holder := _names.setdefault(name, ref)) is not ref:
+        if holder.is_alive():
             raise AlreadyStartedError(name, holder)
-        _names[name] = ref
+        unregister(name, holder)
 
 
 def unregister(name: Hashable, ref: ActorRef[Any]) -> None:
     """Take the name from `ref`, if it still has it."""
     with _names_lock:
-        if _names.get(name) is ref:
+        # No call stands between the question and the deed: a signal would be handled behind one.
+        if name in _names and _names[name] is ref:
             del _names[name]
 
 
 def whereis(name: Hashable) -> ActorRef[Any] | None:
     """Return the living actor that was started with `name=name`, or `None`."""
-    with _names_lock:
-        ref = _names.get(name)
+    ref = _names.get(name)
     return ref if ref is not None and ref.is_alive() else None
 
 
 def name_of(ref: ActorRef[Any]) -> Hashable | None:
     """Return the name that `ref` was started with, while it lives; `None` without one."""
-    with _names_lock:
-        return next((name for name, holder in _names.items() if holder is ref), None)
+    return next((name for name, holder in list(_names.items()) if holder is ref), None)
 
 
 def resolve(target: Target) -> Any:
@@ -61,6 +62,7 @@ def resolve(target: Target) -> Any:
     ref = whereis(target)
     if ref is None:
         require_here(_names.get(target))
+        park_if_exiting()
         raise ActorDeadError(f"no actor has the name {target!r}")
     return ref
 
@@ -71,7 +73,7 @@ def _reset_in_child() -> None:
     The names stay: they are those of dead actors.
     """
     global _names_lock  # noqa: PLW0603 - nothing else could free it
-    _names_lock = threading.Lock()
+    _names_lock = threading.RLock()
 
 
 reset_in_child(_reset_in_child)

@@ -43,15 +43,19 @@ class Inflow:
         """Return whether to stop reading; the connection asks, in its thread."""
         if self.undelivered > self.high:
             self.paused = True
-            if self.undelivered <= self.low:
-                self.paused = False  # Taken meanwhile, and nobody saw the pause.
+        if self.paused and self.undelivered <= self.low:
+            self.paused = False  # Taken meanwhile, and nobody saw the pause.
         return self.paused
 
     def relieve(self) -> None:
         """Have the connection read again when few enough wait; the owner asks, in its thread."""
         if self.paused and self.undelivered <= self.low:
             self.paused = False
-            self.resume()
+            try:
+                self.resume()
+            except BaseException:  # A signal handler's: the connection may not have been told.
+                self.paused = True
+                raise
 
 
 class SendBuffer:
@@ -59,7 +63,9 @@ class SendBuffer:
 
     def __init__(self, limit: float) -> None:
         self.limit: float = limit
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held. What is done
+        # under it are assignments, and between those nothing else is.
+        self._lock = threading.RLock()
         self._accepted = 0
         self._pending = 0
         self._waiting: dict[Hashable, Callable[[], object]] = {}

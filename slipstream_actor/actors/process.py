@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import warnings
-from typing import Any, TypeVar
+from typing import Any
 
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.envelopes import Interrupted
 from slipstream_actor.actors.forks import current_epoch, is_forked, require_here, reset_in_child
-from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.here import waiting
+from slipstream_actor.actors.thread_inbox import ThreadInbox
 from slipstream_actor.protocol.commands import CloseConnection
 
-__all__ = ["ConnectionLease", "ThreadRef", "await_future", "set_current", "current"]
-
-T = TypeVar("T")
+__all__ = ["ConnectionLease", "ThreadRef", "current", "require_other", "set_current"]
 
 _here = threading.local()
 
@@ -33,19 +31,23 @@ class ThreadRef:
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
-        self.actor_inbox: Inbox = Inbox()
+        self.actor_inbox: ThreadInbox = ThreadInbox()
         self._thread = threading.current_thread()
         self._connections: list[ActorRef[Any]] = []
 
     def own(self, connection: ActorRef[Any]) -> None:
         """Have `connection` closed when the thread ends."""
-        self._connections = [ref for ref in self._connections if ref.is_alive()]
         self._connections.append(connection)
+        # One by one: a signal handler may connect meanwhile.
+        for ref in tuple(self._connections):
+            if not ref.is_alive():
+                with contextlib.suppress(ValueError):
+                    self._connections.remove(ref)
 
     def end(self) -> None:
         """Close what the thread owns: nobody could ever await its events."""
         self.actor_inbox.deaf = True
-        for connection in self._connections:
+        for connection in tuple(self._connections):
             with contextlib.suppress(ActorDeadError):
                 connection.tell(CloseConnection())
         self.actor_inbox.ended.set("normal")
@@ -100,11 +102,14 @@ class ThreadEnd:
 
     def __init__(self, ref: ThreadRef) -> None:
         self._ref = ref
+        self._getpid = os.getpid
+        self._is_finalizing = sys.is_finalizing
         self._pid = os.getpid()
 
     def __del__(self) -> None:
-        # In a child every other thread of its parent seems to end, before any hook has run.
-        if os.getpid() == self._pid:
+        # In a child every other thread of its parent seems to end, before any hook has run. And an
+        # interpreter that ends has taken the names of its modules away.
+        if self._getpid() == self._pid and not self._is_finalizing():
             self._ref.end()
 
 
@@ -113,8 +118,11 @@ def current() -> Any:
     try:
         return _here.ref
     except AttributeError:
-        _here.ref = ref = ThreadRef()
-        _here.end = ThreadEnd(ref)
+        made = ThreadRef()
+        # A signal handler may have made one meanwhile.
+        ref = _here.__dict__.setdefault("ref", made)
+        if ref is made:
+            _here.end = ThreadEnd(made)
         return ref
 
 
@@ -122,32 +130,23 @@ def set_current(ref: ActorRef[Any] | None) -> None:
     """Say that the calling thread is the actor `ref`'s; `None` when it no longer is."""
     if ref is None:
         _here.__dict__.pop("ref", None)  # A fork in a callback has forgotten it.
+        waiting.inbox = None
     else:
         _here.ref = ref
+        waiting.inbox = ref.actor_inbox
 
 
-def await_future(future: Future[T]) -> T:
-    """Return `future.get()`; in an actor, raise `Interrupted` when it is asked to stop first."""
-    here = current()
-    if not isinstance(here, ActorRef):
-        return future.get()
-    inbox: Any = here.actor_inbox
-    outcome: Future[T] = Future()
-    inbox.interrupt = lambda: outcome.fail(Interrupted())
-    try:
-        if inbox.stopping and not future.done:
-            raise Interrupted
-        future.add_done_callback(outcome.set)
-        return outcome.get()
-    finally:
-        inbox.interrupt = None
-        future.remove_done_callback(outcome.set)
+def require_other(method: str, ref: Any) -> None:
+    """Raise `RuntimeError` when the process that calls, and would wait for `ref`, is `ref`."""
+    if ref is current():
+        raise RuntimeError(f"{method}: {ref} would wait for itself")
 
 
 def _reset_in_child() -> None:
     """Forget who the forking thread was."""
     global _here  # noqa: PLW0603 - of all threads' locals
     _here = threading.local()
+    waiting.inbox = None
 
 
 reset_in_child(_reset_in_child)

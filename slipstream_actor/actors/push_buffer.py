@@ -40,7 +40,11 @@ class PushBuffer:
     """The pushes of one process that wait for a join, in their order."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held. That happens
+        # behind calls, so what belongs together is assigned together, and what was reckoned before
+        # is reckoned again when the number of changes is another.
+        self._lock = threading.RLock()
+        self._changes = 0
         self._waiting: deque[BufferedPush] = deque()
         self._bytes = 0
         # What has the owner look at it again by itself.
@@ -52,18 +56,25 @@ class PushBuffer:
     def add(self, push: BufferedPush, max_pushes: int, max_bytes: int) -> list[BufferedPush]:
         """Keep `push`; return the oldest ones, which had to make room for it."""
         with self._lock:
-            self._waiting.append(push)
+            waiting, this = self._waiting, (push,)
+            waiting += this
             self._bytes += push.size
-            dropped = []
+            self._changes += 1
+            dropped: list[BufferedPush] = []
             while len(self._waiting) > max_pushes or self._bytes > max_bytes:
-                dropped.append(self._waiting.popleft())
-                self._bytes -= dropped[-1].size
+                if not self._waiting:
+                    break
+                oldest = self._waiting[0]
+                del self._waiting[0]
+                self._bytes -= oldest.size
+                self._changes += 1
+                dropped.append(oldest)
             return dropped
 
     def topics(self) -> set[str]:
         """Return the topics of the pushes that wait."""
         with self._lock:
-            return {push.ref.topic for push in self._waiting}
+            return {push.ref.topic for push in tuple(self._waiting)}
 
     def take(self, key: Hashable) -> list[BufferedPush]:
         """Take out the pushes of one socket's topic."""
@@ -83,19 +94,34 @@ class PushBuffer:
 
     def put_back(self, pushes: list[BufferedPush]) -> None:
         """Put back what was taken, before all others."""
+        size = sum(push.size for push in pushes)
         with self._lock:
-            self._waiting.extendleft(reversed(pushes))
-            self._bytes += sum(push.size for push in pushes)
+            while True:
+                seen = self._changes
+                waiting = deque((*pushes, *self._waiting))
+                if self._changes == seen:
+                    self._waiting = waiting
+                    self._bytes += size
+                    self._changes += 1
+                    return
 
     def expiry(self, ref: str | None = None) -> float | None:
         """Return when the push of this ref, or the first of all, expires; `None` without one."""
         with self._lock:
-            return min((p.expires for p in self._waiting if ref in (None, p.ref)), default=None)
+            kept = tuple(self._waiting)
+            return min((p.expires for p in kept if ref in (None, p.ref)), default=None)
 
     def _take(self, wanted: Any) -> list[BufferedPush]:
         with self._lock:
-            taken = [push for push in self._waiting if wanted(push)]
-            if taken:
-                self._waiting = deque(push for push in self._waiting if not wanted(push))
-                self._bytes -= sum(push.size for push in taken)
-            return taken
+            while True:
+                seen, kept = self._changes, tuple(self._waiting)
+                taken = [push for push in kept if wanted(push)]
+                if not taken:
+                    return taken
+                left = deque(push for push in kept if not wanted(push))
+                size = sum(push.size for push in taken)
+                if self._changes == seen:
+                    self._waiting = left
+                    self._bytes -= size
+                    self._changes += 1
+                    return taken

@@ -57,7 +57,8 @@ class SelectorInbox(Inbox):
         self._selector: selectors.BaseSelector | None = None
         self._waker: socket.socket | None = None
         self._wake_reader: socket.socket | None = None
-        self._wake_lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._wake_lock = threading.RLock()
         self._sleeping = False
         self._attached: socket.socket | None = None
         self._others: tuple[socket.socket, ...] = ()
@@ -69,17 +70,23 @@ class SelectorInbox(Inbox):
 
     def put(self, envelope: Envelope[Any]) -> None:
         """Take in a message, from any thread, and wake the owner if it sleeps."""
-        super().put(envelope)
-        if self._sleeping:
-            self.wake()
+        try:
+            super().put(envelope)
+        finally:
+            # Also behind what a signal handler raises: the message is there.
+            if self._sleeping:
+                self.wake()
 
     def wake(self) -> None:
         """End the owner's sleep."""
         with self._wake_lock:
             if self._sleeping and self._waker is not None:
                 self._sleeping = False
-                with contextlib.suppress(BlockingIOError, InterruptedError):
-                    self._waker.send(b"\0")
+                try:
+                    send_wake(self._waker)
+                except BaseException:  # A signal handler's, perhaps before the byte was sent.
+                    send_wake(self._waker)
+                    raise
 
     def attach(self, sock: socket.socket, *others: socket.socket) -> None:
         """Wait for `sock` too, which is non-blocking; say for what with `watch`.
@@ -215,3 +222,9 @@ class SelectorInbox(Inbox):
         assert self._wake_reader is not None
         with contextlib.suppress(BlockingIOError, InterruptedError):
             self._wake_reader.recv(4096)
+
+
+def send_wake(waker: socket.socket) -> None:
+    """Wake whoever selects on the other end; when it is full, they are awake."""
+    with contextlib.suppress(BlockingIOError, InterruptedError):
+        waker.send(b"\0")

@@ -18,6 +18,7 @@ from slipstream_actor.actors.actor import await_start
 from slipstream_actor.actors.calls import Cast, From
 from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
@@ -105,6 +106,7 @@ class ClientActor(EventDelivery):
         try:
             ref = super().start(beginning)
         except RuntimeError as error:  # The system has no more threads.
+            park_if_exiting()
             raise StartError(error) from error
         return ref if await_start(ref, beginning.started) else None
 

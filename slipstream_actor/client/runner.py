@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Hashable
 from typing import Any
@@ -245,8 +244,7 @@ class CallbackRunner(Defaults, BaseActor):
             return
         inbox = link.connection.actor_inbox
         if isinstance(inbox, Inbox):
-            with contextlib.suppress(pykka.Timeout):
-                inbox.ended.get(timeout=config.close_timeout_msec / 1000 + 1)
+            inbox.ended.wait(config.close_timeout_msec / 1000 + 1)
 
     def _abandon(self) -> None:
         """Let go of the name and the connection: a supervisor waits no more for the callback."""

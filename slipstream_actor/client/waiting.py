@@ -10,6 +10,7 @@ from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.process import require_other
 from slipstream_actor.client.client import WatchJoin
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError, shown
@@ -22,11 +23,13 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     `Stop` gave, `"shutdown"` from a supervisor, or the exception that ended it.
 
     Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
-    `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
+    `AwaitTimeoutError` after `timeout` seconds, `ActorDeadError` for a name nobody has, and
+    `RuntimeError` in a callback of that very client.
     """
     require_seconds("timeout", timeout)
     ref = resolve(target)
     require_here(ref)
+    require_other("wait", ref)
     try:
         return ref.actor_inbox.ended.get(timeout=timeout)
     except pykka.Timeout:
@@ -36,11 +39,12 @@ def wait(target: Target, timeout: float | None = None) -> Any:
 def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -> None:
     """Wait until a client has joined `topic`.
 
-    Raises `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` when the client is
-    dead or ends first.
+    Raises `AwaitTimeoutError` after `timeout` seconds, `ActorDeadError` when the client is dead or
+    ends first, and `RuntimeError` in a callback of that very client.
     """
     require_seconds("timeout", timeout)
     ref = resolve(target)
+    require_other("wait_until_joined", ref)
     await_answer(
         ref,
         WatchJoin(topic, Future()),

@@ -78,7 +78,8 @@ class SlipstreamInstrumentor:
     There is one of them, however often it is made, as OpenTelemetry's instrumentors have it.
     """
 
-    _lock = threading.Lock()
+    # Reentrant: garbage may be collected, or a signal handled, while it is held.
+    _lock = threading.RLock()
     _instrumentation: Instrumentation | None = None
 
     @property

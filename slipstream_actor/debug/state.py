@@ -8,6 +8,7 @@ from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.process import require_other
 
 __all__ = ["get_state"]
 
@@ -17,7 +18,9 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     supervisor (`SupervisorState`).
 
     Raises `ActorDeadError`, and `AwaitTimeoutError` after `timeout` seconds: an actor that is in
-    the middle of a callback answers when it has returned.
+    the middle of a callback answers when it has returned. In a callback of its own it would wait
+    for itself: `RuntimeError`.
     """
     ref = resolve(target)
+    require_other("get_state", ref)
     return await_answer(ref, GetState(None, Future()), f"the state of {ref}", timeout)

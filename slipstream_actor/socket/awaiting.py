@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
-from slipstream_actor.actors.exit import park_if_exiting
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.actors.search import Expired
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.events import (
@@ -105,8 +105,7 @@ def receive(
         if isinstance(socket.socket_pid, ThreadRef):
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
-    except TimeoutError:
-        park_if_exiting(socket.socket_pid)
+    except Expired:
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
 
 

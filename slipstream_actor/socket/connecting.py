@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import ConnectionLease, ThreadRef
 from slipstream_actor.configuration.arguments import require_delay
@@ -147,6 +148,7 @@ def ask_to_close(connection: Any) -> None:
 
 def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     """Start a connection for this socket, now or in so many seconds."""
+    park_if_exiting()
     config, owner = socket.channel_config, socket.socket_pid
     assert config is not None
     is_thread = isinstance(owner, ThreadRef)

@@ -14,10 +14,11 @@ import msgspec
 from pykka import ActorDeadError, Timeout
 
 from slipstream_actor.actors.envelopes import TAKE, Burst
-from slipstream_actor.actors.exit import park_if_exiting
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.ledger import Asked
 from slipstream_actor.actors.pressure import SendBuffer
 from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.actors.search import Expired
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.message import Message, Ref
@@ -130,11 +131,14 @@ def await_room(
     """Wait in the mailbox of whoever pushes until there is room for `size` bytes."""
     room, inbox = connection.actor_inbox.room, current().actor_inbox
     deadline = None if timeout is None else time.monotonic() + timeout
+    left = timeout
     while not room.reserve(size, inbox, lambda: inbox.tell(RoomMade(room))):
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
+            if left == 0.0:
+                raise Expired
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             inbox.receive(lambda m, _: TAKE if type(m) is RoomMade and m.room is room else 0, left)
-        except TimeoutError:
+        except Expired:
             raise SendBufferFullError(
                 f"push: {room.bytes} bytes wait to be sent, and {timeout} s made no room;"
                 f" {event!r} on {topic!r} was not sent"
@@ -162,5 +166,5 @@ def fail_all_over(owner: Any, connection: Any, reason: Any) -> None:
 
 def not_sent(socket: SocketState, topic: str, event: str) -> NotConnectedError:
     """Return the error of a push without a connection; at the program's end nobody is told."""
-    park_if_exiting(socket.socket_pid)
+    park_if_exiting()
     return NotConnectedError(f"push: not connected; {event!r} on {topic!r} was not sent")

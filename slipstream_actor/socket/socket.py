@@ -26,7 +26,8 @@ from slipstream_actor.socket import awaiting, closing, connecting, joining, push
 from slipstream_actor.socket.errors import NotOwnerError
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.state import SocketState, changed, commit, open_channel
+from slipstream_actor.socket.state import SocketState, changed, open_channel
+from slipstream_actor.socket.taking_back import await_next, await_or_put_back
 from slipstream_actor.socket.telemetry import CLIENT
 
 __all__ = ["Socket", "connect", "new_socket"]
@@ -255,22 +256,22 @@ class Socket(SocketState, frozen=True):
 
         Raises `ConnectFailedError` and `AwaitTimeoutError`.
         """
-        return commit(self, "await_connect", awaiting.await_connect(self, timeout))
+        return await_next(awaiting.await_connect, self, timeout)
 
     def await_disconnect(self, timeout: float | None = 5.0) -> Socket:
         """Wait until the connection is closed. Raises `AwaitTimeoutError`."""
-        return commit(self, "await_disconnect", awaiting.await_disconnect(self, timeout))
+        return await_next(awaiting.await_disconnect, self, timeout)
 
     def await_join(self, topic: str, timeout: float | None = 5.0) -> Socket:
         """Wait until `topic` is joined.
 
         Raises `JoinFailedError`, `NeverJoinedError`, `NotConnectedError`, `AwaitTimeoutError`.
         """
-        return commit(self, "await_join", awaiting.await_join(self, topic, timeout))
+        return await_next(awaiting.await_join, self, topic, timeout)
 
     def await_leave(self, topic: str, timeout: float | None = 5.0) -> Socket:
         """Wait until `topic` is left. Raises as `await_join` does, but for `JoinFailedError`."""
-        return commit(self, "await_leave", awaiting.await_leave(self, topic, timeout))
+        return await_next(awaiting.await_leave, self, topic, timeout)
 
     def await_reply(self, ref: Ref | str, timeout: float | None = 5.0) -> Reply:
         """Wait for the reply to a push, of any status.
@@ -280,7 +281,7 @@ class Socket(SocketState, frozen=True):
         push had to make room, and `AwaitTimeoutError`, also when the push's `reply_timeout` or its
         time in the buffer has passed.
         """
-        return awaiting.await_reply(self, ref, timeout)
+        return await_or_put_back(awaiting.await_reply, self, ref, timeout)
 
     def await_message(
         self,
@@ -294,7 +295,7 @@ class Socket(SocketState, frozen=True):
         Passes over what `track_presence` takes. Raises `NotConnectedError` when the connection
         ends first, and `AwaitTimeoutError`.
         """
-        return awaiting.await_message(self, topic, event, payload, timeout)
+        return await_or_put_back(awaiting.await_message, self, topic, event, payload, timeout)
 
     def messages(
         self,

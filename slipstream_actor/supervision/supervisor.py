@@ -18,7 +18,7 @@ from slipstream_actor.actors.forks import after_fork, forget
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down
 from slipstream_actor.actors.names import Target, register, resolve, unregister
-from slipstream_actor.actors.process import await_future, current
+from slipstream_actor.actors.process import current, require_other
 from slipstream_actor.client.client import Restart
 from slipstream_actor.client.returns import is_normal
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
@@ -73,9 +73,10 @@ def from_anywhere(
         ref = resolve(target)
         if not issubclass(getattr(ref, "actor_class", object), Supervisor):
             raise TypeError(f"{ref} is no supervisor")
+        require_other(method.__name__, ref)
         future: Future[T] = Future()
         ref.tell(SupervisorCall((method, args, kwargs), future))
-        return await_future(future)
+        return future.get()
 
     return run_or_ask
 

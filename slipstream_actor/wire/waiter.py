@@ -78,6 +78,7 @@ class ThreadJob:
         self._inbox = inbox
         self._function = function
         self._discard = discard
+        # Of the library's own threads alone: no signal handler, and no garbage, comes here.
         self._lock = threading.Lock()
         self._abandoned = False
         self.value: Any = None

@@ -34,7 +34,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import register, resolve, unregister
-from slipstream_actor.actors.process import ThreadRef, await_future, current
+from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.actors.test_future import failed
@@ -290,11 +290,11 @@ class Waiting(ClientActor):
 
 def test_a_plain_thread_waits_for_a_future() -> None:
     future: Future[Any] = Future()
-    waiting = InThread(await_future, future)
+    waiting = InThread(future.get)
     future.set(5)
     assert waiting.outcome() == 5
     with pytest.raises(KeyError):
-        await_future(failed(KeyError()))
+        failed(KeyError()).get()
 
 
 def test_an_actor_waits_for_a_future() -> None:
@@ -302,26 +302,26 @@ def test_an_actor_waits_for_a_future() -> None:
     waits = threading.Event()
     ref = Waiting.start(waits)
     future: Future[Any] = Future()
-    ref.tell(lambda: answers.put(await_future(future)))
+    ref.tell(lambda: answers.put(future.get()))
     assert waits.wait(PATIENCE)
     ref.tell(lambda: None)  # No message wakes it.
     future.set(5)
     assert answers.get(timeout=PATIENCE) == 5
     with pytest.raises(KeyError):
-        ref.proxy().handle_info(lambda: await_future(failed(KeyError())), None).get()
+        ref.proxy().handle_info(lambda: failed(KeyError()).get(), None).get()
     ref.stop()
-    assert future._callbacks == []
+    assert not future._callbacks
 
 
 def test_a_stop_ends_the_wait_for_a_future() -> None:
     waits = threading.Event()
     ref = Waiting.start(waits)
     future: Future[Any] = Future()
-    ref.tell(lambda: await_future(future))
+    ref.tell(future.get)
     assert waits.wait(PATIENCE)
     ref.stop(timeout=PATIENCE)
     assert wait(ref) == "normal"
-    assert future._callbacks == []
+    assert not future._callbacks
     # Afterwards nothing interrupts.
     assert ref.actor_inbox.interrupt is None
 

@@ -111,6 +111,10 @@ class DrivenFuture(Future[Any]):
         self._world.run_until(lambda: self.done, timeout)
         return super().get(timeout=0)
 
+    def wait(self, timeout: float | None = None) -> bool:
+        self._world.run_until(lambda: self.done, timeout)
+        return self.done
+
 
 Answer: TypeAlias = Literal["accept"] | ConnectFailedKind
 

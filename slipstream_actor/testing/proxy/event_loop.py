@@ -52,7 +52,8 @@ class EventLoop:
         self._masks: dict[socket.socket | Waker, int] = {}
         self._times: dict[ProxiedConnection, float] = {}
         self._waker = Waker()
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
         self._calls: deque[tuple[Callable[[], None], concurrent.futures.Future[None]]] = deque()
         self._closing = self._closed = False
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)

@@ -103,7 +103,8 @@ class ChannelProcess:
         self._sequence = itertools.count()
         self._stop: list[Any] = []
         self._joined = False
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
         self._ended = False
         self._killed = threading.Event()
 

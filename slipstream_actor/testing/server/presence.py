@@ -31,7 +31,8 @@ class Presence:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
         self._entries: dict[str, list[_Entry]] = {}
 
     def track(self, topic: str, owner: object, key: str, meta: Mapping[str, Any]) -> None:

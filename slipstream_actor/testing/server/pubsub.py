@@ -43,7 +43,8 @@ class Hub:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> None:

@@ -14,7 +14,8 @@ class Threads:
     """Starts threads and waits for them. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
         self._threads: list[threading.Thread] = []
         self._tidy_at = 64
 

@@ -24,7 +24,8 @@ class Waker:
         self._inner.setblocking(False)
         self._outer.setblocking(False)
         self._asleep = False
-        self._lock = threading.Lock()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
 
     def fileno(self) -> int:
         """The descriptor to select on."""

@@ -1,0 +1,144 @@
+"""Erlang's selective receive: the search for a message, in what is here and in what comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykka._envelope import Envelope
+
+from slipstream_actor.actors.envelopes import LEAVE, Burst, Interrupted, Match
+from slipstream_actor.actors.forks import is_known_to_be_forked
+from slipstream_actor.actors.places import Found, Place
+from slipstream_actor.actors.pressure import Inflow
+
+__all__ = ["Expired", "Search"]
+
+
+class Expired(TimeoutError):
+    """The time of a `receive` is over; a signal handler's `TimeoutError` is none."""
+
+
+class Search:
+    """One `receive` in an inbox, up to the moment at which it takes what it has found.
+
+    The events that it has passed over do not count while it waits, else the answer that it waits
+    for could wait for itself.
+    """
+
+    def __init__(self, inbox: Any, match: Match) -> None:
+        self._inbox = inbox
+        self._match = match
+        self._passed: dict[Inflow, int] = {}
+        # How often the stash had changed when it was searched.
+        self._seen = 0
+        # How many messages are yet to be looked at when the time is over.
+        self._left_over: int | None = None
+
+    def wait(self, deadline: float | None, *, interruptible: bool) -> Found:
+        """Return the first message that matches, and where it lies.
+
+        Raises `Expired` at the deadline, and `Interrupted`.
+        """
+        if (found := self._look_through()) is not None:
+            return found
+        inbox, passed = self._inbox, self._passed
+        try:
+            for message in [inbox.burst, *[e.message for e in tuple(inbox._stash)]]:
+                self._pass_over(message)
+            while True:
+                if interruptible and inbox.stopping:
+                    raise Interrupted
+                came = inbox._fetch(self._time_left(deadline))
+                if is_known_to_be_forked(inbox):
+                    raise Interrupted
+                if (found := self._look_at_what_came()) is not None:
+                    return found
+                self._require_time(came=came)
+        finally:
+            # Inline, and each in one step: a signal is handled at the beginning of a function.
+            while passed:
+                for flow in passed:
+                    flow.passed -= passed[flow]
+                    del passed[flow]
+                    break
+
+    def _time_left(self, deadline: float | None) -> float | None:
+        """Return the seconds that are left; see to it that at the end there is an end."""
+        if deadline is None:
+            return None
+        left: float = self._inbox._seconds_until(deadline)
+        if left > 0:
+            return left
+        if self._left_over is None:
+            # What is here is looked at, also between timers; what keeps coming is not.
+            self._left_over = 2 * self._inbox._queue.qsize() + len(self._inbox._timers)
+        return 0.0
+
+    def _require_time(self, *, came: bool) -> None:
+        if self._left_over is not None:
+            if not came or self._left_over <= 0:
+                raise Expired
+            self._left_over -= 1
+
+    def _look_through(self) -> Found | None:
+        """Return the first message in the inbox that matches, without waiting."""
+        inbox = self._inbox
+        while True:
+            self._seen = inbox._changes
+            try:
+                if inbox.burst is not None and (found := self._look_into(inbox.burst)) is not None:
+                    return found
+                for at, envelope in enumerate(inbox._stash):
+                    if (found := self._look_at(envelope, at)) is not None:
+                        return found
+                return None
+            except RuntimeError:
+                if inbox._changes == self._seen:
+                    raise
+                # Changed while it was looked through: a signal handler has awaited something, too.
+
+    def _look_at_what_came(self) -> Found | None:
+        inbox = self._inbox
+        if inbox._changes == self._seen:
+            return None
+        last = inbox._stash[-1] if inbox._changes == self._seen + 1 and inbox._stash else None
+        self._seen = inbox._changes
+        if last is None:  # A signal handler has awaited something, too.
+            return self._look_through()
+        found = self._look_at(last, len(inbox._stash) - 1)
+        if found is None:
+            self._pass_over(last.message)
+        return found
+
+    def _look_at(self, envelope: Envelope[Any], at: int) -> Found | None:
+        """Return what matches in an envelope of the stash."""
+        message = envelope.message
+        if type(message) is Burst:
+            found = self._look_into(message)
+            if found is not None and found.place is not None and len(message.events) == 1:
+                return Found(found.message, Place(self._inbox, None, at, envelope, message.flow))
+            return found
+        if envelope.reply_to is not None or not (verdict := self._match(message, None)):
+            return None
+        place = None if verdict == LEAVE else Place(self._inbox, None, at, envelope, None)
+        return Found(message, place)
+
+    def _look_into(self, burst: Burst) -> Found | None:
+        """Return the first event of a burst that matches."""
+        match, source = self._match, burst.source
+        for at, event in enumerate(burst.events):
+            if verdict := match(event, source):
+                leave = verdict == LEAVE
+                place = None if leave else Place(self._inbox, burst.events, at, event, burst.flow)
+                return Found(event, place)
+        return None
+
+    def _pass_over(self, message: Any) -> None:
+        if type(message) is not Burst:
+            return
+        flow, count = message.flow, len(message.events)
+        before = self._passed.get(flow, 0)
+        # Both or none: a signal is handled behind a call, and these are none.
+        self._passed[flow] = before + count
+        flow.passed += count
+        flow.relieve()
