@@ -40,6 +40,7 @@ from slipstream_actor.socket.apply_event import (
     LeaveDone,
     ReconnectDue,
     RejoinDue,
+    due_join,
 )
 from slipstream_actor.socket.buffering import BufferDue, tend_buffer
 from slipstream_actor.socket.connecting import open_connection
@@ -230,8 +231,8 @@ class ClientActor(EventDelivery):
             self.socket = open_connection(self.socket, "reconnect")
 
     def _rejoin_due(self, due: RejoinDue) -> None:
-        join = self.socket.joins.get(due.join.topic)
-        if join is due.join:
+        join = due_join(self.socket, due)
+        if join is not None:
             self.socket = request(self.socket, join, "rejoin")
 
     # calls

@@ -31,6 +31,7 @@ from slipstream_actor.socket.apply_event import (
 )
 from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
 from slipstream_actor.socket.joining import send_requested
+from slipstream_actor.socket.records import is_stale
 from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.socket import Socket
 from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
@@ -38,6 +39,7 @@ from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 __all__ = ["EventDelivery"]
 
 TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
+JOIN_OUTCOMES = (TopicJoinSucceeded, TopicJoinFailed, TopicJoinClosed)
 
 
 class EventDelivery(CallbackRunner):
@@ -91,8 +93,10 @@ class EventDelivery(CallbackRunner):
             return
         if type(event) in CONNECTION_ENDS:
             self._end_connection(source)
-            if self._ended:
-                return
+        elif type(event) in JOIN_OUTCOMES:
+            self._tell_leaves_before(event, source)
+        if self._ended:
+            return
         socket = self.socket
         meant = reinterpret(socket, event, source)
         if meant is None:
@@ -123,10 +127,19 @@ class EventDelivery(CallbackRunner):
         if source is None and link is not None:
             # Taken at its word: what connection there is, is no longer wanted.
             tell(link.connection, CloseConnection())
-        for left in owed_leaves(self.socket):
-            self._handle_event(left, source)
-            if self._ended:
-                return
+        self._tell_leaves(owed_leaves(self.socket), source)
+
+    def _tell_leaves_before(self, event: Any, source: Any) -> None:
+        """What is told of a join comes behind the ends of those that were left before it."""
+        join = self.socket.joins.get(event.topic)
+        if join is not None and join._details.leaving and not is_stale(join, event.join_ref):
+            refs = [ref for ref in join._details.leaving if ref != event.join_ref]
+            self._tell_leaves([TopicLeft(event.topic, ref) for ref in refs], source)
+
+    def _tell_leaves(self, leaves: list[TopicLeft], source: Any) -> None:
+        for left in leaves:
+            if not self._ended:
+                self._handle_event(left, source)
 
     def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
         """Do what an event means for pushes; return whether it has a callback."""

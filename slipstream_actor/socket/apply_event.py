@@ -46,6 +46,7 @@ __all__ = [
     "ReconnectDue",
     "RejoinDue",
     "apply_event",
+    "due_join",
     "owed_leaves",
     "reinterpret",
     "without_connection",
@@ -62,6 +63,13 @@ class RejoinDue(msgspec.Struct, frozen=True, eq=False):
     """The delay of a `rejoin` is over; void when the socket has another join by now."""
 
     join: Join
+
+
+def due_join(socket: SocketState, due: RejoinDue) -> Join | None:
+    """Return the join whose delay is over, `None` when its topic has another one by now."""
+    join = socket.joins.get(due.join.topic)
+    same = join is not None and join._details.rejoin is due.join._details.rejoin
+    return join if same else None
 
 
 class LeaveDone(msgspec.Struct, frozen=True):

@@ -40,6 +40,7 @@ from slipstream_actor.socket.apply_event import (
     LeaveDone,
     ReconnectDue,
     RejoinDue,
+    due_join,
     reinterpret,
 )
 from slipstream_actor.socket.buffering import expire, give_up_buffered, send_buffered
@@ -171,7 +172,8 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
         if kind is TopicJoinSucceeded or kind in JOIN_ENDS:
             return TAKE if concerns_join(socket, message, topic) else 0
         if kind is RejoinDue:
-            return TAKE if message.join is socket.joins[topic] else 0
+            ours = message.join.topic == topic and due_join(socket, message) is not None
+            return TAKE if ours else 0
         return LEAVE if kind in CONNECTION_ENDS else 0
 
     while not socket.joined(topic):
@@ -181,7 +183,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
             raise JoinFailedError(topic, reason, socket=socket)
         event = receive(socket, awaited, deadline, match)
         if type(event) is RejoinDue:
-            socket = request(socket, event.join, "await_join")
+            socket = request(socket, socket.joins[topic], "await_join")
         else:
             socket = after_join_event(socket, topic, event)
     return socket

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -30,6 +30,7 @@ from tests.support.simulated_server import Channel
 from tests.support.simulation import Answer, Attempt, World, timers_of
 
 EXAMPLES = int(os.environ.get("SLIPSTREAM_EXAMPLES", "300"))
+PHASES = tuple(Phase)
 # Longer than any schedule of the configuration below.
 LONG_ENOUGH = 120.0
 
@@ -45,10 +46,10 @@ params = st.sampled_from(["plain", "plain", "callable", "part", "raises", "retur
 pushes = st.sampled_from(["plain", "asked", "buffered"])
 actions = st.one_of(
     st.tuples(st.just("join"), topics, params),
-    st.tuples(st.just("rejoin"), topics, st.sampled_from(["same", "plain", "raises"])),
-    st.tuples(st.sampled_from(["leave", "renew"]), topics),
+    st.tuples(st.just("rejoin"), topics, st.sampled_from(["same", "now", "plain", "raises"])),
+    st.tuples(st.sampled_from(["leave", "renew", "forget"]), topics),
     st.tuples(st.just("push"), topics, pushes),
-    st.sampled_from([("connect",), ("disconnect",), ("reconnect",)]),
+    st.sampled_from([("connect",), ("disconnect",), ("reconnect",), ("reconnect_now",)]),
 )
 
 
@@ -288,6 +289,8 @@ class ClientMachine(RuleBasedStateMachine):
         self.what_is_sent_is_legal()
         self.model.check_outcomes()
         self.nothing_is_left()
+        assert not self.model.owed_disconnects
+        assert not +self.model.owed_leaves
         socket = self.client.socket
         alive = [a for a in self.world.attempts if a.alive]
         assert socket.connected == self.model.wanted == bool(alive)
@@ -298,7 +301,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     def joins_are_as_wanted(self, attempt: Attempt) -> None:
         wanted = self.model.wanted_topics()
-        server = {topic: c.params["value"] for topic, c in attempt.server.channels.items()}
+        server = {topic: c.params.get("value") for topic, c in attempt.server.channels.items()}
         assert server == wanted
         socket, protocol = self.client.socket, attempt.actor._protocol
         assert {topic for topic in TOPICS if socket.joined(topic)} == wanted.keys()
@@ -330,6 +333,7 @@ pytestmark = pytest.mark.timeout(600 + EXAMPLES)
 TestClient = ClientMachine.TestCase
 TestClient.settings = settings(
     max_examples=EXAMPLES,
+    phases=PHASES,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

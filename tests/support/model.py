@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +17,7 @@ TopicState = Literal["recorded", "asked", "lost", "gone"]
 class Topic(msgspec.Struct):
     """A topic that was asked for. Messages of joins up to `floor` are those of former ones."""
 
-    value: int
+    value: int | None
     state: TopicState = "recorded"
     join_ref: str | None = None
     joined: bool = False
@@ -43,6 +44,11 @@ class Model:
         self.up = False
         self.configured = False
         self.attempt: Any = None
+        # A connection was replaced, and its `handle_disconnect` is to come; that callback runs.
+        self.owed_disconnects = 0
+        self.replacing = False
+        # Topics that were left, and whose `handle_leave` is to come.
+        self.owed_leaves: Counter[str] = Counter()
         self.topics: dict[str, Topic] = {}
         self.pushes: dict[str, Push] = {}
         self.refused_pushes: set[int] = set()
@@ -61,20 +67,30 @@ class Model:
         return self.link in ("scheduled", "open")
 
     def connect(self) -> None:
+        if self.replacing:
+            return
+        if self.configured:
+            for topic in self.topics.values():  # None is carried over.
+                topic.state, topic.joined = "gone", False
         self.configured = True
-        self._connection_over()
-        for topic in self.topics.values():
-            if topic.state == "lost":
-                topic.state = "gone"
-        self.link, self.up = "open", False
+        self._replaced()
+        self.link = "open"
 
-    def reconnect(self) -> bool:
+    def reconnect(self, *, now: bool = False) -> bool:
         """Whether there is a configuration to connect with."""
-        on_the_way = self.link in ("open", "closing") and self.attempt.alive
-        if self.configured and not on_the_way and self.link != "scheduled":
-            self._connection_over()
-            self.link, self.up = "scheduled", False
-        return self.configured
+        if not self.configured or self.replacing:
+            return self.configured
+        on_the_way = self.link == "open" and self.attempt.alive
+        if self.link != "scheduled" and (not on_the_way or (now and self.up)):
+            self._replaced()
+            self.link = "scheduled"
+        return True
+
+    def _replaced(self) -> None:
+        """Another connection is to take the place of this one."""
+        self.owed_disconnects += self.up
+        self._connection_over()
+        self.up = False
 
     def disconnect(self) -> None:
         if self.link == "scheduled":
@@ -89,9 +105,15 @@ class Model:
     def connected(self) -> None:
         assert self.link in ("open", "closing")
         assert not self.up
+        assert not self.owed_disconnects
         self.up = True
 
     def disconnected(self, *, by_client: bool) -> None:
+        if self.owed_disconnects:
+            assert by_client
+            self.owed_disconnects -= 1
+            self.replacing = True
+            return
         assert self.link in ("open", "closing")
         assert by_client == (self.link == "closing")
         for topic in self.topics.values():
@@ -110,7 +132,7 @@ class Model:
 
     # topics
 
-    def wanted_topics(self) -> dict[str, int]:
+    def wanted_topics(self) -> dict[str, int | None]:
         return {name: t.value for name, t in self.topics.items() if t.state != "gone"}
 
     def join(self, name: str) -> int:
@@ -121,18 +143,29 @@ class Model:
             topic.state, topic.value = "recorded", value
         return value
 
-    def rejoin(self, name: str, *, anew: bool = False) -> int:
+    def rejoin(self, name: str, *, closed: bool, anew: bool = False) -> int:
+        """`closed` is what the socket says of the topic: else it is without effect."""
         value = self.next_number()
         topic = self.topics[name]
-        if topic.state in ("lost", "gone"):
+        if closed:
+            assert topic.state != "asked"
             topic.state = "recorded"
             topic.value = value if anew else topic.value
+        else:
+            assert topic.state in ("asked", "recorded")
         return value
 
     def leave(self, name: str) -> None:
         if name in self.topics:
             topic = self.topics[name]
+            if topic.state != "gone":
+                self.owed_leaves[name] += 1
+                topic.value = None  # Its params are dropped.
             topic.state, topic.joined = "gone", False
+
+    def forget(self, name: str) -> None:
+        assert self.topics[name].state != "asked"
+        del self.topics[name]
 
     def asked(self, name: str, join_ref: str | None) -> None:
         topic = self.topics[name]
@@ -143,6 +176,7 @@ class Model:
     def joined(self, name: str, response: Any) -> None:
         topic = self.topics[name]
         assert self.up
+        assert not self.owed_leaves[name]
         assert topic.state == "asked"
         assert not topic.joined
         assert response["connection"] == self.attempt.number
@@ -153,18 +187,22 @@ class Model:
     def topic_closed(self, name: str, end: Any) -> None:
         topic = self.topics[name]
         assert self.up
+        assert not self.owed_leaves[name]
         assert topic.state == "asked"
         if end is not None:
             assert end["connection"] == self.attempt.number
             assert end["join_ref"] == topic.join_ref
         self._end(topic)
 
-    def left(self, name: str, *, closed: bool) -> None:
+    def left(self, name: str) -> None:
+        if self.owed_leaves[name]:
+            self.owed_leaves[name] -= 1
+            return
         topic = self.topics[name]
         assert self.up
-        if closed and topic.state == "asked":
-            assert topic.join_ref in self.attempt.server.closed
-            self._end(topic)
+        assert topic.state == "asked"
+        assert topic.join_ref in self.attempt.server.closed
+        self._end(topic)
 
     def _end(self, topic: Topic) -> None:
         if topic.join_ref is not None:
@@ -175,7 +213,7 @@ class Model:
     def heard(self, name: str, payload: Any) -> None:
         assert self.up
         assert payload["connection"] == self.attempt.number
-        if payload["join_ref"] is not None:  # Broadcasts have none, and belong to the topic.
+        if payload["join_ref"] is not None and name in self.topics:
             assert int(payload["join_ref"]) > self.topics[name].floor
 
     # pushes
@@ -199,6 +237,7 @@ class Model:
     def replied(self, ref: str, reply: Any) -> None:
         push = self.pushes[str(ref)]
         assert not push.failures
+        assert not push.replies
         push.replies += 1
         if reply.response != {"reason": "unmatched topic"}:
             assert reply.response["payload"] == {"push": push.number}

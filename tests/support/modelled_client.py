@@ -92,7 +92,10 @@ class Client(ClientActor):
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
         assert not isinstance(reason, ConnectionCrashed)
         self.model.disconnected(by_client=isinstance(reason, ClosedByClient))
-        socket = self.scripted("disconnect", socket)
+        try:
+            socket = self.scripted("disconnect", socket)
+        finally:
+            self.model.replacing = False
         if not isinstance(reason, ClosedByClient):
             self.model.reconnect()
         return super().handle_disconnect(reason, socket)
@@ -132,14 +135,14 @@ class Client(ClientActor):
         self.model.topic_closed(topic, end)
         assert socket.join_status(topic) == "closed"
         socket = self.scripted("topic_close", socket)
-        if for_good:
+        if for_good or topic not in self.model.topics:
             return socket
-        self.model.rejoin(topic)
+        self.model.rejoin(topic, closed=socket.join_status(topic) == "closed")
         return super().handle_topic_close(topic, reason, socket)
 
     @held
     def handle_leave(self, topic: str, socket: Socket) -> Any:
-        self.model.left(topic, closed=socket.join_status(topic) == "closed")
+        self.model.left(topic)
         return super().handle_leave(topic, self.scripted("leave", socket))
 
     def scripted(self, callback: str, socket: Socket) -> Socket:
@@ -169,6 +172,23 @@ class Client(ClientActor):
             assert socket.channel_config is None
             return socket
 
+    def do_reconnect_now(self, socket: Socket) -> Socket:
+        if not self.model.reconnect(now=True):
+            return socket
+        return socket.reconnect(delay=0)
+
+    def do_forget(self, socket: Socket, topic: str) -> Socket:
+        if topic not in self.model.topics:
+            return socket
+        try:
+            socket = socket.forget(topic)
+        except ValueError:
+            asked_for = self.model.topics[topic].state in ("asked", "recorded")
+            assert asked_for or self.model.owed_leaves[topic]
+            return socket
+        self.model.forget(topic)
+        return socket
+
     def do_disconnect(self, socket: Socket) -> Socket:
         self.model.disconnect()
         return socket.disconnect()
@@ -183,10 +203,14 @@ class Client(ClientActor):
             except NeverJoinedError:
                 return socket
             raise AssertionError("a topic that was never joined")
+        closed = socket.join_status(topic) == "closed"
         if kind == "same":
-            self.model.rejoin(topic)
+            self.model.rejoin(topic, closed=closed)
             return socket.rejoin(topic)
-        value = self.model.rejoin(topic, anew=True)
+        if kind == "now":
+            self.model.rejoin(topic, closed=closed)
+            return socket.rejoin(topic, delay=0)
+        value = self.model.rejoin(topic, closed=closed, anew=True)
         return socket.rejoin(topic, self.params(topic, value, kind))
 
     def params(self, topic: str, value: int, kind: str) -> Any:
