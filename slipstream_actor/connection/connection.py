@@ -22,6 +22,7 @@ from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.connection.pace import Pace
 from slipstream_actor.connection.state import ConnectionState, Counters, TopicState
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.errors import ConfigurationError
@@ -86,11 +87,12 @@ class Connection(BaseActor):
             config.serializer, "decode_text", lambda data: self._serializer.decode(data.decode())
         )
         refs = owner.actor_inbox
+        interval = config.heartbeat_interval_msec / 1000
         self._protocol = Protocol(
             next_ref=refs.next_ref,
             last_ref=lambda: refs.last_ref,
             has_join_refs=config.has_join_refs,
-            heartbeat_interval=config.heartbeat_interval_msec / 1000,
+            heartbeat_interval=interval,
             join_timeout=config.join_timeout_msec / 1000,
         )
         self._transport: Transport | None = None
@@ -98,8 +100,7 @@ class Connection(BaseActor):
         self._reason: Any = None  # what the owner will be told, once that is settled
         self._give_up_at: float | None = None
         self._heartbeat_mark: int | None = None
-        self._progress = float("-inf")
-        self._moved = 0
+        self._reading, self._writing = Pace(interval), Pace(interval)
         self._dropped = 0
         self._paused = False
         self._timer: Timer | None = None
@@ -293,7 +294,7 @@ class Connection(BaseActor):
         if self._give_up_at is not None and self._give_up_at <= now:
             self._end(self._reason)
             return
-        self._protocol.handle_timer(now, self._progress)
+        self._protocol.handle_timer(now, max(self._reading.moved_at, self._writing.moved_at))
         self._settle()
 
     def _settle(self) -> None:
@@ -360,15 +361,13 @@ class Connection(BaseActor):
         transport.send(batch)
 
     def _note_progress(self, transport: Transport) -> None:
-        """Tell the protocol when the heartbeat's bytes are out, and that bytes move."""
-        moved = transport.bytes_out + transport.bytes_in
-        if moved != self._moved:
-            self._moved = moved
-            if transport.wants_write or transport.mid_frame:
-                self._progress = time.monotonic()
+        """Note that bytes move, and tell the protocol when the heartbeat's bytes are out."""
+        now = time.monotonic()
+        self._reading.note(now, transport.bytes_in, unfinished=transport.mid_frame)
+        self._writing.note(now, transport.bytes_out, unfinished=transport.wants_write)
         if self._heartbeat_mark is not None and transport.bytes_out >= self._heartbeat_mark:
             self._heartbeat_mark = None
-            self._protocol.heartbeat_written(time.monotonic())
+            self._protocol.heartbeat_written(now)
 
     def _arm(self) -> None:
         """Have a `Tick` at the next deadline."""
