@@ -906,6 +906,26 @@ def test_a_peer_that_does_not_answer_our_close_is_dropped() -> None:
         assert [came.code for came in talk.closes()] == [1000]
 
 
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [(LONG, b"x"), (FRAGMENTS, frame(PING, b"x")), (b"", broadcast("news")), (b"", frame(PING))],
+    ids=["a long frame", "a message", "messages", "pings"],
+)
+def test_a_peer_that_drips_instead_of_its_close_is_dropped(begin: bytes, drop: bytes) -> None:
+    def script(peer: Peer) -> None:
+        while peer.frame().opcode != CLOSE:
+            pass
+        peer.send(begin)
+        while True:
+            peer.send(drop)
+            paced(peer, 0.01)
+
+    with talking(script, close_timeout_msec=300, heartbeat_interval_msec=0) as talk:
+        begun = time.monotonic()
+        talk.assert_disconnects()
+        assert 0.3 <= time.monotonic() - begun < 3
+
+
 @pytest.mark.parametrize("answer", [closing(1000), closing(4001), closing(None), b""])
 def test_an_answer_ends_the_wait_at_once(answer: bytes) -> None:
     def script(peer: Peer) -> None:
