@@ -23,9 +23,10 @@ from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
-from slipstream_actor.connection.state import ConnectionState, Counters, TopicState
+from slipstream_actor.connection.opening import open_transport
+from slipstream_actor.connection.pace import LEAST_PACE, Pace
+from slipstream_actor.connection.state import ConnectionState, counters_of, refs_of, topics_of
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
-from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import (
     CloseConnection,
@@ -54,9 +55,8 @@ from slipstream_actor.protocol.reasons import (
 )
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire import frames
-from slipstream_actor.wire.dial import dial
-from slipstream_actor.wire.waiter import AttemptFailed, Cancelled, InboxWaiter
-from slipstream_actor.wire.websocket import Transport, upgrade
+from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
+from slipstream_actor.wire.websocket import Transport
 
 __all__ = ["Connection"]
 
@@ -95,10 +95,11 @@ class Connection(BaseActor):
             config.serializer, "decode_text", lambda data: self._serializer.decode(data.decode())
         )
         refs = owner.actor_inbox
+        interval = config.heartbeat_interval_msec / 1000
         self._protocol = Protocol(
             next_ref=refs.next_ref,
             has_join_refs=config.has_join_refs,
-            heartbeat_interval=config.heartbeat_interval_msec / 1000,
+            heartbeat_interval=interval,
             join_timeout=config.join_timeout_msec / 1000,
         )
         self._transport: Transport | None = None
@@ -106,8 +107,7 @@ class Connection(BaseActor):
         self._reason: Any = None  # what the owner will be told, once that is settled
         self._give_up_at: float | None = None
         self._heartbeat_mark: int | None = None
-        self._progress = float("-inf")
-        self._moved = 0
+        self._reading, self._writing = Pace(interval), Pace(interval)
         self._written = 0
         self._dropped = 0
         self._paused = False
@@ -182,16 +182,9 @@ class Connection(BaseActor):
         config = self._config
         logger.debug("connecting to %s", redact(config.uri))
         try:
-            resource = evaluate("params", config.resource)
-            lines = evaluate("auth_token", config.request_headers)
-            seconds = config.connect_timeout_msec / 1000
-            waiter = InboxWaiter(self.actor_inbox, seconds, {GetState: self._answer_state})
-            sock = dial(config, waiter)
-            try:
-                self._transport = upgrade(sock, config, waiter, resource, lines)
-            except BaseException:
-                sock.close()
-                raise
+            self._transport = open_transport(
+                config, self.actor_inbox, {GetState: self._answer_state}
+            )
         except Cancelled:
             self._end(ClosedByClient())
         except AttemptFailed as failed:
@@ -311,7 +304,7 @@ class Connection(BaseActor):
         if self._give_up_at is not None and self._give_up_at <= now:
             self._end(self._reason)
             return
-        self._protocol.handle_timer(now, self._progress)
+        self._protocol.handle_timer(now, max(self._reading.moved_at, self._writing.moved_at))
         self._settle()
 
     def _settle(self) -> None:
@@ -378,18 +371,23 @@ class Connection(BaseActor):
         transport.send(batch)
 
     def _note_progress(self, transport: Transport) -> None:
-        """Tell the protocol when the heartbeat's bytes are out, and that bytes move."""
-        moved = transport.bytes_out + transport.bytes_in
-        if moved != self._moved:
-            self._moved = moved
-            if transport.wants_write or transport.mid_frame:
-                self._progress = time.monotonic()
-        if self._status == "closing" and transport.bytes_out != self._written:
-            self._written = transport.bytes_out
-            self._give_up_at = time.monotonic() + self._config.close_timeout_msec / 1000
+        """Note that bytes move, and tell the protocol when the heartbeat's bytes are out."""
+        now = time.monotonic()
+        self._reading.note(now, transport.bytes_in, unfinished=transport.mid_frame)
+        self._writing.note(now, transport.bytes_out, unfinished=transport.wants_write)
+        if self._status == "closing":
+            self._renew_close(transport, now)
         if self._heartbeat_mark is not None and transport.bytes_out >= self._heartbeat_mark:
             self._heartbeat_mark = None
-            self._protocol.heartbeat_written(time.monotonic())
+            self._protocol.heartbeat_written(now)
+
+    def _renew_close(self, transport: Transport, now: float) -> None:
+        """Give the close its time anew, as what is before its frame moves, and once that is out."""
+        seconds = self._config.close_timeout_msec / 1000
+        moved = transport.bytes_out - self._written
+        if moved and (not transport.pending_bytes or moved >= LEAST_PACE * seconds):
+            self._written = transport.bytes_out
+            self._give_up_at = now + seconds
 
     def _arm(self) -> None:
         """Have a `Tick` at the next deadline."""
@@ -466,29 +464,13 @@ class Connection(BaseActor):
         asked.future.set(self._state())
 
     def _state(self) -> ConnectionState:
-        transport, protocol = self._transport, self._protocol
-        counters = Counters(dropped=self._dropped)
-        if transport is not None:
-            counters = Counters(
-                frames_in=transport.frames_in,
-                frames_out=transport.frames_out,
-                bytes_in=transport.bytes_in,
-                bytes_out=transport.bytes_out,
-                bytes_pending=transport.pending_bytes,
-                dropped=self._dropped,
-            )
-        awaited = {ref: waiting.event for ref, waiting in protocol.refs.items()}
-        if protocol.heartbeat is not None:
-            awaited[protocol.heartbeat.ref] = "heartbeat"
+        protocol = self._protocol
         return ConnectionState(
             status=self._status,
             uri=redact(self._config.uri),
-            topics={
-                topic: TopicState(channel.join_ref, channel.state.value)
-                for topic, channel in protocol.channels.items()
-            },
-            refs=awaited,
-            counters=counters,
+            topics=topics_of(protocol),
+            refs=refs_of(protocol),
+            counters=counters_of(self._transport, self._dropped),
             heartbeat_rtt=protocol.heartbeat_rtt,
             mailbox=self.actor_inbox.depth,
             undelivered=self.flow.undelivered,
@@ -514,15 +496,3 @@ class Connection(BaseActor):
 def as_frame(data: str | bytes) -> tuple[int, bytes]:
     """Return opcode and payload of an encoded message."""
     return (frames.TEXT, data.encode()) if isinstance(data, str) else (frames.BINARY, data)
-
-
-def evaluate(option: str, function: Callable[[], T]) -> T:
-    """Evaluate an option that may be the user's callable; the attempt fails when it raises."""
-    try:
-        return function()
-    except ConfigurationError as error:
-        raise AttemptFailed("io", str(error), retryable=False) from error
-    except Exception as error:
-        # The error's text may hold what it was to return.
-        logger.warning("the callable %s raised %s", option, type(error).__name__)
-        raise AttemptFailed("io", f"{option} raised {type(error).__name__}") from error

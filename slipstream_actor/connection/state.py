@@ -6,7 +6,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["ConnectionState", "Counters", "TopicState"]
+from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.wire.websocket import Transport
+
+__all__ = [
+    "ConnectionState",
+    "Counters",
+    "TopicState",
+    "counters_of",
+    "refs_of",
+    "topics_of",
+]
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -47,3 +57,33 @@ class ConnectionState(msgspec.Struct, frozen=True):
     undelivered: int = 0
     paused: bool = False
     send_buffer_bytes: int = 0
+
+
+def counters_of(transport: Transport | None, dropped: int) -> Counters:
+    """Return what a connection has counted; before it is open there is no transport."""
+    if transport is None:
+        return Counters(dropped=dropped)
+    return Counters(
+        frames_in=transport.frames_in,
+        frames_out=transport.frames_out,
+        bytes_in=transport.bytes_in,
+        bytes_out=transport.bytes_out,
+        bytes_pending=transport.pending_bytes,
+        dropped=dropped,
+    )
+
+
+def topics_of(protocol: Protocol) -> dict[str, TopicState]:
+    """Return the joins of a connection."""
+    return {
+        topic: TopicState(channel.join_ref, channel.state.value)
+        for topic, channel in protocol.channels.items()
+    }
+
+
+def refs_of(protocol: Protocol) -> dict[str, str]:
+    """Return each ref that something waits for, with its event."""
+    awaited = {ref: waiting.event for ref, waiting in protocol.refs.items()}
+    if protocol.heartbeat is not None:
+        awaited[protocol.heartbeat.ref] = "heartbeat"
+    return awaited

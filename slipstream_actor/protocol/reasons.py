@@ -89,7 +89,8 @@ class ClosedByClient(msgspec.Struct, frozen=True):
 
 
 class HeartbeatTimeout(msgspec.Struct, frozen=True):
-    """The server did not answer a heartbeat before the next one was due."""
+    """The server did not answer a heartbeat before the next one was due, nor did an unfinished
+    message move meanwhile."""
 
 
 class TransportFailed(msgspec.Struct, frozen=True):

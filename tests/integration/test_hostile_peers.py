@@ -754,6 +754,137 @@ def test_a_server_that_is_busy_with_a_join_is_not_dead() -> None:
         assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
 
 
+# heartbeats: what drips is no life, what moves is
+
+
+def paced(peer: Peer, seconds: float = 0.02) -> None:
+    """Let time pass between two pieces. Raises `Gone` at the end of the test."""
+    if peer.server.stopping.wait(seconds):
+        raise Gone
+
+
+def dripping(begin: bytes, drop: bytes) -> Script:
+    """Return a script that answers no heartbeat, and sends `drop` after `drop`."""
+
+    def script(peer: Peer) -> None:
+        peer.send(begin)
+        while True:
+            peer.send(drop)
+            paced(peer)
+
+    return script
+
+
+LONG = b"\x81\x7f" + (50 * MEGABYTE).to_bytes(8, "big")
+DRIPS = [
+    pytest.param(LONG, b"x", id="a long frame"),
+    pytest.param(b"\x82\x7e\xff\xff", b"x", id="a shorter one"),
+    pytest.param(FRAGMENTS, frame(CONTINUATION, b" ", fin=False), id="fragments"),
+    pytest.param(FRAGMENTS, frame(CONTINUATION, b"", fin=False), id="empty fragments"),
+    pytest.param(FRAGMENTS, frame(PING, b"x"), id="pings between fragments"),
+    pytest.param(broadcast("news") + LONG, b"xx", id="a long frame behind a whole one"),
+    pytest.param(b"", broadcast("news"), id="whole ones"),
+    pytest.param(b"", frame(PONG), id="pongs"),
+]
+
+
+@pytest.mark.parametrize(("begin", "drop"), DRIPS)
+def test_a_drip_does_not_outlast_the_heartbeat(begin: bytes, drop: bytes) -> None:
+    with talking(dripping(begin, drop), heartbeat_interval_msec=200) as talk:
+        begun = time.monotonic()
+        assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
+        # Two intervals; the margin is for a machine that is busy.
+        assert time.monotonic() - begun < 3
+
+
+def test_a_drip_does_not_either_while_we_push_much() -> None:
+    """What goes out says nothing of what comes in."""
+
+    def script(peer: Peer) -> None:
+        peer.sock.settimeout(0.01)
+        peer.send(LONG)
+        while True:
+            peer.send(b"x")
+            with suppress(TimeoutError):
+                peer.sock.recv(1 << 20)
+            paced(peer, 0.01)
+
+    with talking(script, heartbeat_interval_msec=200) as talk:
+        begun = time.monotonic()
+        while True:
+            try:
+                talk.do(lambda socket: socket.push("room", "news", {"pad": "x" * 1000}))
+            except NotConnectedError:
+                break
+            assert time.monotonic() - begun < 3, "it goes on"
+        assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
+
+
+@pytest.mark.parametrize("size", [2_000, 64 * 1024])
+def test_a_message_that_moves_outlasts_the_heartbeat(size: int) -> None:
+    """However many intervals it takes; behind it the heartbeat is answered."""
+    data = broadcast("big", {"pad": "x" * (size * 60)})
+
+    def script(peer: Peer) -> None:
+        for at in range(0, len(data), size):
+            peer.send(data[at : at + size])
+            paced(peer)
+        peer.reply(peer.expect("heartbeat"))
+        peer.serve()
+
+    with talking(script, heartbeat_interval_msec=200) as talk:
+        talk.log.take("message", "room", "big")
+        eventually(lambda: talk.state().heartbeat_rtt, "the heartbeat's answer")
+        assert talk.state().status == "connected"
+        talk.assert_disconnects()
+
+
+SMALL_BUFFERS = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)]
+
+
+def test_a_peer_that_reads_byte_by_byte_does_not_outlast_the_heartbeat() -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while True:
+            peer.sock.recv(1)
+            paced(peer, 0.01)
+
+    with talking(script, heartbeat_interval_msec=200, sockopt=SMALL_BUFFERS) as talk:
+        begun = time.monotonic()
+        talk.do(push_while_there_is_a_connection)
+        assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
+        assert time.monotonic() - begun < 5
+
+
+def test_a_peer_that_reads_at_a_pace_outlasts_the_heartbeat() -> None:
+    """Until it has read all, and answers."""
+
+    def script(peer: Peer) -> None:
+        def slowly() -> None:
+            paced(peer, 0.01)
+            peer._buffer += peer.sock.recv(32_768)
+
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(peer, "_fill", slowly)
+            begun = time.monotonic()
+            beat = peer.expect("heartbeat")
+            peer.expect("last")
+        assert time.monotonic() - begun > 0.6, "it has to last some intervals"
+        peer.send(broadcast("all came"))
+        peer.reply(beat)
+        peer.serve()
+
+    def push(socket: Socket) -> None:
+        push_much(socket, 4)
+        socket.push("room", "last", {})
+
+    with talking(script, heartbeat_interval_msec=200, sockopt=SMALL_BUFFERS) as talk:
+        talk.do(push)
+        talk.log.take("message", "room", "all came")
+        assert talk.state().status == "connected"
+
+
 def test_heartbeats_may_be_off() -> None:
     def script(peer: Peer) -> None:
         assert peer.is_silent(0.3)
@@ -773,6 +904,26 @@ def test_a_peer_that_does_not_answer_our_close_is_dropped() -> None:
         talk.assert_disconnects()
         assert time.monotonic() - begun >= 0.3
         assert [came.code for came in talk.closes()] == [1000]
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [(LONG, b"x"), (FRAGMENTS, frame(PING, b"x")), (b"", broadcast("news")), (b"", frame(PING))],
+    ids=["a long frame", "a message", "messages", "pings"],
+)
+def test_a_peer_that_drips_instead_of_its_close_is_dropped(begin: bytes, drop: bytes) -> None:
+    def script(peer: Peer) -> None:
+        while peer.frame().opcode != CLOSE:
+            pass
+        peer.send(begin)
+        while True:
+            peer.send(drop)
+            paced(peer, 0.01)
+
+    with talking(script, close_timeout_msec=300, heartbeat_interval_msec=0) as talk:
+        begun = time.monotonic()
+        talk.assert_disconnects()
+        assert 0.3 <= time.monotonic() - begun < 3
 
 
 @pytest.mark.parametrize("answer", [closing(1000), closing(4001), closing(None), b""])

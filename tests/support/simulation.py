@@ -27,7 +27,7 @@ from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.selector_inbox import READY, SelectorInbox
-from slipstream_actor.connection import connection
+from slipstream_actor.connection import opening
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic
 from slipstream_actor.protocol.reasons import ConnectFailedKind
@@ -175,8 +175,8 @@ class World:
             if ours and getattr(module, "time", None) is time:
                 patch(module, "time", clock)
         patch(process, "_here", threading.local())
-        patch(connection, "dial", self._dial)
-        patch(connection, "upgrade", lambda wire, *_: SimulatedTransport(wire))
+        patch(opening, "dial", self._dial)
+        patch(opening, "upgrade", lambda wire, *_: SimulatedTransport(wire))
         patch(Connection, "_create_actor_inbox", lambda _: SteppedSelectorInbox(self))
         patch(Connection, "_start_actor_loop", method(self._open))
         patch(ClientActor, "_create_actor_inbox", lambda _: SteppedInbox(self))

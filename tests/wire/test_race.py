@@ -23,7 +23,7 @@ from slipstream_actor.wire.waiter import AttemptFailed, Cancelled, InboxWaiter
 
 PATIENCE = 10.0
 # A part of the stagger that a busy machine may lose in its clock.
-ALMOST = 0.9 * STAGGER
+ALMOST = 0.9 * 0.25
 
 
 @pytest.fixture
