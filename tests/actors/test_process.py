@@ -413,7 +413,7 @@ def test_wait_until_joined_says_how_it_stands(server: PhoenixServer) -> None:
         ref.proxy().do(lambda s: s.join("test:bad").join("bench:1", {"delay": 60_000})).get()
         log.take("topic_close")
         get_state(ref)
-        assert stands(ref, "test:bad") == "requested, the last answer was {'bad': 'join'}"
+        assert stands(ref, "test:bad") == "closed, the last answer was {'bad': 'join'}"
         assert stands(ref, "bench:1") == "requested"
         ref.proxy().do(lambda s: s.disconnect()).get()
         log.take("disconnect")

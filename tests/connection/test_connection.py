@@ -17,6 +17,7 @@ from slipstream_actor.actors.selector_inbox import READY, SocketReady
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection import connection as module
 from slipstream_actor.connection.connection import LAST_WORDS_SECONDS, Connection
+from slipstream_actor.connection.pace import LEAST_PACE
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, MessageReceived
 from slipstream_actor.protocol.reasons import (
@@ -187,12 +188,15 @@ def test_a_transfer_that_goes_on_is_a_sign_of_life(stepped: Stepped, transfer: s
         stepped.transport.mid_frame = True
     for _ in range(9):
         stepped.passes(1.0)
-        stepped.transport.bytes_in += 1000
+        if transfer == "a big push goes":
+            stepped.transport.bytes_out += 4 * LEAST_PACE
+        else:
+            stepped.transport.bytes_in += 4 * LEAST_PACE
         stepped.actor.on_receive(READABLE)
     stepped.passes(1.0)
     assert stepped.last_words() is None
     # Until it does not go on.
-    stepped.passes(9.0)
+    stepped.passes(10.0)
     assert stepped.last_words() == HeartbeatTimeout()
 
 
