@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from slipstream_actor.errors import shown
+from slipstream_actor.protocol.frozen_map import FrozenMap
 from slipstream_actor.protocol.message import no_fields
 
 __all__ = ["Call", "Presence", "Tracked", "track", "unsynced"]
@@ -28,8 +29,9 @@ Change: TypeAlias = Callable[[str, Any, Any], object]
 Call: TypeAlias = tuple[str, tuple[Any, ...]]
 
 EMPTY: State = MappingProxyType({})
-# So many diffs are held at most. The state, when it comes, is newer than the oldest ones.
+# So many diffs are held at most, with so many bytes.
 MOST_HELD = 1_000
+MOST_HELD_BYTES = 1_048_576
 
 
 class Presence:
@@ -70,21 +72,11 @@ class Presence:
         the metas that have gone.
         """
         synced = dict(state)
-        for key, new in diff.get("joins", EMPTY).items():
-            current = synced.get(key)
-            kept = metas_not_in(current, new) if current is not None else []
-            synced[key] = {**new, "metas": [*kept, *new["metas"]]}
-            if on_join is not None:
-                on_join(key, current, new)
-        for key, left in diff.get("leaves", EMPTY).items():
-            if key not in synced:
-                continue
-            metas = metas_not_in(synced[key], left)
-            synced[key] = current = {**synced[key], "metas": metas}
-            if not metas:
-                del synced[key]
-            if on_leave is not None:
-                on_leave(key, current, left)
+        for key, presence in changed_by(state, diff, on_join, on_leave).items():
+            if presence is None:
+                synced.pop(key, None)
+            else:
+                synced[key] = presence
         return synced
 
     @overload
@@ -104,6 +96,31 @@ class Presence:
         return [by(key, presence) for key, presence in state.items()]
 
 
+def changed_by(
+    state: State,
+    diff: Mapping[str, State],
+    on_join: Change | None = None,
+    on_leave: Change | None = None,
+) -> dict[str, Any]:
+    """Return the presences that a diff changes, `None` for one that has gone; report each."""
+    changed: dict[str, Any] = {}
+    for key, new in diff.get("joins", EMPTY).items():
+        current = state.get(key)
+        kept = metas_not_in(current, new) if current is not None else []
+        changed[key] = {**new, "metas": [*kept, *new["metas"]]}
+        if on_join is not None:
+            on_join(key, current, new)
+    for key, left in diff.get("leaves", EMPTY).items():
+        current = changed[key] if key in changed else state.get(key)
+        if current is None:
+            continue
+        current = {**current, "metas": metas_not_in(current, left)}
+        changed[key] = current if current["metas"] else None
+        if on_leave is not None:
+            on_leave(key, current, left)
+    return changed
+
+
 def difference(these: State, those: State) -> dict[str, Any]:
     """Return the presences of `these` with the metas that `those` have not."""
     found = {}
@@ -117,21 +134,22 @@ def difference(these: State, those: State) -> dict[str, Any]:
 
 def metas_not_in(presence: Mapping[str, Any], other: Mapping[str, Any]) -> list[Any]:
     """Return the metas of a presence that another has not."""
-    refs = {meta.get("phx_ref") for meta in other["metas"]}
-    return [meta for meta in presence["metas"] if meta.get("phx_ref") not in refs]
+    there = refs(other)
+    return [meta for meta in presence["metas"] if ref_of(meta) not in there]
 
 
 class Tracked(msgspec.Struct, frozen=True):
     """What a socket keeps of a topic whose presence it tracks.
 
-    `synced` is whether the state of the current join has come; until then diffs are `held`.
+    `synced` is whether the state of the current join has come; until then diffs are `held`, as the
+    JSON that they came as.
     """
 
     state_event: str
     diff_event: str
     presences: State = EMPTY
     synced: bool = False
-    held: tuple[Any, ...] = ()
+    held: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         # Metas are about people.
@@ -171,17 +189,30 @@ def recorder(calls: list[Call], topic: str) -> tuple[Change, Change]:
 
 
 def with_state(tracked: Tracked, state: State, changes: tuple[Change, Change]) -> Tracked:
-    presences = MappingProxyType(Presence.sync_state(tracked.presences, state, *changes))
+    presences = FrozenMap(Presence.sync_state(tracked.presences, state, *changes))
     synced = replace(tracked, presences=presences, synced=True, held=())
     for diff in tracked.held:
-        synced = with_diff(synced, diff, changes)
+        synced = with_diff(synced, msgspec.json.decode(diff), changes)
     return synced
+
+
+def with_held(tracked: Tracked, diff: Any) -> Tracked:
+    """Keep a diff until the state comes, in bounds; the state is newer than the oldest ones."""
+    held = (*tracked.held, msgspec.json.encode(diff))[-MOST_HELD:]
+    size = sum(map(len, held))
+    while size > MOST_HELD_BYTES:
+        size -= len(held[0])
+        held = held[1:]
+    return replace(tracked, held=held)
 
 
 def with_diff(tracked: Tracked, diff: Any, changes: tuple[Change, Change]) -> Tracked:
     diff = only_news(tracked.presences, diff)
-    presences = Presence.sync_diff(tracked.presences, diff, *changes)
-    return replace(tracked, presences=MappingProxyType(presences))
+    presences = tracked.presences
+    frozen = presences if isinstance(presences, FrozenMap) else FrozenMap(presences)
+    for key, presence in changed_by(frozen, diff, *changes).items():
+        frozen = frozen.without(key) if presence is None else frozen.with_item(key, presence)
+    return replace(tracked, presences=frozen)
 
 
 def only_news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
@@ -198,7 +229,7 @@ def only_news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
     leaves = {}
     for key, left in diff["leaves"].items():
         there = refs(state.get(key, NOBODY)) | refs(joins.get(key, NOBODY))
-        if metas := [meta for meta in left["metas"] if meta.get("phx_ref") in there]:
+        if metas := [meta for meta in left["metas"] if ref_of(meta) in there]:
             leaves[key] = {**left, "metas": metas}
     return {"joins": joins, "leaves": leaves}
 
@@ -206,14 +237,21 @@ def only_news(state: State, diff: Any) -> dict[str, dict[str, Any]]:
 def unknown(new: Mapping[str, Any], known: Mapping[str, Any]) -> list[Any]:
     """Return the metas that are not known: those without a `phx_ref` may always be news."""
     there = refs(known) - {None}
-    return [meta for meta in new["metas"] if meta.get("phx_ref") not in there]
+    return [meta for meta in new["metas"] if ref_of(meta) not in there]
 
 
 NOBODY: Mapping[str, Any] = {"metas": []}
 
 
 def refs(presence: Mapping[str, Any]) -> set[Any]:
-    return {meta.get("phx_ref") for meta in presence["metas"]}
+    return {ref_of(meta) for meta in presence["metas"]}
+
+
+def ref_of(meta: Any) -> Any:
+    """Return a meta's `phx_ref` as a key; of a number its text, since whoever chooses numbers can
+    choose them so that all have the same hash."""
+    ref = meta.get("phx_ref")
+    return ("number", repr(ref)) if isinstance(ref, (int, float)) else ref
 
 
 # What is wrong with what the server sent, `None` for nothing.

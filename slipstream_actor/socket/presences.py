@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.presence import (
-    MOST_HELD,
     Call,
     problem_of_diff,
     problem_of_state,
     recorder,
     with_diff,
+    with_held,
     with_state,
 )
 from slipstream_actor.socket.state import S, SocketState
@@ -46,7 +46,7 @@ def receive(socket: S, message: MessageReceived) -> tuple[S, list[Call]]:
     if is_state:
         tracked = with_state(tracked, payload, recorder(calls, topic))
     elif not tracked.synced:
-        tracked = replace(tracked, held=(*tracked.held, payload)[-MOST_HELD:])
+        tracked = with_held(tracked, payload)
     else:
         tracked = with_diff(tracked, payload, recorder(calls, topic))
     if tracked.synced:

@@ -23,6 +23,7 @@ class User(ClientActor):
         self.log: queue.Queue[Any] = queue.Queue()
         options: dict[str, Any] = {"reconnect_after_msec": [20], "reconnect_jitter_msec": 0}
         params = {"user": user, "meta": meta or {}}
+        self.params = params
         return connect(uri, **options).track_presence(TOPIC).join(TOPIC, params)
 
     def handle_presence_join(
@@ -52,7 +53,7 @@ class User(ClientActor):
         self.socket = self.socket.leave(TOPIC)
 
     def rejoin(self) -> None:
-        self.socket = self.socket.join(TOPIC, self.socket.joins[TOPIC].params)
+        self.socket = self.socket.join(TOPIC, self.params)
 
 
 class Party:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import logging
 import queue
 import threading
@@ -36,7 +37,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors.envelopes import Burst
-from slipstream_actor.protocol.presence import MOST_HELD, track
+from slipstream_actor.protocol.presence import MOST_HELD, MOST_HELD_BYTES, track
 from slipstream_actor.socket.presences import receive
 from tests.support.clients import PATIENCE
 
@@ -452,7 +453,15 @@ def test_what_is_held_is_bounded(watch: Watch) -> None:
         watch.diff(joins={str(n): present(str(n))})
     held = get_state(watch.ref).socket._presences[TOPIC].held
     assert len(held) == MOST_HELD
-    assert list(held[-1]["joins"]) == [str(MOST_HELD + 4)]
+    assert list(json.loads(held[-1])["joins"]) == [str(MOST_HELD + 4)]
+
+
+def test_what_is_held_is_bounded_in_bytes(watch: Watch) -> None:
+    for n in range(40):
+        watch.diff(joins={str(n): {"metas": [{"phx_ref": "r", "pad": "x" * 100_000}]}})
+    held = get_state(watch.ref).socket._presences[TOPIC].held
+    assert 100_000 < sum(map(len, held)) <= MOST_HELD_BYTES
+    assert list(json.loads(held[-1])["joins"]) == ["39"]
 
 
 def test_a_rejoin_begins_anew_and_reports_what_happened_meanwhile(watch: Watch) -> None:
