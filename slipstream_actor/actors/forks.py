@@ -1,8 +1,8 @@
 """After `os.fork()`: the child has none of the parent's threads, and leaves its connections alone.
 
 A child knows by an epoch, one number that every fork advances in it, what belongs to its parent. A
-fork that runs no hooks of Python (uWSGI's, an embedder's) is noticed by the process id, as soon as
-somebody asks.
+fork that runs no hooks of Python (uWSGI's, an embedder's) is noticed as soon as somebody asks: by a
+page of memory that the kernel empties in a child, else by the process id.
 Nothing here may block or be heard by the parent: a lock may be held by a thread that is not there,
 `shutdown` of a socket would end the parent's connection.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import mmap
 import os
 import socket
 import sys
@@ -43,8 +44,10 @@ __all__ = [
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
 
+# Linux's MADV_WIPEONFORK, which the module `mmap` does not name.
+WIPE_ON_FORK = 18
+
 _epoch = 0
-_pid = os.getpid()
 _survivor: int | None = None
 _sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _resets: list[Callable[[], object]] = []
@@ -65,9 +68,35 @@ class ForkedError(SlipstreamError, ActorDeadError):
         )
 
 
+class ProcessId:
+    """Its only item is true in the process in which this was made: a system call each time."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def __getitem__(self, _: int) -> bool:
+        return os.getpid() == self._pid
+
+
+def mark_of_this_process() -> Any:
+    """Return what has a first item that is true in this process, and false in its children."""
+    if sys.platform != "linux":
+        return ProcessId()
+    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        page.madvise(WIPE_ON_FORK)
+    except OSError:  # A kernel before 4.14.
+        return ProcessId()
+    page[0] = 1
+    return page
+
+
+_mark: Any = mark_of_this_process()
+
+
 def current_epoch() -> int:
     """Return how often the ancestors of this process have forked down to it."""
-    if os.getpid() != _pid:
+    if not _mark[0]:
         _in_child()
     return _epoch
 
@@ -190,8 +219,8 @@ def end_copied_thread() -> NoReturn:
 
 
 def _in_child() -> None:
-    global _epoch, _pid, _survivor  # noqa: PLW0603 - numbers are compared faster than what holds them
-    _pid = os.getpid()
+    global _epoch, _mark, _survivor  # noqa: PLW0603 - numbers are compared faster than what holds them
+    _mark = mark_of_this_process()
     _epoch += 1
     here.exiting = False
     _survivor = threading.get_ident()

@@ -121,13 +121,25 @@ class Future(pykka.Future[T]):
     def set(self, value: Any = None) -> None:
         """Complete with `value`, or follow it if it is a future. Ignored when completed before."""
         if isinstance(value, Future) and value._get_hook is None:
-            following = Outcome(followed=value)
-            if self._outcomes.setdefault("first", following) is following:
-                value.add_done_callback(self._follow)
+            if (outcome := value._outcome()) is not None:
+                self._settle("first", outcome)
+            else:
+                self._set_to_follow(value)
             return
         # A plain Pykka future, and a `map`, know no completion: they are asked when we are.
         foreign = isinstance(value, pykka.Future)
         self._settle("first", Outcome(source=value) if foreign else Outcome(value))
+
+    def _set_to_follow(self, future: Future[Any]) -> None:
+        following = Outcome(followed=future)
+        # First the callback: between the two a signal handler may raise.
+        future.add_done_callback(self._follow)
+        try:
+            if self._outcomes.setdefault("first", following) is not following:
+                future.remove_done_callback(self._follow)
+        finally:
+            if future.done:  # Meanwhile.
+                self._follow(future)
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
         """Complete with an exception, the one being handled by default."""
@@ -151,9 +163,11 @@ class Future(pykka.Future[T]):
 
     def add_done_callback(self, function: Callable[[Future[T]], object]) -> None:
         """Call `function(self)` once done, in the thread that completes it; at once if it is."""
-        self._callbacks.append(function)
-        if self.done:
-            self._call_back()
+        try:
+            self._callbacks.append(function)
+        finally:
+            if self.done:
+                self._call_back()
 
     def _outcome(self) -> Outcome | None:
         outcome = self._outcomes.get("first")
@@ -186,9 +200,9 @@ class Future(pykka.Future[T]):
                 raise
 
     def _follow(self, done: Future[Any]) -> None:
-        outcome = done._outcome()
-        assert outcome is not None
-        self._settle("second", outcome)
+        first, outcome = self._outcomes.get("first"), done._outcome()
+        if outcome is not None and first is not None and first.followed is done:
+            self._settle("second", outcome)
 
 
 def open_gate(gate: Any) -> None:

@@ -170,10 +170,11 @@ class Inbox:
         """
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         while True:
+            taken: list[Place] = [] if self.taken is None else self.taken
             message, place = Search(self, match).wait(deadline, interruptible=interruptible)
             self._changes += 1
             # The last step: what a signal handler raises finds the message here, or returned.
-            if place is None or place.take(self.taken):
+            if place is None or place.take(taken):
                 return message
 
     def put_back(self, taken: list[Place]) -> None:

@@ -10,62 +10,99 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
-from slipstream_actor.actors.pressure import Inflow
+from slipstream_actor.actors.envelopes import Burst
 
 __all__ = ["Found", "Place"]
 
 
 class Place:
-    """Where an item lies: in the stash of an inbox, or among the `events` of a burst.
+    """Where a message lies in the stash of an inbox; of an event, also where in its `burst`."""
 
-    One that is an event counts in `flow`.
-    """
-
-    __slots__ = ("at", "events", "flow", "inbox", "item")
+    __slots__ = ("at", "burst", "emptied", "envelope", "event", "inbox", "within")
 
     def __init__(
-        self, inbox: Any, events: deque[Any] | None, at: int, item: Any, flow: Inflow | None
+        self,
+        inbox: Any,
+        at: int,
+        envelope: Any,
+        burst: Burst | None = None,
+        within: int = 0,
+        event: Any = None,
     ) -> None:
         self.inbox: Any = inbox
-        self.events: deque[Any] | None = events
         self.at: int = at
-        self.item: Any = item
-        self.flow: Inflow | None = flow
+        # None for the burst that is being delivered, which lies in no stash.
+        self.envelope: Any = envelope
+        self.burst: Burst | None = burst
+        self.within: int = within
+        self.event: Any = event
+        self.emptied: bool = False
 
-    def take(self, taken: list[Place] | None) -> bool:
-        """Take the item out, and note it in `taken`; `False` when it is not there any more."""
-        item, flow, this = self.item, self.flow, (self,)
+    def take(self, taken: list[Place]) -> bool:
+        """Take it out, and note it in `taken`; `False` when it is not there any more."""
+        if self.burst is None:
+            return self._take_envelope(taken)
+        return self._take_event(self.burst, taken)
+
+    def _take_envelope(self, taken: list[Place]) -> bool:
+        envelope, this = self.envelope, (self,)
         while True:
-            stash = self.inbox._stash if self.events is None else self.events
+            stash = self.inbox._stash
             try:
-                if stash[self.at] is item:
+                if stash[self.at] is envelope:
                     del stash[self.at]
-                    if flow is not None:
-                        flow.taken += 1
-                    if taken is not None:
-                        taken += this
-                    break
+                    taken += this
+                    return True
             except IndexError:
                 pass
-            self.at = next((at for at, other in enumerate(tuple(stash)) if other is item), -1)
+            self.at = index_of(envelope, stash)
             if self.at < 0:
                 return False
-        if flow is not None and flow.paused:
+
+    def _take_event(self, burst: Burst, taken: list[Place]) -> bool:
+        event, events, flow, this = self.event, burst.events, burst.flow, (self,)
+        stash, done = self.inbox._stash, False
+        while True:
+            try:
+                if events[self.within] is event:
+                    del events[self.within]
+                    flow.taken += 1
+                    taken += this
+                    done = True
+                    # An empty burst is no message; one that has moved meanwhile may stay.
+                    if not events and self.envelope is not None and stash[self.at] is self.envelope:
+                        del stash[self.at]
+                        self.emptied = True
+            except IndexError:
+                pass
+            if done:
+                break
+            self.within = index_of(event, events)
+            if self.within < 0:
+                return False
+        if flow.paused:
             try:
                 flow.relieve()
             except BaseException:
                 self.put_back()
-                if taken is not None:
-                    taken.remove(self)
+                taken.remove(self)
                 raise
         return True
 
     def put_back(self) -> None:
-        """Put the item back where it lay."""
-        stash = self.inbox._stash if self.events is None else self.events
-        if self.flow is not None:
-            self.flow.taken -= 1
-        stash.insert(self.at, self.item)
+        """Put it back where it lay."""
+        if self.burst is None:
+            self.inbox._stash.insert(self.at, self.envelope)
+            return
+        self.burst.flow.taken -= 1
+        self.burst.events.insert(self.within, self.event)
+        if self.emptied:
+            self.inbox._stash.insert(self.at, self.envelope)
+
+
+def index_of(item: Any, line: deque[Any]) -> int:
+    """Return where this very item is, -1 when it is nowhere."""
+    return next((at for at, other in enumerate(tuple(line)) if other is item), -1)
 
 
 class Found(NamedTuple):

@@ -86,7 +86,8 @@ class Search:
         while True:
             self._seen = inbox._changes
             try:
-                if inbox.burst is not None and (found := self._look_into(inbox.burst)) is not None:
+                burst = inbox.burst
+                if burst is not None and (found := self._look_into(burst, -1, None)) is not None:
                     return found
                 for at, envelope in enumerate(inbox._stash):
                     if (found := self._look_at(envelope, at)) is not None:
@@ -105,7 +106,12 @@ class Search:
         self._seen = inbox._changes
         if last is None:  # A signal handler has awaited something, too.
             return self._look_through()
-        found = self._look_at(last, len(inbox._stash) - 1)
+        try:
+            found = self._look_at(last, len(inbox._stash) - 1)
+        except RuntimeError:
+            if inbox._changes == self._seen:
+                raise
+            return self._look_through()
         if found is None:
             self._pass_over(last.message)
         return found
@@ -114,23 +120,20 @@ class Search:
         """Return what matches in an envelope of the stash."""
         message = envelope.message
         if type(message) is Burst:
-            found = self._look_into(message)
-            if found is not None and found.place is not None and len(message.events) == 1:
-                return Found(found.message, Place(self._inbox, None, at, envelope, message.flow))
-            return found
+            return self._look_into(message, at, envelope)
         if envelope.reply_to is not None or not (verdict := self._match(message, None)):
             return None
-        place = None if verdict == LEAVE else Place(self._inbox, None, at, envelope, None)
+        place = None if verdict == LEAVE else Place(self._inbox, at, envelope)
         return Found(message, place)
 
-    def _look_into(self, burst: Burst) -> Found | None:
+    def _look_into(self, burst: Burst, at: int, envelope: Any) -> Found | None:
         """Return the first event of a burst that matches."""
         match, source = self._match, burst.source
-        for at, event in enumerate(burst.events):
+        for within, event in enumerate(burst.events):
             if verdict := match(event, source):
-                leave = verdict == LEAVE
-                place = None if leave else Place(self._inbox, burst.events, at, event, burst.flow)
-                return Found(event, place)
+                if verdict == LEAVE:
+                    return Found(event, None)
+                return Found(event, Place(self._inbox, at, envelope, burst, within, event))
         return None
 
     def _pass_over(self, message: Any) -> None:

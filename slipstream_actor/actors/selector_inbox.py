@@ -72,10 +72,12 @@ class SelectorInbox(Inbox):
         """Take in a message, from any thread, and wake the owner if it sleeps."""
         try:
             super().put(envelope)
-        finally:
-            # Also behind what a signal handler raises: the message is there.
             if self._sleeping:
                 self.wake()
+        except BaseException:  # A signal handler's: the message may be there.
+            if self._sleeping:
+                self.wake()
+            raise
 
     def wake(self) -> None:
         """End the owner's sleep."""
@@ -83,9 +85,10 @@ class SelectorInbox(Inbox):
             if self._sleeping and self._waker is not None:
                 self._sleeping = False
                 try:
-                    send_wake(self._waker)
+                    with contextlib.suppress(BlockingIOError, InterruptedError):
+                        self._waker.send(b"\0")
                 except BaseException:  # A signal handler's, perhaps before the byte was sent.
-                    send_wake(self._waker)
+                    self._sleeping = True
                     raise
 
     def attach(self, sock: socket.socket, *others: socket.socket) -> None:
@@ -222,9 +225,3 @@ class SelectorInbox(Inbox):
         assert self._wake_reader is not None
         with contextlib.suppress(BlockingIOError, InterruptedError):
             self._wake_reader.recv(4096)
-
-
-def send_wake(waker: socket.socket) -> None:
-    """Wake whoever selects on the other end; when it is full, they are awake."""
-    with contextlib.suppress(BlockingIOError, InterruptedError):
-        waker.send(b"\0")

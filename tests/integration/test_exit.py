@@ -348,3 +348,63 @@ def test_a_thread_that_ends_closes_its_connection(
         closes.get(timeout=DEADLINE)
         program.say()
         assert program.end() == (0, "", "")
+
+
+# Daemon threads that are in the middle of anything when the program ends.
+BUSY = {
+    "with connections": """
+def busy():
+    while True:
+        socket = connect(uri).join("room").await_join("room")
+        socket.await_reply(socket.push("room", "event"))
+        socket.ping()
+        socket.leave("room").await_leave("room").disconnect().await_disconnect()
+        reached.set()
+""",
+    "with threads that end": """
+def one():
+    connect(uri).await_connect().disconnect()
+
+def busy():
+    while True:
+        thread = threading.Thread(target=one, daemon=True)
+        thread.start()
+        thread.join()
+        reached.set()
+""",
+    "with clients": """
+def busy():
+    while True:
+        ref = start()
+        ref.proxy().socket.get()
+        get_state(ref)
+        ref.stop()
+        reached.set()
+""",
+    "with one client": """
+shared = start(name="shared")
+
+def busy():
+    while True:
+        get_state("shared")
+        shared.proxy().socket.get().push("room", "event")
+        shared.tell("m")
+        wait_until_joined(shared, "room")
+        reached.set()
+""",
+}
+
+
+@pytest.mark.parametrize("busy", BUSY)
+def test_what_plain_threads_are_at_is_not_told(busy: str, server: RawServer) -> None:
+    """Neither what the exit has ended, nor what can begin no more."""
+    threads = """
+for _ in range(4):
+    threading.Thread(target=busy, daemon=True).start()
+reached.wait(10)
+"""
+    quiet = "Client.handle_info = Client.terminate = lambda *_: None\n"
+    for _ in range(3):
+        with Program(BEGIN + quiet + BUSY[busy] + threads, server.uri) as program:
+            outcome = program.end()
+        assert (outcome.code, outcome.errors) == (0, "")

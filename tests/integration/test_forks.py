@@ -582,3 +582,116 @@ def test_a_supervisor_begins_anew_in_a_child(server: PhoenixServer) -> None:
         f"parent {names}",
     ]
     assert code == 0
+
+
+# A fork that runs none of Python's hooks, as uWSGI and programs that embed Python make them; other
+# threads hold every lock that they can.
+WITHOUT_HOOKS = """
+import ctypes, select
+
+uri, *attempts = sys.argv[1:]
+ref = start(uri, "name")
+proxy = ref.proxy()
+their = get_state(ref).socket
+connection = their.channel_pid
+asked = ref.ask("m", block=False)
+from_ = ref.proxy().run(lambda socket: socket.assigns["from"]).get()
+go_on = threading.Event()
+future = proxy.run(lambda _: go_on.wait(60))
+stopped = ref.stop(block=False)
+socket = join(uri)
+pushed = socket.push("bench:b", "echo")
+unconnected = new_socket()
+scheduled = connect("ws://127.0.0.1:1")
+try:
+    scheduled.await_connect()
+except ConnectFailedError as error:
+    scheduled = error.socket.reconnect()
+
+held = threading.Event()
+
+def hold():
+    from slipstream_actor.actors import names
+    import pykka
+    with (
+        names._names_lock,
+        pykka.ActorRegistry._actor_refs_lock,
+        connection.actor_inbox._wake_lock,
+        connection.actor_inbox.room._lock,
+        socket.channel_pid.actor_inbox.room._lock,
+        socket.socket_pid.actor_inbox.buffer._lock,
+    ):
+        held.set()
+        go_on.wait(60)
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait(10)
+
+def in_child():
+    for attempt in attempts:
+        try:
+            exec(attempt, globals())
+        except ForkedError:
+            pass
+        except BaseException as error:
+            yield f"{attempt} {error!r}"
+        else:
+            yield f"{attempt} raised nothing"
+    if cast(ref, "m") is not None or cast("name", "m") is not None or whereis("name") is not None:
+        yield "cast"
+    if ref.is_alive() or connection.is_alive() or socket.connected:
+        yield "alive"
+    one = join(uri)
+    if not one.await_reply(one.push("bench:b", "echo")).ok:
+        yield "a connection of its own"
+    one.disconnect().await_disconnect()
+
+read, write = os.pipe()
+pid = ctypes.PyDLL(None).fork()
+if not pid:
+    os.write(write, ("; ".join(in_child()) or "all raised").encode())
+    os._exit(0)
+ready = select.select([read], [], [], 20)[0]
+print(os.read(read, 65536).decode() if ready else "the child hangs")
+if not ready:
+    os.kill(pid, 9)
+os.waitpid(pid, 0)
+go_on.set()
+assert future.get(timeout=5) and stopped.get(timeout=5)
+assert socket.await_reply(socket.push("bench:b", "echo")).ok
+socket.disconnect().await_disconnect()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the C library's fork")
+@pytest.mark.parametrize("mark", ["a page", "the process id"])
+def test_a_fork_without_hooks_is_noticed(server: PhoenixServer, mark: str) -> None:
+    by_id = "from slipstream_actor.actors import forks\nforks._mark = forks.ProcessId()\n"
+    begin = BEGIN + (by_id if mark == "the process id" else "")
+    outcome = run(begin + WITHOUT_HOOKS, server.uri, *ATTEMPTS)
+    assert outcome == (0, "all raised\n", "")
+
+
+IN_A_CALLBACK = """
+import ctypes
+
+ref = start(sys.argv[1])
+
+def fork_here(socket):
+    pid = ctypes.PyDLL(None).fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        ref.tell("m")
+    except ForkedError:
+        os._exit(7)
+    os._exit(1)
+
+print(ref.proxy().run(fork_here).get())
+print(ref.proxy().run(lambda _: "parent").get())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the C library's fork")
+def test_a_fork_without_hooks_in_a_callback(server: PhoenixServer) -> None:
+    assert run(BEGIN + IN_A_CALLBACK, server.uri) == (0, "7\nparent\n", "")

@@ -53,6 +53,7 @@ from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, Leave
 from slipstream_actor.testing import PhoenixServer
 from tests.client.test_client import InThread, Line
 from tests.support.clients import PATIENCE, eventually, recording
+from tests.support.interruptions import interrupted
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "rooms:lobby"
@@ -1043,3 +1044,65 @@ def test_a_new_connection_drops_nothing_that_can_be_awaited(server: PhoenixServe
     other = connect(server.uri).await_connect().disconnect()
     assert not one.await_disconnect().connected
     assert not other.await_disconnect().connected
+
+
+# signals
+
+
+class Alarm(Exception):
+    """What a signal handler raises."""
+
+
+def ring() -> None:
+    raise Alarm
+
+
+INTERRUPTED: dict[str, tuple[Callable[[Socket], Any], list[Any]]] = {
+    "a message": (
+        lambda socket: socket.await_message(TOPIC, "2", timeout=LONG),
+        [MessageReceived(TOPIC, str(n)) for n in range(4)],
+    ),
+    "a reply": (
+        lambda socket: socket.await_reply("7", timeout=LONG),
+        [MessageReceived(TOPIC, "1"), ReplyReceived(TOPIC, Ref("7", TOPIC, None), Reply("ok", {}))],
+    ),
+    "a leave": (
+        lambda socket: socket.await_leave(TOPIC, timeout=LONG),
+        [MessageReceived(TOPIC, "1"), TopicLeft(TOPIC), MessageReceived(TOPIC, "2")],
+    ),
+    "a disconnect": (
+        lambda socket: socket.await_disconnect(timeout=LONG),
+        [MessageReceived(TOPIC, "1"), ChannelClosed(CLOSED)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_an_exception_in_an_await_loses_no_event(name: str) -> None:
+    """Whatever it has done with the event already: it can be awaited again."""
+    function, events = INTERRUPTED[name]
+    seen: list[Any] = []
+
+    def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
+        current()
+        set_current(None)
+        peer = Peer()
+        socket = joined(peer, online(peer))
+        if name == "a leave":
+            socket = socket.leave(TOPIC)
+        peer.send(*events[:1])
+        peer.send(*events[1:])
+        seen[:] = [socket]
+        return (lambda: function(socket)), ring
+
+    moments = 0
+    for result in interrupted(prepare):
+        moments += 1
+        if not isinstance(result, Alarm):
+            assert not isinstance(result, BaseException), repr(result)
+            assert len(left()) == len(events) - 1
+            continue
+        assert current().actor_inbox.taken is None
+        function(seen[0])  # It is there still, and so are the others.
+        assert len(left()) == len(events) - 1
+    assert moments > 20
