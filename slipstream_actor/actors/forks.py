@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import SlipstreamError, shown
 
 __all__ = [
@@ -106,12 +107,12 @@ class LocalRef(ActorRef[Any]):
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
         """Send `message` and return the answer, or its future: Pykka's `ask`."""
         require_here(self)
-        return super().ask(message, block=block, timeout=timeout)
+        return super().ask(message, block=block, timeout=require_seconds("timeout", timeout))
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Ask the actor to stop: Pykka's `stop`."""
         require_here(self)
-        return super().stop(block=block, timeout=timeout)
+        return super().stop(block=block, timeout=require_seconds("timeout", timeout))
 
     def proxy(self) -> ActorProxy[Any]:
         """Return a proxy of the actor. Raises `ActorDeadError`."""

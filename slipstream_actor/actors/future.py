@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import pykka
 
 from slipstream_actor.actors.forks import current_epoch, require_here
+from slipstream_actor.configuration.arguments import require_seconds
 
 __all__ = ["Future"]
 
@@ -54,6 +55,7 @@ class Future(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
+        timeout = require_seconds("timeout", timeout)
         timeout = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self._complete:

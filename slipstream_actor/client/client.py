@@ -15,7 +15,7 @@ from pykka.messages import ProxyCall
 
 from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import await_start
-from slipstream_actor.actors.calls import Cast, From
+from slipstream_actor.actors.calls import Cast, From, answering, refuse_unknown
 from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.process import current
@@ -33,6 +33,7 @@ from slipstream_actor.client.returns import (
 from slipstream_actor.client.runner import Beginning, IdleTimeout
 from slipstream_actor.client.state import ClientState
 from slipstream_actor.client.telemetry import callback
+from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import StartError
 from slipstream_actor.socket.buffering import BufferDue, tend_buffer
 from slipstream_actor.socket.connecting import open_connection
@@ -112,14 +113,19 @@ class ClientActor(EventDelivery):
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`).
 
-        Works in any thread, as `send_interval` does.
+        Works in any thread, as `send_interval` does. Less than 0 is as 0. Raises `TypeError` for
+        what is no number, `ValueError` for NaN and infinity.
         """
+        require_delay("seconds", seconds)
         if current() is self.actor_ref:
             return self.actor_inbox.send_after(seconds, message)
         return self._set(Timer(message, time.monotonic() + seconds))
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
-        """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`)."""
+        """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`).
+
+        Raises as `send_after` does, and `ValueError` unless they are more than 0.
+        """
         if current() is self.actor_ref:
             return self.actor_inbox.send_interval(seconds, message)
         return self._set(Timer.repeated(message, seconds))
@@ -165,6 +171,8 @@ class ClientActor(EventDelivery):
         handle = self._handlers.get(kind)
         if handle is not None:
             return handle(self, message)
+        if isinstance(message, Request):
+            return refuse_unknown(self, message)
         envelope = self.actor_inbox.envelope
         if envelope is not None and envelope.reply_to is not None:
             return self._handle_ask(message, envelope.reply_to)
@@ -212,6 +220,7 @@ class ClientActor(EventDelivery):
     def _buffer_due(self, _: BufferDue) -> None:
         tend_buffer(self.socket)
 
+    @answering
     def _watch_join(self, watch: WatchJoin) -> None:
         # Those whose waiters have given up are done.
         waiting = [f for f in self._watchers.get(watch.message, ()) if not f.done]
@@ -274,6 +283,7 @@ class ClientActor(EventDelivery):
 
     # the rest of what an actor is told
 
+    @answering
     def _state(self, asked: GetState) -> None:
         link = self.socket._link
         connection = link.connection if link is not None else None

@@ -11,8 +11,9 @@ from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.client.client import WatchJoin
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, shown
+from slipstream_actor.socket.state import undecodable
 
 __all__ = ["wait", "wait_until_joined"]
 
@@ -24,7 +25,7 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
     `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` for a name nobody has.
     """
-    require_seconds("timeout", timeout)
+    timeout = require_seconds("timeout", timeout)
     ref = resolve(target)
     require_here(ref)
     try:
@@ -39,7 +40,8 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
     Raises `AwaitTimeoutError` after `timeout` seconds, and `ActorDeadError` when the client is
     dead or ends first.
     """
-    require_seconds("timeout", timeout)
+    timeout = require_seconds("timeout", timeout)
+    require_text("topic", topic)
     ref = resolve(target)
     await_answer(
         ref,
@@ -62,4 +64,4 @@ def how_it_stands(ref: Any, topic: str) -> str:
     if not socket.connected:
         return f"{join.status}, and not connected"
     answer = f", the last answer was {shown(join.response)}" if join.response is not None else ""
-    return f"{join.status}{answer}"
+    return f"{join.status}{answer}{undecodable(socket)}"

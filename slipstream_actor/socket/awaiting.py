@@ -15,7 +15,7 @@ from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
 from slipstream_actor.actors.exit import park_if_exiting
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.events import (
     ChannelClosed,
@@ -59,6 +59,7 @@ from slipstream_actor.socket.state import (
     S,
     SocketState,
     is_stale,
+    undecodable,
 )
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 
@@ -79,7 +80,7 @@ class Deadline:
 
     def __init__(self, timeout: float | None) -> None:
         self.timeout: float | None = require_seconds("timeout", timeout)
-        self._end = None if timeout is None else time.monotonic() + timeout
+        self._end = None if self.timeout is None else time.monotonic() + self.timeout
 
     def left(self) -> float | None:
         """Return the seconds that are left, `None` for ever."""
@@ -109,15 +110,16 @@ def receive(
         raise
     except TimeoutError:
         park_if_exiting(socket.socket_pid)
-        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
+        hint = undecodable(socket)
+        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint) from None
 
 
 def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     """See `Socket.await_connect`. `take`: whether to consume the event."""
     require_owner(socket, "await_connect")
+    deadline = Deadline(timeout)
     if socket.connected:
         return socket
-    deadline = Deadline(timeout)
 
     def match(message: Any) -> int:
         kind = type(message)
@@ -143,12 +145,13 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
 def await_disconnect(socket: S, timeout: float | None) -> S:
     """See `Socket.await_disconnect`."""
     require_owner(socket, "await_disconnect")
+    deadline = Deadline(timeout)
     if socket._link is None or socket._link.status == "scheduled":
         return socket
     event = receive(
         socket,
         "the disconnect",
-        Deadline(timeout),
+        deadline,
         lambda message: TAKE if type(message) in CONNECTION_ENDS else 0,
     )
     link, owner = socket._link, socket.socket_pid
@@ -163,7 +166,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_join`."""
     require_owner(socket, "await_join")
     deadline = Deadline(timeout)
-    if topic not in socket.joins:
+    if require_text("topic", topic) not in socket.joins:
         raise NeverJoinedError(f"await_join: {topic!r} was never asked for")
     if not socket.connected:
         socket = connect_first(socket, topic, deadline)
@@ -227,7 +230,8 @@ def concerns_join(socket: SocketState, event: Any, topic: str) -> bool:
 def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_leave`."""
     require_owner(socket, "await_leave")
-    join = socket.joins.get(topic)
+    deadline = Deadline(timeout)
+    join = socket.joins.get(require_text("topic", topic))
     if join is None:
         raise NeverJoinedError(f"await_leave: {topic!r} was never asked for")
     if join.status == "closed" and join.join_ref is None:
@@ -242,7 +246,7 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
             return TAKE if left and message.topic == topic else 0
         return LEAVE if kind in CONNECTION_ENDS else 0
 
-    event = receive(socket, f"the leave of {topic!r}", Deadline(timeout), match)
+    event = receive(socket, f"the leave of {topic!r}", deadline, match)
     if type(event) in CONNECTION_ENDS:
         raise disconnected_error(f"the leave of {topic!r}", event, socket)
     return apply_event(socket, event)
@@ -251,6 +255,7 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
 def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
     """See `Socket.await_reply`."""
     require_owner(socket, "await_reply")
+    require_text("ref", ref)
     topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef, current
-from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.configuration.options import Options
 from slipstream_actor.protocol.commands import CollectGarbage
 from slipstream_actor.protocol.events import MessageReceived
@@ -159,6 +159,7 @@ class Socket(SocketState, frozen=True):
         Raises `NotConnectedError`, `NotJoinedError`, `SendBufferFullError`, `SerializerError`: the
         push was not sent then.
         """
+        require_text("topic", topic)
         require_text("event", event)
         push = pushes.push_observed if "push" in CLIENT else pushes.push
         return push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
@@ -169,6 +170,7 @@ class Socket(SocketState, frozen=True):
         Raises `NotConnectedError`, and `AwaitTimeoutError` after `timeout` seconds.
         """
         require_owner(self, "ping")
+        timeout = require_seconds("timeout", timeout)
         started = time.monotonic()
         connection = self.channel_pid
         if connection is None:

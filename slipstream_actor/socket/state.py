@@ -16,6 +16,7 @@ from pykka import ActorRef
 
 from slipstream_actor.actors.envelopes import Timer
 from slipstream_actor.actors.process import current
+from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.events import (
@@ -50,6 +51,7 @@ __all__ = [
     "is_stale",
     "is_wanted",
     "joins_with",
+    "undecodable",
     "without_connection",
 ]
 
@@ -134,7 +136,7 @@ class SocketState(msgspec.Struct, frozen=True):
 
     def join_status(self, topic: str) -> JoinStatus | None:
         """Return `"requested"`, `"joined"`, `"closed"`, or `None` if it was never asked for."""
-        join = self.joins.get(topic)
+        join = self.joins.get(require_text("topic", topic))
         return join.status if join is not None else None
 
     def joined(self, topic: str) -> bool:
@@ -147,7 +149,7 @@ class SocketState(msgspec.Struct, frozen=True):
         Empty before the first state has come, and when the topic is not tracked; while it is not
         joined, what it was last.
         """
-        tracked = self._presences.get(topic)
+        tracked = self._presences.get(require_text("topic", topic))
         return tracked.presences if tracked is not None else EMPTY
 
 
@@ -166,7 +168,16 @@ def encode(socket: SocketState, message: Message) -> str | bytes:
     """Return the frame of a message, by the socket's serializer."""
     assert socket.channel_config is not None
     assert socket.channel_config.serializer is not None
+    if message.ref is None:  # Only tried: whoever encodes is promised a ref.
+        message = replace(message, join_ref="0", ref="0")
     return socket.channel_config.serializer.encode(message)
+
+
+def undecodable(socket: SocketState) -> str:
+    """Return what the connection could not decode, for an error's text; empty if there was none."""
+    connection = socket._link.connection if socket._link is not None else None
+    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
+    return f": {decoding}" if decoding is not None and decoding.failures else ""
 
 
 def changed(socket: S, method: str, **changes: Any) -> S:

@@ -13,6 +13,7 @@ import msgspec
 from pykka import ActorRef
 
 from slipstream_actor.actors.actor import BaseActor, await_start
+from slipstream_actor.actors.calls import answering, not_understood
 from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
 from slipstream_actor.actors.forks import after_fork, forget
 from slipstream_actor.actors.future import Future
@@ -238,7 +239,7 @@ class Supervisor(BaseActor):
         if handle is not None:
             handle(self, message)
             return
-        problem = TypeError(f"a supervisor does not understand {type(message).__name__}")
+        problem = not_understood(self, message)
         envelope = self.actor_inbox.envelope
         if isinstance(message, Request):
             message.future.fail(problem)
@@ -375,6 +376,7 @@ class Supervisor(BaseActor):
         if child in self._children:
             self._children.remove(child)
 
+    @answering
     def _answer_ask(self, ask: SupervisorCall) -> None:
         method, args, kwargs = ask.message
         try:
@@ -382,9 +384,8 @@ class Supervisor(BaseActor):
         except Interrupted:
             ask.future.fail(self._stopped())
             raise
-        except Exception as error:
-            ask.future.fail(error)
 
+    @answering
     def _state(self, asked: GetState) -> None:
         limits = self._intensity
         state = SupervisorState(

@@ -7,7 +7,7 @@ from typing import Any
 import pykka
 
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.arguments import require_delay, require_seconds
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.socket.socket import Socket
@@ -26,9 +26,14 @@ def require_reply(reply: Any) -> None:
 
 
 def seconds_or(name: str, seconds: float | None, default: float) -> float:
-    """Return `seconds`, or the default for `None`; raise `TypeError` for what is no number."""
-    given = require_seconds(name, seconds)
-    return default if given is None else given
+    """Return `seconds`, or the default for `None`.
+
+    Raises `TypeError` for what is no number, `ValueError` for NaN and infinity.
+    """
+    if seconds is None:
+        return default
+    require_seconds(name, seconds)
+    return require_delay(name, seconds)
 
 
 def require_patterns(**patterns: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.testing.server.presence import Presence, State
 from slipstream_actor.testing.server.pubsub import Hub
 
@@ -170,14 +171,14 @@ class Channel:
 
     def send_after(self, seconds: float, message: Any) -> None:
         """Sends this channel a message in `seconds`, for `handle_info`."""
-        self._process.send_after(seconds, message)
+        self._process.send_after(require_delay("seconds", seconds), message)
 
     def sleep(self, seconds: float) -> None:
         """Blocks this channel for `seconds`.
 
         Unlike `time.sleep` it ends at once with the channel or the server.
         """
-        self._process.sleep(seconds)
+        self._process.sleep(require_delay("seconds", seconds))
 
     def flush(self) -> None:
         """Blocks this channel until the kernel has taken all that was sent so far.

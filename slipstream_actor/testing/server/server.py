@@ -19,6 +19,7 @@ import time
 from types import TracebackType
 from typing import Any
 
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket
 from slipstream_actor.testing.server.channel_process import ChannelProcess
 from slipstream_actor.testing.server.connection import Connection
@@ -136,8 +137,9 @@ class PhoenixServer:
 
         Raises `TimeoutError` after `timeout` seconds.
         """
+        seconds = require_seconds("timeout", timeout)
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._open) == count, timeout):
+            if not self._changed.wait_for(lambda: len(self._open) == count, seconds):
                 raise TimeoutError(f"{len(self._open)} connections instead of {count}")
 
     def stop(self) -> None:
