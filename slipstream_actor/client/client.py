@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import msgspec
 import pykka
@@ -21,6 +21,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
+from slipstream_actor.client.declaration import Restart, require_no_hooks, require_restart
 from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
@@ -44,10 +45,6 @@ from slipstream_actor.socket.state import ReconnectDue, RejoinDue
 __all__ = ["ClientActor", "WatchJoin"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
-
-Restart = Literal["permanent", "transient", "temporary"]
-
-FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -78,13 +75,10 @@ class ClientActor(EventDelivery):
 
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        added = [base for base in cls.__mro__ if base not in ClientActor.__mro__]
-        for hook in FINAL:
-            if any(hook in vars(base) for base in added):
-                raise TypeError(f"{cls.__name__}.{hook} is final: write init or terminate instead")
+        require_no_hooks(ClientActor, cls)
+        require_restart(cls.__name__, cls.restart)
         if restart is not None:
-            if restart not in ("permanent", "transient", "temporary"):
-                raise TypeError("restart must be 'permanent', 'transient' or 'temporary'")
+            require_restart(cls.__name__, restart)
             cls.restart = restart
         cls._routes = handlers.routes_of(cls)
         handlers.warn_of_near_misses(cls)
@@ -94,9 +88,11 @@ class ClientActor(EventDelivery):
         """Start a client and return its `ActorRef` when `init(*args, **kwargs)` has returned.
 
         `name` makes it known to `whereis`. Raises what `init` raised, `StartError` when it
-        returned `Stop`, `AlreadyStartedError` when a living actor has the name. Returns `None`
-        when `init` returned `Ignore()`.
+        returned `Stop`, `AlreadyStartedError` when a living actor has the name, `TypeError` for a
+        class with an `__init__`, as `@dataclass` writes one. Returns `None` when `init` returned
+        `Ignore()`.
         """
+        require_no_hooks(ClientActor, cls)
         beginning = Beginning(args, kwargs, name, Future())
         try:
             ref = super().start(beginning)

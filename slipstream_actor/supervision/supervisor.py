@@ -20,7 +20,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down
 from slipstream_actor.actors.names import Target, register, resolve, unregister
 from slipstream_actor.actors.process import await_future, current
-from slipstream_actor.client.client import Restart
+from slipstream_actor.client.declaration import Restart, require_restart
 from slipstream_actor.client.returns import is_normal
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
 from slipstream_actor.supervision.child import SupervisedChild, SupervisorCall
@@ -93,6 +93,10 @@ class Supervisor(BaseActor):
 
     restart: ClassVar[Restart] = "permanent"
     stop_order: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        require_restart(cls.__name__, cls.restart)
 
     @classmethod
     def start(
