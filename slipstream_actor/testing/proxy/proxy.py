@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from slipstream_actor.configuration.arguments import require_delay, require_seconds
 from slipstream_actor.testing.proxy.connection import Upstream
 from slipstream_actor.testing.proxy.event_loop import EventLoop
 from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each_direction
+from slipstream_actor.testing.server.times import require_delay, require_timeout
 
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -306,7 +306,7 @@ class FaultProxy:
         return self._apply(apply)
 
     def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        seconds = require_seconds("timeout", timeout)
+        seconds = require_timeout(timeout)
         with self._changed:
             if not self._changed.wait_for(condition, seconds):
                 raise TimeoutError(

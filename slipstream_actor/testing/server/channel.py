@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.testing.server.presence import Presence, State
 from slipstream_actor.testing.server.pubsub import Hub
+from slipstream_actor.testing.server.times import require_delay
 
 Reply = tuple[str, Any] | str | None
 

@@ -19,7 +19,6 @@ import time
 from types import TracebackType
 from typing import Any
 
-from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket
 from slipstream_actor.testing.server.channel_process import ChannelProcess
 from slipstream_actor.testing.server.connection import Connection
@@ -35,6 +34,7 @@ from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, RECO
 from slipstream_actor.testing.server.router import Channels, Router
 from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
 from slipstream_actor.testing.server.threads import Threads
+from slipstream_actor.testing.server.times import require_timeout
 
 GRACE = 1.0
 """Seconds that a stop gives to clients that do not read; then they are cut off."""
@@ -140,7 +140,7 @@ class PhoenixServer:
 
         Raises `TimeoutError` after `timeout` seconds.
         """
-        seconds = require_seconds("timeout", timeout)
+        seconds = require_timeout(timeout)
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._open) == count, seconds):
                 raise TimeoutError(f"{len(self._open)} connections instead of {count}")
