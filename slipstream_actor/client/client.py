@@ -21,7 +21,12 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
-from slipstream_actor.client.declaration import Restart, require_no_hooks, require_restart
+from slipstream_actor.client.declaration import (
+    OwnNames,
+    Restart,
+    require_no_hooks,
+    require_restart,
+)
 from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
@@ -76,11 +81,12 @@ class ClientActor(EventDelivery):
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         require_no_hooks(ClientActor, cls)
+        OWN_NAMES.require_free(cls)
         require_restart(cls.__name__, cls.restart)
         if restart is not None:
             require_restart(cls.__name__, restart)
             cls.restart = restart
-        cls._routes = handlers.routes_of(cls)
+        cls._slipstream_routes = handlers.routes_of(cls)
         handlers.warn_of_near_misses(cls)
 
     @classmethod
@@ -115,7 +121,9 @@ class ClientActor(EventDelivery):
         require_delay("seconds", seconds)
         if current() is self.actor_ref:
             return self.actor_inbox.send_after(seconds, message)
-        return self._set(Timer(message, time.monotonic() + seconds))
+        timer = Timer(message, time.monotonic() + seconds)
+        self.actor_inbox.tell(timer)  # Timers are those of its thread.
+        return timer
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
         """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`).
@@ -124,10 +132,7 @@ class ClientActor(EventDelivery):
         """
         if current() is self.actor_ref:
             return self.actor_inbox.send_interval(seconds, message)
-        return self._set(Timer.repeated(message, seconds))
-
-    def _set(self, timer: Timer) -> Timer:
-        """Have the actor itself, whose timers are its thread's, schedule one."""
+        timer = Timer.repeated(message, seconds)
         self.actor_inbox.tell(timer)
         return timer
 
@@ -135,11 +140,14 @@ class ClientActor(EventDelivery):
 
     def on_start(self) -> None:
         """Run `init`; what it raises or returns completes `start`."""
-        beginning = self._beginning
-        carried, self._carried = self._carried, None
+        beginning = self._slipstream.beginning
+        carried, self._slipstream.carried = self._slipstream.carried, None
+        state = OWN_NAMES.state_of(self)
         try:
             with context.resumed(carried):
                 result = callback(self, "init")(*beginning.args, **beginning.kwargs)
+            if (taken := OWN_NAMES.take_back(self, state)) is not None:
+                raise taken
             if isinstance(result, Stop):
                 raise StartError(result.reason)
             if isinstance(result, Ignore):
@@ -148,7 +156,8 @@ class ClientActor(EventDelivery):
             self._accept("init", result, self.socket)
             then = self._act_on(result)
         except BaseException as error:
-            self._fail_start(error)
+            taken = OWN_NAMES.take_back(self, state) if isinstance(error, Exception) else None
+            self._fail_start(taken or error)
         else:
             if then is not UNSET:
                 with context.resumed(carried):
@@ -164,7 +173,7 @@ class ClientActor(EventDelivery):
             return self._handle_request(message)
         if kind in CALLBACKS:
             return self._handle_event(message, None)
-        handle = self._handlers.get(kind)
+        handle = HANDLERS.get(kind)
         if handle is not None:
             return handle(self, message)
         if isinstance(message, Request):
@@ -176,12 +185,16 @@ class ClientActor(EventDelivery):
 
     def on_stop(self) -> None:
         """A stop from outside: end normally, or for its supervisor's reason."""
+        OWN_NAMES.take_back(self)
         self._finish(self.actor_inbox.stop_reason)
 
     def on_failure(self, *exc_info: Any) -> None:
         """A callback raised: end with the exception as the reason."""
-        logger.error("%s has crashed", self, exc_info=exc_info)
-        self._finish(exc_info[1])
+        error = exc_info[1]
+        if (taken := OWN_NAMES.take_back(self)) is not None:  # Since `init` has returned.
+            taken.__cause__, error = error, taken
+        logger.error("%s has crashed", self, exc_info=error)
+        self._finish(error)
 
     def _dispatch(self, message: Any) -> Any:
         if context.installed:
@@ -207,7 +220,7 @@ class ClientActor(EventDelivery):
     def _idle_timeout(self, message: IdleTimeout) -> None:
         if self.actor_inbox.depth:
             # Not idle: what is there already comes first, and cancels this (GenServer's `after`).
-            self._idle = self.actor_inbox.send_after(0, message)
+            self._slipstream.idle = self.actor_inbox.send_after(0, message)
         else:
             self._run("handle_info", "timeout")
 
@@ -219,8 +232,8 @@ class ClientActor(EventDelivery):
     @answering
     def _watch_join(self, watch: WatchJoin) -> None:
         # Those whose waiters have given up are done.
-        waiting = [f for f in self._watchers.get(watch.message, ()) if not f.done]
-        self._watchers[watch.message] = [*waiting, watch.future]
+        waiting = [f for f in self._slipstream.watchers.get(watch.message, ()) if not f.done]
+        self._slipstream.watchers[watch.message] = [*waiting, watch.future]
         self._note_joins()
 
     def _reconnect_due(self, due: ReconnectDue) -> None:
@@ -250,8 +263,8 @@ class ClientActor(EventDelivery):
 
         An exception goes there too; the actor lives on if it `lives` when an exception is heard.
         """
-        self._callers.add(future)
-        future.add_done_callback(self._callers.discard)
+        self._slipstream.callers.add(future)
+        future.add_done_callback(self._slipstream.callers.discard)
         socket = self._begin()
         try:
             result = callback(self, "handle_call")(message, From(future), socket)
@@ -277,23 +290,27 @@ class ClientActor(EventDelivery):
             future.fail(error)
             raise
 
-    # the rest of what an actor is told
 
-    @answering
-    def _state(self, asked: GetState) -> None:
-        link = self.socket._link
-        connection = link.connection if link is not None else None
-        asked.future.set(ClientState(self.socket, self.actor_inbox.depth, connection))
+OWN_NAMES = OwnNames(ClientActor)
 
-    _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
-        Cast: lambda self, cast: self._run("handle_cast", cast.message),
-        Continue: lambda self, message: self._run("handle_continue", message.term),
-        IdleTimeout: _idle_timeout,
-        ReconnectDue: _reconnect_due,
-        RejoinDue: _rejoin_due,
-        WatchJoin: _watch_join,
-        GetState: _state,
-        Timer: lambda self, timer: self.actor_inbox.schedule(timer),
-        BufferDue: _buffer_due,
-        RoomMade: lambda self, message: None,
-    }
+
+@answering
+def answer_state(client: ClientActor, asked: GetState) -> None:
+    """Answer with a snapshot."""
+    link = client.socket._link
+    connection = link.connection if link is not None else None
+    asked.future.set(ClientState(client.socket, client.actor_inbox.depth, connection))
+
+
+HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
+    Cast: lambda client, cast: client._run("handle_cast", cast.message),
+    Continue: lambda client, message: client._run("handle_continue", message.term),
+    IdleTimeout: ClientActor._idle_timeout,
+    ReconnectDue: ClientActor._reconnect_due,
+    RejoinDue: ClientActor._rejoin_due,
+    WatchJoin: ClientActor._watch_join,
+    GetState: answer_state,
+    Timer: lambda client, timer: client.actor_inbox.schedule(timer),
+    BufferDue: ClientActor._buffer_due,
+    RoomMade: lambda client, message: None,
+}

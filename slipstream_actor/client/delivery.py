@@ -38,16 +38,16 @@ TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 class EventDelivery(CallbackRunner):
     """A client as the one that is told events."""
 
-    _routes: ClassVar[Routes | None] = None
+    _slipstream_routes: ClassVar[Routes | None] = None
 
     def _deliver(self, burst: Burst) -> None:
         """Take a connection's events one by one, as long as it is the socket's."""
-        inbox = self.actor_inbox
-        events, flow, routes = burst.events, burst.flow, self._routes
+        inbox, kept = self.actor_inbox, self._slipstream
+        events, flow, routes = burst.events, burst.flow, self._slipstream_routes
         inbox.burst = burst
         inbox.uncommitted = None
         try:
-            while events and not inbox.stopping and not self._ended:
+            while events and not inbox.stopping and not kept.ended:
                 socket = self.socket
                 if socket._link is None or socket._link.connection is not burst.source:
                     # One that was replaced, or whose socket was lost with an exception.
@@ -58,7 +58,7 @@ class EventDelivery(CallbackRunner):
                 flow.taken += 1
                 if flow.paused:
                     flow.relieve()
-                if self._idle is not None:  # Asked here: a call costs more.
+                if kept.idle is not None:  # Asked here: a call costs more.
                     self._cancel_idle()
                 if (
                     type(event) is MessageReceived
@@ -89,12 +89,12 @@ class EventDelivery(CallbackRunner):
             # Taken at its word: what connection there is, is no longer wanted.
             tell(socket._link.connection, CloseConnection())
         event = reinterpret(socket, event, source)
-        self._socket = apply_event(socket, event)
+        self._slipstream.socket = apply_event(socket, event)
         if not self._prepare(event, source, socket):
             return
         name, arguments = CALLBACKS[type(event)]
         self._run(name, *arguments(event))
-        if self._ended:
+        if self._slipstream.ended:
             return
         if type(event) is ChannelConnected:
             self.socket = send_requested(self.socket)
@@ -128,9 +128,9 @@ class EventDelivery(CallbackRunner):
     # messages
 
     def _route_of(self, message: MessageReceived) -> Route:
-        if self._routes is None:
+        if self._slipstream_routes is None:
             return EVERY_OTHER
-        return self._routes.find(message.topic, message.event)
+        return self._slipstream_routes.find(message.topic, message.event)
 
     def _deliver_message(self, message: MessageReceived) -> None:
         """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
@@ -148,7 +148,7 @@ class EventDelivery(CallbackRunner):
 
     def _deliver_presence(self, message: MessageReceived) -> None:
         """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
-        self._socket, calls = presences.receive(self.socket, message)
+        self._slipstream.socket, calls = presences.receive(self.socket, message)
         link = self.socket._link
         for name, arguments in calls:
             if self._is_ending or self.socket._link is not link:
@@ -158,4 +158,4 @@ class EventDelivery(CallbackRunner):
 
     @property
     def _is_ending(self) -> bool:
-        return self._ended or self.actor_inbox.stopping
+        return self._slipstream.ended or self.actor_inbox.stopping

@@ -11,6 +11,7 @@ from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.client.client import WatchJoin
+from slipstream_actor.client.runner import known_socket
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, shown
 from slipstream_actor.socket.state import undecodable
@@ -54,8 +55,7 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
 
 def how_it_stands(ref: Any, topic: str) -> str:
     """Return what a client knows of a topic, without asking it: it may be in a callback."""
-    client = ref._actor_weakref()
-    socket = getattr(client, "_socket", None)
+    socket = known_socket(ref)
     if socket is None:
         return "the client has not begun"
     join = socket.joins.get(topic)

@@ -7,6 +7,7 @@ from typing import Any
 import pykka
 
 from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.client.runner import known_socket
 from slipstream_actor.configuration.arguments import require_delay, require_seconds
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Reply
@@ -72,7 +73,13 @@ def require_test_mode(client: Any) -> None:
     One that never connected is told events by hand, and a plain thread is what its socket says.
     """
     ref = living(client)
-    socket = client if isinstance(client, Socket) else socket_of(ref)
+    socket = (
+        client
+        if isinstance(client, Socket)
+        else known_socket(ref)
+        if isinstance(ref, pykka.ActorRef)
+        else None
+    )
     config = socket.channel_config if socket is not None else None
     if config is not None and not config.test_mode:
         raise ConfigurationError(
@@ -80,13 +87,3 @@ def require_test_mode(client: Any) -> None:
             f"{title(ref)} has a connection of its own;"
             " only a client that connects with test_mode=True can be accepted or refused by a test",
         )
-
-
-def socket_of(ref: Any) -> Socket | None:
-    """Return the socket that a client goes on with, `None` when it has none yet.
-
-    It is not asked for it: it may be in a callback that waits for this very test.
-    """
-    actor = ref._actor_weakref() if isinstance(ref, pykka.ActorRef) else None
-    socket = getattr(actor, "_socket", None)
-    return socket if isinstance(socket, Socket) else None
