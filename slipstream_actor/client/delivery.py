@@ -140,7 +140,7 @@ class EventDelivery(CallbackRunner):
         route = self._route_of(message)
         if presences.is_tracked(self.socket, message):
             self._deliver_presence(message)
-            if route.pattern.event != message.event or self._is_ending:
+            if route.pattern.event != message.event or self._is_ending():
                 return
             self._cancel_idle()
         arguments = message.topic, message.event, message.payload
@@ -151,11 +151,10 @@ class EventDelivery(CallbackRunner):
         self._slipstream.socket, calls = presences.receive(self.socket, message)
         link = self.socket._link
         for name, arguments in calls:
-            if self._is_ending or self.socket._link is not link:
+            if self._is_ending() or self.socket._link is not link:
                 return  # It is not this connection's client any more.
             self._cancel_idle()
             self._run(name, *arguments)
 
-    @property
     def _is_ending(self) -> bool:
         return self._slipstream.ended or self.actor_inbox.stopping
