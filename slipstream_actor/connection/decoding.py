@@ -55,7 +55,7 @@ class Decoding:
 
     def _tell(self) -> None:
         self._told = self.failures
-        logger.warning("connection to %s: %s", redact(self._uri), self)
+        logger.warning("connection to %s: %s", redact(self._uri), str(self))
 
     def _decode(self, data: str | bytes) -> Message:
         """Return what a serializer of one's own makes of a frame, if it is a message."""
