@@ -224,9 +224,15 @@ class CallbackRunner(Defaults, BaseActor):
                 logger.exception("terminate of %s raised", self)
             inbox.told_all = True
             self._fail_pushes()  # Its own, that it has not awaited.
-        for source in inbox.hear_no_more():
-            tell(source, CloseConnection())
-        self._close_connection()
+        try:
+            for source in inbox.hear_no_more():
+                tell(source, CloseConnection())
+            self._close_connection()
+        finally:
+            self._release(reason)
+
+    def _release(self, reason: Any) -> None:
+        """Give up the name, and tell all who wait of the end."""
         if self._slipstream.beginning.name is not None:
             unregister(self._slipstream.beginning.name, self.actor_ref)
         dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
@@ -235,7 +241,7 @@ class CallbackRunner(Defaults, BaseActor):
             *(f for fs in self._slipstream.watchers.values() for f in fs),
         ):
             future.abandon(dead)
-        inbox.ended.set(reason)
+        self.actor_inbox.ended.set(reason)
         try:
             abandon(self.socket)
         except BaseException:  # A handler of telemetry that exits.

@@ -397,3 +397,17 @@ def test_a_join_without_any_ref(client: RawClient) -> None:
     answer = {"response": {}, "status": "ok"}
     assert client.receive() == message("phx_reply", answer, None, None)
     assert client.receive() == message("info", "hello", None)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["send_after", "sleep"])
+def test_times_come_to_an_end(method: str, seconds: float) -> None:
+    arguments = (seconds, "message") if method == "send_after" else (seconds,)
+    with pytest.raises(ValueError, match="seconds must be seconds that come to an end"):
+        getattr(Channel(), method)(*arguments)
+
+
+def test_a_wait_for_connections_has_a_timeout_that_is_a_number(server: PhoenixServer) -> None:
+    with pytest.raises(ValueError, match="timeout must be seconds"):
+        server.wait_for_connections(0, timeout=float("nan"))
+    server.wait_for_connections(0, timeout=float("inf"))
