@@ -171,14 +171,16 @@ class Channel:
 
     def send_after(self, seconds: float, message: Any) -> None:
         """Sends this channel a message in `seconds`, for `handle_info`."""
-        self._process.send_after(require_delay("seconds", seconds), message)
+        require_delay("seconds", seconds)
+        self._process.send_after(seconds, message)
 
     def sleep(self, seconds: float) -> None:
         """Blocks this channel for `seconds`.
 
         Unlike `time.sleep` it ends at once with the channel or the server.
         """
-        self._process.sleep(require_delay("seconds", seconds))
+        require_delay("seconds", seconds)
+        self._process.sleep(seconds)
 
     def flush(self) -> None:
         """Blocks this channel until the kernel has taken all that was sent so far.
