@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
+from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.exit import stop_at_exit
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
@@ -102,8 +103,12 @@ class BaseActor(pykka.ThreadingActor):
     def _answer(self, error: BaseException) -> None:
         """Answer whoever asked for what is being handled."""
         envelope = self.actor_inbox.envelope
-        if envelope is not None and isinstance(envelope.reply_to, Future):
-            envelope.reply_to.fail(error)
+        if envelope is None:
+            return
+        message = envelope.message
+        asked = message.future if isinstance(message, Request) else envelope.reply_to
+        if isinstance(asked, Future):
+            asked.fail(error)
 
     def _crash(self, error: BaseException) -> None:
         """End as Pykka has it when the handling of a `tell` raises; `on_failure` tells of it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pykka
@@ -12,12 +13,26 @@ from pykka import ActorDeadError
 from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import Target, resolve
-from slipstream_actor.actors.process import require_other
+from slipstream_actor.actors.process import ThreadRef, require_other
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError
 
-__all__ = ["Cast", "From", "await_answer", "call", "cast", "reply"]
+__all__ = [
+    "Cast",
+    "From",
+    "answering",
+    "await_answer",
+    "call",
+    "cast",
+    "not_understood",
+    "refuse_unknown",
+    "reply",
+]
+
+A = TypeVar("A")
+R = TypeVar("R", bound=Request)
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -40,7 +55,7 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     answer within `timeout` seconds; `None` waits for ever. An actor that calls itself gets a
     `RuntimeError`.
     """
-    require_seconds("timeout", timeout)
+    timeout = require_seconds("timeout", timeout)
     ref = resolve(target)
     require_other("call", ref)
     return await_answer(ref, Request(message, Future()), f"the answer of {ref}", timeout)
@@ -54,7 +69,9 @@ def await_answer(
     hint: Callable[[], str] = str,
 ) -> Any:
     """Send `request` and return its answer; `AwaitTimeoutError` after `timeout` seconds, with a
-    `hint` that is made then."""
+    `hint` that is made then. `TypeError` for whoever answers nobody."""
+    if isinstance(ref, ThreadRef) or not isinstance(getattr(ref, "actor_inbox", None), Inbox):
+        raise TypeError(f"{ref} cannot be asked: it is no actor of slipstream_actor")
     ref.tell(request)
     try:
         return request.future.get(timeout=timeout)
@@ -80,3 +97,28 @@ def reply(from_: From, value: Any) -> None:
     """
     require_here(from_.future)
     from_.future.set(value)
+
+
+def answering(handle: Callable[[A, R], object]) -> Callable[[A, R], None]:
+    """Have what the handling of a request raises go to whoever asked, and to nobody else: the
+    actor lives on."""
+
+    @functools.wraps(handle)
+    def guarded(actor: A, request: R) -> None:
+        try:
+            handle(actor, request)
+        except Exception as error:
+            request.future.fail(error)
+
+    return guarded
+
+
+def not_understood(actor: Any, message: Any) -> TypeError:
+    """Return the error for whoever asks an actor what it does not know."""
+    return TypeError(f"{actor} does not understand {type(message).__name__}")
+
+
+def refuse_unknown(actor: Any, message: Any) -> None:
+    """Answer a request that an actor does not know; other messages are nobody's."""
+    if isinstance(message, Request):
+        message.future.fail(not_understood(actor, message))

@@ -15,6 +15,7 @@ from slipstream_actor.actors.forks import ended_error
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import Interrupted
 from slipstream_actor.actors.pressure import Inflow
+from slipstream_actor.configuration.arguments import require_delay
 
 __all__ = [
     "LEAVE",
@@ -90,8 +91,7 @@ class Timer:
     @classmethod
     def repeated(cls, message: Any, interval: float) -> Timer:
         """Return one that is due every `interval` seconds, which are more than none."""
-        if not interval > 0:
-            raise ValueError(f"an interval must be more than 0 seconds, not {interval}")
+        require_delay("seconds of an interval", interval, more_than_none=True)
         return cls(message, time.monotonic() + interval, interval)
 
     def cancel(self) -> None:

@@ -25,6 +25,7 @@ from pykka._envelope import Envelope
 
 from slipstream_actor.actors import here
 from slipstream_actor.actors.here import park_if_exiting, waiting
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import SlipstreamError, shown
 
 __all__ = [
@@ -153,6 +154,7 @@ class LocalRef(ActorRef[Any]):
         Raises `RuntimeError` in the actor itself, if it is to `block`.
         """
         require_here(self)
+        timeout = require_seconds("timeout", timeout)
         if block:
             self._require_other("ask")
         future: Any = super().ask(message, block=False)
@@ -163,6 +165,7 @@ class LocalRef(ActorRef[Any]):
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Ask the actor to stop: Pykka's `stop`. Raises `RuntimeError` as `ask` does."""
         require_here(self)
+        timeout = require_seconds("timeout", timeout)
         if block:
             self._require_other("stop")
         return super().stop(block=block, timeout=timeout)

@@ -15,6 +15,7 @@ import pykka
 
 from slipstream_actor.actors.forks import current_epoch, require_here
 from slipstream_actor.actors.here import Interrupted, park_if_exiting, waiting
+from slipstream_actor.configuration.arguments import require_seconds
 
 __all__ = ["Future"]
 
@@ -67,6 +68,7 @@ class Future(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
+        timeout = require_seconds("timeout", timeout)
         timeout = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         if (outcome := self._outcome()) is None:

@@ -67,6 +67,8 @@ class SelectorInbox(Inbox):
         self._again = False
         self._since_poll = 0
         self.room: SendBuffer | None = None
+        # How the connection decodes, for whoever waits for what cannot be.
+        self.decoding: Any = None
 
     def put(self, envelope: Envelope[Any]) -> None:
         """Take in a message, from any thread, and wake the owner if it sleeps."""

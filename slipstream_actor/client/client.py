@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import msgspec
 import pykka
@@ -15,13 +15,19 @@ from pykka.messages import ProxyCall
 
 from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import await_start
-from slipstream_actor.actors.calls import Cast, From
+from slipstream_actor.actors.calls import Cast, From, answering, refuse_unknown
 from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
+from slipstream_actor.client.declaration import (
+    OwnNames,
+    Restart,
+    require_no_hooks,
+    require_restart,
+)
 from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
@@ -34,6 +40,7 @@ from slipstream_actor.client.returns import (
 from slipstream_actor.client.runner import Beginning, IdleTimeout
 from slipstream_actor.client.state import ClientState
 from slipstream_actor.client.telemetry import callback
+from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import StartError
 from slipstream_actor.socket.apply_event import (
     ConnectionReplaced,
@@ -50,10 +57,6 @@ from slipstream_actor.socket.sending import RoomMade
 __all__ = ["ClientActor", "WatchJoin"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
-
-Restart = Literal["permanent", "transient", "temporary"]
-
-FINAL = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -84,15 +87,13 @@ class ClientActor(EventDelivery):
 
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        added = [base for base in cls.__mro__ if base not in ClientActor.__mro__]
-        for hook in FINAL:
-            if any(hook in vars(base) for base in added):
-                raise TypeError(f"{cls.__name__}.{hook} is final: write init or terminate instead")
+        require_no_hooks(ClientActor, cls)
+        OWN_NAMES.require_free(cls)
+        require_restart(cls.__name__, cls.restart)
         if restart is not None:
-            if restart not in ("permanent", "transient", "temporary"):
-                raise TypeError("restart must be 'permanent', 'transient' or 'temporary'")
+            require_restart(cls.__name__, restart)
             cls.restart = restart
-        cls._routes = handlers.routes_of(cls)
+        cls._slipstream_routes = handlers.routes_of(cls)
         handlers.warn_of_near_misses(cls)
 
     @classmethod
@@ -100,9 +101,11 @@ class ClientActor(EventDelivery):
         """Start a client and return its `ActorRef` when `init(*args, **kwargs)` has returned.
 
         `name` makes it known to `whereis`. Raises what `init` raised, `StartError` when it
-        returned `Stop`, `AlreadyStartedError` when a living actor has the name. Returns `None`
-        when `init` returned `Ignore()`.
+        returned `Stop`, `AlreadyStartedError` when a living actor has the name, `TypeError` for a
+        class with an `__init__`, as `@dataclass` writes one. Returns `None` when `init` returned
+        `Ignore()`.
         """
+        require_no_hooks(ClientActor, cls)
         beginning = Beginning(args, kwargs, name, Future())
         try:
             ref = super().start(beginning)
@@ -120,20 +123,24 @@ class ClientActor(EventDelivery):
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Have `handle_info(message, socket)` called in `seconds` (`Process.send_after`).
 
-        Works in any thread, as `send_interval` does.
+        Works in any thread, as `send_interval` does. Less than 0 is as 0. Raises `TypeError` for
+        what is no number, `ValueError` for NaN and infinity.
         """
+        require_delay("seconds", seconds)
         if current() is self.actor_ref:
             return self.actor_inbox.send_after(seconds, message)
-        return self._set(Timer(message, time.monotonic() + seconds))
+        timer = Timer(message, time.monotonic() + seconds)
+        self.actor_inbox.tell(timer)  # Timers are those of its thread.
+        return timer
 
     def send_interval(self, seconds: float, message: Any) -> Timer:
-        """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`)."""
+        """Have `handle_info(message, socket)` called every `seconds` (`:timer.send_interval`).
+
+        Raises as `send_after` does, and `ValueError` unless they are more than 0.
+        """
         if current() is self.actor_ref:
             return self.actor_inbox.send_interval(seconds, message)
-        return self._set(Timer.repeated(message, seconds))
-
-    def _set(self, timer: Timer) -> Timer:
-        """Have the actor itself, whose timers are its thread's, schedule one."""
+        timer = Timer.repeated(message, seconds)
         self.actor_inbox.tell(timer)
         return timer
 
@@ -141,11 +148,14 @@ class ClientActor(EventDelivery):
 
     def on_start(self) -> None:
         """Run `init`; what it raises or returns completes `start`."""
-        beginning = self._beginning
-        carried, self._carried = self._carried, None
+        beginning = self._slipstream.beginning
+        carried, self._slipstream.carried = self._slipstream.carried, None
+        state = OWN_NAMES.state_of(self)
         try:
             with context.resumed(carried):
                 result = callback(self, "init")(*beginning.args, **beginning.kwargs)
+            if (taken := OWN_NAMES.take_back(self, state)) is not None:
+                raise taken
             if isinstance(result, Stop):
                 raise StartError(result.reason)
             if isinstance(result, Ignore):
@@ -154,7 +164,8 @@ class ClientActor(EventDelivery):
             self._accept("init", result, self.socket)
             then = self._act_on(result)
         except BaseException as error:
-            self._fail_start(error)
+            taken = OWN_NAMES.take_back(self, state) if isinstance(error, Exception) else None
+            self._fail_start(taken or error)
         else:
             if then is not UNSET:
                 with context.resumed(carried):
@@ -170,9 +181,11 @@ class ClientActor(EventDelivery):
             return self._handle_request(message)
         if kind in CALLBACKS:
             return self._handle_event(message, None)
-        handle = self._handlers.get(kind)
+        handle = HANDLERS.get(kind)
         if handle is not None:
             return handle(self, message)
+        if isinstance(message, Request):
+            return refuse_unknown(self, message)
         envelope = self.actor_inbox.envelope
         if envelope is not None and envelope.reply_to is not None:
             return self._handle_ask(message, envelope.reply_to)
@@ -180,12 +193,16 @@ class ClientActor(EventDelivery):
 
     def on_stop(self) -> None:
         """A stop from outside: end normally, or for its supervisor's reason."""
+        OWN_NAMES.take_back(self)
         self._finish(self.actor_inbox.stop_reason)
 
     def on_failure(self, *exc_info: Any) -> None:
         """A callback raised: end with the exception as the reason."""
-        logger.error("%s has crashed", self, exc_info=exc_info)
-        self._finish(exc_info[1])
+        error = exc_info[1]
+        if (taken := OWN_NAMES.take_back(self)) is not None:  # Since `init` has returned.
+            taken.__cause__, error = error, taken
+        logger.error("%s has crashed", self, exc_info=error)
+        self._finish(error)
 
     def _dispatch(self, message: Any) -> Any:
         if context.installed:
@@ -211,7 +228,7 @@ class ClientActor(EventDelivery):
     def _idle_timeout(self, message: IdleTimeout) -> None:
         if self.actor_inbox.depth:
             # Not idle: what is there already comes first, and cancels this (GenServer's `after`).
-            self._idle = self.actor_inbox.send_after(0, message)
+            self._slipstream.idle = self.actor_inbox.send_after(0, message)
         else:
             self._run("handle_info", "timeout")
 
@@ -220,10 +237,11 @@ class ClientActor(EventDelivery):
     def _buffer_due(self, _: BufferDue) -> None:
         tend_buffer(self.socket)
 
+    @answering
     def _watch_join(self, watch: WatchJoin) -> None:
         # Those whose waiters have given up are done.
-        waiting = [f for f in self._watchers.get(watch.message, ()) if not f.done]
-        self._watchers[watch.message] = [*waiting, watch.future]
+        waiting = [f for f in self._slipstream.watchers.get(watch.message, ()) if not f.done]
+        self._slipstream.watchers[watch.message] = [*waiting, watch.future]
         self._note_joins()
 
     def _reconnect_due(self, due: ReconnectDue) -> None:
@@ -254,8 +272,8 @@ class ClientActor(EventDelivery):
 
         An exception goes there too; the actor lives on if it `lives` when an exception is heard.
         """
-        self._callers.add(future)
-        future.add_done_callback(self._callers.discard)
+        self._slipstream.callers.add(future)
+        future.add_done_callback(self._slipstream.callers.discard)
         socket = self._begin()
         try:
             result = callback(self, "handle_call")(message, From(future), socket)
@@ -281,24 +299,29 @@ class ClientActor(EventDelivery):
             future.fail(error)
             raise
 
-    # the rest of what an actor is told
 
-    def _state(self, asked: GetState) -> None:
-        link = self.socket._link
-        connection = link.connection if link is not None else None
-        asked.future.set(ClientState(self.socket, self.actor_inbox.depth, connection))
+OWN_NAMES = OwnNames(ClientActor)
 
-    _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
-        Cast: lambda self, cast: self._run("handle_cast", cast.message),
-        Continue: lambda self, message: self._run("handle_continue", message.term),
-        IdleTimeout: _idle_timeout,
-        LeaveDone: EventDelivery._leave_done,
-        ConnectionReplaced: EventDelivery._connection_replaced,
-        ReconnectDue: _reconnect_due,
-        RejoinDue: _rejoin_due,
-        WatchJoin: _watch_join,
-        GetState: _state,
-        Timer: lambda self, timer: self.actor_inbox.schedule(timer),
-        BufferDue: _buffer_due,
-        RoomMade: lambda self, message: None,
-    }
+
+@answering
+def answer_state(client: ClientActor, asked: GetState) -> None:
+    """Answer with a snapshot."""
+    link = client.socket._link
+    connection = link.connection if link is not None else None
+    asked.future.set(ClientState(client.socket, client.actor_inbox.depth, connection))
+
+
+HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
+    Cast: lambda client, cast: client._run("handle_cast", cast.message),
+    Continue: lambda client, message: client._run("handle_continue", message.term),
+    IdleTimeout: ClientActor._idle_timeout,
+    LeaveDone: ClientActor._leave_done,
+    ConnectionReplaced: ClientActor._connection_replaced,
+    ReconnectDue: ClientActor._reconnect_due,
+    RejoinDue: ClientActor._rejoin_due,
+    WatchJoin: ClientActor._watch_join,
+    GetState: answer_state,
+    Timer: lambda client, timer: client.actor_inbox.schedule(timer),
+    BufferDue: ClientActor._buffer_due,
+    RoomMade: lambda client, message: None,
+}

@@ -45,16 +45,16 @@ JOIN_OUTCOMES = (TopicJoinSucceeded, TopicJoinFailed, TopicJoinClosed)
 class EventDelivery(CallbackRunner):
     """A client as the one that is told events."""
 
-    _routes: ClassVar[Routes | None] = None
+    _slipstream_routes: ClassVar[Routes | None] = None
 
     def _deliver(self, burst: Burst) -> None:
         """Take a connection's events one by one, as long as it is the socket's."""
-        inbox = self.actor_inbox
-        events, flow, routes = burst.events, burst.flow, self._routes
+        inbox, kept = self.actor_inbox, self._slipstream
+        events, flow, routes = burst.events, burst.flow, self._slipstream_routes
         inbox.burst = burst
         inbox.uncommitted = None
         try:
-            while events and not inbox.stopping and not self._ended:
+            while events and not inbox.stopping and not kept.ended:
                 socket = self.socket
                 if socket._link is None or socket._link.connection is not burst.source:
                     # One that was replaced, or whose socket was lost with an exception.
@@ -65,7 +65,7 @@ class EventDelivery(CallbackRunner):
                 flow.taken += 1
                 if flow.paused:
                     flow.relieve()
-                if self._idle is not None:  # Asked here: a call costs more.
+                if kept.idle is not None:  # Asked here: a call costs more.
                     self._cancel_idle()
                 if (
                     type(event) is MessageReceived
@@ -95,18 +95,18 @@ class EventDelivery(CallbackRunner):
             self._end_connection(source)
         elif type(event) in JOIN_OUTCOMES:
             self._tell_leaves_before(event, source)
-        if self._ended:
+        if self._slipstream.ended:
             return
         socket = self.socket
         meant = reinterpret(socket, event, source)
         if meant is None:
             return
-        self._socket = apply_event(socket, meant)
+        self._slipstream.socket = apply_event(socket, meant)
         if not self._prepare(meant, source, socket):
             return
         name, arguments = CALLBACKS[type(meant)]
         self._run(name, *arguments(meant))
-        if not self._ended:
+        if not self._slipstream.ended:
             self._follow_up(meant)
 
     def _follow_up(self, event: Any) -> None:
@@ -138,7 +138,7 @@ class EventDelivery(CallbackRunner):
 
     def _tell_leaves(self, leaves: list[TopicLeft], source: Any) -> None:
         for left in leaves:
-            if not self._ended:
+            if not self._slipstream.ended:
                 self._handle_event(left, source)
 
     def _prepare(self, event: Any, source: Any, before: Socket) -> bool:
@@ -184,9 +184,9 @@ class EventDelivery(CallbackRunner):
     # messages
 
     def _route_of(self, message: MessageReceived) -> Route:
-        if self._routes is None:
+        if self._slipstream_routes is None:
             return EVERY_OTHER
-        return self._routes.find(message.topic, message.event)
+        return self._slipstream_routes.find(message.topic, message.event)
 
     def _deliver_message(self, message: MessageReceived) -> None:
         """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
@@ -196,7 +196,7 @@ class EventDelivery(CallbackRunner):
         route = self._route_of(message)
         if presences.is_tracked(self.socket, message):
             self._deliver_presence(message)
-            if route.pattern.event != message.event or self._is_ending:
+            if route.pattern.event != message.event or self._is_ending():
                 return
             self._cancel_idle()
         arguments = message.topic, message.event, message.payload
@@ -204,14 +204,13 @@ class EventDelivery(CallbackRunner):
 
     def _deliver_presence(self, message: MessageReceived) -> None:
         """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
-        self._socket, calls = presences.receive(self.socket, message)
+        self._slipstream.socket, calls = presences.receive(self.socket, message)
         link = self.socket._link
         for name, arguments in calls:
-            if self._is_ending or self.socket._link is not link:
+            if self._is_ending() or self.socket._link is not link:
                 return  # It is not this connection's client any more.
             self._cancel_idle()
             self._run(name, *arguments)
 
-    @property
     def _is_ending(self) -> bool:
-        return self._ended or self.actor_inbox.stopping
+        return self._slipstream.ended or self.actor_inbox.stopping

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import CallbackReturnError
 from slipstream_actor.socket.socket import Socket
 
@@ -34,17 +35,23 @@ class Next(msgspec.Struct, frozen=True):
 
     `timeout`: seconds without a message after which `handle_info("timeout", socket)` is called.
     `then`: a term for which `handle_continue(then, socket)` is called before anything else.
+    Raises `TypeError` and, for a timeout of NaN, `ValueError`.
     """
 
     socket: Socket | None = None
     timeout: float | None = None
     then: Any = UNSET
 
+    def __post_init__(self) -> None:
+        require_return(self, self.socket)
+        require_idle(self, self.timeout)
+
 
 class Answer(msgspec.Struct, frozen=True):
     """Answer the caller of `handle_call` with `value`: GenServer's `{:reply, value, s}`.
 
-    A `value` that is a future answers when it is set. `timeout` and `then` as in `Next`.
+    A `value` that is a future answers when it is set. `timeout` and `then` as in `Next`, and what
+    is raised.
     """
 
     value: Any
@@ -52,21 +59,44 @@ class Answer(msgspec.Struct, frozen=True):
     timeout: float | None = None
     then: Any = UNSET
 
+    def __post_init__(self) -> None:
+        require_return(self, self.socket)
+        require_idle(self, self.timeout)
+
 
 class Stop(msgspec.Struct, frozen=True):
     """End the client for `reason`: GenServer's `{:stop, reason, s}`.
 
     `"normal"`, `"shutdown"` and `("shutdown", term)` are the normal reasons; a supervisor
     restarts a transient client after any other. `answer` answers the caller of `handle_call`.
+    Raises `TypeError`.
     """
 
     reason: Any
     socket: Socket | None = None
     answer: Any = UNSET
 
+    def __post_init__(self) -> None:
+        require_return(self, self.socket)
+
 
 class Ignore(msgspec.Struct, frozen=True):
     """Returned by `init`: end before having begun; `start` returns `None`."""
+
+
+def require_return(result: Any, socket: Any) -> None:
+    """Raise `TypeError` unless a result's socket is one, or `None`."""
+    if socket is not None and not isinstance(socket, Socket):
+        name = type(result).__name__
+        raise TypeError(f"{name}: socket must be a Socket or None, not {type(socket).__name__}")
+
+
+def require_idle(result: Any, timeout: Any) -> None:
+    """Have an idle timeout that is a number, or `None` for ever, in a result that is frozen."""
+    if timeout is not None:
+        seconds = require_seconds(f"{type(result).__name__}: timeout", timeout)
+        if seconds is None:
+            msgspec.structs.force_setattr(result, "timeout", None)
 
 
 def wrong_return_error(name: str, result: Any) -> CallbackReturnError:

@@ -35,7 +35,7 @@ from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.socket import Socket, new_socket
 from slipstream_actor.socket.telemetry import abandon, push_ended
 
-__all__ = ["Beginning", "IdleTimeout", "CallbackRunner"]
+__all__ = ["Beginning", "CallbackRunner", "IdleTimeout", "known_socket"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
@@ -53,6 +53,30 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
     """Nothing came for the time of a `Next(timeout=…)`."""
 
 
+class Kept:
+    """All that the library keeps in a client: one attribute, so that the others are the user's."""
+
+    __slots__ = ("beginning", "callers", "carried", "ended", "idle", "socket", "watchers")
+
+    def __init__(self, beginning: Beginning) -> None:
+        self.beginning: Beginning = beginning
+        self.socket: Socket | None = None
+        self.idle: Timer | None = None
+        self.ended: bool = False
+        self.carried: Any = context.capture()
+        self.callers: set[Future[Any]] = set()
+        self.watchers: dict[str, list[Future[Any]]] = {}
+
+
+def known_socket(ref: Any) -> Socket | None:
+    """Return the socket that the client `ref` goes on with, if it has one.
+
+    It is not asked for it: it may be in a callback.
+    """
+    kept = getattr(ref._actor_weakref(), "_slipstream", None)
+    return kept.socket if isinstance(kept, Kept) else None
+
+
 class CallbackRunner(Defaults, BaseActor):
     """A client as the one that runs callbacks, and goes on with the socket that they return."""
 
@@ -60,22 +84,16 @@ class CallbackRunner(Defaults, BaseActor):
 
     def __init__(self, beginning: Beginning) -> None:
         super().__init__()
-        self._beginning = beginning
-        self._socket: Socket | None = None
-        self._idle: Timer | None = None
-        self._ended = False
-        self._carried = context.capture()
-        self._callers: set[Future[Any]] = set()
-        self._watchers: dict[str, list[Future[Any]]] = {}
+        self._slipstream = Kept(beginning)
         if beginning.name is not None:
             register(beginning.name, self.actor_ref)
 
     @property
     def socket(self) -> Socket:
         """The current socket; assign it in methods of your own, in the actor's thread."""
-        if self._socket is None:
-            self._socket = new_socket()
-        return self._socket
+        if self._slipstream.socket is None:
+            self._slipstream.socket = new_socket()
+        return self._slipstream.socket
 
     @socket.setter
     def socket(self, socket: Socket) -> None:
@@ -89,9 +107,9 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _cancel_idle(self) -> None:
         """Something came: the `timeout` of a `Next` is over."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+        if self._slipstream.idle is not None:
+            self._slipstream.idle.cancel()
+            self._slipstream.idle = None
 
     def _begin(self) -> Socket:
         self.actor_inbox.uncommitted = None
@@ -112,7 +130,7 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _go_on(self, result: Any) -> None:
         then = self._act_on(result)
-        while then is not UNSET and not self._ended:
+        while then is not UNSET and not self._slipstream.ended:
             given = self._begin()
             result = callback(self, "handle_continue")(then, given)
             self._accept("handle_continue", result, given)
@@ -140,17 +158,17 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _go_on_with(self, socket: Socket) -> None:
         """Take the next socket; a connection that it does not have is nobody's."""
-        former, self._socket = self._socket, socket
+        former, self._slipstream.socket = self._slipstream.socket, socket
         if former is not None and former.metadata != socket.metadata:
             abandon(former)
             drop_link(former)
-        if self._watchers:
+        if self._slipstream.watchers:
             self._note_joins()
 
     def _note_joins(self) -> None:
         """Tell who waits for a join that the socket has."""
-        for topic in [topic for topic in self._watchers if self.socket.joined(topic)]:
-            for future in self._watchers.pop(topic):
+        for topic in [topic for topic in self._slipstream.watchers if self.socket.joined(topic)]:
+            for future in self._slipstream.watchers.pop(topic):
                 future.set(None)
 
     def _act_on(self, result: Any) -> Any:
@@ -159,7 +177,7 @@ class CallbackRunner(Defaults, BaseActor):
             self._stop_with(result.reason)
         elif isinstance(result, (Next, Answer)):
             if result.timeout is not None and result.then is UNSET:
-                self._idle = self.actor_inbox.send_after(result.timeout, IdleTimeout())
+                self._slipstream.idle = self.actor_inbox.send_after(result.timeout, IdleTimeout())
             return result.then
         return UNSET
 
@@ -186,15 +204,15 @@ class CallbackRunner(Defaults, BaseActor):
         self._end_loop()
         self._finish(error if error is not None else "normal", terminate=False)
         if error is None:
-            self._beginning.started.set(False)
+            self._slipstream.beginning.started.set(False)
         else:
-            self._beginning.started.fail(error)
+            self._slipstream.beginning.started.fail(error)
 
     def _finish(self, reason: Any, *, terminate: bool = True) -> None:
         """Run `terminate`, close the connection, answer all who wait."""
-        if self._ended:
+        if self._slipstream.ended:
             return
-        self._ended = True
+        self._slipstream.ended = True
         inbox = self.actor_inbox
         inbox.stopping = False
         inbox.ending = True
@@ -206,15 +224,24 @@ class CallbackRunner(Defaults, BaseActor):
                 logger.exception("terminate of %s raised", self)
             inbox.told_all = True
             self._fail_pushes()  # Its own, that it has not awaited.
-        for source in inbox.hear_no_more():
-            tell(source, CloseConnection())
-        self._close_connection()
-        if self._beginning.name is not None:
-            unregister(self._beginning.name, self.actor_ref)
+        try:
+            for source in inbox.hear_no_more():
+                tell(source, CloseConnection())
+            self._close_connection()
+        finally:
+            self._release(reason)
+
+    def _release(self, reason: Any) -> None:
+        """Give up the name, and tell all who wait of the end."""
+        if self._slipstream.beginning.name is not None:
+            unregister(self._slipstream.beginning.name, self.actor_ref)
         dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
-        for future in (*self._callers, *(f for fs in self._watchers.values() for f in fs)):
+        for future in (
+            *self._slipstream.callers,
+            *(f for fs in self._slipstream.watchers.values() for f in fs),
+        ):
             future.abandon(dead)
-        inbox.ended.set(reason)
+        self.actor_inbox.ended.set(reason)
         try:
             abandon(self.socket)
         except BaseException:  # A handler of telemetry that exits.
@@ -248,7 +275,7 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _abandon(self) -> None:
         """Let go of the name and the connection: a supervisor waits no more for the callback."""
-        if self._beginning.name is not None:
-            unregister(self._beginning.name, self.actor_ref)
-        if self._socket is not None and self._socket._link is not None:
-            tell(self._socket._link.connection, CloseConnection())
+        if self._slipstream.beginning.name is not None:
+            unregister(self._slipstream.beginning.name, self.actor_ref)
+        if self._slipstream.socket is not None and self._slipstream.socket._link is not None:
+            tell(self._slipstream.socket._link.connection, CloseConnection())

@@ -12,8 +12,10 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import require_other
 from slipstream_actor.client.client import WatchJoin
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.client.runner import known_socket
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, shown
+from slipstream_actor.socket.state import undecodable
 
 __all__ = ["wait", "wait_until_joined"]
 
@@ -26,7 +28,7 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     `AwaitTimeoutError` after `timeout` seconds, `ActorDeadError` for a name nobody has, and
     `RuntimeError` in a callback of that very client.
     """
-    require_seconds("timeout", timeout)
+    timeout = require_seconds("timeout", timeout)
     ref = resolve(target)
     require_here(ref)
     require_other("wait", ref)
@@ -42,7 +44,8 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
     Raises `AwaitTimeoutError` after `timeout` seconds, `ActorDeadError` when the client is dead or
     ends first, and `RuntimeError` in a callback of that very client.
     """
-    require_seconds("timeout", timeout)
+    timeout = require_seconds("timeout", timeout)
+    require_text("topic", topic)
     ref = resolve(target)
     require_other("wait_until_joined", ref)
     await_answer(
@@ -56,8 +59,7 @@ def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -
 
 def how_it_stands(ref: Any, topic: str) -> str:
     """Return what a client knows of a topic, without asking it: it may be in a callback."""
-    client = ref._actor_weakref()
-    socket = getattr(client, "_socket", None)
+    socket = known_socket(ref)
     if socket is None:
         return "the client has not begun"
     join = socket.joins.get(topic)
@@ -66,4 +68,4 @@ def how_it_stands(ref: Any, topic: str) -> str:
     if not socket.connected:
         return f"{join.status}, and not connected"
     answer = f", the last answer was {shown(join.response)}" if join.response is not None else ""
-    return f"{join.status}{answer}"
+    return f"{join.status}{answer}{undecodable(socket)}"

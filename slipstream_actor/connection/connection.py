@@ -17,12 +17,14 @@ from msgspec.structs import replace
 from pykka import ActorRef, ActorRegistry
 
 from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.calls import answering, refuse_unknown
 from slipstream_actor.actors.envelopes import TAKE, UNCOUNTED, Burst, GetState, Interrupted, Timer
 from slipstream_actor.actors.exit import closes_at_exit
 from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Pace
 from slipstream_actor.connection.state import ConnectionState, counters_of, refs_of, topics_of
@@ -89,11 +91,8 @@ class Connection(BaseActor):
         super().__init__()
         self._owner = owner
         self._config = config
-        assert config.serializer is not None
-        self._serializer = config.serializer
-        self._decode_text: Callable[[bytes], Message] = getattr(
-            config.serializer, "decode_text", lambda data: self._serializer.decode(data.decode())
-        )
+        self._decoding = self.actor_inbox.decoding = Decoding(config)
+        self._serializer = self._decoding.serializer
         refs = owner.actor_inbox
         interval = config.heartbeat_interval_msec / 1000
         self._protocol = Protocol(
@@ -148,7 +147,7 @@ class Connection(BaseActor):
         """Handle a command, readiness of the socket, or a deadline."""
         handle = self._handlers.get(type(message))
         if handle is None:
-            return None
+            return refuse_unknown(self, message)
         if "handle" in CONNECTION:
             return self._telemetry.handle(handle, self, message)
         return handle(self, message)
@@ -222,7 +221,7 @@ class Connection(BaseActor):
         """Decode what has come, and let the protocol make events of it."""
         received = transport.receive()
         now = time.monotonic()
-        decode_text, receive = self._decode_text, frame_log.receiving(self._protocol.receive)
+        decode_text, receive = self._decoding.text, frame_log.receiving(self._protocol.receive)
         if self._status == "closing" and self.flow.undelivered > self.flow.high:
             # We are leaving: what the owner has no room for is read for the close frame behind it.
             self._dropped += len(received)
@@ -232,8 +231,9 @@ class Connection(BaseActor):
                 if isinstance(data, bytes):
                     message = decode_text(data)
                 else:
-                    message = self._serializer.decode(data.data)
+                    message = self._decoding.binary(data.data)
             except Exception as error:
+                self._decoding.fail(error)
                 self._drop(data, f"{type(error).__name__}: {error}")
                 continue
             if not receive(message, now):
@@ -437,6 +437,7 @@ class Connection(BaseActor):
         finally:
             # Whatever else fails, the owner is told.
             self._end_loop()
+            self._decoding.conclude()
             self._protocol.close(reason)
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
@@ -460,6 +461,7 @@ class Connection(BaseActor):
 
     # a look inside
 
+    @answering
     def _answer_state(self, asked: GetState) -> None:
         asked.future.set(self._state())
 

@@ -9,6 +9,7 @@ from slipstream_actor.actors.envelopes import GetState
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import require_other
+from slipstream_actor.configuration.arguments import require_seconds
 
 __all__ = ["get_state"]
 
@@ -17,10 +18,11 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     """Return a snapshot of a client (`ClientState`), a connection (`ConnectionState`) or a
     supervisor (`SupervisorState`).
 
-    Raises `ActorDeadError`, and `AwaitTimeoutError` after `timeout` seconds: an actor that is in
-    the middle of a callback answers when it has returned. In a callback of its own it would wait
-    for itself: `RuntimeError`.
+    Raises `TypeError` for what is none of these, `ActorDeadError`, and `AwaitTimeoutError` after
+    `timeout` seconds: an actor that is in the middle of a callback answers when it has returned. In
+    a callback of its own it would wait for itself: `RuntimeError`.
     """
+    timeout = require_seconds("timeout", timeout)
     ref = resolve(target)
     require_other("get_state", ref)
     return await_answer(ref, GetState(None, Future()), f"the state of {ref}", timeout)

@@ -2,20 +2,28 @@
 
 A serializer of one's own is any object with `encode(Message) -> str | bytes` and
 `decode(str | bytes) -> Message`: `str` is a text frame, `bytes` a binary one. `encode` runs in the
-thread that pushes, `decode` in the connection's.
+thread that pushes, `decode` in the connection's. A `Message` to be encoded always has a ref; its
+join_ref is `None` for heartbeats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
 from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message
 
-__all__ = ["JsonParser", "MsgspecJson", "Serializer", "V1Serializer", "V2Serializer"]
+__all__ = [
+    "JsonParser",
+    "MsgspecJson",
+    "Serializer",
+    "V1Serializer",
+    "V2Serializer",
+    "decodes_as_ours",
+]
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
 
@@ -122,6 +130,19 @@ class V1Serializer:
         except (ValueError, RecursionError) as error:
             raise SerializerError(f"not a V1 message: {error}") from error
         return Message(wire.join_ref, wire.ref, wire.topic, wire.event, wire.payload)
+
+
+# Before anybody has patched them.
+OURS = {(kind.decode, kind.decode_text) for kind in (V2Serializer, V1Serializer)}
+
+
+def decodes_as_ours(serializer: Any) -> TypeGuard[V2Serializer | V1Serializer]:
+    """Whether a serializer decodes as ours do, so that `decode_text` may be given bytes.
+
+    One that overrides a method of ours, or stands before one of ours, has its `decode` called.
+    """
+    methods = (getattr(serializer, name, None) for name in ("decode", "decode_text"))
+    return tuple(getattr(method, "__func__", None) for method in methods) in OURS
 
 
 def describe(message: Message) -> str:

@@ -59,7 +59,7 @@ from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.presences import is_tracked
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
-from slipstream_actor.socket.state import S, SocketState
+from slipstream_actor.socket.state import S, SocketState, undecodable
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 
 __all__ = [
@@ -78,7 +78,7 @@ class Deadline:
 
     def __init__(self, timeout: float | None) -> None:
         self.timeout: float | None = require_seconds("timeout", timeout)
-        self._end = None if timeout is None else time.monotonic() + timeout
+        self._end = None if self.timeout is None else time.monotonic() + self.timeout
 
     def left(self) -> float | None:
         """Return the seconds that are left, `None` for ever."""
@@ -107,15 +107,16 @@ def receive(
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
     except Expired:
-        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket) from None
+        hint = undecodable(socket)
+        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint) from None
 
 
 def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     """See `Socket.await_connect`. `take`: whether to consume the event."""
     require_owner(socket, "await_connect")
+    deadline = Deadline(timeout)
     if socket.connected:
         return socket
-    deadline = Deadline(timeout)
 
     def match(message: Any) -> int:
         kind = type(message)
@@ -141,12 +142,13 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
 def await_disconnect(socket: S, timeout: float | None) -> S:
     """See `Socket.await_disconnect`."""
     require_owner(socket, "await_disconnect")
+    deadline = Deadline(timeout)
     if socket._link is None or socket._link.status == "scheduled":
         return socket
     event = receive(
         socket,
         "the disconnect",
-        Deadline(timeout),
+        deadline,
         lambda message: TAKE if type(message) in CONNECTION_ENDS else 0,
     )
     link, owner = socket._link, socket.socket_pid
@@ -160,9 +162,8 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
 def await_join(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_join`."""
     require_owner(socket, "await_join")
-    require_text("topic", topic)
     deadline = Deadline(timeout)
-    if topic not in socket.joins:
+    if require_text("topic", topic) not in socket.joins:
         raise NeverJoinedError(f"await_join: {topic!r} was never asked for")
     socket = asked_for(socket, topic, deadline)
     awaited = f"the join of {topic!r}"
@@ -247,9 +248,8 @@ def concerns_join(socket: SocketState, event: Any, topic: str) -> bool:
 def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_leave`."""
     require_owner(socket, "await_leave")
-    require_text("topic", topic)
     deadline = Deadline(timeout)
-    join = socket.joins.get(topic)
+    join = socket.joins.get(require_text("topic", topic))
     if join is None:
         raise NeverJoinedError(f"await_leave: {topic!r} was never asked for")
     is_left = join.status == "closed" and not join._details.leaving
@@ -291,6 +291,7 @@ def ends_leave(message: Any, join: Join) -> bool:
 def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
     """See `Socket.await_reply`."""
     require_owner(socket, "await_reply")
+    require_text("ref", ref)
     topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)

@@ -42,7 +42,7 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, deadline: floa
     """Keep a push until its topic is joined."""
     config = socket.channel_config
     assert config is not None
-    size = len(encode(socket, Message(None, str(ref), ref.topic, event, payload)))
+    size = len(encode(socket, Message(str(ref), str(ref), ref.topic, event, payload)))
     if size > config.buffer_max_bytes:
         raise SendBufferFullError(
             f"push: {event!r} on {ref.topic!r} has {size} bytes; buffer_max_bytes is"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import ConnectionLease, ThreadRef
-from slipstream_actor.configuration.arguments import require_delay
+from slipstream_actor.configuration.arguments import require_optional_delay
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.connection.connection import Connection
@@ -72,7 +72,7 @@ def closed(join: Join, reason: Any) -> Join:
 def reconnect(socket: S, delay: float | None) -> S:
     """See `Socket.reconnect`."""
     require_owner(socket, "reconnect")
-    require_delay("delay", delay)
+    require_optional_delay("delay", delay)
     config, link = socket.channel_config, socket._link
     if config is None:
         raise NotConfiguredError("reconnect: the socket has never been connected")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.arguments import require_delay, require_text, require_timeout
+from slipstream_actor.configuration.arguments import require_optional_delay, require_text
 from slipstream_actor.configuration.params import evaluate, has_callables
 from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.protocol.commands import JoinTopic, LeaveTopic
@@ -43,7 +43,7 @@ def join(socket: S, topic: str, params: Any, timeout: float | None) -> S:
     """See `Socket.join`."""
     require_owner(socket, "join")
     require_text("topic", topic)
-    require_timeout("timeout", timeout)
+    require_optional_delay("timeout", timeout, more_than_none=True)
     socket = with_ends(socket, topic)
     known = socket.joins.get(topic)
     if known is not None and known.status != "closed" and known.join_ref is not None:
@@ -63,7 +63,7 @@ def rejoin(socket: S, topic: str, params: Any, delay: float | None) -> S:
     """See `Socket.rejoin`."""
     require_owner(socket, "rejoin")
     require_text("topic", topic)
-    require_delay("delay", delay)
+    require_optional_delay("delay", delay)
     socket = with_ends(socket, topic)
     known = socket.joins.get(topic)
     if known is None:
@@ -105,7 +105,7 @@ def leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.leave`."""
     require_owner(socket, "leave")
     require_text("topic", topic)
-    require_timeout("timeout", timeout)
+    require_optional_delay("timeout", timeout, more_than_none=True)
     socket = with_ends(socket, topic)
     known = socket.joins.get(topic)
     if known is None or not is_wanted(socket, topic):

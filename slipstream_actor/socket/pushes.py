@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -34,7 +35,7 @@ def push(
     """See `Socket.push`."""
     if event in RESERVED:
         raise ValueError(f"push: {event!r} is the protocol's own: use {RESERVED[event]}")
-    require_seconds("send_timeout", send_timeout)
+    send_timeout = require_seconds("send_timeout", send_timeout)
     reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
     deadline = None if reply_timeout is None else time.monotonic() + reply_timeout
     connection = open_channel(socket)
@@ -92,7 +93,7 @@ def terms(
 ) -> tuple[float | None, bool]:
     """Return a push's `reply_timeout` and `buffer`, with the options in the place of `None`."""
     if reply_timeout is not None and (
-        type(reply_timeout) not in (int, float) or not reply_timeout > 0
+        type(reply_timeout) not in (int, float) or not 0 < reply_timeout < math.inf
     ):
         raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
     if buffer is not None and not isinstance(buffer, bool):

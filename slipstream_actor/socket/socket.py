@@ -200,6 +200,7 @@ class Socket(SocketState, frozen=True):
         Raises `NotConnectedError`, `NotJoinedError`, `SendBufferFullError`, `SerializerError`: the
         push was not sent then.
         """
+        require_text("topic", topic)
         require_text("event", event)
         push = pushes.push_observed if "push" in CLIENT else pushes.push
         return push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
@@ -210,6 +211,7 @@ class Socket(SocketState, frozen=True):
         Raises `NotConnectedError`, and `AwaitTimeoutError` after `timeout` seconds.
         """
         require_owner(self, "ping")
+        timeout = require_seconds("timeout", timeout)
         started = time.monotonic()
         connection = open_channel(self)
         if connection is None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pykka import ActorRef
 
 from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.frozen_map import FrozenMap
@@ -36,6 +37,7 @@ __all__ = [
     "is_wanted",
     "joins_with",
     "open_channel",
+    "undecodable",
 ]
 
 S = TypeVar("S", bound="SocketState")
@@ -119,7 +121,7 @@ class SocketState(msgspec.Struct, frozen=True):
 
     def join_status(self, topic: str) -> JoinStatus | None:
         """Return `"requested"`, `"joined"`, `"closed"`, or `None` if it was never asked for."""
-        join = self.joins.get(topic)
+        join = self.joins.get(require_text("topic", topic))
         if join is None:
             return None
         return "closed" if has_ended_unseen(self, join) else join.status
@@ -134,7 +136,7 @@ class SocketState(msgspec.Struct, frozen=True):
         Empty before the first state has come, and when the topic is not tracked; while it is not
         joined, what it was last.
         """
-        tracked = self._presences.get(topic)
+        tracked = self._presences.get(require_text("topic", topic))
         return tracked.presences if tracked is not None else EMPTY
 
 
@@ -176,7 +178,16 @@ def encode(socket: SocketState, message: Message) -> str | bytes:
     """Return the frame of a message, by the socket's serializer, the default one without any."""
     config = socket.channel_config
     serializer = config.serializer if config is not None else None
+    if message.ref is None:  # Only tried: whoever encodes is promised a ref.
+        message = replace(message, join_ref="0", ref="0")
     return (serializer or DEFAULT_SERIALIZER).encode(message)
+
+
+def undecodable(socket: SocketState) -> str:
+    """Return what the connection could not decode, for an error's text; empty if there was none."""
+    connection = socket._link.connection if socket._link is not None else None
+    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
+    return f": {decoding}" if decoding is not None and decoding.failures else ""
 
 
 def changed(socket: S, method: str, **changes: Any) -> S:

@@ -11,7 +11,8 @@ from pykka import ActorRef
 
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.inbox import Inbox
-from slipstream_actor.client.client import ClientActor, Restart
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.client.declaration import Restart
 from slipstream_actor.errors import ConfigurationError
 
 __all__ = ["Child", "ChildSpec", "is_seconds", "spec_of", "specs"]
@@ -57,6 +58,11 @@ class ChildSpec:
         if restart is not None and restart not in get_args(Restart):
             raise ConfigurationError(
                 "restart", "must be 'permanent', 'transient' or 'temporary', or None: as the class"
+            )
+        if client_class.restart not in get_args(Restart):  # It may have been set since it was made.
+            name = client_class.__name__
+            raise ConfigurationError(
+                "restart", f"of {name} must be 'permanent', 'transient' or 'temporary'"
             )
         if shutdown is UNSET:
             shutdown = 5.0 if issubclass(client_class, ClientActor) else None

@@ -13,13 +13,14 @@ import msgspec
 from pykka import ActorRef
 
 from slipstream_actor.actors.actor import BaseActor, await_start
+from slipstream_actor.actors.calls import answering, not_understood
 from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
 from slipstream_actor.actors.forks import after_fork, forget
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down
 from slipstream_actor.actors.names import Target, register, resolve, unregister
 from slipstream_actor.actors.process import current, require_other
-from slipstream_actor.client.client import Restart
+from slipstream_actor.client.declaration import Restart, require_restart
 from slipstream_actor.client.returns import is_normal
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
 from slipstream_actor.supervision.child import SupervisedChild, SupervisorCall
@@ -93,6 +94,10 @@ class Supervisor(BaseActor):
 
     restart: ClassVar[Restart] = "permanent"
     stop_order: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        require_restart(cls.__name__, cls.restart)
 
     @classmethod
     def start(
@@ -239,7 +244,7 @@ class Supervisor(BaseActor):
         if handle is not None:
             handle(self, message)
             return
-        problem = TypeError(f"a supervisor does not understand {type(message).__name__}")
+        problem = not_understood(self, message)
         envelope = self.actor_inbox.envelope
         if isinstance(message, Request):
             message.future.fail(problem)
@@ -376,6 +381,7 @@ class Supervisor(BaseActor):
         if child in self._children:
             self._children.remove(child)
 
+    @answering
     def _answer_ask(self, ask: SupervisorCall) -> None:
         method, args, kwargs = ask.message
         try:
@@ -383,9 +389,8 @@ class Supervisor(BaseActor):
         except Interrupted:
             ask.future.fail(self._stopped())
             raise
-        except Exception as error:
-            ask.future.fail(error)
 
+    @answering
     def _state(self, asked: GetState) -> None:
         limits = self._intensity
         state = SupervisorState(

@@ -11,6 +11,7 @@ like a secret's is hidden, at every depth and within texts, and so is what looks
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +28,7 @@ LONGEST = 500
 # How much of a text is read, and how much is shown of it.
 READ, SHOWN = 1000, 200
 HIDDEN = "…"
+CONTAINERS = (dict, list, tuple, set, frozenset, Mapping)
 SECRET = re.compile(
     r"token|secret|passw|passphrase|passcode|pwd|credential|auth(?!or(?!i))|cookie|session|csrf"
     r"|xsrf|jwt|bearer|signature|private|(?:api|access|signing|encryption|master|license|ssh).?key"
@@ -58,18 +60,34 @@ HEADER_VALUE = re.compile(QUOTED + r'|[^\r\n"]*', re.DOTALL)
 
 
 class Redacted(Shown):
-    """A `repr` of bounded size and depth, without what looks like a secret."""
+    """A `repr` of bounded size and depth, without what looks like a secret. Of one value: once it
+    has shown as much as a line holds it looks at nothing more, however big the value is."""
 
-    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = LONGEST
+
+    def repr1(self, x: Any, level: int) -> str:
+        """Show a part of the value, while there is room."""
+        if self._left <= 0:
+            return "..."
+        # Brackets and separators; what is in them is counted where it is shown.
+        self._left -= 2
+        text = super().repr1(x, level)
+        if not isinstance(x, CONTAINERS):
+            self._left -= len(text)
+        return text
+
+    def repr_dict(self, x: Mapping[Any, Any], level: int) -> str:
         """Show a mapping with the values hidden whose names look like a secret's."""
         if level <= 0:
             return "{...}"
         beside = VALUES if any(is_secret(x.get(name)) for name in NAMES) else ()
         shown = []
-        for key, value in list(x.items())[: self.maxdict]:
+        for key, value in itertools.islice(x.items(), self.maxdict):
             hidden = is_secret(key) or key in beside
-            text = HIDDEN if hidden else self.repr1(value, level - 1)
-            shown.append(f"{self.repr1(key, level - 1)}: {text}")
+            name = self.repr1(key, level - 1)  # First, lest the value takes all the room.
+            shown.append(f"{name}: {HIDDEN if hidden else self.repr1(value, level - 1)}")
         if len(x) > self.maxdict:
             shown.append("...")
         return f"{{{', '.join(shown)}}}"
@@ -81,6 +99,15 @@ class Redacted(Shown):
     def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
         """Show a tuple; of a name and a secret, the name."""
         return super().repr_tuple(tuple(without_second(x)), level)
+
+    def repr_set(self, x: set[Any], level: int) -> str:
+        """Show a few of a set; to sort all of them would take long."""
+        return super().repr_set(set(itertools.islice(x, self.maxset + 1)), level)
+
+    def repr_frozenset(self, x: frozenset[Any], level: int) -> str:
+        """Show a few of a set."""
+        few = frozenset(itertools.islice(x, self.maxfrozenset + 1))
+        return super().repr_frozenset(few, level)
 
     def repr_str(self, x: str, level: int) -> str:
         """Show the beginning of a text, without what looks like a secret in it."""
@@ -96,7 +123,7 @@ class Redacted(Shown):
         if isinstance(x, (bytes, bytearray, memoryview)):
             return f"<{len(x)} bytes>"
         if isinstance(x, Mapping):
-            return self.repr_dict(dict(x), level)
+            return self.repr_dict(x, level)
         return f"<{type(x).__name__}>"
 
 
@@ -104,12 +131,16 @@ class Hidden:
     """Stands for a value that is not shown."""
 
 
-redacted: Callable[[Any], str] = Redacted().repr
+def redacted(value: Any) -> str:
+    """Return what is shown of a value: the beginning, without what looks like a secret."""
+    return Redacted().repr(value)[:LONGEST]
 
 
 def is_secret(key: Any) -> bool:
-    """Whether what stands under `key` is to be hidden, by its name."""
-    return isinstance(key, str) and SECRET.search(CAMEL.sub("_", key)) is not None
+    """Whether what stands under `key` is to be hidden, by its name, or by one too long to read."""
+    if not isinstance(key, str):
+        return False
+    return len(key) > READ or SECRET.search(CAMEL.sub("_", key)) is not None
 
 
 def without_second(items: Any) -> Any:
@@ -170,15 +201,17 @@ def payload_of(message: Any) -> str:
     try:
         if message.event == "phx_join":
             payload = names_of(payload)
-        return redacted(payload)[:LONGEST]
+        return redacted(payload)
     except Exception as error:
         # It is the user's, who may change it meanwhile.
         return f"<{type(payload).__name__}: {type(error).__name__}>"
 
 
 def names_of(payload: Any) -> Any:
-    """Return a payload without its values."""
-    return dict.fromkeys(payload, Hidden()) if isinstance(payload, Mapping) else Hidden()
+    """Return a payload without its values; as many of its names as are shown, and one more."""
+    if not isinstance(payload, Mapping):
+        return Hidden()
+    return dict.fromkeys(itertools.islice(payload, SHOWN), Hidden())
 
 
 def name(text: Any) -> str:
@@ -198,4 +231,4 @@ def log_received(message: Message) -> None:
             payload = names_of(payload)
     refs = "" if message.ref is None else f" ({message.join_ref}, {message.ref})"
     where = f"{name(message.topic)} {name(message.event)}"
-    logger.debug("receive %s%s%s %s", status, where, refs, redacted(payload)[:LONGEST])
+    logger.debug("receive %s%s%s %s", status, where, refs, redacted(payload))

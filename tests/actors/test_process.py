@@ -83,7 +83,7 @@ class Client(ClientActor):
 
     def watchers(self) -> int:
         """Return how many wait for a join."""
-        return sum(len(futures) for futures in self._watchers.values())
+        return sum(len(futures) for futures in self._slipstream.watchers.values())
 
 
 @pytest.fixture

@@ -143,8 +143,8 @@ def test_a_star_alone_is_every_topic(called: Call) -> None:
 
 
 def test_a_class_without_handlers_has_no_routes() -> None:
-    assert Base._routes is None
-    assert ClientActor._routes is None
+    assert Base._slipstream_routes is None
+    assert ClientActor._slipstream_routes is None
 
 
 # inheritance
@@ -360,16 +360,16 @@ def test_an_event_of_every_topic() -> None:
         @on(event="new")
         def new(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
 
-    assert Anywhere._routes is not None
-    assert Anywhere._routes.find("a:1", "new").name == "new"
-    assert Anywhere._routes.find("a:1", "old").name == "handle_message"
+    assert Anywhere._slipstream_routes is not None
+    assert Anywhere._slipstream_routes.find("a:1", "new").name == "new"
+    assert Anywhere._slipstream_routes.find("a:1", "old").name == "handle_message"
 
 
 def test_what_else_is_in_a_class_is_no_handler() -> None:
     class Mocked(ClientActor):
         anything = unittest.mock.Mock()
 
-    assert Mocked._routes is None
+    assert Mocked._slipstream_routes is None
 
 
 async def later(self: Any, topic: str, event: str, payload: Any, socket: Socket) -> None: ...

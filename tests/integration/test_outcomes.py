@@ -656,7 +656,7 @@ def test_a_socket_that_was_never_connected_buffers_nothing() -> None:
         socket.push("room:1", "say", buffer=True)
 
 
-@pytest.mark.parametrize("value", ["1", 0, -1, True, float("nan")])
+@pytest.mark.parametrize("value", ["1", 0, -1, True, float("nan"), float("inf")])
 def test_a_time_that_is_none(value: Any) -> None:
     with pytest.raises(ValueError, match="reply_timeout must be seconds"):
         new_socket().push("room:1", "say", reply_timeout=value)

@@ -299,3 +299,65 @@ def test_when_it_is_off_a_batch_costs_one_question(monkeypatch: pytest.MonkeyPat
 
     assert receiving(receive) is receive
     assert asked == [logging.DEBUG] * 2
+
+
+LEAF = "x" * 900
+BIG: dict[str, Any] = {
+    "lists in lists": [[[[LEAF] * 10] * 10] * 10] * 10,
+    "mappings in mappings": {
+        f"{i}": {f"{j}": {f"{k}": dict.fromkeys("0123456789", LEAF) for k in range(10)}}
+        for i in range(10)
+        for j in range(10)
+    },
+    "empty lists in lists": [[[[[]] * 10] * 10] * 10] * 10,
+    "a long text": {"first": "aB" * 4_500_000},
+    "a long name": {"aB" * 4_500_000: 1},
+    "a name that is a value": {"name": "aB" * 4_500_000, "value": 1},
+    "many names": {f"{i}": i for i in range(100_000)},
+    "many numbers": list(range(100_000)),
+    "a set": set(range(100_000)),
+    "a frozen set": frozenset(range(100_000)),
+}
+
+
+@pytest.mark.parametrize("kind", BIG)
+@pytest.mark.parametrize("event", ["new:msg", "phx_join", "phx_reply"])
+def test_of_a_big_payload_only_the_beginning_is_looked_at(
+    kind: str, event: str, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, characters = 0, 0
+    render, read = Shown.repr1, frame_log.without_tokens
+
+    def repr1(self: Any, x: Any, level: int) -> str:
+        nonlocal looks
+        looks += 1
+        return render(self, x, level)
+
+    def without_tokens(text: str) -> str:
+        nonlocal characters
+        characters += min(len(text), frame_log.READ)
+        return read(text)
+
+    monkeypatch.setattr(Shown, "repr1", repr1, raising=False)
+    monkeypatch.setattr(frame_log, "without_tokens", without_tokens)
+    payload = BIG[kind]
+    sending([PushMessage("room:1", event, payload, "2", "1")])
+    answer = {"status": "ok", "response": payload} if event == "phx_reply" else payload
+    received(Message("1", "2", "room:1", event, answer))
+    assert looks < 1_000
+    assert characters < 20_000
+    assert all(len(line) < 600 for line in lines())
+
+
+def test_of_a_big_payload_the_beginning_is_shown(lines: Any) -> None:
+    payload = {"first": 1, "deep": BIG["mappings in mappings"], "last": 2}
+    sending([PushMessage("room:1", "new:msg", payload, "2", "1")])
+    [line] = lines()
+    beginning = "push room:1 new:msg (1, 2) {'first': 1, 'deep': {'0': {'9': {'0': {...}"
+    assert line.startswith(beginning), line
+
+
+@given(st.text(min_size=1), st.integers(1_001, 5_000))
+def test_what_stands_under_a_name_too_long_to_read_is_hidden(name: str, size: int) -> None:
+    long = (name * size)[:size]
+    assert HIDDEN not in redacted({long: HIDDEN})

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import pykka
 
 from slipstream_actor.client.client import ClientActor
+from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
@@ -203,8 +204,11 @@ class SocketTest:
     def push(self, client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
         """Push `event` to a client: its `handle_message`, or an `await_message` of its own.
 
-        The payload arrives as it would over the wire. Raises `ActorDeadError`.
+        The payload arrives as it would over the wire. Raises `ActorDeadError`, and `TypeError` for
+        a topic or an event that is no text.
         """
+        require_text("topic", topic)
+        require_text("event", event)
         message = MessageReceived(topic, event, as_sent(payload))
         target = living(client)
         if connection := self._connections.one(client):

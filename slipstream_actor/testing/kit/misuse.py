@@ -7,7 +7,8 @@ from typing import Any
 import pykka
 
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.client.runner import known_socket
+from slipstream_actor.configuration.arguments import require_delay, require_seconds
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.socket.socket import Socket
@@ -26,9 +27,14 @@ def require_reply(reply: Any) -> None:
 
 
 def seconds_or(name: str, seconds: float | None, default: float) -> float:
-    """Return `seconds`, or the default for `None`; raise `TypeError` for what is no number."""
-    given = require_seconds(name, seconds)
-    return default if given is None else given
+    """Return `seconds`, or the default for `None`.
+
+    Raises `TypeError` for what is no number, `ValueError` for NaN and infinity.
+    """
+    if seconds is None:
+        return default
+    require_seconds(name, seconds)
+    return require_delay(name, seconds)
 
 
 def require_patterns(**patterns: Any) -> dict[str, Any]:
@@ -67,7 +73,13 @@ def require_test_mode(client: Any) -> None:
     One that never connected is told events by hand, and a plain thread is what its socket says.
     """
     ref = living(client)
-    socket = client if isinstance(client, Socket) else socket_of(ref)
+    socket = (
+        client
+        if isinstance(client, Socket)
+        else known_socket(ref)
+        if isinstance(ref, pykka.ActorRef)
+        else None
+    )
     config = socket.channel_config if socket is not None else None
     if config is not None and not config.test_mode:
         raise ConfigurationError(
@@ -75,13 +87,3 @@ def require_test_mode(client: Any) -> None:
             f"{title(ref)} has a connection of its own;"
             " only a client that connects with test_mode=True can be accepted or refused by a test",
         )
-
-
-def socket_of(ref: Any) -> Socket | None:
-    """Return the socket that a client goes on with, `None` when it has none yet.
-
-    It is not asked for it: it may be in a callback that waits for this very test.
-    """
-    actor = ref._actor_weakref() if isinstance(ref, pykka.ActorRef) else None
-    socket = getattr(actor, "_socket", None)
-    return socket if isinstance(socket, Socket) else None

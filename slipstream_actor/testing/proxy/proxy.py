@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from slipstream_actor.testing.proxy.connection import Upstream
 from slipstream_actor.testing.proxy.event_loop import EventLoop
 from slipstream_actor.testing.proxy.faults import Cut, Direction, Directions, How, each_direction
+from slipstream_actor.testing.server.times import require_delay, require_timeout
 
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -167,7 +168,7 @@ class FaultProxy:
         The other way has its own: a round trip takes twice as long with "both". It holds for what
         is under way as well. 0 turns it off. Raises `ValueError` when it is less.
         """
-        if not seconds >= 0:
+        if not require_delay("seconds", seconds) >= 0:
             raise ValueError("a delay is at least 0 seconds")
         return self._change(direction, delay=seconds)
 
@@ -305,8 +306,9 @@ class FaultProxy:
         return self._apply(apply)
 
     def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        seconds = require_timeout(timeout)
         with self._changed:
-            if not self._changed.wait_for(condition, timeout):
+            if not self._changed.wait_for(condition, seconds):
                 raise TimeoutError(
                     f"not {what}: {self._open} open, {self._accepted} accepted,"
                     f" {self._passed['up']} bytes up, {self._passed['down']} down"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from slipstream_actor.testing.server.presence import Presence, State
 from slipstream_actor.testing.server.pubsub import Hub
+from slipstream_actor.testing.server.times import require_delay
 
 Reply = tuple[str, Any] | str | None
 
@@ -170,6 +171,7 @@ class Channel:
 
     def send_after(self, seconds: float, message: Any) -> None:
         """Sends this channel a message in `seconds`, for `handle_info`."""
+        require_delay("seconds", seconds)
         self._process.send_after(seconds, message)
 
     def sleep(self, seconds: float) -> None:
@@ -177,6 +179,7 @@ class Channel:
 
         Unlike `time.sleep` it ends at once with the channel or the server.
         """
+        require_delay("seconds", seconds)
         self._process.sleep(seconds)
 
     def flush(self) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket, RefuseJoin, Reply
 from slipstream_actor.testing.server.codec import Codec
@@ -33,6 +33,22 @@ class ChannelEnded:
 
     process: ChannelProcess
     crashed: bool
+
+
+class JoinRefs(NamedTuple):
+    """The join_ref that a client has sent, and that of all that the channel says.
+
+    They are one, unless the client has sent null: then the channel takes the ref of the join, and
+    the connection goes on comparing with null (docs/protocol.md#note-6).
+    """
+
+    sent: Any
+    said: Any
+
+    @classmethod
+    def of(cls, join_ref: Any, ref: Any) -> JoinRefs:
+        """Those of a join; what Elixir takes for false is no join_ref."""
+        return cls(join_ref, ref if join_ref is None or join_ref is False else join_ref)
 
 
 class ChannelConnection(Protocol):
@@ -89,10 +105,15 @@ class ChannelProcess:
     channel: Channel
 
     def __init__(
-        self, topic: str, join_ref: Any, connection: ChannelConnection, hub: Hub, presence: Presence
+        self,
+        topic: str,
+        joined_with: JoinRefs,
+        connection: ChannelConnection,
+        hub: Hub,
+        presence: Presence,
     ) -> None:
         self.topic = topic
-        self.join_ref = join_ref
+        self.sent_join_ref, self.join_ref = joined_with
         self.hub = hub
         self.presence = presence
         self.outcome: JoinOutcome | None = None

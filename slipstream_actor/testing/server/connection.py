@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -31,6 +32,8 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 HANDSHAKE_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 60.0
 SEND_TIMEOUT = 30.0
+# What may wait in memory for a client that does not read; the kernel holds some more.
+MAX_MAIL_BYTES = 64 * 1024 * 1024
 LINGER = 1.0
 
 _DISCONNECT = object()
@@ -67,6 +70,9 @@ class Connection:
         self._socket = NonBlockingSocket(sock)
         self._peer = Peer(address, server.ssl_context is not None, self._sleep)
         self._inbox: deque[Any] = deque()
+        # The bytes of the frames that were ever put in there, by anybody, and taken, by the thread.
+        self._mailed = self._taken = 0
+        self._mail_lock = threading.Lock()
         self._output = bytearray()
         self._killed = False
         self._shut_down_by: float | None = None
@@ -76,11 +82,29 @@ class Connection:
     # From any thread.
 
     def post(self, message: str | bytes | ChannelEnded | threading.Event | object) -> None:
-        """Puts a message into the inbox; one to a connection that is over goes nowhere."""
+        """Puts a message into the inbox; one to a connection that is over goes nowhere.
+
+        A client that does not read what it is sent is dropped: a process of Phoenix would have
+        its mailbox grow until the write times out.
+        """
+        if isinstance(message, str | bytes) and not self._admit(sys.getsizeof(message)):
+            return
         self._inbox.append(message)
         self._socket.waker.wake()
         if self._over:
             self._release_waiters()
+
+    def _admit(self, size: int) -> bool:
+        """Counts a frame in, if there is room for it."""
+        with self._mail_lock:
+            waiting = self._mailed - self._taken
+            if waiting and waiting + size > MAX_MAIL_BYTES:
+                if not self._killed:
+                    logger.warning("a client that does not read is dropped: %d bytes wait", waiting)
+                    self.kill()
+            else:
+                self._mailed += size
+            return not self._killed
 
     def wake(self) -> None:
         """Makes it look at what it waits for."""
@@ -253,6 +277,7 @@ class Connection:
         while self._inbox and len(self._output) < BUDGET:
             message = self._inbox.popleft()
             if isinstance(message, str | bytes):
+                self._taken += sys.getsizeof(message)
                 self.write(message)
             elif isinstance(message, ChannelEnded):
                 session.ended(message)

@@ -7,8 +7,8 @@ from typing import Any
 
 from slipstream_actor.testing.server.channel import Channel
 
-Channels = Mapping[str, type[Channel]]
-"""Topic patterns and the classes of their channels."""
+Channels = Mapping[str, type[Channel] | None]
+"""Topic patterns and the classes of their channels; None where there is nobody."""
 
 
 class Router:

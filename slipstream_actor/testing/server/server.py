@@ -3,7 +3,7 @@
     with PhoenixServer({"rooms:*": RoomChannel}) as server:
         connect(server.uri)
 
-From a shell, with the channels of the recorded conversations:
+From a shell, with the channels of the recorded conversations and the tutorial's `rooms:*`:
 
     python -m slipstream_actor.testing.server --port 4000
 """
@@ -32,7 +32,9 @@ from slipstream_actor.testing.server.presence import Presence
 from slipstream_actor.testing.server.pubsub import Hub
 from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, RECORDED_MOUNTS, connect
 from slipstream_actor.testing.server.router import Channels, Router
+from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
 from slipstream_actor.testing.server.threads import Threads
+from slipstream_actor.testing.server.times import require_timeout
 
 GRACE = 1.0
 """Seconds that a stop gives to clients that do not read; then they are cut off."""
@@ -42,9 +44,11 @@ class PhoenixServer:
     """A server that listens from the moment it is made until `stop`.
 
     `channels` maps a topic pattern ("rooms:lobby", "rooms:*") to a `Channel` class: an exact
-    pattern wins, then the longest prefix; None stands for the channels of the recorded
-    conversations. `port` 0 takes a free one; `ssl_context` makes it `wss` and is told to offer h2
-    as Bandit does (docs/protocol.md#note-43). Raises `OSError` when it cannot listen.
+    pattern wins, then the longest prefix; None in the place of a class refuses what it matches.
+    Without `channels` there are those of the recorded conversations. `port` 0 takes a free one;
+    `ssl_context` makes it `wss` and is told to offer h2 as Bandit does (docs/protocol.md#note-43).
+    A client that does not read is dropped, as `drop` does it, when more than 64 MiB wait for it in
+    memory, or when nothing could be written for 30 seconds. Raises `OSError` when it cannot listen.
     """
 
     def __init__(
@@ -136,8 +140,9 @@ class PhoenixServer:
 
         Raises `TimeoutError` after `timeout` seconds.
         """
+        seconds = require_timeout(timeout)
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._open) == count, timeout):
+            if not self._changed.wait_for(lambda: len(self._open) == count, seconds):
                 raise TimeoutError(f"{len(self._open)} connections instead of {count}")
 
     def stop(self) -> None:
@@ -240,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     stopping = threading.Event()
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: stopping.set())
-    with PhoenixServer(host=options.host, port=options.port) as server:
+    with PhoenixServer(SHELL_CHANNELS, options.host, options.port) as server:
         print(server.uri, flush=True)
         # On Windows a wait without a timeout is deaf to signals.
         while not stopping.wait(3600):

@@ -11,6 +11,7 @@ from slipstream_actor.testing.server.channel_process import (
     ChannelEnded,
     ChannelProcess,
     JoinOutcome,
+    JoinRefs,
 )
 from slipstream_actor.testing.server.codec import MalformedMessage, Message
 from slipstream_actor.testing.server.endpoint import Upgrade
@@ -96,7 +97,7 @@ class Session:
             self._unmatched(message)
 
     def _to_channel(self, message: Message, process: ChannelProcess) -> None:
-        if message.join_ref is not None and not _same(message.join_ref, process.join_ref):
+        if message.join_ref is not None and not _same(message.join_ref, process.sent_join_ref):
             # A stale join_ref: dropped, without a reply (docs/protocol.md#note-7); a missing one is
             # taken (docs/protocol.md#note-8).
             return
@@ -125,7 +126,11 @@ class Session:
         """The whole connection waits for a join (docs/protocol.md#note-12)."""
         application = self._application
         process = ChannelProcess(
-            message.topic, message.join_ref, self._connection, application.hub, application.presence
+            message.topic,
+            JoinRefs.of(message.join_ref, message.ref),
+            self._connection,
+            application.hub,
+            application.presence,
         )
         application.start_channel(process, channel_class, self._socket, message.payload)
         try:
@@ -161,9 +166,9 @@ class Session:
         del self._processes[process.topic]
 
     def _end_message(self, process: ChannelProcess, event: str, payload: Any) -> str | bytes:
-        # Its ref is the join_ref (docs/protocol.md#note-3); in V1 that shows only where the client
-        # sent one (docs/protocol.md#note-52).
-        ref = process.join_ref
+        # Its ref is the join_ref that the client sent (docs/protocol.md#note-3), which may be null
+        # (docs/protocol.md#note-6 and #note-52).
+        ref = process.sent_join_ref
         return self._codec.encode_message(ref, ref, process.topic, event, payload)
 
     def _reply(self, message: Message, status: str, response: Any) -> None:

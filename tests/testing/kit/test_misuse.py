@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -174,3 +175,23 @@ def test_the_defaults_are_seconds(name: str) -> None:
 def test_a_timeout_is_seconds(test: SocketTest, name: str) -> None:
     with pytest.raises(TypeError, match="timeout must be seconds or None, not str"):
         getattr(test, name)(timeout="1")
+
+
+@pytest.mark.parametrize(("value", "why"), [(math.nan, "not NaN"), (math.inf, "come to an end")])
+@pytest.mark.parametrize(
+    "name", [*(name for name, _ in METHODS), "assert_disconnect", "refute_disconnect"]
+)
+def test_a_timeout_comes_to_an_end(test: SocketTest, name: str, value: float, why: str) -> None:
+    with pytest.raises(ValueError, match=f"timeout must be seconds.*{why}"):
+        getattr(test, name)(timeout=value)
+    with pytest.raises(ValueError, match=f"assert_timeout must be seconds.*{why}"):
+        SocketTest(assert_timeout=value)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, ["t"], b"t"])
+def test_what_the_server_pushes_has_texts(test: SocketTest, log: Log, wrong: Any) -> None:
+    client = test.start(KitClient, log)
+    with pytest.raises(TypeError, match="topic must be a str, not"):
+        test.push(client, wrong, "event")
+    with pytest.raises(TypeError, match="event must be a str, not"):
+        test.push(client, TOPIC, wrong)

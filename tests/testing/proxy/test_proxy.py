@@ -200,6 +200,8 @@ def test_what_makes_no_sense(network: Network) -> None:
     calls: list[Callable[[], object]] = [
         lambda: proxy.delay(-1),
         lambda: proxy.delay(float("nan")),
+        lambda: proxy.delay(float("inf")),
+        lambda: proxy.wait_for_accepted(0, float("nan")),
         lambda: proxy.throttle(0),
         lambda: proxy.cut(after=-1),
         lambda: proxy.cut(how="explode"),

@@ -336,3 +336,78 @@ def test_refs_come_back_as_they_were(client: RawClient) -> None:
         frame = client.receive()
         assert frame.value[1] == ref
         assert type(frame.value[1]) is type(ref)
+
+
+# a join without a join_ref: docs/protocol.md#note-6
+
+
+@pytest.fixture
+def null_joined(client: RawClient) -> RawClient:
+    """A client whose join had the ref "5", and no join_ref."""
+    client.message(None, "5", "rooms:a", "phx_join", {"after": "hello"})
+    answer = {"response": {}, "status": "ok"}
+    assert client.receive() == message("phx_reply", answer, None, "5")
+    assert client.receive() == message("info", "hello", "5")
+    return client
+
+
+def test_what_follows_a_join_without_a_join_ref_has_the_ref_of_the_join(
+    null_joined: RawClient,
+) -> None:
+    null_joined.message(None, "6", "rooms:a", "status", "ok")
+    answer = {"response": {}, "status": "ok"}
+    assert null_joined.receive() == message("phx_reply", answer, "5", "6")
+    null_joined.message(None, None, "rooms:a", "broadcast", {"event": "secret", "payload": 1})
+    assert null_joined.receive() == message("told secret", 1, "5")
+    null_joined.message(None, None, "rooms:a", "broadcast", {"event": "plain", "payload": 1})
+    assert null_joined.receive() == message("plain", 1, None)
+
+
+@pytest.mark.parametrize("join_ref", ["5", "", 5, False])
+def test_after_a_join_without_a_join_ref_one_with_it_is_dropped(
+    null_joined: RawClient, join_ref: Any
+) -> None:
+    null_joined.message(join_ref, "6", "rooms:a", "status", "ok")
+    null_joined.message(join_ref, "7", "rooms:a", "phx_leave", {})
+    assert null_joined.silent()
+
+
+def test_a_leave_after_a_join_without_a_join_ref(null_joined: RawClient) -> None:
+    null_joined.message(None, "6", "rooms:a", "phx_leave", {})
+    answer = {"response": {}, "status": "ok"}
+    assert null_joined.receive() == message("phx_reply", answer, "5", "6")
+    assert null_joined.receive() == message("phx_close", {}, None, None)
+
+
+def test_a_crash_after_a_join_without_a_join_ref(null_joined: RawClient) -> None:
+    null_joined.message(None, "6", "rooms:a", "exit", {})
+    crash = {"reason": "channel_crash"}
+    assert null_joined.receive() == message("phx_error", crash, None, None)
+
+
+def test_a_join_without_a_join_ref_that_is_replaced(null_joined: RawClient) -> None:
+    null_joined.message("8", "8", "rooms:a", "phx_join", {})
+    answer = {"response": {}, "status": "ok"}
+    assert null_joined.receive() == message("phx_reply", answer, "8", "8")
+    assert null_joined.receive() == message("phx_close", {}, None, None)
+
+
+def test_a_join_without_any_ref(client: RawClient) -> None:
+    client.message(None, None, "rooms:a", "phx_join", {"after": "hello"})
+    answer = {"response": {}, "status": "ok"}
+    assert client.receive() == message("phx_reply", answer, None, None)
+    assert client.receive() == message("info", "hello", None)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["send_after", "sleep"])
+def test_times_come_to_an_end(method: str, seconds: float) -> None:
+    arguments = (seconds, "message") if method == "send_after" else (seconds,)
+    with pytest.raises(ValueError, match="seconds must be seconds that come to an end"):
+        getattr(Channel(), method)(*arguments)
+
+
+def test_a_wait_for_connections_has_a_timeout_that_is_a_number(server: PhoenixServer) -> None:
+    with pytest.raises(ValueError, match="timeout must be seconds"):
+        server.wait_for_connections(0, timeout=float("nan"))
+    server.wait_for_connections(0, timeout=float("inf"))

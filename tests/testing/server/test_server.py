@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
+from slipstream_actor.testing.server import connection
 from slipstream_actor.testing.server.endpoint import ConnectRequest
 from tests.testing.server.raw_client import DEADLINE, Frame, RawClient, encode_frame
 
@@ -145,6 +146,69 @@ def test_a_client_that_does_not_read_can_be_dropped_and_can_go(server: PhoenixSe
         server.wait_for_connections(0)
         with pytest.raises(EOFError):
             dropped.response()
+
+
+MAIL = 1_000_000
+"""Bytes that may wait for a client that does not read, here."""
+
+
+@pytest.fixture
+def small_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_MAIL_BYTES", MAIL)
+
+
+@pytest.mark.parametrize("payload", ["x" * 20_000, "\u20ac" * 10_000, b"x" * 20_000, {"small": 1}])
+@pytest.mark.usefixtures("small_mail")
+def test_a_client_that_does_not_read_is_dropped_when_too_much_waits_for_it(
+    server: PhoenixServer, caplog: pytest.LogCaptureFixture, payload: Any
+) -> None:
+    with deafened(server) as deaf, connected(server) as other:
+        join(other, "bench:b")
+        [connection_of_deaf] = [c for c in server._open if c._output == b"" and c._mailed]
+        most, broadcasts = 0, 0
+        while server.connections > 1:
+            server.broadcast("bench:a", "shout", payload)
+            broadcasts += 1
+            most = max(most, connection_of_deaf._mailed - connection_of_deaf._taken)
+            assert broadcasts < 2 * MAIL
+        assert MAIL / 2 < most <= MAIL
+        assert "a client that does not read is dropped" in caplog.text
+        with pytest.raises(EOFError):
+            deaf.response()
+        assert not connection_of_deaf._inbox
+        server.broadcast("bench:b", "shout", payload)
+        assert other.receive().kind in ("text", "binary")
+        server.wait_for_connections(1)
+
+
+@pytest.mark.usefixtures("small_mail")
+def test_pushes_of_a_channel_to_a_client_that_does_not_read_are_bounded_too(
+    server: PhoenixServer,
+) -> None:
+    with connected(server) as deaf:
+        join(deaf, "bench:a")
+        flood = {"n": 2_000, "size": 100_000, "ahead": 1_000_000}
+        deaf.message("1", "2", "bench:a", "flood", flood)
+        server.wait_for_connections(0)
+
+
+@pytest.mark.usefixtures("small_mail")
+def test_one_message_may_be_bigger_than_what_may_wait(server: PhoenixServer) -> None:
+    with connected(server) as client:
+        join(client, "bench:a")
+        client.message("1", "2", "bench:a", "bbig", {"size": 3 * MAIL})
+        assert len(client.receive().value) > 3 * MAIL
+        assert client.silent()
+
+
+@pytest.mark.usefixtures("small_mail")
+def test_a_client_that_reads_is_not_dropped_whatever_it_gets_in_all(server: PhoenixServer) -> None:
+    with connected(server) as client:
+        join(client, "bench:a")
+        for n in range(30):
+            server.broadcast("bench:a", "shout", {"n": n, "pad": "x" * 100_000})
+            assert client.receive().value[4]["n"] == n
+        assert client.silent()
 
 
 def test_no_descriptor_is_left() -> None:

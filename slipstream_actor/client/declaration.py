@@ -1,0 +1,106 @@
+"""What a class of clients may not define: told when it is made, or else when it is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+__all__ = ["OwnNames", "Restart", "require_no_hooks", "require_restart"]
+
+Restart = Literal["permanent", "transient", "temporary"]
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+HOOKS = ("__init__", "on_start", "on_stop", "on_failure", "on_receive")
+
+
+def added_to(root: type, cls: type) -> list[type]:
+    """Return `cls` and those of its bases that `root` does not have."""
+    return [base for base in cls.__mro__ if base not in root.__mro__]
+
+
+def require_no_hooks(root: type, cls: type) -> None:
+    """Raise `TypeError` for a class that defines what is `root`'s own to define.
+
+    A decorator such as `@dataclass` does so when the class has been made already.
+    """
+    for base in added_to(root, cls):
+        written = vars(base)
+        frozen = getattr(written.get("__dataclass_params__"), "frozen", False)
+        if "__dataclass_fields__" in written and ("__init__" in written or frozen):
+            raise generated_error(cls, base, "@dataclass")
+        if "__attrs_attrs__" in written and "__init__" in written:
+            raise generated_error(cls, base, "attrs")
+        for hook in HOOKS:
+            if hook in written:
+                raise TypeError(f"{cls.__name__}.{hook} is final: write init or terminate instead")
+
+
+def generated_error(cls: type, base: type, decorator: str) -> TypeError:
+    """Return the error for a class whose `__init__` somebody else has written."""
+    return TypeError(
+        f"{cls.__name__}: {decorator} gives {base.__name__} an __init__ of its own, which is final"
+        " in a client: take the arguments of start in init, and set the attributes there"
+    )
+
+
+# What an actor of ours has among its attributes.
+STATE = ("_actor_ref", "_slipstream", "actor_inbox", "actor_stopped", "actor_urn")
+
+
+class OwnNames:
+    """The names that a class keeps for itself: of private methods, its own and Pykka's, and of the
+    attributes that an actor has."""
+
+    def __init__(self, root: type) -> None:
+        self._root = root
+        self._methods = {
+            name
+            for base in root.__mro__[:-1]
+            for name in vars(base)
+            if name.startswith("_") and not name.endswith("__") and not name.startswith("_abc_")
+        }
+
+    def require_free(self, cls: type) -> None:
+        """Raise `TypeError` for a class that defines one of them."""
+        reserved = {*self._methods, *STATE, "actor_ref", "socket"}
+        for base in added_to(self._root, cls):
+            # A base that is a client was looked at when it was made, and has what was added since.
+            if base is cls or not issubclass(base, self._root):
+                for name in sorted(reserved & vars(base).keys()):
+                    raise own_name_error(cls, base, name)
+
+    def state_of(self, actor: Any) -> dict[str, Any]:
+        """Return the attributes that an actor has before its own code runs."""
+        return {name: vars(actor)[name] for name in STATE}
+
+    def take_back(self, actor: Any, state: Mapping[str, Any] = EMPTY) -> TypeError | None:
+        """Have an actor without attributes in the place of ours; return the error of the first.
+
+        To look at each assignment would slow all of them down.
+        """
+        attributes = vars(actor)
+        taken = self._methods & attributes.keys()
+        for name in taken:
+            del attributes[name]
+        taken |= {name for name in state if attributes.get(name) is not state[name]}
+        attributes.update(state)
+        kind = type(actor)
+        return own_name_error(kind, kind, min(taken)) if taken else None
+
+
+def own_name_error(cls: type, base: type, name: str) -> TypeError:
+    """Return the error for a name that is the library's own."""
+    whose = cls.__name__ if base is cls else f"{cls.__name__}, by way of {base.__name__}"
+    return TypeError(f"{whose}: {name} is a name of slipstream_actor's own: take another one")
+
+
+def require_restart(owner: str, value: Any) -> None:
+    """Raise `TypeError` unless `value` says when a client is restarted."""
+    if not isinstance(value, str) or value not in get_args(Restart):
+        got = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise TypeError(
+            f"{owner}.restart must be 'permanent', 'transient' or 'temporary', not {got}:"
+            " it says when a supervisor starts the client again"
+        )

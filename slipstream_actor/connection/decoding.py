@@ -1,0 +1,68 @@
+"""Frames to messages, by the serializer of the options, and what is told of those that are none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.serializer import Serializer, decodes_as_ours
+
+__all__ = ["Decoding"]
+
+logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
+
+
+class Decoding:
+    """How one connection decodes: `text` takes the bytes of a text frame, `binary` of the other.
+
+    A serializer that fails for every message is a mistake that nobody would see: the first failure
+    of a connection is a warning, and so is each tenfold number of them, and the last number. `str`
+    says what has failed; any thread may ask for it.
+    """
+
+    def __init__(self, config: Configuration) -> None:
+        assert config.serializer is not None
+        self._uri = config.uri
+        self.serializer: Serializer = config.serializer
+        self.text: Callable[[bytes], Message]
+        self.binary: Callable[[bytes], Message]
+        if decodes_as_ours(config.serializer):
+            self.text, self.binary = config.serializer.decode_text, config.serializer.decode
+        else:
+            self.text, self.binary = lambda data: self._decode(data.decode()), self._decode
+        self.failures: int = 0
+        self._told = 0
+        self._problem = ""
+
+    def __str__(self) -> str:
+        messages = "1 message" if self.failures == 1 else f"{self.failures} messages"
+        return f"{messages} of the server could not be decoded: {self._problem}"
+
+    def fail(self, error: Exception) -> None:
+        """Count a message that could not be decoded."""
+        # The error's text may be the payload.
+        self._problem = f"{type(self.serializer).__name__} raised {type(error).__name__}"
+        self.failures += 1
+        if self.failures >= 10 * self._told:
+            self._tell()
+
+    def conclude(self) -> None:
+        """Tell how many there were: the connection has ended."""
+        if self.failures > self._told:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = self.failures
+        logger.warning("connection to %s: %s", redact(self._uri), str(self))
+
+    def _decode(self, data: str | bytes) -> Message:
+        """Return what a serializer of one's own makes of a frame, if it is a message."""
+        message = self.serializer.decode(data)
+        if not isinstance(message, Message):
+            raise TypeError(f"decode returned {type(message).__name__}, and no Message")
+        texts = message.topic, message.event, message.join_ref or "", message.ref or ""
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("decode returned a Message with a field that is no text")
+        return message

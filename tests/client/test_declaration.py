@@ -1,0 +1,218 @@
+"""What a class of clients may not define, and how it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from slipstream_actor import (
+    ChildSpec,
+    ClientActor,
+    ConfigurationError,
+    Next,
+    Supervisor,
+    call,
+    wait,
+)
+from slipstream_actor.client.client import OWN_NAMES
+from slipstream_actor.client.declaration import STATE
+from tests.support.clients import PATIENCE
+
+METHODS = sorted(OWN_NAMES._methods)
+# Natural names, which the library had for its attributes once, and what has another meaning.
+FREE = ["_beginning", "_callers", "_carried", "_ended", "_handlers", "_idle", "_routes", "_set"]
+FREE += ["_socket", "_state", "_watchers", "_data", "_lock", "_queue", "__private"]
+
+
+def make(body: dict[str, Any], *bases: type) -> Any:
+    return type("Chat", (*bases, ClientActor), body)
+
+
+# names
+
+
+@pytest.mark.parametrize("value", [lambda self: None, 1, None, property(lambda self: 1)])
+@pytest.mark.parametrize("name", [*METHODS, *STATE, "actor_ref", "socket"])
+def test_a_class_with_a_name_of_ours_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^Chat: {name} is a name of slipstream_actor's own"):
+        make({name: value})
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_mixin_with_a_name_of_ours_is_refused(name: str, first: bool) -> None:
+    mixin = type("Mixin", (), {name: 1})
+    bases = (mixin, ClientActor) if first else (ClientActor, mixin)
+    with pytest.raises(TypeError, match=rf"^Chat, by way of Mixin: {name} is a name of"):
+        type("Chat", bases, {})
+
+
+def test_a_subclass_of_a_subclass_is_looked_at_too() -> None:
+    base = make({"_mine": 1})
+    assert vars(type("Sub", (base,), {"_mine": 2}))["_mine"] == 2
+    with pytest.raises(TypeError, match=r"^Sub: _run is a name of"):
+        type("Sub", (base,), {"_run": 1})
+
+
+def test_all_private_methods_are_among_the_names() -> None:
+    for name in ("_run", "_deliver", "_accept", "_dispatch", "_handle_receive", "_actor_loop"):
+        assert name in METHODS
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_other_names_are_the_users(name: str) -> None:
+    class Chat(ClientActor):
+        def init(self) -> None:
+            setattr(self, name, {})
+
+        def handle_call(self, message: Any, from_: Any, socket: Any) -> Any:
+            return Next(socket, then=from_)
+
+        def handle_continue(self, from_: Any, socket: Any) -> None:
+            from_.future.set(getattr(self, name))
+
+    ref = Chat.start()
+    assert call(ref, "what is it?") == {}
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref, PATIENCE) == "normal"
+
+
+@pytest.mark.parametrize("name", [*METHODS, *STATE])
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_attribute_with_a_name_of_ours_is_refused(name: str, fails: bool) -> None:
+    class Chat(ClientActor):
+        def init(self) -> None:
+            setattr(self, name, {})
+            if fails:
+                raise LookupError
+
+    with pytest.raises(TypeError, match=rf"^Chat: {name} is a name of slipstream_actor's own"):
+        Chat.start()
+
+
+@pytest.mark.parametrize("name", ["_run", "_finish", "_follow", "_fail_pushes"])
+def test_an_attribute_with_a_name_of_ours_is_named_when_it_has_done_harm(name: str) -> None:
+    class Chat(ClientActor):
+        def handle_cast(self, message: Any, socket: Any) -> None:
+            setattr(self, name, {})
+
+        def handle_info(self, message: Any, socket: Any) -> None:
+            raise LookupError
+
+    ref = Chat.start()
+    ref.proxy().handle_cast(None, None).get(timeout=PATIENCE)
+    ref.tell("now")
+    reason = wait(ref, PATIENCE)
+    assert isinstance(reason, TypeError)
+    assert name in str(reason)
+    assert isinstance(reason.__cause__, TypeError | LookupError)
+
+
+def test_an_attribute_with_a_name_of_ours_does_not_keep_from_a_normal_end() -> None:
+    ref = ClientActor.start()
+    ref.proxy()._actor.__setattr__("_fail_pushes", 1)  # As a late assignment would.
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref, PATIENCE) == "normal"
+
+
+# an __init__ that somebody else writes
+
+
+def test_a_dataclass_is_told_what_is_wrong_when_it_is_started() -> None:
+    @dataclasses.dataclass
+    class Chat(ClientActor):
+        uri: str
+
+    with pytest.raises(TypeError, match=r"^Chat: @dataclass gives Chat an __init__ of its own"):
+        Chat.start("ws://localhost")
+
+
+def test_a_base_that_is_a_dataclass_is_told_of_when_it_is_started() -> None:
+    @dataclasses.dataclass
+    class Base(ClientActor):
+        uri: str
+
+    with pytest.raises(TypeError, match=r"^Chat: @dataclass gives Base an __init__"):
+        type("Chat", (Base,), {})
+
+
+def test_a_dataclass_with_slots_is_told_what_is_wrong_at_once() -> None:
+    with pytest.raises(TypeError, match=r"^Chat: @dataclass gives Chat an __init__"):
+
+        @dataclasses.dataclass(slots=True)
+        class Chat(ClientActor):
+            uri: str
+
+
+def test_a_frozen_dataclass_is_told_what_is_wrong() -> None:
+    @dataclasses.dataclass(init=False, frozen=True)
+    class Chat(ClientActor):
+        uri: str = ""
+
+    with pytest.raises(TypeError, match=r"^Chat: @dataclass"):
+        Chat.start()
+
+
+def test_a_dataclass_that_writes_no_init_is_none_of_our_business() -> None:
+    @dataclasses.dataclass(init=False, eq=False)
+    class Chat(ClientActor):
+        uri: str = "ws://localhost"
+
+    ref = Chat.start()
+    assert ref.proxy().uri.get(timeout=PATIENCE) == "ws://localhost"
+    ref.stop(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("hook", ["__init__", "on_receive"])
+def test_a_hook_that_is_set_after_the_class_was_made_is_told_at_the_start(hook: str) -> None:
+    chat = make({})
+    setattr(chat, hook, lambda self, *arguments: None)
+    with pytest.raises(TypeError, match=f"Chat.{hook} is final"):
+        chat.start()
+
+
+def test_attrs_is_named() -> None:
+    # As `attrs.define(slots=False)` leaves a class.
+    chat = make({})
+    chat.__attrs_attrs__, chat.__init__ = (), lambda self, uri: None
+    with pytest.raises(TypeError, match=r"^Chat: attrs gives Chat an __init__"):
+        chat.start()
+
+
+# restart
+
+WRONG: list[Any] = ["permanant", "", "Permanent", None, True, 1, ["permanent"], lambda self: None]
+WRONG += [property(lambda self: "permanent"), classmethod(lambda cls: "permanent")]
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_restart_is_checked_as_an_attribute(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^Chat.restart must be 'permanent', 'transient' or"):
+        make({"restart": value})
+    with pytest.raises(TypeError, match=r"^Chat.restart must be"):
+        make({}, type("Mixin", (), {"restart": value}))
+    with pytest.raises(TypeError, match=r"^Sup.restart must be"):
+        type("Sup", (Supervisor,), {"restart": value})
+
+
+@pytest.mark.parametrize("value", [v for v in WRONG if v is not None])
+def test_restart_is_checked_as_a_keyword(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^Chat.restart must be"):
+        type("Chat", (ClientActor,), {}, restart=value)
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_restart_is_checked_when_it_has_been_set_since(value: Any) -> None:
+    chat = make({})
+    chat.restart = value
+    with pytest.raises(ConfigurationError, match="restart: of Chat must be"):
+        ChildSpec(chat)
+
+
+@pytest.mark.parametrize("value", ["permanent", "transient", "temporary"])
+def test_restart_is_an_attribute_as_well(value: str) -> None:
+    chat = make({"restart": value})
+    assert chat.restart == value
+    assert ChildSpec(chat).restart == value
