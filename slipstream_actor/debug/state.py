@@ -8,7 +8,7 @@ from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
-from slipstream_actor.actors.process import require_other
+from slipstream_actor.actors.process import ThreadRef, require_other
 from slipstream_actor.configuration.arguments import require_seconds
 
 __all__ = ["get_state"]
@@ -24,5 +24,6 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     """
     timeout = require_seconds("timeout", timeout)
     ref = resolve(target)
-    require_other("get_state", ref)
+    if not isinstance(ref, ThreadRef):
+        require_other("get_state", ref)
     return await_answer(ref, GetState(None, Future()), f"the state of {ref}", timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 
 __all__ = ["Deadlines"]
 
@@ -13,7 +14,8 @@ class Deadlines:
     def __init__(self) -> None:
         self._at: dict[str, float] = {}
         # With the discarded ones, until they are due or are too many.
-        self._heap: list[tuple[float, str]] = []
+        self._heap: list[tuple[float, int, str]] = []
+        self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._at)
@@ -23,7 +25,7 @@ class Deadlines:
         if len(self._heap) > 2 * len(self._at) + 64:
             self._rebuild()
         self._at[key] = at
-        heapq.heappush(self._heap, (at, key))
+        heapq.heappush(self._heap, (at, next(self._numbers), key))
 
     def discard(self, key: str) -> None:
         """Have `key` due no more."""
@@ -32,7 +34,7 @@ class Deadlines:
     def first(self) -> float | None:
         """Return when the first one is due, `None` without any."""
         while self._heap:
-            at, key = self._heap[0]
+            at, _, key = self._heap[0]
             if self._at.get(key) == at:
                 return at
             heapq.heappop(self._heap)
@@ -43,7 +45,7 @@ class Deadlines:
         first = self.first()
         if first is None or first > now:
             return None
-        key = heapq.heappop(self._heap)[1]
+        key = heapq.heappop(self._heap)[2]
         del self._at[key]
         return key
 
@@ -58,5 +60,5 @@ class Deadlines:
         self._heap.clear()
 
     def _rebuild(self) -> None:
-        self._heap = [(at, key) for key, at in self._at.items()]
+        self._heap = [(at, next(self._numbers), key) for key, at in self._at.items()]
         heapq.heapify(self._heap)

@@ -160,7 +160,7 @@ def cancel_rejoin(join: Join) -> None:
 def require_params(socket: SocketState, join: Join) -> None:
     """Raise `SerializerError` for params that are no JSON; callables are called at the join."""
     if not has_callables(join.params):
-        encode(socket, Message(None, "0", join.topic, "phx_join", join.params))
+        encode(socket, Message("0", "0", join.topic, "phx_join", join.params))
 
 
 def request(socket: S, join: Join, method: str) -> S:

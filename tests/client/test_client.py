@@ -1969,8 +1969,9 @@ def test_the_end_of_a_former_join_leaves_the_new_one(play: Play) -> None:
     current = line.told(JoinTopic).join_ref
     assert current != former
     ref.tell(Burst(line, [TopicJoinSucceeded(TOPIC, {}, current), TopicLeft(TOPIC, former)]))
-    assert log.take("handle_join")
     assert log.take("handle_leave") == ("handle_leave", TOPIC)
+    assert log.take("handle_join")
+    assert before_mark(ref, log) == []
     assert get_state(ref).socket.joined(TOPIC)
 
 

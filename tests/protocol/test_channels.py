@@ -1167,6 +1167,7 @@ class Joins(RuleBasedStateMachine):
             return
         told = self.apply(join, "left", topic)
         message = Message(join.ref, join.leave_ref, topic, "phx_reply", OK)
+        join.leave_ref = None
         self.core.protocol.receive(message, self.core.now)
         self.expect(told, topic)
 
