@@ -48,12 +48,15 @@ class Search:
             while True:
                 if interruptible and inbox.stopping:
                     raise Interrupted
-                came = inbox._fetch(self._time_left(deadline))
+                came = int(inbox._fetch(self._time_left(deadline)))
                 if is_known_to_be_forked(inbox):
                     raise Interrupted
-                if (found := self._look_at_what_came()) is not None:
+                if came and (more := inbox._fetch_more()):
+                    self._seen += 1
+                    came += more
+                if (found := self._look_at_what_came(came)) is not None:
                     return found
-                self._require_time(came=came)
+                self._require_time(came)
         finally:
             # Inline, and each in one step: a signal is handled at the beginning of a function.
             while passed:
@@ -74,11 +77,11 @@ class Search:
             self._left_over = 2 * self._inbox._queue.qsize() + len(self._inbox._timers)
         return 0.0
 
-    def _require_time(self, *, came: bool) -> None:
+    def _require_time(self, came: int) -> None:
         if self._left_over is not None:
             if not came or self._left_over <= 0:
                 raise Expired
-            self._left_over -= 1
+            self._left_over -= came
 
     def _look_through(self) -> Found | None:
         """Return the first message in the inbox that matches, without waiting."""
@@ -98,23 +101,28 @@ class Search:
                     raise
                 # Changed while it was looked through: a signal handler has awaited something, too.
 
-    def _look_at_what_came(self) -> Found | None:
+    def _look_at_what_came(self, came: int) -> Found | None:
+        """Return what matches among the last so many of the stash."""
         inbox = self._inbox
         if inbox._changes == self._seen:
             return None
-        last = inbox._stash[-1] if inbox._changes == self._seen + 1 and inbox._stash else None
+        if inbox._changes != self._seen + 1:
+            return self._look_through()  # A signal handler has awaited something, too.
         self._seen = inbox._changes
-        if last is None:  # A signal handler has awaited something, too.
-            return self._look_through()
         try:
-            found = self._look_at(last, len(inbox._stash) - 1)
-        except RuntimeError:
+            for behind in range(came, 0, -1):
+                envelope = inbox._stash[-behind]
+                found = self._look_at(envelope, len(inbox._stash) - behind)
+                if found is not None:
+                    return found
+                if inbox._changes != self._seen:
+                    return self._look_through()
+                self._pass_over(envelope.message)
+        except (IndexError, RuntimeError):
             if inbox._changes == self._seen:
                 raise
             return self._look_through()
-        if found is None:
-            self._pass_over(last.message)
-        return found
+        return None
 
     def _look_at(self, envelope: Envelope[Any], at: int) -> Found | None:
         """Return what matches in an envelope of the stash."""

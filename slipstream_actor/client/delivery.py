@@ -91,12 +91,13 @@ class EventDelivery(CallbackRunner):
         if type(event) is MessageReceived:
             self._deliver_message(event)
             return
+        link = self.socket._link
         if type(event) in CONNECTION_ENDS:
             self._end_connection(source)
         elif type(event) in JOIN_OUTCOMES:
             self._tell_leaves_before(event, source)
-        if self._slipstream.ended:
-            return
+        if self._slipstream.ended or self.socket._link is not link:
+            return  # A callback has ended the client, or replaced the connection.
         socket = self.socket
         meant = reinterpret(socket, event, source)
         if meant is None:

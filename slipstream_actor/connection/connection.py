@@ -119,8 +119,10 @@ class Connection(BaseActor):
         )
         self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
         self._encoded: dict[str, str | bytes] = {}
-        # The actor's thread does not run yet: its timers are ours.
-        self.actor_inbox.send_after(delay, OpenConnection())
+        if delay:
+            self.actor_inbox.send_after(delay, OpenConnection())  # Its thread does not run yet.
+        else:
+            self.actor_inbox.tell(OpenConnection())
 
     @classmethod
     def open(cls, owner: Any, config: Configuration, delay: float = 0.0) -> ActorRef[Connection]:

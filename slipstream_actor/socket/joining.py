@@ -113,17 +113,12 @@ def leave(socket: S, topic: str, timeout: float | None) -> S:
     cancel_rejoin(known)
     gone = replace(known, status="closed", params={}, reason=LeftByClient())
     gone = with_details(gone, lost=False, rejoin=None)
-    ref, link = known.join_ref, socket._link
-    if (
-        ref is not None
-        and link is not None
-        and tell(link.connection, LeaveTopic(topic, ref, timeout))
-    ):
-        gone = with_details(gone, leaving=(*gone._details.leaving, ref))
-        is_asked = True
-    else:
+    is_asked = known.status != "closed" and tell_to_leave(socket, known, timeout)
+    if is_asked:
+        leaving = (*gone._details.leaving, str(known.join_ref))
+        gone = with_details(gone, leaving=leaving)
+    elif known.status != "closed":
         gone = replace(gone, join_ref=None)  # Only the socket knows of it.
-        is_asked = False
     left = conclude(replace(socket, joins=joins_with(socket, gone)))
     give_up_buffered(left, ChannelEnded("left"))
     if is_asked:
@@ -131,6 +126,14 @@ def leave(socket: S, topic: str, timeout: float | None) -> S:
     if not isinstance(socket.socket_pid, ThreadRef):
         socket.socket_pid.actor_inbox.tell(LeaveDone(topic))
     return commit(socket, "leave", left)
+
+
+def tell_to_leave(socket: SocketState, join: Join, timeout: float | None) -> bool:
+    """Whether the connection was told to leave a join that the server knows of."""
+    link = socket._link
+    if link is None or join.join_ref is None:
+        return False
+    return tell(link.connection, LeaveTopic(join.topic, join.join_ref, timeout))
 
 
 def forget(socket: S, topic: str) -> S:

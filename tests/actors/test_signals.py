@@ -105,7 +105,7 @@ def test_an_exception_in_a_receive_loses_nothing(number: int, paused: bool) -> N
         assert box.flow.taken == box.flow.delivered
         assert box.flow.passed == 0
         assert not paused or box.resumed
-    assert moments > 3
+    assert moments > 1
 
 
 @pytest.mark.parametrize("second", range(9))
