@@ -160,7 +160,10 @@ class EventDelivery(CallbackRunner):
                 self._take_back(event, source)
                 return False
             send_buffered(self.socket, event.topic)
+        elif kind is ChannelConnected:
+            self._slipstream.told_end = None
         elif kind in CONNECTION_ENDS and before._link is not None:
+            self._slipstream.told_end = before._link.connection
             fail_all_over(self.actor_ref, before._link.connection, event.reason)
         return True
 
@@ -174,8 +177,21 @@ class EventDelivery(CallbackRunner):
     def _leave_done(self, done: LeaveDone) -> None:
         self._run("handle_leave", done.topic)
 
-    def _connection_replaced(self, _: ConnectionReplaced) -> None:
-        """Its `handle_disconnect`; the connection that took its place stays the one there is."""
+    def _connection_replaced(self, replaced: ConnectionReplaced) -> None:
+        """Tell its end; the connection that took its place stays the one there is.
+
+        A callback that has failed after `connect` has lost the new one: the socket still has the
+        old one, which tells its end itself.
+        """
+        link, connection = self.socket._link, replaced.connection
+        if link is not None and link.connection is connection:
+            return
+        if self._slipstream.told_end is connection:
+            return
+        for topic in replaced.left:
+            self._leave_done(LeaveDone(topic))
+        if self._is_ending():
+            return
         self.actor_inbox.replacing = True
         try:
             self._run("handle_disconnect", ClosedByClient())

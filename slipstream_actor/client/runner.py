@@ -56,12 +56,22 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
 class Kept:
     """All that the library keeps in a client: one attribute, so that the others are the user's."""
 
-    __slots__ = ("beginning", "callers", "carried", "ended", "idle", "socket", "watchers")
+    __slots__ = (
+        "beginning",
+        "callers",
+        "carried",
+        "ended",
+        "idle",
+        "socket",
+        "told_end",
+        "watchers",
+    )
 
     def __init__(self, beginning: Beginning) -> None:
         self.beginning: Beginning = beginning
         self.socket: Socket | None = None
         self.idle: Timer | None = None
+        self.told_end: Any = None  # the connection that has told its end itself
         self.ended: bool = False
         self.carried: Any = context.capture()
         self.callers: set[Future[Any]] = set()

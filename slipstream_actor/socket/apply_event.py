@@ -79,7 +79,11 @@ class LeaveDone(msgspec.Struct, frozen=True):
 
 
 class ConnectionReplaced(msgspec.Struct, frozen=True):
-    """A connection has given way to another one: its `handle_disconnect`, told to oneself."""
+    """A connection has given way to another one: its `handle_disconnect`, told to oneself, and
+    `handle_leave` for the topics whose leave it will not tell any more."""
+
+    connection: Any
+    left: list[str]
 
 
 def apply_event(socket: S, event: Event) -> S:

@@ -20,7 +20,6 @@ from slipstream_actor.protocol.events import ChannelClosed
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient
 from slipstream_actor.socket.apply_event import (
     ConnectionReplaced,
-    LeaveDone,
     ReconnectDue,
     owed_leaves,
     without_connection,
@@ -175,9 +174,8 @@ def replace_link(socket: SocketState) -> None:
         return
     drop_link(socket)
     if link.status == "connected" and not isinstance(socket.socket_pid, ThreadRef):
-        for left in owed_leaves(socket):
-            inbox.tell(LeaveDone(left.topic))
-        inbox.tell(ConnectionReplaced())
+        left = [owed.topic for owed in owed_leaves(socket)]
+        inbox.tell(ConnectionReplaced(link.connection, left))
 
 
 def drop_link(socket: SocketState) -> None:

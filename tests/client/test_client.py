@@ -1445,8 +1445,12 @@ def timer(ref: Any, start: Callable[[Any], Timer]) -> Timer:
 
 def test_send_after(play: Play) -> None:
     ref, log = play()
-    timer(ref, lambda me: me.send_after(0.02, "later"))
-    timer(ref, lambda me: me.send_after(0, "now"))
+
+    def start(me: Any) -> None:
+        me.send_after(0.02, "later")
+        me.send_after(0, "now")
+
+    ref.proxy().do(start).get(timeout=PATIENCE)
     assert log.get(timeout=PATIENCE) == ("handle_info", "now")
     assert log.get(timeout=PATIENCE) == ("handle_info", "later")
 

@@ -511,6 +511,7 @@ def test_an_await_that_a_disconnect_ends(phase: Phase) -> None:
     assert_released(phase)
 
 
+@pytest.mark.filterwarnings("ignore:the last socket:ResourceWarning")
 def test_the_end_of_the_owning_thread_ends_the_attempt(phase: Phase) -> None:
     def own() -> None:
         connect(phase.uri, connect_timeout_msec=NEVER_MSEC, **phase.options)

@@ -347,7 +347,9 @@ def test_a_thread_that_ends_closes_its_connection(
         assert program.line() == "ready"
         closes.get(timeout=DEADLINE)
         program.say()
-        assert program.end() == (0, "", "")
+        code, output, errors = program.end()
+        assert (code, output) == (0, "")
+        assert "ResourceWarning: the last socket of Connection" in errors
 
 
 # Daemon threads that are in the middle of anything when the program ends.

@@ -110,7 +110,7 @@ def test_a_schedule_of_ones_own(server: PhoenixServer, schedule: Schedule) -> No
 
 
 def test_a_connection_starts_the_count_anew(server: PhoenixServer, schedule: Schedule) -> None:
-    with recording(server.uri) as (ref, log):
+    with recording(server.uri, stable_after_msec=0) as (ref, log):
         for _ in range(3):
             log.take("connect")
             server.drop()
@@ -119,9 +119,19 @@ def test_a_connection_starts_the_count_anew(server: PhoenixServer, schedule: Sch
         assert get_state(ref).socket.reconnect_counter == 0
 
 
+def test_a_connection_that_does_not_last_does_not(
+    server: PhoenixServer, schedule: Schedule
+) -> None:
+    with recording(server.uri) as (_, log):
+        for _ in range(4):
+            log.take("connect")
+            server.drop()
+        assert schedule.first(4) == RECONNECTS[:4]
+
+
 def test_the_server_comes_up_on_the_same_port(server: PhoenixServer, schedule: Schedule) -> None:
     server.stop()
-    with recording(server.uri) as (_, log):
+    with recording(server.uri, stable_after_msec=0) as (_, log):
         schedule.first(3)
         server.start()
         log.take("connect")
@@ -151,9 +161,26 @@ def test_no_code_means_stay_away(
 
 
 def test_a_refused_upgrade_is_tried_again(server: PhoenixServer, schedule: Schedule) -> None:
-    with recording(server.uri, params={"reject": "503"}) as (_, log):
-        assert log.take("disconnect")[1].status == 503
+    with recording(server.uri, params={"reject": "custom"}) as (_, log):
+        assert log.take("disconnect")[1].status == 418
         assert schedule.first(3) == RECONNECTS[:3]
+
+
+@pytest.mark.parametrize(
+    ("options", "delays"),
+    [({}, [7000, 7000]), ({"max_retry_after_msec": 2000}, [2000, 2000])],
+    ids=["as asked", "at most"],
+)
+def test_a_server_says_when_to_come_back(
+    server: PhoenixServer, schedule: Schedule, options: Any, delays: list[int]
+) -> None:
+    with recording(server.uri, params={"reject": "429"}, **options):
+        assert schedule.first(2) == delays
+
+
+def test_what_a_server_says_may_be_passed_over(server: PhoenixServer, schedule: Schedule) -> None:
+    with recording(server.uri, params={"reject": "429"}, honor_retry_after=False):
+        assert schedule.first(2) == RECONNECTS[:2]
 
 
 def test_the_options_that_are_callables_are_asked_at_each_attempt(
@@ -256,6 +283,7 @@ def test_connect_replaces_the_connection(server: PhoenixServer, schedule: Schedu
         do(ref, lambda s: s.assign(kept=True).join(TOPIC))
         log.take("join")
         do(ref, lambda s: s.connect(other.uri))
+        assert log.get(timeout=PATIENCE) == ("disconnect", ClosedByClient())
         assert log.get(timeout=PATIENCE) == ("connect",)
         server.wait_for_connections(0)
         socket = get_state(ref).socket
@@ -398,7 +426,7 @@ def test_a_schedule_of_rejoins_of_ones_own(server: PhoenixServer, schedule: Sche
 
 def test_a_join_starts_the_count_anew(moody: PhoenixServer, schedule: Schedule) -> None:
     Moody.refusals = 3
-    with recording(moody.uri) as (ref, log):
+    with recording(moody.uri, stable_after_msec=0) as (ref, log):
         log.take("connect")
         do(ref, lambda s: s.join("moody:1", {"n": 1}))
         log.take("join", "moody:1")
@@ -410,6 +438,20 @@ def test_a_join_starts_the_count_anew(moody: PhoenixServer, schedule: Schedule) 
             log.take("join", "moody:1")
         assert schedule.delays == [*REJOINS[:3], 100, 100]
         assert Moody.joins == [{"n": 1}] * 6
+
+
+def test_a_join_that_does_not_last_does_not(moody: PhoenixServer, schedule: Schedule) -> None:
+    with recording(moody.uri) as (ref, log):
+        log.take("connect")
+        do(ref, lambda s: s.join("moody:1"))
+        for _ in range(4):
+            log.take("join", "moody:1")
+            do(ref, lambda s: s.push("moody:1", "crash"))
+        log.take("join", "moody:1")
+        assert schedule.delays == REJOINS[:4]
+        do(ref, lambda s: s.leave("moody:1").join("moody:1"))  # One that asks anew.
+        log.take("join", "moody:1")
+        assert get_state(ref).socket.joins["moody:1"].rejoin_counter == 0
 
 
 def test_each_topic_has_a_count_of_its_own(moody: PhoenixServer, schedule: Schedule) -> None:
@@ -906,6 +948,7 @@ def test_the_last_words_of_a_client_arrive(server: PhoenixServer, disconnect: bo
     listener.disconnect().await_disconnect()
 
 
+@pytest.mark.filterwarnings("ignore:the last socket:ResourceWarning")
 def test_a_thread_that_ends_closes_its_connection(server: PhoenixServer) -> None:
     def forget() -> bool:
         return connect(server.uri).await_connect().connected

@@ -131,10 +131,13 @@ class FakeConnection:
 
     def _limit(self, ref: Ref, command: PushMessage) -> Timer | None:
         """Have the client hear of a push that was not replied to in its time."""
-        if command.reply_timeout is None:
-            return None
+        due = command.deadline
+        if due is None:
+            if command.reply_timeout is None:
+                return None
+            due = time.monotonic() + command.reply_timeout
         failure = PushFailed(command.topic, command.event, ref, PushTimeout())
-        timer = Timer(Burst(self, [failure]), time.monotonic() + command.reply_timeout)
+        timer = Timer(Burst(self, [failure]), due)
         inbox = self.client.actor_inbox
         if current() is self.client:
             inbox.schedule(timer)

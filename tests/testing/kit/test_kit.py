@@ -212,6 +212,7 @@ def test_a_client_that_connects_anew_leaves_its_connection(server: SocketTest, l
     server.assert_disconnect()
     server.connect_and_assert_join(client, TOPIC)
     wait_until_joined(client, TOPIC, timeout=PATIENCE)
+    assert log.take("disconnect") == ("disconnect", ClosedByClient())
     assert not [entry for entry in log.queue if entry[0] == "disconnect"]
 
 
