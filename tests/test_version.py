@@ -16,7 +16,7 @@ import slipstream_actor
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60
 # What the package needs to be imported.
-NEEDED = ("slipstream_actor", "pykka", "websocket", "msgspec")
+NEEDED = ("slipstream_actor", "pykka", "websocket", "msgspec", "rpds")
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

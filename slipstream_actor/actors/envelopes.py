@@ -3,6 +3,7 @@ whoever asked is told that nobody will answer."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -36,30 +37,32 @@ Match: TypeAlias = Callable[[Any, Any], int]
 
 
 # Of events that count nowhere, as a test sends them.
-UNCOUNTED = Inflow(0, 0, lambda: None)
+UNCOUNTED = Inflow(0, 0, math.inf, lambda: None)
 
 
 class Burst:
     """Several events of one `source`, handed over as one message and taken one by one.
 
-    Who takes one counts it in `flow`.
+    Who takes one counts it in `flow`, and whoever takes the last the `size`, which is in bytes as
+    they came. `last_ref` is the last reference that the owner had given out
+    when this was put together: a push with a later one has its reply in a later burst.
     """
 
-    __slots__ = ("events", "flow", "source")
+    __slots__ = ("events", "flow", "last_ref", "size", "source")
 
-    def __init__(self, source: Any, events: Iterable[Any], flow: Inflow = UNCOUNTED) -> None:
+    def __init__(
+        self,
+        source: Any,
+        events: Iterable[Any],
+        flow: Inflow = UNCOUNTED,
+        size: int = 0,
+        last_ref: float = math.inf,
+    ) -> None:
         self.source: Any = source
         self.events: deque[Any] = deque(events)
         self.flow: Inflow = flow
-
-    def take(self, at: int = 0) -> Any:
-        """Take out an event."""
-        event = self.events[at]
-        del self.events[at]
-        self.flow.taken += 1
-        if self.flow.paused:
-            self.flow.relieve()
-        return event
+        self.size: int = size
+        self.last_ref: float = last_ref
 
 
 class Request:

@@ -80,7 +80,7 @@ class Inbox:
         self.close_requested = False
         # The callback of a connection that has been replaced runs: it opens no other.
         self.replacing = False
-        # Of a plain thread's joins those that are over, by their refs.
+        # Of the joins those that are over, by their refs, until their ends are taken.
         self.ended_joins: dict[str, Any] = {}
         self.deaf: bool = False
         # The owner tells of no more outcomes: whoever else pushes learns it at the call.
@@ -163,19 +163,26 @@ class Inbox:
         return self.schedule(Timer.repeated(message, seconds))
 
     def receive(
-        self, match: Match, timeout: float | None = None, *, interruptible: bool = True
+        self,
+        match: Match,
+        timeout: float | None = None,
+        *,
+        interruptible: bool = True,
+        since_ref: int = 0,
     ) -> Any:
         """Return the first message for which `match(message, source)` is true, as Erlang does.
 
         `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
-        out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Raises
+        out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Bursts
+        that were put together before `since_ref` was given out are not looked into. Raises
         `Expired` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
         it is not `interruptible`, or is that of a forked process' parent.
         """
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         while True:
             taken: list[Place] = [] if self.taken is None else self.taken
-            message, place = Search(self, match).wait(deadline, interruptible=interruptible)
+            search = Search(self, match, since_ref)
+            message, place = search.wait(deadline, interruptible=interruptible)
             self._changes += 1
             # The last step: what a signal handler raises finds the message here, or returned.
             if place is None or place.take(taken):

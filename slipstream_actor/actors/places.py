@@ -67,6 +67,8 @@ class Place:
                 if events[self.within] is event:
                     del events[self.within]
                     flow.taken += 1
+                    if not events:
+                        flow.taken_bytes += burst.size
                     taken += this
                     done = True
                     # An empty burst is no message; one that has moved meanwhile may stay.
@@ -95,6 +97,8 @@ class Place:
             self.inbox._stash.insert(self.at, self.envelope)
             return
         self.burst.flow.taken -= 1
+        if not self.burst.events:
+            self.burst.flow.taken_bytes -= self.burst.size
         self.burst.events.insert(self.within, self.event)
         if self.emptied:
             self.inbox._stash.insert(self.at, self.envelope)

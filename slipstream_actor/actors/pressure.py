@@ -13,25 +13,48 @@ from collections.abc import Callable, Hashable
 
 __all__ = ["Inflow", "SendBuffer"]
 
+# Of the most bytes the part down to which it does not read again.
+LOW_PART = 4
+
 
 class Inflow:
     """The events of one connection that its owner has not taken yet.
 
-    `passed` are those that a waiting `receive` has passed over: they do not count while it waits,
-    else the answer that it waits for could wait for itself.
+    They count by their number and by their bytes, as they came. `passed` are those that a waiting
+    `receive` has passed over: they do not count while it waits, else the answer that it waits for
+    could wait for itself.
     """
 
-    __slots__ = ("delivered", "high", "low", "passed", "paused", "resume", "taken")
+    __slots__ = (
+        "delivered",
+        "delivered_bytes",
+        "high",
+        "high_bytes",
+        "low",
+        "passed",
+        "passed_bytes",
+        "paused",
+        "resume",
+        "taken",
+        "taken_bytes",
+    )
 
     delivered: int
     taken: int
     passed: int
+    delivered_bytes: int
+    taken_bytes: int
+    passed_bytes: int
 
-    def __init__(self, high: int, low: int, resume: Callable[[], object]) -> None:
+    def __init__(
+        self, high: int, low: int, high_bytes: float, resume: Callable[[], object]
+    ) -> None:
         self.high: int = high
         self.low: int = low
+        self.high_bytes: float = high_bytes
         self.resume: Callable[[], object] = resume
         self.delivered = self.taken = self.passed = 0
+        self.delivered_bytes = self.taken_bytes = self.passed_bytes = 0
         self.paused: bool = False
 
     @property
@@ -39,17 +62,38 @@ class Inflow:
         """How many events wait."""
         return self.delivered - self.taken - self.passed
 
+    @property
+    def undelivered_bytes(self) -> int:
+        """How many bytes they came in."""
+        return self.delivered_bytes - self.taken_bytes - self.passed_bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether too many wait."""
+        return self.undelivered > self.high or self.undelivered_bytes > self.high_bytes
+
+    @property
+    def _low(self) -> bool:
+        few = self.undelivered <= self.low
+        return few and self.undelivered_bytes <= self.high_bytes / LOW_PART
+
+    def deliver(self, count: int, size: int) -> None:
+        """Count what is delivered now; the connection does, in its thread."""
+        self.delivered += count
+        if count:
+            self.delivered_bytes += size
+
     def pause(self) -> bool:
         """Return whether to stop reading; the connection asks, in its thread."""
-        if self.undelivered > self.high:
+        if self.full:
             self.paused = True
-        if self.paused and self.undelivered <= self.low:
+        if self.paused and self._low:
             self.paused = False  # Taken meanwhile, and nobody saw the pause.
         return self.paused
 
     def relieve(self) -> None:
         """Have the connection read again when few enough wait; the owner asks, in its thread."""
-        if self.paused and self.undelivered <= self.low:
+        if self.paused and self._low:
             self.paused = False
             try:
                 self.resume()

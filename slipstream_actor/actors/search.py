@@ -25,10 +25,12 @@ class Search:
     for could wait for itself.
     """
 
-    def __init__(self, inbox: Any, match: Match) -> None:
+    def __init__(self, inbox: Any, match: Match, since_ref: int = 0) -> None:
         self._inbox = inbox
         self._match = match
-        self._passed: dict[Inflow, int] = {}
+        self._since_ref = since_ref
+        # Of each connection how many, and their bytes.
+        self._passed: dict[Inflow, tuple[int, int]] = {}
         # How often the stash had changed when it was searched.
         self._seen = 0
         # How many messages are yet to be looked at when the time is over.
@@ -61,7 +63,8 @@ class Search:
             # Inline, and each in one step: a signal is handled at the beginning of a function.
             while passed:
                 for flow in passed:
-                    flow.passed -= passed[flow]
+                    flow.passed -= passed[flow][0]
+                    flow.passed_bytes -= passed[flow][1]
                     del passed[flow]
                     break
 
@@ -136,6 +139,8 @@ class Search:
 
     def _look_into(self, burst: Burst, at: int, envelope: Any) -> Found | None:
         """Return the first event of a burst that matches."""
+        if burst.last_ref < self._since_ref:
+            return None
         match, source = self._match, burst.source
         for within, event in enumerate(burst.events):
             if verdict := match(event, source):
@@ -147,9 +152,10 @@ class Search:
     def _pass_over(self, message: Any) -> None:
         if type(message) is not Burst:
             return
-        flow, count = message.flow, len(message.events)
-        before = self._passed.get(flow, 0)
-        # Both or none: a signal is handled behind a call, and these are none.
-        self._passed[flow] = before + count
+        flow, count, size = message.flow, len(message.events), message.size
+        counted, sized = self._passed.get(flow, (0, 0))
+        # All or none: a signal is handled behind a call, and these are none.
+        self._passed[flow] = (counted + count, sized + size)
         flow.passed += count
+        flow.passed_bytes += size
         flow.relieve()

@@ -19,6 +19,8 @@ from slipstream_actor.protocol.events import (
     TopicJoinFailed,
     TopicJoinSucceeded,
     TopicLeft,
+    UndecodedMessage,
+    decoded,
 )
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
 from slipstream_actor.socket import presences
@@ -38,6 +40,7 @@ from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 
 __all__ = ["EventDelivery"]
 
+MESSAGES = (MessageReceived, UndecodedMessage)
 TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 JOIN_OUTCOMES = (TopicJoinSucceeded, TopicJoinFailed, TopicJoinClosed)
 
@@ -53,6 +56,9 @@ class EventDelivery(CallbackRunner):
         events, flow, routes = burst.events, burst.flow, self._slipstream_routes
         inbox.burst = burst
         inbox.uncommitted = None
+        # The burst in hand counts no more: it is one read's, or one message's.
+        flow.taken_bytes += burst.size
+        burst.size = 0
         try:
             while events and not inbox.stopping and not kept.ended:
                 socket = self.socket
@@ -88,10 +94,12 @@ class EventDelivery(CallbackRunner):
 
     def _handle_event(self, event: Any, source: Any) -> None:
         """Apply an event to the socket and call its callback."""
-        if type(event) is MessageReceived:
+        if type(event) in MESSAGES:
             self._deliver_message(event)
             return
         link = self.socket._link
+        if type(event) in TOPIC_ENDS:
+            self.actor_inbox.ended_joins.pop(event.join_ref, None)
         if type(event) in CONNECTION_ENDS:
             self._end_connection(source)
         elif type(event) in JOIN_OUTCOMES:
@@ -205,11 +213,16 @@ class EventDelivery(CallbackRunner):
             return EVERY_OTHER
         return self._slipstream_routes.find(message.topic, message.event)
 
-    def _deliver_message(self, message: MessageReceived) -> None:
+    def _deliver_message(self, message: MessageReceived | UndecodedMessage) -> None:
         """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
 
         What `track_presence` takes goes to a handler too, if that names the very event.
         """
+        if isinstance(message, UndecodedMessage):
+            whole = decoded(message)
+            if whole is None:
+                return
+            message = whole
         route = self._route_of(message)
         if presences.is_tracked(self.socket, message):
             self._deliver_presence(message)

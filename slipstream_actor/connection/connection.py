@@ -26,7 +26,7 @@ from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, W
 from slipstream_actor.configuration.configuration import Configuration, redact
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.opening import open_transport
-from slipstream_actor.connection.pace import LEAST_PACE, Pace
+from slipstream_actor.connection.pace import LEAST_PACE, Progress
 from slipstream_actor.connection.state import ConnectionState, counters_of, refs_of, topics_of
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
@@ -106,8 +106,9 @@ class Connection(BaseActor):
         self._reason: Any = None  # what the owner will be told, once that is settled
         self._give_up_at: float | None = None
         self._heartbeat_mark: int | None = None
-        self._reading, self._writing = Pace(interval), Pace(interval)
+        self._progress = Progress(interval)
         self._written = 0
+        self._told_bytes = 0  # of what has come, those that were told of
         self._dropped = 0
         self._paused = False
         self._timer: Timer | None = None
@@ -115,6 +116,7 @@ class Connection(BaseActor):
         self.flow: Inflow = Inflow(
             config.high_watermark,
             config.low_watermark,
+            config.max_undelivered_bytes,
             resume=lambda: self.actor_inbox.tell(ResumeReading()),
         )
         self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
@@ -223,19 +225,20 @@ class Connection(BaseActor):
         """Decode what has come, and let the protocol make events of it."""
         received = transport.receive()
         now = time.monotonic()
-        decode_text, receive = self._decoding.text, frame_log.receiving(self._protocol.receive)
-        if self._status == "closing" and self.flow.undelivered > self.flow.high:
+        decode, receive = self._decoding, frame_log.receiving(self._protocol.receive)
+        longest, decode_text = decode.longest(self.flow.undelivered_bytes), decode.text
+        if self._status == "closing" and self.flow.full:
             # We are leaving: what the owner has no room for is read for the close frame behind it.
             self._dropped += len(received)
             return
         for data in received:
             try:
-                if isinstance(data, bytes):
-                    message = decode_text(data)
+                if not isinstance(data, bytes):
+                    message = decode.binary(data.data)
                 else:
-                    message = self._decoding.binary(data.data)
+                    message = decode_text(data) if len(data) <= longest else decode.partly(data)
             except Exception as error:
-                self._decoding.fail(error)
+                decode.fail(error)
                 self._drop(data, f"{type(error).__name__}: {error}")
                 continue
             if not receive(message, now):
@@ -306,7 +309,7 @@ class Connection(BaseActor):
         if self._give_up_at is not None and self._give_up_at <= now:
             self._end(self._reason)
             return
-        self._protocol.handle_timer(now, max(self._reading.moved_at, self._writing.moved_at))
+        self._protocol.handle_timer(now, self._progress.moved_at)
         self._settle()
 
     def _settle(self) -> None:
@@ -324,14 +327,15 @@ class Connection(BaseActor):
             self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
         self._room.update(0, transport.pending_bytes)
         events, protocol.events = protocol.events, []
-        self.flow.delivered += len(events)
+        size, self._told_bytes = transport.bytes_in - self._told_bytes, transport.bytes_in
+        self.flow.deliver(len(events), size)
         reading = self._reads()
         if transport.read_again and reading:
             self.actor_inbox.read_again()
         self.actor_inbox.watch(read=reading, write=transport.pending_bytes > 0)
         self._arm()
         if events:
-            self._tell(events, self.flow)
+            self._tell(events, self.flow, size)
         if transport.ended is not None:
             if self._reason is None or isinstance(self._reason, TransportFailed):
                 self._reason = transport.ended
@@ -367,7 +371,7 @@ class Connection(BaseActor):
             data = self._encoded.pop(message.ref or "", None) or self._serializer.encode(message)
             if message.topic == "phoenix":
                 # Between frames, before the pushes that wait.
-                self._heartbeat_mark = transport.send_urgent(*as_frame(data))
+                self._heartbeat_mark = transport.send_urgent(*frames.of_message(data))
             else:
                 batch.append(data)
         transport.send(batch)
@@ -375,8 +379,7 @@ class Connection(BaseActor):
     def _note_progress(self, transport: Transport) -> None:
         """Note that bytes move, and tell the protocol when the heartbeat's bytes are out."""
         now = time.monotonic()
-        self._reading.note(now, transport.bytes_in, unfinished=transport.mid_frame)
-        self._writing.note(now, transport.bytes_out, unfinished=transport.wants_write)
+        self._progress.note(now, transport)
         if self._status == "closing":
             self._renew_close(transport, now)
         if self._heartbeat_mark is not None and transport.bytes_out >= self._heartbeat_mark:
@@ -446,17 +449,15 @@ class Connection(BaseActor):
             self.actor_inbox.ended.set(reason)
             self._telemetry.conclude(reason, self._transport)
 
-    def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED) -> None:
+    def _tell(self, events: list[Any], flow: Inflow = UNCOUNTED, size: int = 0) -> None:
         # Not `ref.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         if self._telemetry.told is not None:
             self._telemetry.told += events
         inbox = self._owner.actor_inbox
-        if isinstance(self._owner, ThreadRef):
-            # It has no callbacks: what it asks its sockets is to be true before it has awaited.
-            ended = {e.join_ref: e for e in events if type(e) in JOIN_ENDS and e.join_ref}
-            inbox.ended_joins.update(ended)
+        ended = {e.join_ref: e for e in events if type(e) in JOIN_ENDS and e.join_ref}
+        inbox.ended_joins.update(ended)
         if not inbox.deaf:
-            inbox.tell(Burst(self.actor_ref, events, flow))
+            inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":
             # The owner is gone. What it pushed last is still to be sent, and then a close frame.
             self.actor_inbox.tell(CloseConnection())
@@ -495,8 +496,3 @@ class Connection(BaseActor):
         ResumeReading: _resume,
         GetState: _answer_state,
     }
-
-
-def as_frame(data: str | bytes) -> tuple[int, bytes]:
-    """Return opcode and payload of an encoded message."""
-    return (frames.TEXT, data.encode()) if isinstance(data, str) else (frames.BINARY, data)

@@ -11,11 +11,16 @@ from slipstream_actor.protocol.serializer import Serializer, decodes_as_ours
 
 __all__ = ["Decoding"]
 
+# Bytes of a message: one of more waits undecoded, and of those that wait behind many bytes most do.
+LONG, SHORT = 65_536, 256
+MANY_BYTES = 1_048_576
+
 logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
 
 
 class Decoding:
-    """How one connection decodes: `text` takes the bytes of a text frame, `binary` of the other.
+    """How one connection decodes: `text` takes the bytes of a text frame, `binary` of the other;
+    `partly` leaves the payload of a text frame as it came, where it can.
 
     A serializer that fails for every message is a mistake that nobody would see: the first failure
     of a connection is a warning, and so is each tenfold number of them, and the last number. `str`
@@ -28,10 +33,13 @@ class Decoding:
         self.serializer: Serializer = config.serializer
         self.text: Callable[[bytes], Message]
         self.binary: Callable[[bytes], Message]
+        self.partly: Callable[[bytes], Message]
         if decodes_as_ours(config.serializer):
             self.text, self.binary = config.serializer.decode_text, config.serializer.decode
+            self.partly = getattr(config.serializer, "decode_partly", self.text)
         else:
             self.text, self.binary = lambda data: self._decode(data.decode()), self._decode
+            self.partly = self.text
         self.failures: int = 0
         self._told = 0
         self._problem = ""
@@ -39,6 +47,11 @@ class Decoding:
     def __str__(self) -> str:
         messages = "1 message" if self.failures == 1 else f"{self.failures} messages"
         return f"{messages} of the server could not be decoded: {self._problem}"
+
+    def longest(self, waiting: int) -> int:
+        """Return the most bytes of a message that is decoded when it comes, and not when it is
+        delivered, while `waiting` bytes are not delivered: decoded, it takes many times as many."""
+        return LONG if waiting < MANY_BYTES else SHORT
 
     def fail(self, error: Exception) -> None:
         """Count a message that could not be decoded."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["LEAST_PACE", "Pace"]
+from typing import Any
+
+__all__ = ["LEAST_PACE", "Pace", "Progress"]
 
 # Bytes per second. With less, a message of the usual limit would excuse a dead peer for a day.
 LEAST_PACE = 1024
@@ -30,3 +32,20 @@ class Pace:
         elif now - self._since <= self._interval:
             return
         self._counted, self._since = total, now
+
+
+class Progress:
+    """Both directions of one connection."""
+
+    def __init__(self, interval: float) -> None:
+        self._reading, self._writing = Pace(interval), Pace(interval)
+
+    @property
+    def moved_at(self) -> float:
+        """When an unfinished transfer last had as many more bytes as it must."""
+        return max(self._reading.moved_at, self._writing.moved_at)
+
+    def note(self, now: float, transport: Any) -> None:
+        """Take in what has moved."""
+        self._reading.note(now, transport.bytes_in, unfinished=transport.mid_frame)
+        self._writing.note(now, transport.bytes_out, unfinished=transport.wants_write)

@@ -22,6 +22,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinFailed,
     TopicJoinSucceeded,
     TopicLeft,
+    UndecodedMessage,
 )
 from slipstream_actor.protocol.joins import (
     ENDED,
@@ -213,7 +214,11 @@ class Protocol:
             channel = self.channels.get(message.topic)
             if channel is None or channel.join_ref != message.join_ref:
                 return False  # a message of a former join
-        self.events.append(MessageReceived(message.topic, message.event, message.payload))
+        payload = message.payload
+        if type(payload) is msgspec.Raw:
+            self.events.append(UndecodedMessage(message.topic, message.event, payload))
+        else:
+            self.events.append(MessageReceived(message.topic, message.event, payload))
         return True
 
     def _receive_reserved(self, message: Message, now: float) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PlainPushes"]
+__all__ = ["PlainPushes", "is_number"]
 
 # Of so many, topic and join are kept; of older ones without a reply, a bit.
 MOST = 65_536

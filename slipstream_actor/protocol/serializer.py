@@ -67,6 +67,7 @@ class V2Serializer:
         self._typed = (
             msgspec.json.Decoder(Message).decode if isinstance(self._json, MsgspecJson) else None
         )
+        self._partly = msgspec.json.Decoder(PartlyDecoded).decode
 
     def encode(self, message: Message) -> str | bytes:
         """Return the text or, where the payload is bytes, the binary frame of `message`.
@@ -83,6 +84,19 @@ class V2Serializer:
         """Return the message of a frame; `SerializerError` when it is none."""
         return decode_binary(data) if isinstance(data, bytes) else self.decode_text(data)
 
+    def decode_partly(self, data: bytes) -> Message:
+        """Return the message of a text frame; of one for a callback, with its payload as it came,
+        `msgspec.Raw`, if the parser is ours."""
+        if self._typed is None:
+            return self.decode_text(data)
+        try:
+            part = self._partly(data)
+        except (ValueError, RecursionError) as error:
+            raise SerializerError(f"not a V2 message: {error}") from error
+        if part.event.startswith("phx_"):
+            return self.decode_text(data)
+        return Message(part.join_ref, part.ref, part.topic, part.event, part.payload)
+
     def decode_text(self, data: str | bytes) -> Message:
         """Return the message of a text frame, given as text or as its UTF-8 bytes."""
         try:
@@ -91,6 +105,16 @@ class V2Serializer:
             return msgspec.convert(load(self._json, data), Message)
         except (ValueError, RecursionError) as error:
             raise SerializerError(f"not a V2 message: {error}") from error
+
+
+class PartlyDecoded(msgspec.Struct, array_like=True, frozen=True):
+    """A V2 message with its payload as it came."""
+
+    join_ref: str | None
+    ref: str | None
+    topic: str
+    event: str
+    payload: msgspec.Raw
 
 
 class V1Wire(msgspec.Struct):

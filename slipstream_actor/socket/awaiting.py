@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
@@ -21,15 +21,14 @@ from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
-    MessageReceived,
     PushFailed,
     ReplyReceived,
     TopicJoinClosed,
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.protocol.matching import matches
 from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.plain_pushes import is_number
 from slipstream_actor.protocol.reasons import (
     BufferOverflow,
     ChannelEnded,
@@ -56,7 +55,6 @@ from slipstream_actor.socket.errors import (
 )
 from slipstream_actor.socket.joining import request, send_requested
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.presences import is_tracked
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
 from slipstream_actor.socket.state import S, SocketState, undecodable
@@ -67,9 +65,10 @@ __all__ = [
     "await_disconnect",
     "await_join",
     "await_leave",
-    "await_message",
+    "Deadline",
     "await_reply",
-    "messages",
+    "disconnected_error",
+    "receive",
 ]
 
 
@@ -90,6 +89,8 @@ def receive(
     awaited: str,
     deadline: Deadline,
     match: Callable[[Any], int],
+    *,
+    since_ref: int = 0,
 ) -> Any:
     """Return the first event of the socket's connection that matches; `AwaitTimeoutError`."""
 
@@ -101,7 +102,8 @@ def receive(
         return match(message)
 
     try:
-        return socket.socket_pid.actor_inbox.receive(concerns, deadline.left())
+        inbox = socket.socket_pid.actor_inbox
+        return inbox.receive(concerns, deadline.left(), since_ref=since_ref)
     except Interrupted:
         if isinstance(socket.socket_pid, ThreadRef):
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
@@ -311,7 +313,9 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
 
     over = topic is not None and join_is_over(socket, topic, join_ref)
     try:
-        event = receive(socket, awaited, Deadline(0.0) if over else deadline, match)
+        since_ref = 0 if over else earliest(socket, ref, join_ref)
+        left = Deadline(0.0) if over else deadline
+        event = receive(socket, awaited, left, match, since_ref=since_ref)
     except AwaitTimeoutError:
         if over:
             ledger = socket.socket_pid.actor_inbox.ledger
@@ -324,6 +328,19 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
             raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
         raise
     return reply_or_raise(event, ref, awaited, deadline, socket)
+
+
+def earliest(socket: SocketState, ref: Any, join_ref: str | None) -> int:
+    """Return the ref before which nothing is that ends the wait for a reply, 0 when it may be
+    anywhere.
+
+    A reply comes after its push, and so does the end of a join or of a connection that was there
+    when this asks. In a flood what has come before is not searched again for each reply.
+    """
+    inbox, link = socket.socket_pid.actor_inbox, socket._link
+    if not isinstance(ref, Ref) or link is None or not link.alive or not is_number(ref):
+        return 0
+    return 0 if join_ref in inbox.ended_joins else int(ref)
 
 
 def reply_or_raise(
@@ -412,57 +429,6 @@ def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
         return not socket.connected
     join = socket.joins.get(topic)
     return join is None or join.join_ref != join_ref
-
-
-def await_message(
-    socket: SocketState, topic: Any, event: Any, payload: Any, timeout: float | None
-) -> MessageReceived:
-    """See `Socket.await_message`."""
-    require_owner(socket, "await_message")
-    awaited = f"a message with topic {topic!r}, event {event!r}, payload {payload!r}"
-    deadline = Deadline(timeout)
-
-    join = socket.joins.get(topic) if isinstance(topic, str) else None
-
-    def match(message: Any) -> int:
-        kind = type(message)
-        if kind is MessageReceived:
-            found = (
-                not is_tracked(socket, message)
-                and matches(topic, message.topic)
-                and matches(event, message.event)
-                and matches(payload, message.payload)
-            )
-            return TAKE if found else 0
-        if kind in (TopicJoinClosed, TopicLeft) and join is not None:
-            ours = message.topic == topic and join.join_ref in (message.join_ref, None)
-            return LEAVE if ours and message.join_ref is not None else 0
-        return LEAVE if kind in CONNECTION_ENDS else 0
-
-    try:
-        received = receive(socket, awaited, deadline if socket._link else Deadline(0.0), match)
-    except AwaitTimeoutError:
-        if socket._link is None:
-            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
-        raise
-    if isinstance(received, MessageReceived):
-        return received
-    if type(received) in CONNECTION_ENDS:
-        raise disconnected_error(awaited, received, socket)
-    reason = ChannelEnded(getattr(received, "reason", "left"))
-    raise NotJoinedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
-
-
-def messages(
-    socket: SocketState, topic: Any, event: Any, payload: Any, timeout: float | None
-) -> Iterator[MessageReceived]:
-    """See `Socket.messages`."""
-    while True:
-        try:
-            message = await_message(socket, topic, event, payload, timeout)
-        except AwaitTimeoutError:
-            return
-        yield message
 
 
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:

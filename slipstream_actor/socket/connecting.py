@@ -152,8 +152,7 @@ def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     assert config is not None
     is_thread = isinstance(owner, ThreadRef)
     fail_over(socket, owner.actor_inbox.discard_former(events=is_thread))
-    if is_thread:
-        owner.actor_inbox.ended_joins.clear()
+    owner.actor_inbox.ended_joins.clear()
     begun = begin_connect(socket)
     connection = None if config.test_mode else Connection.open(owner, config, delay)
     lease = None

@@ -22,7 +22,15 @@ from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.presence import EMPTY, track
-from slipstream_actor.socket import awaiting, closing, connecting, joining, pushes, sending
+from slipstream_actor.socket import (
+    awaiting,
+    closing,
+    connecting,
+    joining,
+    messages,
+    pushes,
+    sending,
+)
 from slipstream_actor.socket.errors import NotOwnerError
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
@@ -297,7 +305,7 @@ class Socket(SocketState, frozen=True):
         Passes over what `track_presence` takes. Raises `NotConnectedError` when the connection
         ends first, and `AwaitTimeoutError`.
         """
-        return await_or_put_back(awaiting.await_message, self, topic, event, payload, timeout)
+        return await_or_put_back(messages.await_message, self, topic, event, payload, timeout)
 
     def messages(
         self,
@@ -313,7 +321,7 @@ class Socket(SocketState, frozen=True):
         """
         require_owner(self, "messages")
         require_seconds("timeout", timeout)
-        return awaiting.messages(self, topic, event, payload, timeout)
+        return messages.messages(self, topic, event, payload, timeout)
 
 
 def new_socket() -> Socket:

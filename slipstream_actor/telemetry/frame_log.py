@@ -17,6 +17,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from slipstream_actor.errors import Shown
 from slipstream_actor.protocol.message import Message
 
@@ -122,6 +124,8 @@ class Redacted(Shown):
             return repr(x)
         if isinstance(x, (bytes, bytearray, memoryview)):
             return f"<{len(x)} bytes>"
+        if isinstance(x, msgspec.Raw):  # JSON that is not decoded yet.
+            return without_secrets(memoryview(x)[:READ].tobytes().decode(errors="replace"))
         if isinstance(x, Mapping):
             return self.repr_dict(x, level)
         return f"<{type(x).__name__}>"

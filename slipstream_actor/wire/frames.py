@@ -23,6 +23,7 @@ __all__ = [
     "Header",
     "close_payload",
     "mask",
+    "of_message",
     "read_header",
     "split",
 ]
@@ -131,3 +132,8 @@ def close_payload(code: int, reason: str = "") -> bytes:
         return b""
     text = reason.encode()[:123].decode("utf-8", "ignore")
     return code.to_bytes(2, "big") + text.encode()
+
+
+def of_message(data: str | bytes) -> tuple[int, bytes]:
+    """Return opcode and payload of an encoded message."""
+    return (TEXT, data.encode()) if isinstance(data, str) else (BINARY, data)

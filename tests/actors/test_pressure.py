@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,9 @@ from tests.support.clients import PATIENCE
 class Flow(Inflow):
     """Counts how often reading was to be resumed."""
 
-    def __init__(self, high: int = 10, low: int = 3) -> None:
+    def __init__(self, high: int = 10, low: int = 3, high_bytes: float = math.inf) -> None:
         self.resumed = 0
-        super().__init__(high, low, self.note)
+        super().__init__(high, low, high_bytes, self.note)
 
     def note(self) -> None:
         self.resumed += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +62,7 @@ class Filled:
 
     def __init__(self) -> None:
         self.resumed = 0
-        self.flow = Inflow(100, 2, self.resume)
+        self.flow = Inflow(100, 2, math.inf, self.resume)
         self.inbox = ThreadInbox()
         self.inbox.tell(0)
         self.burst(1, 2, 3)

@@ -6,6 +6,7 @@ takes, and what the test answers becomes events of this connection and no other.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -185,7 +186,7 @@ class FakeConnection:
         if self._hung_up:
             return
         self._hung_up = True
-        farewell = Inflow(0, 0, lambda: None)
+        farewell = Inflow(0, 0, math.inf, lambda: None)
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
         self._farewell = farewell
 

@@ -1,0 +1,87 @@
+"""The socket's `await_message` and `messages`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from slipstream_actor.actors.envelopes import LEAVE, TAKE
+from slipstream_actor.errors import AwaitTimeoutError, shown
+from slipstream_actor.protocol.events import (
+    MessageReceived,
+    TopicJoinClosed,
+    TopicLeft,
+    UndecodedMessage,
+    decoded,
+)
+from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.reasons import ChannelEnded
+from slipstream_actor.socket.apply_event import CONNECTION_ENDS
+from slipstream_actor.socket.awaiting import Deadline, disconnected_error, receive
+from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
+from slipstream_actor.socket.ownership import require_owner
+from slipstream_actor.socket.presences import is_tracked
+from slipstream_actor.socket.state import SocketState
+
+__all__ = ["await_message", "messages"]
+
+
+def await_message(
+    socket: SocketState, topic: Any, event: Any, payload: Any, timeout: float | None
+) -> MessageReceived:
+    """See `Socket.await_message`."""
+    require_owner(socket, "await_message")
+    awaited = f"a message with topic {topic!r}, event {event!r}, payload {payload!r}"
+    deadline = Deadline(timeout)
+
+    join = socket.joins.get(topic) if isinstance(topic, str) else None
+
+    def match(message: Any) -> int:
+        kind = type(message)
+        if kind is MessageReceived or kind is UndecodedMessage:
+            found = (
+                not is_tracked(socket, message)
+                and matches(topic, message.topic)
+                and matches(event, message.event)
+                and (payload is ANY or has_payload(message, payload))
+            )
+            return TAKE if found else 0
+        if kind in (TopicJoinClosed, TopicLeft) and join is not None:
+            ours = message.topic == topic and join.join_ref in (message.join_ref, None)
+            return LEAVE if ours and message.join_ref is not None else 0
+        return LEAVE if kind in CONNECTION_ENDS else 0
+
+    try:
+        received = receive(socket, awaited, deadline if socket._link else Deadline(0.0), match)
+    except AwaitTimeoutError:
+        if socket._link is None:
+            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
+        raise
+    if type(received) is UndecodedMessage:
+        received = decoded(received)
+        if received is None:  # No message after all.
+            return await_message(socket, topic, event, payload, deadline.left())
+    if isinstance(received, MessageReceived):
+        return received
+    if type(received) in CONNECTION_ENDS:
+        raise disconnected_error(awaited, received, socket)
+    reason = ChannelEnded(getattr(received, "reason", "left"))
+    raise NotJoinedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
+
+
+def has_payload(message: MessageReceived | UndecodedMessage, pattern: Any) -> bool:
+    """Whether the payload of a message matches."""
+    whole = decoded(message) if isinstance(message, UndecodedMessage) else message
+    return whole is not None and matches(pattern, whole.payload)
+
+
+def messages(
+    socket: SocketState, topic: Any, event: Any, payload: Any, timeout: float | None
+) -> Iterator[MessageReceived]:
+    """See `Socket.messages`."""
+    while True:
+        try:
+            message = await_message(socket, topic, event, payload, timeout)
+        except AwaitTimeoutError:
+            return
+        yield message
