@@ -19,10 +19,9 @@ from slipstream_actor.protocol.events import (
     TopicJoinFailed,
     TopicJoinSucceeded,
     TopicLeft,
-    UndecodedMessage,
-    decoded,
 )
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
+from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
 from slipstream_actor.socket import presences
 from slipstream_actor.socket.apply_event import (
     CONNECTION_ENDS,

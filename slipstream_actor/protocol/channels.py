@@ -22,7 +22,6 @@ from slipstream_actor.protocol.events import (
     TopicJoinFailed,
     TopicJoinSucceeded,
     TopicLeft,
-    UndecodedMessage,
 )
 from slipstream_actor.protocol.joins import (
     ENDED,
@@ -43,6 +42,7 @@ from slipstream_actor.protocol.reasons import (
     JoinTimeout,
     PushTimeout,
 )
+from slipstream_actor.protocol.undecoded import UndecodedMessage
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
@@ -82,7 +82,7 @@ class Protocol:
         join_timeout: float = 10.0,
     ) -> None:
         self.outgoing: list[Message] = []
-        self.events: list[Event] = []
+        self.events: list[Event | UndecodedMessage] = []
         self.channels: dict[str, Channel] = {}
         self.former: dict[str, Channel] = {}
         self.refs: dict[str, Waiting] = {}

@@ -7,7 +7,6 @@ hand (`ref.tell(ChannelClosed(…))`) is taken at its word.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -15,16 +14,12 @@ import msgspec
 
 from slipstream_actor.protocol.message import Reply, no_fields
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
-
 __all__ = [
     "ChannelClosed",
     "ChannelConnectFailed",
     "ChannelConnected",
     "Event",
     "MessageReceived",
-    "UndecodedMessage",
-    "decoded",
     "PushFailed",
     "ReplyReceived",
     "TopicJoinClosed",
@@ -97,26 +92,6 @@ class MessageReceived(msgspec.Struct, frozen=True, gc=False):
     payload: Any = msgspec.field(default_factory=dict)
 
 
-class UndecodedMessage(msgspec.Struct, frozen=True, gc=False):
-    """A `MessageReceived` whose payload is decoded when it is delivered: until then it takes the
-    bytes that it came in."""
-
-    topic: str
-    event: str
-    payload: msgspec.Raw
-
-
-def decoded(message: UndecodedMessage) -> MessageReceived | None:
-    """Return the message with its payload; `None`, with a warning, for one that is no JSON."""
-    try:
-        payload = msgspec.json.decode(message.payload)
-    except (ValueError, RecursionError) as error:
-        why = type(error).__name__
-        logger.warning("%r on %r could not be decoded: %s", message.event, message.topic, why)
-        return None
-    return MessageReceived(message.topic, message.event, payload)
-
-
 class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
     """A reply to a push: `handle_reply(ref, reply)`."""
 
@@ -144,7 +119,6 @@ Event: TypeAlias = (
     | TopicJoinClosed
     | TopicLeft
     | MessageReceived
-    | UndecodedMessage
     | ReplyReceived
     | PushFailed
 )

@@ -11,11 +11,10 @@ from slipstream_actor.protocol.events import (
     MessageReceived,
     TopicJoinClosed,
     TopicLeft,
-    UndecodedMessage,
-    decoded,
 )
 from slipstream_actor.protocol.matching import ANY, matches
 from slipstream_actor.protocol.reasons import ChannelEnded
+from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
 from slipstream_actor.socket.apply_event import CONNECTION_ENDS
 from slipstream_actor.socket.awaiting import Deadline, disconnected_error, receive
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError

@@ -32,7 +32,7 @@ from slipstream_actor.protocol.events import ChannelConnected
 from slipstream_actor.socket.sending import RoomMade, await_room
 from slipstream_actor.wire.waiter import AttemptFailed, InboxWaiter
 from tests.client.test_client import InThread, Line
-from tests.support.clients import PATIENCE
+from tests.support.clients import PATIENCE, eventually
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "rooms:lobby"
@@ -177,6 +177,7 @@ def test_an_attempt_to_connect_ends_while_it_is_looked_at() -> None:
             waiter.elsewhere("the lookup", over.wait, lambda _: None)
 
     with flooded(lambda: inbox.tell(GetState(None, Future()))):
+        eventually(lambda: inbox.depth > 0)
         assert seconds(wait_for_it) < BRIEF + SLACK
     over.set()
     inbox.close()

@@ -148,7 +148,8 @@ def test_it_lives_until_the_client_has_heard_of_its_end(
     connection.tell(CloseConnection())
     assert len(requests) == 1
     (burst,) = client.messages()
-    assert burst.take() == ChannelClosed(ClosedByPeer(1001))
+    assert burst.events.popleft() == ChannelClosed(ClosedByPeer(1001))
+    burst.flow.taken += 1
     assert not connection.is_alive()
     with pytest.raises(ActorDeadError, match="<FakeConnection of client> is closed"):
         push(connection, "3")
