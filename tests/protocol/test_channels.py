@@ -126,7 +126,7 @@ class Core:
 
     # what comes out
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[Any]:
         events, self.protocol.events = self.protocol.events, []
         return events
 

@@ -612,7 +612,7 @@ def test_note_16_join_params_arrive_unchanged(name: str, params: dict[str, Any])
 # The order of these varies: each order that was seen is played.
 
 
-def play_race(answers: list[Message], *, leave: bool) -> tuple[Protocol, list[Event]]:
+def play_race(answers: list[Message], *, leave: bool) -> tuple[Protocol, list[Any]]:
     """Join, leave or not, join again, and only then hear of the last two."""
     refs = iter("123")
     core = Protocol(next_ref=lambda: next(refs))

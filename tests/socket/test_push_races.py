@@ -99,7 +99,7 @@ class Client:
 
     def __init__(self) -> None:
         self.log = Log()
-        never = {"reconnect_after_msec": [FAR], "rejoin_after_msec": [FAR]}
+        never: dict[str, Any] = {"reconnect_after_msec": [FAR], "rejoin_after_msec": [FAR]}
         self.ref = Recorder.start(URI, self.log, test_mode=True, **never)
         self.wire = Wire(self.ref)
         self.ref.tell(ChannelConnected(self.wire))
