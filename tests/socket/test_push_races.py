@@ -7,6 +7,7 @@ whoever pushed is told one outcome: a reply, a failure, or an error at the call.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,9 @@ class Wire(Line):
         self.owner = owner
         self.pushes: list[PushMessage] = []
         self.concluded = False
+        # Whether its end takes time when it is asked to close.
+        self.lingers = False
+        self.closing = threading.Event()
 
     def tell(self, command: Any) -> None:
         if not self.alive:
@@ -62,7 +66,9 @@ class Wire(Line):
         if type(command) is PushMessage:
             self.pushes.append(command)
         elif type(command) is CloseConnection:
-            self.end()
+            if not self.lingers:
+                self.end()
+            self.closing.set()
 
     def say(self, *events: Any) -> None:
         self.owner.actor_inbox.tell(Burst(self, events))
@@ -182,6 +188,23 @@ def stops(client: Client) -> None:
     client.ref.stop(timeout=PATIENCE)
 
 
+def disconnects_slowly(client: Client) -> None:
+    client.wire.lingers = True
+    disconnects(client)
+
+
+def connects_anew_and_the_former_lingers(client: Client) -> None:
+    client.wire.lingers = True
+    connects_anew(client)
+
+
+def stops_slowly(client: Client) -> None:
+    """It has told of its last outcomes, and waits for its connection, which still takes pushes."""
+    client.wire.lingers = True
+    client.ref.stop(block=False)
+    assert client.wire.closing.wait(PATIENCE)
+
+
 MEANWHILE = [
     replies,
     replies_twice,
@@ -195,6 +218,9 @@ MEANWHILE = [
     disconnects,
     connects_anew,
     stops,
+    disconnects_slowly,
+    connects_anew_and_the_former_lingers,
+    stops_slowly,
 ]
 
 
@@ -217,14 +243,7 @@ def test_a_push_has_one_outcome(meanwhile: Callable[[Client], None]) -> None:
     try:
         for moment, result in enumerate(interrupted(prepare)):
             client = clients[-1]
-            wire = client.wire
-            if wire.alive and not wire.concluded:
-                # What is said of each that it took; of those that have an outcome it is too late.
-                over = meanwhile in (loses_its_channel, leaves)
-                wire.say(*(wire.failures(ChannelEnded("left")) if over else wire.replies()))
-            else:
-                wire.end()
-            client.handled()
+            conclude(client, meanwhile)
             outcomes = client.outcomes()
             if isinstance(result, BaseException):
                 assert isinstance(result, SlipstreamError), (moment, result)
@@ -240,6 +259,21 @@ def test_a_push_has_one_outcome(meanwhile: Callable[[Client], None]) -> None:
             clients.clear()
     finally:
         for client in clients:
+            client.wire.end()
             if client.ref.is_alive():
                 client.ref.stop(timeout=PATIENCE)
     assert sum(told.values()) > 20, "the push was stopped at each of its steps"
+
+
+def conclude(client: Client, meanwhile: Callable[[Client], None]) -> None:
+    """Have the wire say what is still to be said of what it took, and the client hear it."""
+    wire = client.wire
+    if wire.alive:
+        # Of those that have an outcome it is too late.
+        over = meanwhile in (loses_its_channel, leaves)
+        wire.say(*(wire.failures(ChannelEnded("left")) if over else wire.replies()))
+    if wire.closing.is_set() or not wire.alive:
+        wire.end()
+    client.handled()
+    if not client.ref.is_alive():
+        client.ref.actor_inbox.ended.get(timeout=PATIENCE)

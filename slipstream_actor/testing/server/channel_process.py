@@ -113,7 +113,8 @@ class ChannelProcess:
         presence: Presence,
     ) -> None:
         self.topic = topic
-        self.sent_join_ref, self.join_ref = joined_with
+        self.sent_join_ref: str | None = joined_with[0]
+        self.join_ref: str | None = joined_with[1]
         self.hub = hub
         self.presence = presence
         self.outcome: JoinOutcome | None = None
