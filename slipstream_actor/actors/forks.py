@@ -10,6 +10,7 @@ Nothing here may block or be heard by the parent: a lock may be held by a thread
 from __future__ import annotations
 
 import _thread
+import itertools
 import logging
 import mmap
 import os
@@ -48,6 +49,7 @@ logger: logging.Logger = logging.getLogger("slipstream_actor")
 # Linux's MADV_WIPEONFORK, which the module `mmap` does not name.
 WIPE_ON_FORK = 18
 
+_numbers = itertools.count(1)
 _epoch = 0
 _survivor: int | None = None
 _sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -135,6 +137,8 @@ class LocalRef(ActorRef[Any]):
     def __init__(self, actor: Any) -> None:
         super().__init__(actor)
         self.epoch: int = current_epoch()
+        # How logs and errors call it: its owner's class and name, or a number.
+        self.label: str = f"{self.actor_class.__name__}-{next(_numbers)}"
 
     def is_alive(self) -> bool:
         """Whether the actor runs, in this very process."""

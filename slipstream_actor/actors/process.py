@@ -52,6 +52,11 @@ class ThreadRef:
                 connection.tell(CloseConnection())
         self.actor_inbox.ended.set("normal")
 
+    @property
+    def label(self) -> str:
+        """How logs and errors call it."""
+        return f"thread {self._thread.name}"
+
     def __repr__(self) -> str:
         return f"<ThreadRef {self._thread.name}>"
 

@@ -96,7 +96,9 @@ class CallbackRunner(Defaults, BaseActor):
         super().__init__()
         self._slipstream = Kept(beginning)
         if beginning.name is not None:
-            register(beginning.name, self.actor_ref)
+            ref: Any = self.actor_ref
+            ref.label = f"{type(self).__name__} {beginning.name!r}"
+            register(beginning.name, ref)
 
     @property
     def socket(self) -> Socket:
