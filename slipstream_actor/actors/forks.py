@@ -118,7 +118,9 @@ def is_known_to_be_forked(target: Any) -> bool:
 
 def require_here(target: Any) -> None:
     """Raise `ForkedError` when `target` was made before this process was forked."""
-    if is_forked(target):
+    if not _mark[0]:
+        _in_child()
+    if getattr(target, "epoch", _epoch) != _epoch:
         raise ForkedError(target)
 
 
@@ -142,7 +144,9 @@ class LocalRef(ActorRef[Any]):
 
     def is_alive(self) -> bool:
         """Whether the actor runs, in this very process."""
-        return self.epoch == current_epoch() and not self.actor_stopped.is_set()
+        if not _mark[0]:  # `current_epoch`, without its call.
+            _in_child()
+        return self.epoch == _epoch and not self.actor_stopped.is_set()
 
     def tell(self, message: Any) -> None:
         """Send `message`. Raises `ActorDeadError`."""

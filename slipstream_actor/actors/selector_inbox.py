@@ -59,7 +59,6 @@ class SelectorInbox(Inbox):
         self._wake_reader: socket.socket | None = None
         # Reentrant: garbage may be collected, or a signal handled, while it is held.
         self._wake_lock = threading.RLock()
-        self._sleeping = False
         self._attached: socket.socket | None = None
         self._others: tuple[socket.socket, ...] = ()
         self._interest = 0
@@ -69,17 +68,6 @@ class SelectorInbox(Inbox):
         self.room: SendBuffer | None = None
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
-
-    def put(self, envelope: Envelope[Any]) -> None:
-        """Take in a message, from any thread, and wake the owner if it sleeps."""
-        try:
-            super().put(envelope)
-            if self._sleeping:
-                self.wake()
-        except BaseException:  # A signal handler's: the message may be there.
-            if self._sleeping:
-                self.wake()
-            raise
 
     def wake(self) -> None:
         """End the owner's sleep."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Raw
 
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.deadlines import Deadlines
@@ -83,6 +84,8 @@ class Protocol:
     ) -> None:
         self.outgoing: list[Message] = []
         self.events: list[Event | UndecodedMessage] = []
+        # Of these those that end a join, by its ref.
+        self.ended_joins: dict[str, Event] = {}
         self.channels: dict[str, Channel] = {}
         self.former: dict[str, Channel] = {}
         self.refs: dict[str, Waiting] = {}
@@ -215,7 +218,7 @@ class Protocol:
             if channel is None or channel.join_ref != message.join_ref:
                 return False  # a message of a former join
         payload = message.payload
-        if type(payload) is msgspec.Raw:
+        if type(payload) is Raw:
             self.events.append(UndecodedMessage(message.topic, message.event, payload))
         else:
             self.events.append(MessageReceived(message.topic, message.event, payload))
@@ -419,11 +422,15 @@ class Protocol:
             self.events.append(TopicJoinSucceeded(topic, value, join_ref))
         elif outcome == "failed":
             reason = JoinTimeout() if given == "timeout" else JoinRefused(value)
-            self.events.append(TopicJoinFailed(topic, reason, join_ref))
+            self._tell_end(join_ref, TopicJoinFailed(topic, reason, join_ref))
         elif outcome == "crashed":
-            self.events.append(TopicJoinClosed(topic, ChannelCrashed(value), join_ref))
+            self._tell_end(join_ref, TopicJoinClosed(topic, ChannelCrashed(value), join_ref))
         elif outcome == "left":
-            self.events.append(TopicLeft(topic, join_ref))
+            self._tell_end(join_ref, TopicLeft(topic, join_ref))
+
+    def _tell_end(self, join_ref: str, event: Event) -> None:
+        self.events.append(event)
+        self.ended_joins[join_ref] = event
 
     def _end_those_left_before(self, channel: Channel) -> None:
         """What is told of a join comes behind the end of those that were left before it.

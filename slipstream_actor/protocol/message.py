@@ -47,7 +47,7 @@ class Ref(str):
     awaited: bool
 
     def __new__(cls, ref: str, topic: str, join_ref: str | None, *, awaited: bool = False) -> Ref:
-        self = super().__new__(cls, ref)
+        self = str.__new__(cls, ref)
         self.topic = topic
         self.join_ref = join_ref
         self.failure = None

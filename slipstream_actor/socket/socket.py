@@ -208,8 +208,9 @@ class Socket(SocketState, frozen=True):
         Raises `NotConnectedError`, `NotJoinedError`, `SendBufferFullError`, `SerializerError`: the
         push was not sent then.
         """
-        require_text("topic", topic)
-        require_text("event", event)
+        if type(topic) is not str or type(event) is not str:
+            require_text("topic", topic)
+            require_text("event", event)
         push = pushes.push_observed if "push" in CLIENT else pushes.push
         return push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
 
