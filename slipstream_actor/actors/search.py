@@ -48,9 +48,8 @@ class Search:
             return found
         inbox, passed = self._inbox, self._passed
         try:
-            if inbox.burst is not None or inbox._stash:
-                for message in [inbox.burst, *[e.message for e in tuple(inbox._stash)]]:
-                    self._pass_over(message)
+            for message in [inbox.burst, *[e.message for e in tuple(inbox._stash)]]:
+                self._pass_over(message)
             while True:
                 if interruptible and inbox.stopping:
                     raise Interrupted
@@ -62,8 +61,7 @@ class Search:
                     came += more
                 if (found := self._look_at_what_came(came)) is not None:
                     return found
-                if self._left_over is not None:
-                    self._require_time(came, self._left_over)
+                self._require_time(came)
         finally:
             # Inline, and each in one step: a signal is handled at the beginning of a function.
             while passed:
@@ -83,10 +81,11 @@ class Search:
             self._left_over = 2 * self._inbox._queue.qsize() + len(self._inbox._timers)
         return 0.0
 
-    def _require_time(self, came: int, left_over: int) -> None:
-        if not came or left_over <= 0:
-            raise Expired
-        self._left_over = left_over - came
+    def _require_time(self, came: int) -> None:
+        if self._left_over is not None:
+            if not came or self._left_over <= 0:
+                raise Expired
+            self._left_over -= came
 
     def _look_through(self) -> Place | None:
         """Return the place of the first message in the inbox that matches, without waiting."""

@@ -63,9 +63,7 @@ class EventDelivery(CallbackRunner):
                 socket = kept.socket or self.socket
                 link = socket._link
                 if link is None or link.connection is not burst.source:
-                    # One that was replaced, or whose socket was lost with an exception.
-                    if not tell(burst.source, CloseConnection()):
-                        fail_all_over(self.actor_ref, burst.source, ClosedByClient())
+                    self._close_lost(burst.source)
                     return
                 event = events.popleft()  # `burst.take`, without its call.
                 flow.taken += 1
@@ -98,6 +96,11 @@ class EventDelivery(CallbackRunner):
                 self._follow(name, result, socket)
         finally:
             inbox.burst = None
+
+    def _close_lost(self, connection: Any) -> None:
+        """One that was replaced, or whose socket was lost with an exception, is nobody's."""
+        if not tell(connection, CloseConnection()):
+            fail_all_over(self.actor_ref, connection, ClosedByClient())
 
     def _handle_event(self, event: Any, source: Any) -> None:
         """Apply an event to the socket and call its callback."""

@@ -310,14 +310,7 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
         event = receive(socket, awaited, left, match, since_ref=since_ref)
     except AwaitTimeoutError:
         if over:
-            ledger = socket.socket_pid.actor_inbox.ledger
-            ledger.settle(ref)
-            push_ended(ledger, ref, ChannelEnded("left"))
-        if over and not socket.connected:
-            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
-        if over:
-            text = f"awaited {awaited}: its join is over"
-            raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
+            raise join_over_error(socket, ref, awaited) from None
         raise
     return reply_or_raise(event, ref, awaited, deadline, socket)
 
@@ -335,6 +328,16 @@ def earliest(socket: SocketState, ref: Any, join_ref: str | None) -> int:
         return int(ref)
     except ValueError:
         return 0
+
+
+def join_over_error(socket: SocketState, ref: str, awaited: str) -> SlipstreamError:
+    """Return the error of an await of a reply whose join is over; the push has its outcome."""
+    ledger, reason = socket.socket_pid.actor_inbox.ledger, ChannelEnded("left")
+    ledger.settle(ref)
+    push_ended(ledger, ref, reason)
+    if not socket.connected:
+        return NotConnectedError(f"awaited {awaited}: not connected", socket=socket)
+    return NotJoinedError(f"awaited {awaited}: its join is over", reason=reason, socket=socket)
 
 
 def reply_or_raise(

@@ -35,8 +35,7 @@ def push(
     """See `Socket.push`."""
     if event in RESERVED:
         raise ValueError(f"push: {event!r} is the protocol's own: use {RESERVED[event]}")
-    if type(send_timeout) is not float:
-        send_timeout = require_seconds("send_timeout", send_timeout)
+    send_timeout = require_seconds("send_timeout", send_timeout)
     reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
     deadline = None if reply_timeout is None else time.monotonic() + reply_timeout
     connection = open_channel(socket)
