@@ -327,8 +327,8 @@ class Inbox:
 
     def _limit(self, timeout: float | None) -> float | None:
         """Return `timeout`, or the time until the next timer where that is less."""
-        if timeout is not None:
-            timeout = min(timeout, LONGEST_WAIT)
+        if timeout is not None and timeout > LONGEST_WAIT:
+            timeout = LONGEST_WAIT
         if not self._timers:
             return timeout
         left = min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)

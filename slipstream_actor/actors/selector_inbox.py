@@ -75,8 +75,9 @@ class SelectorInbox(Inbox):
             if self._sleeping and self._waker is not None:
                 self._sleeping = False
                 try:
-                    with contextlib.suppress(BlockingIOError, InterruptedError):
-                        self._waker.send(b"\0")
+                    self._waker.send(b"\0")
+                except (BlockingIOError, InterruptedError):
+                    pass
                 except BaseException:  # A signal handler's, perhaps before the byte was sent.
                     self._sleeping = True
                     raise
@@ -213,5 +214,7 @@ class SelectorInbox(Inbox):
 
     def _drain_wakes(self) -> None:
         assert self._wake_reader is not None
-        with contextlib.suppress(BlockingIOError, InterruptedError):
+        try:
             self._wake_reader.recv(4096)
+        except (BlockingIOError, InterruptedError):
+            pass

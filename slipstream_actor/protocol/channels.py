@@ -107,6 +107,7 @@ class Protocol:
         self._join_deadlines = Deadlines()
         self._leave_deadlines = Deadlines()
         self._push_deadlines = Deadlines()
+        self._deadlines = self._join_deadlines, self._leave_deadlines, self._push_deadlines
         self._paused_at: float | None = None
 
     # commands
@@ -201,7 +202,7 @@ class Protocol:
         self.former.clear()
         self._joining.clear()
         self._leaving.clear()
-        for deadlines in (self._join_deadlines, self._leave_deadlines, self._push_deadlines):
+        for deadlines in self._deadlines:
             deadlines.clear()
         self.heartbeat = self._beat_at = None
 
@@ -318,13 +319,11 @@ class Protocol:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
         if self._paused_at is not None:
             return self._beat_at
-        due = (
-            self._beat_at,
-            self._join_deadlines.first(),
-            self._leave_deadlines.first(),
-            self._push_deadlines.first(),
-        )
-        return min((at for at in due if at is not None), default=None)
+        due = self._beat_at
+        for deadlines in self._deadlines:
+            if deadlines and (first := deadlines.first()) is not None:
+                due = first if due is None else min(due, first)
+        return due
 
     def pause(self, now: float) -> None:
         """We stop reading: what the server may have sent is not late."""
@@ -335,7 +334,7 @@ class Protocol:
         if self._paused_at is None:
             return
         away, self._paused_at = now - self._paused_at, None
-        for deadlines in (self._join_deadlines, self._leave_deadlines, self._push_deadlines):
+        for deadlines in self._deadlines:
             deadlines.shift(away)
         if self.heartbeat is not None and self._beat_at is not None:
             self.heartbeat.since = now
