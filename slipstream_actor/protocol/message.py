@@ -39,7 +39,7 @@ class Ref(str):
     `awaited` says whether the push asks for an outcome.
     """
 
-    __slots__ = ("awaited", "failure", "join_ref", "topic")
+    __slots__ = ("__weakref__", "awaited", "failure", "join_ref", "topic")
 
     topic: str
     join_ref: str | None

@@ -287,6 +287,8 @@ class Socket(SocketState, frozen=True):
     def await_reply(self, ref: Ref | str, timeout: float | None = 5.0) -> Reply:
         """Wait for the reply to a push, of any status.
 
+        A plain thread keeps a reply as long as somebody has the `Ref` that `push` returned.
+
         Raises `NotJoinedError` (with the `reason`) as soon as the join that the push belongs to is
         over, `NotConnectedError` when the connection is, `SendBufferFullError` when a buffered
         push had to make room, and `AwaitTimeoutError`, also when the push's `reply_timeout` or its
