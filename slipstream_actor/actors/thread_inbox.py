@@ -19,6 +19,8 @@ __all__ = ["ThreadInbox"]
 class ThreadInbox(Inbox):
     """An inbox from which an exception out of a signal handler takes nothing."""
 
+    FOR_CALLBACKS = False
+
     def _fetch(self, timeout: float | None) -> bool:
         if self._timers:
             self._messages_turn = not self._messages_turn

@@ -11,6 +11,7 @@ from slipstream_actor.client.handlers import EVERY_OTHER, Route, Routes
 from slipstream_actor.client.runner import CallbackRunner
 from slipstream_actor.protocol.commands import CloseConnection, LeaveTopic
 from slipstream_actor.protocol.events import (
+    JOIN_ENDS,
     ChannelConnected,
     MessageReceived,
     PushFailed,
@@ -40,7 +41,6 @@ from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 __all__ = ["EventDelivery"]
 
 MESSAGES = (MessageReceived, UndecodedMessage)
-TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 JOIN_OUTCOMES = (TopicJoinSucceeded, TopicJoinFailed, TopicJoinClosed)
 
 
@@ -97,7 +97,7 @@ class EventDelivery(CallbackRunner):
             self._deliver_message(event)
             return
         link = self.socket._link
-        if type(event) in TOPIC_ENDS:
+        if type(event) in JOIN_ENDS:
             self.actor_inbox.ended_joins.pop(event.join_ref, None)
         if type(event) in CONNECTION_ENDS:
             self._end_connection(source)
@@ -125,7 +125,7 @@ class EventDelivery(CallbackRunner):
             self._note_joins()
         elif type(event) in CONNECTION_ENDS:
             give_up_buffered(self.socket, Disconnected(event.reason))
-        elif type(event) in TOPIC_ENDS:
+        elif type(event) in JOIN_ENDS:
             reason = getattr(event, "reason", "left")
             give_up_buffered(self.socket, ChannelEnded(reason))
 

@@ -18,6 +18,7 @@ from slipstream_actor.actors.search import Expired
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.events import (
+    JOIN_ENDS,
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -44,7 +45,7 @@ from slipstream_actor.socket.apply_event import (
 )
 from slipstream_actor.socket.buffering import expire, give_up_buffered, send_buffered
 from slipstream_actor.socket.connecting import open_connection
-from slipstream_actor.socket.ended import JOIN_ENDS, with_ends
+from slipstream_actor.socket.ended import with_ends
 from slipstream_actor.socket.errors import (
     ConnectFailedError,
     JoinFailedError,
