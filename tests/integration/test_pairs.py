@@ -319,10 +319,10 @@ def test_reconnect_is_without_effect_while_connected_unless_it_is_at_once(
 
 
 def test_a_plain_thread_says_the_same(server: PhoenixServer) -> None:
-    with connect(server.uri, **NEVER).join(TOPIC) as socket:
-        assert socket.status in ("connecting", "connected")
-        assert socket.join_status(TOPIC) == "requested"
-        socket = socket.await_join(TOPIC)
+    with connect(server.uri, **NEVER).join(TOPIC) as first:
+        assert first.status in ("connecting", "connected")
+        assert first.join_status(TOPIC) == "requested"
+        socket = first.await_join(TOPIC)
         assert (socket.status, socket.joins[TOPIC].reason) == ("connected", None)
         server.drop()
         socket = socket.await_disconnect()
@@ -344,9 +344,9 @@ def test_a_plain_thread_says_the_same(server: PhoenixServer) -> None:
 
 
 def test_a_plain_threads_failed_attempt() -> None:
-    with dead_port() as port, connect(f"ws://127.0.0.1:{port}/", **NEVER) as socket:
+    with dead_port() as port, connect(f"ws://127.0.0.1:{port}/", **NEVER) as first:
         with pytest.raises(ConnectFailedError) as failed:
-            socket.await_connect()
+            first.await_connect()
         socket = failed.value.socket
         assert socket.status == "disconnected"
         assert socket.last_failure == failed.value.reason
@@ -385,9 +385,9 @@ def test_an_await_of_what_is_not_carried_over(server: PhoenixServer, state: str)
     over = Disconnected(ClosedByClient())
     with (
         RawServer(Peer.hold) as silent,
-        connect(silent.uri if state == "never sent" else server.uri) as socket,
+        connect(silent.uri if state == "never sent" else server.uri) as first,
     ):
-        socket = socket.join(TOPIC, {"delay": 60_000} if state == "asked for" else {})
+        socket = first.join(TOPIC, {"delay": 60_000} if state == "asked for" else {})
         if state == "joined":
             socket = socket.await_join(TOPIC)
             ref = socket.push(TOPIC, "never", {}, reply_timeout=60)
