@@ -1,8 +1,9 @@
-"""Each leave has one `handle_leave`, whatever the topic was, and comes before what is told of a later
-join; what a `Join` says of itself meanwhile; times for the answers of joins and leaves."""
+"""Each leave has one `handle_leave`, whatever the topic was, before what is told of a later join;
+what a `Join` says of itself meanwhile; times for the answers of joins and leaves."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from slipstream_actor import (
     AwaitTimeoutError,
     ChannelCrashed,
+    ChannelEnded,
     ClosedByClient,
     ClosedByPeer,
     ClosedByServer,
@@ -21,7 +23,6 @@ from slipstream_actor import (
     JoinRefused,
     JoinTimeout,
     LeftByClient,
-    NotJoinedError,
     ParamsFailed,
     Socket,
     connect,
@@ -33,6 +34,8 @@ from tests.support.raw_server import Peer, RawServer, message
 
 TOPIC = "bench:room"
 TOKEN = {"token": "SECRET"}
+# Of a server that does not answer a close either.
+SILENT: dict[str, Any] = {**NEVER, "close_timeout_msec": 50}
 REFUSING = {"error": {"reason": "no"}}
 
 
@@ -126,7 +129,7 @@ STATES = [
 ]
 State = Callable[[PhoenixServer, Any, Log], None]
 each_state = pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-LEFT = ("closed", LeftByClient(), None, {})
+LEFT: tuple[Any, ...] = ("closed", LeftByClient(), None, {})
 
 
 @each_state
@@ -183,15 +186,12 @@ def test_a_leave_whose_connection_ends_first(end: str) -> None:
         else:
             peer.hold()
 
-    ends: dict[str, Any] = {
-        "disconnect": lambda s: s.disconnect(),
-        "connect": lambda s: s.connect(server.uri),
-        "reconnect": lambda s: s.reconnect(delay=0),
-    }
-    with (
-        RawServer(script) as server,
-        recording(server.uri, Staying, close_timeout_msec=50, **NEVER) as (ref, log),
-    ):
+    with RawServer(script) as server, recording(server.uri, Staying, **SILENT) as (ref, log):
+        ends: dict[str, Any] = {
+            "disconnect": lambda s: s.disconnect(),
+            "connect": lambda s: s.connect(server.uri, **SILENT),
+            "reconnect": lambda s: s.reconnect(delay=0),
+        }
         log.take("connect")
         do(ref, lambda s: s.join(TOPIC, TOKEN))
         log.take("join")
@@ -314,9 +314,6 @@ def silent_but(*events: str) -> Callable[[Peer], None]:
             came = peer.frame()
             if came.event in events:
                 peer.reply(came.message)
-            elif came.event == "late":
-                join_ref, ref, topic, _, _ = came.message
-                peer.send(message(join_ref, join_ref, topic, "phx_close"))
 
     return script
 
@@ -326,7 +323,7 @@ def test_a_join_has_its_own_time(method: str) -> None:
     """Far less than `join_timeout_msec`; a rejoin keeps it."""
     with (
         RawServer(silent_but()) as server,
-        recording(server.uri, Staying, **NEVER) as (ref, log),
+        recording(server.uri, Staying, **SILENT) as (ref, log),
     ):
         log.take("connect")
         begun = time.monotonic()
@@ -347,27 +344,39 @@ def test_a_join_may_take_longer_than_the_option(server: PhoenixServer) -> None:
 
 
 def test_a_leave_has_its_own_time() -> None:
-    with (
-        RawServer(silent_but("phx_join")) as server,
-        recording(server.uri, Staying, **NEVER) as (ref, log),
-    ):
+    """What the server says of it later is nobody's."""
+    told = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        join_ref = peer.join()
+        asked = peer.expect("phx_leave")
+        peer.wait_for(told)
+        peer.reply(asked)
+        peer.send(message(join_ref, join_ref, TOPIC, "phx_close"))
+        peer.reply(peer.expect("heartbeat"))
+        peer.hold()
+
+    with RawServer(script) as server, recording(server.uri, Staying, **SILENT) as (ref, log):
         log.take("connect")
         do(ref, lambda s: s.join(TOPIC, TOKEN))
         log.take("join")
         begun = time.monotonic()
         push = do(ref, lambda s: s.push(TOPIC, "never", {}, reply_timeout=60))
         do(ref, lambda s: s.leave(TOPIC, timeout=0.05))
-        assert [entry[0] for entry in until(log, "leave")] == ["push_failed", "leave"]
+        came = until(log, "leave")
+        assert [entry[0] for entry in came] == ["push_failed", "leave"]
+        assert came[0][1:] == (push, ChannelEnded("left"))
         assert 0.05 <= time.monotonic() - begun < PATIENCE / 2
         assert said(join_of(ref)) == LEFT
-        assert push.awaited
-        with pytest.raises(NotJoinedError):
-            do(ref, lambda s: s.push(TOPIC, "late"))
+        told.set()
+        do(ref, lambda s: s.ping(PATIENCE) and None)
+        assert until_mark(ref, log) == []
 
 
 @pytest.mark.parametrize("answered", [(), ("phx_join",)], ids=["a join", "a leave"])
 def test_the_times_of_a_thread(answered: tuple[str, ...]) -> None:
-    with RawServer(silent_but(*answered)) as server, connect(server.uri) as first:
+    with RawServer(silent_but(*answered)) as server, connect(server.uri, **SILENT) as first:
         socket = first.join(TOPIC, timeout=0.05)
         if not answered:
             with pytest.raises(JoinFailedError) as failed:
