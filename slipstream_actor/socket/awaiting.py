@@ -391,8 +391,8 @@ def await_sending(
             if type(event) is TopicJoinSucceeded:
                 send_buffered(socket, topic, event.join_ref)
             elif buffer.take_out(ref):
-                reason = ChannelEnded(getattr(event, "reason", "left"))
-                raise push_error(reason, awaited, deadline, socket)
+                ref.failure = ChannelEnded(getattr(event, "reason", "left"))
+                push_ended(owner.actor_inbox.ledger, ref, ref.failure)
     if isinstance(ref, Ref) and ref.failure is not None:
         raise push_error(ref.failure, awaited, deadline, socket)
     if buffer.expiry(ref) is not None:
