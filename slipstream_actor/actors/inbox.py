@@ -276,6 +276,12 @@ class Inbox:
         heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
         return timer
 
+    def revive(self, timer: Timer) -> None:
+        """Deliver a timer after all that was cancelled."""
+        timer.cancelled = False
+        if all(entry[2] is not timer for entry in self._timers):
+            self.schedule(timer)
+
     def _stash_all(self) -> None:
         """Put what is in the queue behind what was passed over."""
         # In one step, behind which a signal is handled.

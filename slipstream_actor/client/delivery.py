@@ -27,7 +27,9 @@ from slipstream_actor.socket import presences
 from slipstream_actor.socket.apply_event import (
     CONNECTION_ENDS,
     ConnectionReplaced,
+    LeaveAsked,
     LeaveDone,
+    apply_leave_asked,
     owed_leaves,
     reinterpret,
 )
@@ -180,9 +182,14 @@ class EventDelivery(CallbackRunner):
         left = join is not None and event.join_ref in join._details.leaving
         if not left and event.join_ref is not None:
             tell(source, LeaveTopic(event.topic, event.join_ref))
+            give_up_buffered(self.socket, ChannelEnded("left"))
 
     def _leave_done(self, done: LeaveDone) -> None:
-        self._run("handle_leave", done.topic)
+        if done.former is None or self.socket.joins.get(done.topic) is not done.former:
+            self._run("handle_leave", done.topic)
+
+    def _leave_asked(self, asked: LeaveAsked) -> None:
+        self._slipstream.socket = apply_leave_asked(self.socket, asked)
 
     def _connection_replaced(self, replaced: ConnectionReplaced) -> None:
         """Tell its end; the connection that took its place stays the one there is.

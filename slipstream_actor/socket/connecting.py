@@ -33,7 +33,7 @@ from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.state import S, SocketState, changed, commit, frozen
 from slipstream_actor.socket.telemetry import begin_connect, conclude, reconnecting
 
-__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect"]
+__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect", "revive_timers"]
 
 
 def connect(socket: S, uri: Any, options: Mapping[str, Any]) -> S:
@@ -123,6 +123,16 @@ def scheduled(socket: S, seconds: float, *, by_itself: bool) -> S:
     if socket._lineage is not None:
         socket._lineage.add_timer(timer)
     return replace(socket, _link=link)
+
+
+def revive_timers(socket: SocketState) -> None:
+    """What a lost socket had cancelled, a reconnect and rejoins, is made after all."""
+    link, inbox = socket._link, socket.socket_pid.actor_inbox
+    timers = [link.timer if link is not None else None]
+    timers += [join._details.rejoin for join in socket.joins.values()]
+    for timer in timers:
+        if timer is not None and timer.cancelled:
+            inbox.revive(timer)
 
 
 def disconnect(socket: S) -> S:
