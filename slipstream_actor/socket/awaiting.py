@@ -374,6 +374,11 @@ def await_sending(
     """
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
+    if buffer.expiry(ref) is not None and topic in socket.joins:
+        # Kept by another thread, after its join had been heard of.
+        if socket.joined(topic):
+            send_buffered(socket, topic)
+        give_up_buffered(socket)
     expiry = buffer.expiry(ref)
     if expiry is not None:
         left = min(expiry - time.monotonic(), math.inf if (t := deadline.left()) is None else t)
