@@ -26,27 +26,24 @@ def beginning_of(data: bytes) -> Any:
 def completed(text: str) -> str:
     """Return the beginning of a JSON text as a whole one."""
     closers: list[str] = []
-    whole, is_key = "", False
+    end, quote, is_key = 0, "", False
     for token in TOKEN.finditer(text):
         mark = token[0][0]
         if mark == '"':
             if not is_key:
-                whole = text[: token.end()] + ("" if token[1] else '"') + ends(closers)
+                end, quote = token.end(), "" if token[1] else '"'
             if not token[1]:
-                return whole
+                break
         elif mark in CLOSERS:
             closers.append(CLOSERS[mark])
-            whole, is_key = text[: token.end()] + ends(closers), mark == "{"
+            end, is_key = token.end(), mark == "{"
         elif mark == ",":
-            whole, is_key = text[: token.start()] + ends(closers), closers[-1:] == ["}"]
+            end, is_key = token.start(), closers[-1:] == ["}"]
         elif mark == ":":
             is_key = False
         else:
             closers = closers[:-1]
-            whole = text[: token.end()] + ends(closers)
-    return whole if closers else text
-
-
-def ends(closers: list[str]) -> str:
-    """Return what closes all that is open."""
-    return "".join(reversed(closers))
+            end = token.end()
+    if not closers and not quote:
+        return text
+    return text[:end] + quote + "".join(reversed(closers))
