@@ -43,7 +43,7 @@ from slipstream_actor.socket.apply_event import (
     due_join,
     reinterpret,
 )
-from slipstream_actor.socket.buffering import expire, give_up_buffered, send_buffered
+from slipstream_actor.socket.buffering import catch_up, expire, give_up_buffered, send_buffered
 from slipstream_actor.socket.connecting import open_connection
 from slipstream_actor.socket.ended import with_ends
 from slipstream_actor.socket.errors import (
@@ -374,11 +374,7 @@ def await_sending(
     """
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
-    if buffer.expiry(ref) is not None and topic in socket.joins:
-        # Kept by another thread, after its join had been heard of.
-        if socket.joined(topic):
-            send_buffered(socket, topic)
-        give_up_buffered(socket)
+    catch_up(socket, topic)
     expiry = buffer.expiry(ref)
     if expiry is not None:
         left = min(expiry - time.monotonic(), math.inf if (t := deadline.left()) is None else t)

@@ -29,6 +29,7 @@ from slipstream_actor.socket.state import SocketState, encode, is_wanted
 __all__ = [
     "REPLY_TIMEOUT",
     "BufferDue",
+    "catch_up",
     "expire",
     "give_up_buffered",
     "keep",
@@ -149,13 +150,27 @@ def tend_buffer(socket: SocketState) -> None:
 def give_up_buffered(socket: SocketState, reason: Any = None) -> None:
     """Fail what is kept for topics that nobody wants to be joined any more, for `reason` or for
     what their joins have ended with."""
-    owner = socket.socket_pid
-    buffer = owner.actor_inbox.buffer
+    buffer = socket.socket_pid.actor_inbox.buffer
     for topic in buffer.topics() if buffer else ():
         if not is_wanted(socket, topic):
             why = reason if reason is not None else why_over(socket, topic)
-            for kept in buffer.take(buffer_key(socket, topic)):
-                fail(owner, kept.ref, kept.event, why)
+            fail_buffered(socket, topic, why)
+
+
+def fail_buffered(socket: SocketState, topic: str, reason: Any) -> None:
+    """Fail what is kept for `topic`."""
+    owner = socket.socket_pid
+    for kept in owner.actor_inbox.buffer.take(buffer_key(socket, topic)):
+        fail(owner, kept.ref, kept.event, reason)
+
+
+def catch_up(socket: SocketState, topic: str) -> None:
+    """Send, or fail, what another thread has kept for `topic` after the answer to its join had been
+    taken. Of what this socket does not know, a later one may."""
+    if socket.joined(topic):
+        send_buffered(socket, topic)
+    elif topic in socket.joins and not is_wanted(socket, topic):
+        fail_buffered(socket, topic, why_over(socket, topic))
 
 
 def why_over(socket: SocketState, topic: str) -> Any:
