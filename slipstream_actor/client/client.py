@@ -44,13 +44,14 @@ from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import StartError
 from slipstream_actor.socket.apply_event import (
     ConnectionReplaced,
+    LeaveAsked,
     LeaveDone,
     ReconnectDue,
     RejoinDue,
     due_join,
 )
 from slipstream_actor.socket.buffering import BufferDue, tend_buffer
-from slipstream_actor.socket.connecting import open_connection
+from slipstream_actor.socket.connecting import open_connection, revive_timers
 from slipstream_actor.socket.joining import request
 from slipstream_actor.socket.sending import RoomMade
 
@@ -70,7 +71,7 @@ class WatchJoin(Request):
 
 
 # Messages of the library's own, which do not end a client's idling.
-UNNOTICED = (GetState, Timer, WatchJoin, BufferDue, RoomMade)
+UNNOTICED = (GetState, Timer, WatchJoin, BufferDue, RoomMade, LeaveAsked)
 
 
 class ClientActor(EventDelivery):
@@ -218,11 +219,15 @@ class ClientActor(EventDelivery):
             return super()._dispatch(message)
         # A public method: it changes the socket by assigning `self.socket`.
         self._begin()
-        result = super()._dispatch(message)
-        if self.actor_inbox.uncommitted is not None:
-            raise lost_socket_error(
-                ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
-            )
+        try:
+            result = super()._dispatch(message)
+            if self.actor_inbox.uncommitted is not None:
+                raise lost_socket_error(
+                    ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
+                )
+        except Exception:
+            revive_timers(self.socket)
+            raise
         return result
 
     def _idle_timeout(self, message: IdleTimeout) -> None:
@@ -291,6 +296,7 @@ class ClientActor(EventDelivery):
             future.fail(self._stopped())
             raise
         except Exception as error:
+            revive_timers(self.socket)
             if future.fail(error) or not lives:
                 raise
             # Raised by a continuation, behind the answer: it can reach nobody.
@@ -315,6 +321,7 @@ HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
     Cast: lambda client, cast: client._run("handle_cast", cast.message),
     Continue: lambda client, message: client._run("handle_continue", message.term),
     IdleTimeout: ClientActor._idle_timeout,
+    LeaveAsked: ClientActor._leave_asked,
     LeaveDone: ClientActor._leave_done,
     ConnectionReplaced: ClientActor._connection_replaced,
     ReconnectDue: ClientActor._reconnect_due,
