@@ -131,7 +131,8 @@ class Subject:
 
     @property
     def socket(self) -> Socket:
-        return get_state(self.ref).socket
+        socket: Socket = get_state(self.ref).socket
+        return socket
 
     def push(self, topic: str = TOPIC, event: str = "say", **options: Any) -> Ref | None:
         """Push with an outcome; `None` when that is an error, at once."""
@@ -195,10 +196,11 @@ class Subject:
     def is_answered(self) -> bool:
         """Whether the server is of the same opinion: each topic's push has its reply."""
         refs = [self.push(topic) for topic in self.command.topics]
-        if None in refs:
-            return False
-        eventually(lambda: all(self.story.was_answered(r) is not None for r in refs if r), "outcomes")
-        return all(self.story.was_answered(r) for r in refs if r)
+        return all(ref is not None and self._is_answered(ref) for ref in refs)
+
+    def _is_answered(self, ref: Ref) -> bool:
+        eventually(lambda: self.story.was_answered(ref) is not None, f"an outcome of {ref}")
+        return bool(self.story.was_answered(ref))
 
     def count(self, name: str) -> int:
         return sum(entry[0] == name for _, entry in self.story.entries)
@@ -234,8 +236,8 @@ class Subject:
 def run(command: Command, fault: Fault) -> None:
     """Go through a cell, and assert what it is to show."""
     moment = MOMENTS.get(command.state, "idle")
-    here = GatedServer(command.state)
-    with here, GatedServer() as other, FaultProxy(here.uri) as proxy:
+    here, other = GatedServer(command.state), GatedServer()
+    with here, other, FaultProxy(here.uri) as proxy:
         subject = Subject(proxy.uri, command)
         try:
             subject.reach(here)

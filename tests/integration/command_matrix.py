@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from slipstream_actor import Socket
@@ -34,7 +34,7 @@ class Command:
     """A column. `give` tells the client, in its thread; it is given the URI of another server.
 
     Afterwards the client is to be joined to `topics`, behind the proxy or at the other server, or
-    to stay away; and to have been told of so many leaves.
+    to stay away; and to have been told of so many leaves. `disconnects`: attempts that it ended.
     """
 
     state: State
@@ -44,7 +44,7 @@ class Command:
     topics: frozenset[str] = frozenset({TOPIC})
     leaves: int = 0
     forgets: bool = False
-    disconnects: int = field(default=0)
+    disconnects: int = 0
 
     def __str__(self) -> str:
         return f"{self.state}: {self.name}"
@@ -146,15 +146,6 @@ COMMANDS = [
     Command("disconnected", "reconnect(delay=0)", reconnect),
     Command("disconnected", "connect(other)", connect_other, "other"),
 ]
-
-SCRIPTS = (
-    "connecting: close",
-    "connecting: with, an exception",
-    "joined: close",
-    "joined: messages",
-    "joined: given up",
-)
-"""What a plain thread does."""
 
 
 def is_sampled(row: Fault, column: int) -> bool:
