@@ -94,6 +94,11 @@ def leave_and_rejoin(socket: Socket, _: str) -> Socket:
     return socket.leave(TOPIC, timeout=0.2).rejoin(TOPIC, {}, delay=0.02)
 
 
+def leave_and_join_anew(socket: Socket, _: str) -> Socket:
+    left = socket.leave(TOPIC, timeout=5).disconnect()
+    return left.join(TOPIC, timeout=0.3).reconnect(delay=0)
+
+
 def join_another(socket: Socket, _: str) -> Socket:
     return socket.join(ANOTHER, timeout=0.2)
 
@@ -132,6 +137,8 @@ COMMANDS = [
     Command("joined", "leave(timeout), forget", leave, topics=NOWHERE, leaves=1, forgets=True),
     Command("joined", "leave, join(timeout)", leave_and_join, leaves=1),
     Command("joined", "leave, rejoin(delay)", leave_and_rejoin, leaves=1),
+    Command("joined", "leave, disconnect, join, reconnect", leave_and_join_anew, leaves=1),
+    Command("joining", "leave, disconnect, join, reconnect", leave_and_join_anew, leaves=1),
     Command("joined", "join(another, timeout)", join_another, topics=BOTH),
     Command("joined", "connect(other)", connect_other, "other"),
     Command("closed", "rejoin(delay=0)", rejoin),
