@@ -146,6 +146,7 @@ class Model:
             push.join_ref = None
         for topic in self.topics.values():
             topic.joined, topic.join_ref = False, None
+            topic.due = 0.0  # What comes back comes back with the next connection.
             if topic.state == "asked":
                 topic.state = "lost"
 
