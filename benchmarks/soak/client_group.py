@@ -18,6 +18,7 @@ from benchmarks.soak.threads import (
     pushing_by_proxy,
     pushing_by_socket,
     script,
+    script_in_a_block,
     script_left_open,
 )
 from slipstream_actor import ChildSpec, SlipstreamError, Supervisor, get_state, whereis
@@ -43,12 +44,15 @@ class ClientGroup:
         self._records: list[ClientRecord] = []
         self._crashing: list[ChildSpec] = []
         self._workers: list[Worker] = []
-        kinds: Iterator[Any] = itertools.cycle((*KINDS, script, script_left_open))
+        kinds: Iterator[Any] = itertools.cycle(
+            (*KINDS, script, script_in_a_block, script_left_open)
+        )
         for number, kind in zip(range(size), kinds, strict=False):
             uri = uris[number % len(uris)]
             record = ClientRecord(
                 f"{kind.__name__}-{number}", uri, seed + number, self.counts, self.load
             )
+            record.other = uris[(number + 1) % len(uris)]
             self.topics.append(record.topic)
             if isinstance(kind, type):
                 self._records.append(record)

@@ -196,7 +196,8 @@ def without_connection(socket: S, reason: Any) -> S:
 def disconnected(socket: SocketState, join: Join, reason: Any, *, again: bool) -> Join:
     """Return a join as the end of its connection leaves it."""
     if join.status == "requested" and join.join_ref is None:
-        return join
+        # The leaves of former joins are told with the end of the connection.
+        return with_details(join, leaving=()) if join._details.leaving else join
     if join.status == "closed" and join.join_ref is None and join.rejoin_in is None:
         return join
     details = JoinDetails(timeout=join._details.timeout)
