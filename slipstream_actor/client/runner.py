@@ -13,6 +13,7 @@ from msgspec import UNSET
 from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.envelopes import Interrupted, Timer
+from slipstream_actor.actors.forks import ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import register, unregister
@@ -93,12 +94,10 @@ class CallbackRunner(Defaults, BaseActor):
     actor_inbox: Inbox
 
     def __init__(self, beginning: Beginning) -> None:
-        super().__init__()
+        super().__init__(beginning.name)
         self._slipstream = Kept(beginning)
         if beginning.name is not None:
-            ref: Any = self.actor_ref
-            ref.label = f"{type(self).__name__} {beginning.name!r}"
-            register(beginning.name, ref)
+            register(beginning.name, self.actor_ref)
 
     @property
     def socket(self) -> Socket:
@@ -206,15 +205,16 @@ class CallbackRunner(Defaults, BaseActor):
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
         if not is_normal(reason):
             logger.error("%s stops: %s", self, shown(reason))
-        self._end_loop()
+        self._end_loop(reason)
         self._finish(reason)
 
     def _fail_start(self, error: BaseException | None) -> None:
         """`init` has failed, or ignored: there never was a client."""
         if isinstance(error, Interrupted):
             error = self._stopped()
-        self._end_loop()
-        self._finish(error if error is not None else "normal", terminate=False)
+        reason = error if error is not None else "normal"
+        self._end_loop(reason)
+        self._finish(reason, terminate=False)
         if error is None:
             self._slipstream.beginning.started.set(False)
         else:
@@ -246,13 +246,12 @@ class CallbackRunner(Defaults, BaseActor):
     def _release(self, reason: Any) -> None:
         """Give up the name, and tell all who wait of the end."""
         if self._slipstream.beginning.name is not None:
-            unregister(self._slipstream.beginning.name, self.actor_ref)
-        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
+            unregister(self._slipstream.beginning.name, self.actor_ref, reason)
         for future in (
             *self._slipstream.callers,
             *(f for fs in self._slipstream.watchers.values() for f in fs),
         ):
-            future.abandon(dead)
+            future.abandon(ended_for(reason, str(future.question or self.actor_ref)))
         self.actor_inbox.ended.set(reason)
         try:
             abandon(self.socket)
@@ -288,6 +287,6 @@ class CallbackRunner(Defaults, BaseActor):
     def _abandon(self) -> None:
         """Let go of the name and the connection: a supervisor waits no more for the callback."""
         if self._slipstream.beginning.name is not None:
-            unregister(self._slipstream.beginning.name, self.actor_ref)
+            unregister(self._slipstream.beginning.name, self.actor_ref, "killed")
         if self._slipstream.socket is not None and self._slipstream.socket._link is not None:
             tell(self._slipstream.socket._link.connection, CloseConnection())

@@ -88,7 +88,7 @@ class Connection(BaseActor):
         return SelectorInbox()
 
     def __init__(self, owner: Any, config: Configuration, delay: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(label=f"connection of {getattr(owner, 'label', owner)}")
         self._owner = owner
         self._config = config
         self._decoding = self.actor_inbox.decoding = Decoding(config)
@@ -441,7 +441,7 @@ class Connection(BaseActor):
                 self._transport.free()
         finally:
             # Whatever else fails, the owner is told.
-            self._end_loop()
+            self._end_loop(reason)
             self._decoding.conclude()
             self._protocol.close(reason)
             self._room.close()
