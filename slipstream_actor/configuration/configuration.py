@@ -370,12 +370,16 @@ class Configuration:
 
 def redact(uri: urllib.parse.SplitResult) -> str:
     """Return `uri` without user information and with the names of its query alone."""
-    host = uri.netloc.rpartition("@")[2]
     pairs = urllib.parse.parse_qsl(uri.query, keep_blank_values=True)
     # What has no value may itself be one: a token, with the padding of its base64.
     parts = [f"{name}=…" if value.strip("=") else "…" for name, value in pairs]
     query = "?" + "&".join(parts) if parts else ""
-    return f"{uri.scheme}://{host}{uri.path}{query}"
+    return f"{place(uri)}{query}"
+
+
+def place(uri: urllib.parse.SplitResult) -> str:
+    """Return scheme, host and path of `uri`: no user information, and nothing of its query."""
+    return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
