@@ -30,7 +30,7 @@ __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
 Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
 
-# So many names are remembered of those that have ended, and so many are compared with a misspelt one.
+# So many names of actors that have ended are remembered, and so many are compared with a wrong one.
 MOST_ENDED, MOST_COMPARED = 1_000, 1_000
 
 # What a single step of the dict does needs no lock, in whatever thread or signal handler.
@@ -69,7 +69,7 @@ def remember(name: Hashable, remembered: tuple[str, Any]) -> None:
 
 
 def kept(reason: Any) -> Any:
-    """Return a reason without what its traceback keeps alive: the client, and all that ran in it."""
+    """Return a reason without what its traceback keeps alive: the client, and what ran in it."""
     if not isinstance(reason, BaseException):
         return reason
     try:

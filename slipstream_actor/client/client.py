@@ -38,7 +38,7 @@ from slipstream_actor.client.returns import (
     wrong_return_error,
 )
 from slipstream_actor.client.runner import Beginning, IdleTimeout
-from slipstream_actor.client.state import ClientState
+from slipstream_actor.client.state import state_of
 from slipstream_actor.client.telemetry import callback
 from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import StartError
@@ -148,6 +148,7 @@ class ClientActor(EventDelivery):
 
     def on_start(self) -> None:
         """Run `init`; what it raises or returns completes `start`."""
+        self.actor_inbox.busy_since = time.monotonic()
         beginning = self._slipstream.beginning
         carried, self._slipstream.carried = self._slipstream.carried, None
         state = OWN_NAMES.state_of(self)
@@ -212,6 +213,7 @@ class ClientActor(EventDelivery):
 
     def _dispatch_here(self, message: Any) -> Any:
         kind = type(message)
+        self.actor_inbox.busy_since = time.monotonic()
         if kind not in UNNOTICED:
             self._cancel_idle()
         if kind is not ProxyCall:
@@ -306,9 +308,7 @@ OWN_NAMES = OwnNames(ClientActor)
 @answering
 def answer_state(client: ClientActor, asked: GetState) -> None:
     """Answer with a snapshot."""
-    link = client.socket._link
-    connection = link.connection if link is not None else None
-    asked.future.set(ClientState(client.socket, client.actor_inbox.depth, connection))
+    asked.future.set(state_of(client.socket, client.actor_inbox.depth, asked.message))
 
 
 HANDLERS: dict[type, Callable[[Any, Any], Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Hashable
 from typing import Any
 
@@ -34,6 +35,7 @@ from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
 from slipstream_actor.socket.connecting import drop_link
 from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.socket import Socket, new_socket
+from slipstream_actor.socket.standing import how_it_stands
 from slipstream_actor.socket.telemetry import abandon, push_ended
 
 __all__ = ["Beginning", "CallbackRunner", "IdleTimeout", "known_socket"]
@@ -199,6 +201,16 @@ class CallbackRunner(Defaults, BaseActor):
                 " make it in this actor"
             )
 
+    def _standing(self, topic: str | None) -> str:
+        """Return what runs, how its socket stands, and how a topic does; any thread may ask."""
+        socket = self._slipstream.socket
+        parts = [super()._standing(topic)]
+        if socket is not None:
+            parts.append(how_it_stands(socket, topic))
+        elif not parts[0]:
+            parts.append("it has not begun")
+        return "; ".join(filter(None, parts))
+
     # ending
 
     def _stop_with(self, reason: Any) -> None:
@@ -228,6 +240,7 @@ class CallbackRunner(Defaults, BaseActor):
         inbox = self.actor_inbox
         inbox.stopping = False
         inbox.ending = True
+        inbox.busy_since = time.monotonic()
         if terminate:
             self._fail_pushes()
             try:

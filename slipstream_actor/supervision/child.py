@@ -55,7 +55,8 @@ class SupervisedChild:
         if self._inbox.stopping:
             raise Interrupted
         # The id by which its owner knows it; the class alone is none.
-        self._inbox.starting = None if self.spec.id is self.spec.client_class else self.spec.id
+        id: object = self.spec.id
+        self._inbox.starting = None if id is self.spec.client_class else self.spec.id
         try:
             ref = self.spec.start()
         except StartInterrupted as interrupted:
