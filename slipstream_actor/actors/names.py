@@ -46,18 +46,19 @@ def register(name: Hashable, ref: ActorRef[Any]) -> None:
     while (holder := _names.setdefault(name, ref)) is not ref:
         if holder.is_alive():
             raise AlreadyStartedError(name, holder)
-        unregister(name, holder, reason_of_end(holder.actor_inbox))
+        unregister(name, holder, reason_of_end(getattr(holder, "actor_inbox", None)))
     _ended.pop(name, None)
 
 
-def unregister(name: Hashable, ref: ActorRef[Any], reason: Any = "normal") -> None:
-    """Take the name from `ref`, which has ended for `reason`, if it still has it."""
+def unregister(name: Hashable, ref: ActorRef[Any], reason: Any = None) -> None:
+    """Take the name from `ref`, if it still has it; remember the `reason` that it has ended for."""
     with _names_lock:
         remembered = str(ref), kept(reason)
         # No call stands between the question and the deed: a signal would be handled behind one.
         if name in _names and _names[name] is ref:
             del _names[name]
-            remember(name, remembered)
+            if reason is not None:
+                remember(name, remembered)
 
 
 def remember(name: Hashable, remembered: tuple[str, Any]) -> None:

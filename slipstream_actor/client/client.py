@@ -26,8 +26,10 @@ from slipstream_actor.client.declaration import (
     OwnNames,
     Restart,
     require_no_hooks,
+    require_plain_callbacks,
     require_restart,
 )
+from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
@@ -88,6 +90,7 @@ class ClientActor(EventDelivery):
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         require_no_hooks(ClientActor, cls)
+        require_plain_callbacks(ClientActor, cls, CALLBACK_NAMES)
         OWN_NAMES.require_free(cls)
         require_restart(cls.__name__, cls.restart)
         if restart is not None:

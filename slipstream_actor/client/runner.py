@@ -95,7 +95,13 @@ class CallbackRunner(Defaults, BaseActor):
 
     actor_inbox: Inbox
 
-    def __init__(self, beginning: Beginning) -> None:
+    def __init__(self, beginning: Beginning | None = None, /, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(beginning, Beginning):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name}(…) makes no client: {name}.start(…) starts one, hands its arguments to"
+                " init, and returns the ref to talk to it"
+            )
         super().__init__(beginning.name)
         self._slipstream = Kept(beginning)
         if beginning.name is not None:
