@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from slipstream_actor.protocol.hints import DecodingFailed
+from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.reasons import (
     BufferExpired,
     BufferOverflow,
@@ -30,7 +30,7 @@ from slipstream_actor.protocol.reasons import (
     TransportFailed,
 )
 
-__all__ = ["one_line", "said_by_server", "text_of"]
+__all__ = ["described", "one_line", "said_by_server", "text_of"]
 
 # Characters of a text that the server chose, and names of its fields.
 LONGEST, MOST_NAMES = 200, 10
@@ -40,6 +40,12 @@ def text_of(reason: Any) -> str:
     """Return a reason in words; of what is none the type's name."""
     words = TEXTS.get(type(reason))
     return type(reason).__name__ if words is None else words(reason)
+
+
+def described(reason: Any, path: str | None = None) -> str:
+    """Return a reason in words, with its hint if there is one; `path` is that of the URI."""
+    known = hint(reason, path)
+    return text_of(reason) if known is None else f"{text_of(reason)} (hint: {known})"
 
 
 def one_line(text: str) -> str:

@@ -29,13 +29,13 @@ from slipstream_actor.protocol.events import (
 )
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.plain_pushes import is_number
+from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import (
     BufferOverflow,
     ChannelEnded,
     ClosedByClient,
     Disconnected,
 )
-from slipstream_actor.protocol.telling import described
 from slipstream_actor.socket.apply_event import (
     CONNECTION_ENDS,
     LeaveDone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slipstream_actor.errors import SlipstreamError
-from slipstream_actor.protocol.telling import described
+from slipstream_actor.protocol.reason_texts import described
 
 __all__ = [
     "ConnectFailedError",

@@ -13,8 +13,8 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import ChannelEnded
-from slipstream_actor.protocol.telling import described
 from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
 from slipstream_actor.socket.apply_event import CONNECTION_ENDS
 from slipstream_actor.socket.awaiting import Deadline, disconnected_error, receive

@@ -12,7 +12,7 @@ from typing import Any
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.configuration import place
 from slipstream_actor.errors import shown
-from slipstream_actor.protocol.telling import described, told, told_response
+from slipstream_actor.protocol.reason_texts import described, said_by_server, text_of
 from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.state import SocketState, undecodable
@@ -79,7 +79,7 @@ def topic_stands(socket: SocketState, topic: str) -> str:
     if status == "closed" and join.reason is not None:
         text += f": {described(join.reason)}"
     elif status == "requested" and join.response is not None:
-        text += f", the last answer was: {told_response(join.response)}"
+        text += f", the last answer was: {said_by_server(join.response)}"
     if join.rejoin_in is not None:
         text += f"; it is asked for again in {join.rejoin_in:.1f} s"
     return text
@@ -96,7 +96,7 @@ def shape_of_socket(socket: SocketState) -> str:
         topics = [topic_shape(socket, join) for join in some]
         parts.append(f"topics {{{', '.join(topics)}{more_than(len(socket.joins))}}}")
     if status != "connected" and socket.last_failure is not None:
-        parts.append(f"last failure {told(socket.last_failure)}")
+        parts.append(f"last failure: {text_of(socket.last_failure)}")
     if socket.assigns:
         names = [str(name)[:200] for name in itertools.islice(socket.assigns, MOST_SHOWN)]
         parts.append(f"assigns {{{', '.join(names)}{more_than(len(socket.assigns))}}}")
@@ -105,7 +105,7 @@ def shape_of_socket(socket: SocketState) -> str:
 
 def topic_shape(socket: SocketState, join: Join) -> str:
     status = socket.join_status(join.topic)
-    why = f" {told(join.reason)}" if status == "closed" and join.reason is not None else ""
+    why = f" ({text_of(join.reason)})" if status == "closed" and join.reason is not None else ""
     return f"{shown(join.topic)[1:-1]}: {status}{why}"
 
 

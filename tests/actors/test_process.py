@@ -418,14 +418,14 @@ def test_wait_until_joined_says_how_it_stands(server: PhoenixServer) -> None:
         log.take("topic_close")
         get_state(ref)
         closed = stands(ref, "test:bad").partition("; it is asked for again in ")
-        assert closed[0] == f"{here}'test:bad' is closed: JoinRefused(fields 'bad')"
+        assert closed[0] == f"{here}'test:bad' is closed: the server refused it: fields bad"
         assert closed[2].endswith(" s")
         assert stands(ref, "bench:1") == f"{here}'bench:1' is requested"
         ref.proxy().do(lambda s: s.disconnect()).get()
         log.take("disconnect")
         assert stands(ref, "bench:1") == (
             f"it is not connected to {server.uri}, and does not try to;"
-            " 'bench:1' is closed: Disconnected(ClosedByClient())"
+            " 'bench:1' is closed: disconnected: closed by this client"
         )
 
 
