@@ -51,6 +51,9 @@ class BaseActor(pykka.ThreadingActor):
         ref.label = label or label_of(ref, name)
         stop_at_exit(BaseActor, os.getpid())
 
+    def __str__(self) -> str:
+        return str(self.actor_ref)
+
     @staticmethod
     def _create_actor_inbox() -> Inbox:
         return Inbox()

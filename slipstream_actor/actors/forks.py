@@ -233,7 +233,7 @@ class LocalRef(ActorRef[Any]):
             return super().proxy()
         except ActorDeadError:
             park_if_exiting()
-            raise ended_error(f"{self} is not there", self.actor_inbox) from None
+        raise ended_error(f"{self} is not there", self.actor_inbox)
 
 
 def not_portable(what: str) -> TypeError:
