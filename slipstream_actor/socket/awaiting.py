@@ -146,6 +146,8 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
             if type(event) is ChannelConnectFailed:
                 socket = apply_event(socket, event)
             raise ConnectFailedError(event.reason, socket=socket)
+    if socket._lineage is not None and socket._link is not None:
+        socket._lineage.connected = socket._link.connection
     return send_requested(socket)
 
 
@@ -225,6 +227,8 @@ def after_join_event(socket: S, topic: str, event: Any) -> S:
     socket = applied(socket, event)
     if type(event) is TopicJoinSucceeded:
         send_buffered(socket, topic)
+        if socket._lineage is not None:
+            socket._lineage.add_joined(socket.joins[topic].join_ref)
         return socket
     reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
     give_up_buffered(socket, ChannelEnded(reason))

@@ -158,6 +158,8 @@ def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     fail_over(socket, owner.actor_inbox.discard_former(events=is_thread))
     owner.actor_inbox.ended_joins.clear()
     begun = begin_connect(socket)
+    if socket._lineage is not None:
+        socket._lineage.has_connected = True
     connection = None if config.test_mode else Connection.open(owner, config, delay)
     lease = None
     if connection is not None:

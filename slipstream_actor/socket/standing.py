@@ -19,6 +19,9 @@ from slipstream_actor.socket.state import SocketState, undecodable
 
 __all__ = ["how_it_stands", "shape_of_socket", "stands", "topic_stands"]
 
+# What whoever has dropped a method's result is told.
+RETURNED = "returned another one, which is the one to go on with"
+
 # Of topics and assigns so many are shown, and so many topics are compared with a misspelt one.
 MOST_SHOWN, MOST_COMPARED = 10, 1_000
 
@@ -49,11 +52,10 @@ def connection_stands(socket: SocketState) -> str:
         return (
             f"is not connected, and tries {where} again in {seconds or 0:.1f} s, attempt {attempt}"
         )
-    lost = ""
-    if status == "new" and socket._lineage is not None and socket._lineage.has_connected:
-        lost = ": connect returned another socket, which is the one to go on with"
+    if (method := dropped_result(socket)) is not None:
+        return f"is not the one to ask: {method} {RETURNED}"
     return {
-        "new": f"has never been asked to connect{lost}",
+        "new": "has never been asked to connect",
         "connecting": f"is connecting to {where}",
         "connected": f"is connected to {where}",
         "closing": f"is closing its connection to {where}",
@@ -61,13 +63,24 @@ def connection_stands(socket: SocketState) -> str:
     }[status]
 
 
+def dropped_result(socket: SocketState) -> str | None:
+    """Return the method of whose result somebody has made nothing, and goes on with `socket`."""
+    lineage, status, link = socket._lineage, socket.status, socket._link
+    if lineage is None:
+        return None
+    if status == "new" and lineage.has_connected:
+        return "connect"
+    connection = link.connection if link is not None and status == "connecting" else None
+    return "await_connect" if connection and connection is lineage.connected else None
+
+
 def topic_stands(socket: SocketState, topic: str) -> str:
     """Return how a topic stands."""
     join = socket.joins.get(topic)
     if join is None and socket._lineage is not None and topic in socket._lineage.topics:
         return (
-            f"{shown(topic)} was never asked for by this socket, which never changes: join returned"
-            " another one, which is the one to go on with"
+            f"{shown(topic)} was never asked for by this socket, which never changes: join"
+            f" {RETURNED}"
         )
     if join is None:
         topics = list(itertools.islice(socket.joins, MOST_COMPARED))
@@ -75,6 +88,8 @@ def topic_stands(socket: SocketState, topic: str) -> str:
         meant = f", is it to be {shown(alike[0])}?" if alike else ""
         return f"{shown(topic)} was never asked for{meant}"
     status = socket.join_status(topic)
+    if status == "requested" and is_awaited(socket, join):
+        return f"{shown(topic)} is joined by another socket: await_join {RETURNED}"
     text = f"{shown(topic)} is {status}"
     if status == "closed" and join.reason is not None:
         text += f": {described(join.reason)}"
@@ -83,6 +98,12 @@ def topic_stands(socket: SocketState, topic: str) -> str:
     if join.rejoin_in is not None:
         text += f"; it is asked for again in {join.rejoin_in:.1f} s"
     return text
+
+
+def is_awaited(socket: SocketState, join: Join) -> bool:
+    """Whether somebody has awaited this join, and goes on with the socket from before."""
+    lineage = socket._lineage
+    return lineage is not None and join.join_ref is not None and join.join_ref in lineage.joined
 
 
 def shape_of_socket(socket: SocketState) -> str:
