@@ -87,9 +87,9 @@ class Supervisor(BaseActor):
 
     When it ends, for whatever reason, so do they. `which_children` and the methods below it are
     called on the class with a supervisor's ref or name, `Supervisor.which_children(ref)`, or
-    through its proxy, `ref.proxy().which_children().get()`. Raised there: `ClientEndedError` when it
-    is dead or ends meanwhile, and `TypeError` when it is no supervisor. A child may call them in
-    its callbacks, but not in `init`, which its supervisor waits for.
+    through its proxy, `ref.proxy().which_children().get()`. Raised there: `ClientEndedError` when
+    it has ended or ends meanwhile, and `TypeError` when it is no supervisor. A child may call them
+    in its callbacks, but not in `init`, which its supervisor waits for.
     """
 
     restart: ClassVar[Restart] = "permanent"

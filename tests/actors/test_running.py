@@ -146,11 +146,11 @@ def test_it_costs_the_actor_nothing_to_be_asked(kitchen: Kitchen) -> None:
     ref.tell("message")
     assert kitchen.begun.acquire(timeout=PATIENCE)
     first = running_in(ref)
-    again = eventually(
-        lambda: (now := running_in(ref)) is not None and now.seconds > 0.02 and now,
-        "more time",
+    again: Any = eventually(
+        lambda: (now := running_in(ref)) and (now.seconds or 0.0) > 0.02 and now, "more time"
     )
     assert first is not None
+    assert first.seconds is not None
     assert again.seconds > first.seconds
     kitchen.go_on.release()
 

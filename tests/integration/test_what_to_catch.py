@@ -152,7 +152,7 @@ ROWS: dict[tuple[str, str], Callable[[Case], Any]] = {
 
 def table() -> dict[tuple[str, str], str]:
     """Return what the page says is raised, by call and occasion."""
-    section = PAGE.read_text(encoding="utf-8").partition("{ #what-to-catch }")[2]
+    section = PAGE.read_text(encoding="utf-8").partition("## What a view has to catch")[2]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)
     plain = [[cell.replace("`", "") for cell in row] for row in rows]
     return {(asked, when): raises for asked, when, raises in plain if asked != "call"}

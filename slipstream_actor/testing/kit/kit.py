@@ -204,8 +204,8 @@ class SocketTest:
     def push(self, client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
         """Push `event` to a client: its `handle_message`, or an `await_message` of its own.
 
-        The payload arrives as it would over the wire. Raises `ClientEndedError`, and `TypeError` for
-        a topic or an event that is no text.
+        The payload arrives as it would over the wire. Raises `ClientEndedError`, and `TypeError`
+        for a topic or an event that is no text.
         """
         require_text("topic", topic)
         require_text("event", event)
@@ -219,8 +219,8 @@ class SocketTest:
     def reply(self, client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
         """Reply to a push: `ref` is what `assert_push` returned, or its `ref`.
 
-        Raises `ClientEndedError`, `TypeError` for a reply that is no `Reply` and for what is no push,
-        and `ValueError` for a push of another client.
+        Raises `ClientEndedError`, `TypeError` for a reply that is no `Reply` and for what is no
+        push, and `ValueError` for a push of another client.
         """
         require_reply(reply)
         target = living(client)
@@ -232,7 +232,10 @@ class SocketTest:
             target.tell(ReplyReceived(topic, number, reply))
 
     def disconnect(self, client: Any, reason: Any = GOING_AWAY) -> None:
-        """Close a client's connection: its `handle_disconnect(reason)`. Raises `ClientEndedError`."""
+        """Close a client's connection: its `handle_disconnect(reason)`.
+
+        Raises `ClientEndedError`.
+        """
         target = living(client)
         if connection := self._connections.one(client):
             connection.hang_up(reason)
