@@ -353,7 +353,7 @@ def test_a_thread_that_ends_closes_its_connection(
         program.say()
         code, output, errors = program.end()
         assert (code, output) == (0, "")
-        assert "ResourceWarning: the last socket of Connection" in errors
+        assert "ResourceWarning: the last socket of connection of thread" in errors
 
 
 # Daemon threads that are in the middle of anything when the program ends.

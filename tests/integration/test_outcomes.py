@@ -332,7 +332,7 @@ def test_pushes_of_many_threads_and_a_server_that_comes_and_goes(server: Phoenix
 def test_what_an_await_raises(server: PhoenixServer) -> None:
     socket = joined(server)
     push = socket.push(TOPIC, "never", reply_timeout=0.05)
-    with pytest.raises(AwaitTimeoutError, match="PushTimeout"):
+    with pytest.raises(AwaitTimeoutError, match="the server did not answer in time"):
         socket.await_reply(push, timeout=PATIENCE)
     push = socket.push(TOPIC, "never", reply_timeout=60)
     server.drop()
@@ -538,7 +538,7 @@ def test_a_thread_is_told_when_it_awaits(held: PhoenixServer, gate: threading.Ev
     dropped, old = (socket.push("room:1", "say", n) for n in (1, 2))
     with pytest.raises(SendBufferFullError):
         socket.await_reply(dropped)
-    with pytest.raises(AwaitTimeoutError, match="BufferExpired"):
+    with pytest.raises(AwaitTimeoutError, match="it waited too long in the buffer"):
         socket.await_reply(old)
     socket = socket.leave("room:1").join("room:2")
     left = socket.push("room:2", "say", 3)
@@ -562,7 +562,7 @@ def test_what_has_expired_is_not_sent_at_the_join(
     socket = socket.await_join("room:1")
     assert socket.await_reply(socket.push("room:1", "say", "new")).response == "new"
     assert heard.get(timeout=PATIENCE) == ("say", "new")
-    with pytest.raises(AwaitTimeoutError, match="BufferExpired"):
+    with pytest.raises(AwaitTimeoutError, match="it waited too long in the buffer"):
         socket.await_reply(old)
     socket.disconnect().await_disconnect()
 
