@@ -22,7 +22,7 @@ __all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
 
-PYKKA_MESSAGES = (_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr)
+PYKKA_MESSAGES = frozenset({_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
 
 
 class StartInterrupted(Interrupted):

@@ -19,6 +19,7 @@ from slipstream_actor.actors.pressure import Inflow
 from slipstream_actor.configuration.arguments import require_delay
 
 __all__ = [
+    "EVERY_SOURCE",
     "LEAVE",
     "TAKE",
     "UNCOUNTED",
@@ -34,6 +35,8 @@ __all__ = [
 TAKE = 1
 LEAVE = 2
 Match: TypeAlias = Callable[[Any, Any], int]
+# A `receive` looks into the bursts of all connections.
+EVERY_SOURCE: Any = object()
 
 
 # Of events that count nowhere, as a test sends them.

@@ -106,9 +106,10 @@ def current_epoch() -> int:
 
 def is_forked(target: Any) -> bool:
     """Whether `target` (a reference, a future) was made before this process was forked."""
-    now = current_epoch()
-    epoch: int = getattr(target, "epoch", now)
-    return epoch != now
+    if not _mark[0]:  # `current_epoch`, without its call: everything asks this.
+        _in_child()
+    epoch: int = getattr(target, "epoch", _epoch)
+    return epoch != _epoch
 
 
 def is_known_to_be_forked(target: Any) -> bool:
@@ -142,7 +143,9 @@ class LocalRef(ActorRef[Any]):
 
     def is_alive(self) -> bool:
         """Whether the actor runs, in this very process."""
-        return self.epoch == current_epoch() and not self.actor_stopped.is_set()
+        if not _mark[0]:  # As `is_forked`.
+            _in_child()
+        return self.epoch == _epoch and not self.actor_stopped.is_set()
 
     def tell(self, message: Any) -> None:
         """Send `message`. Raises `ActorDeadError`."""

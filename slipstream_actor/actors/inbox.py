@@ -21,12 +21,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from slipstream_actor.actors import context
-from slipstream_actor.actors.envelopes import (
-    Burst,
-    Match,
-    Timer,
-    refuse,
-)
+from slipstream_actor.actors.envelopes import EVERY_SOURCE, Burst, Match, Timer, refuse
 from slipstream_actor.actors.forks import (
     current_epoch,
     end_copied_thread,
@@ -72,6 +67,7 @@ class Inbox:
         # One step of it gives one out, in whatever thread or signal handler.
         self._refs = iter(range(1, MOST_REFS + 1))
         self.closed: bool = False
+        self._sleeping = False
         self.stopping: bool = False
         self.stop_reason: Any = "normal"
         self.interrupt: Callable[[], object] | None = None
@@ -124,10 +120,21 @@ class Inbox:
             self.stopping = True
             if (interrupt := self.interrupt) is not None:
                 interrupt()
-        carries = context.installed and self.CARRIES
-        self._queue.put(context.with_context(envelope) if carries else envelope)
-        if self.closed:
-            self._refuse_all()
+        if context.installed and self.CARRIES:
+            envelope = context.with_context(envelope)
+        try:
+            self._queue.put(envelope)
+            if self.closed:
+                self._refuse_all()
+            if self._sleeping:
+                self.wake()
+        except BaseException:  # A signal handler's: the message may be there.
+            if self._sleeping:
+                self.wake()
+            raise
+
+    def wake(self) -> None:
+        """End the owner's sleep, of a kind that a message alone does not end."""
 
     def get(self) -> Envelope[Any]:
         """Return the next message, waiting for it; remembers its envelope."""
@@ -170,25 +177,27 @@ class Inbox:
         timeout: float | None = None,
         *,
         interruptible: bool = True,
+        source: Any = EVERY_SOURCE,
         since_ref: int = 0,
     ) -> Any:
         """Return the first message for which `match(message, source)` is true, as Erlang does.
 
-        `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
-        out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Bursts
-        that were put together before `since_ref` was given out are not looked into. Raises
+        Its `source` is the connection of an event in a burst, else `None`. `TAKE` takes the message
+        out, `LEAVE` returns it and leaves it where it is; the others stay in their order. Bursts of
+        other connections than `source`, and those that were put together before `since_ref` was
+        given out, are not looked into. Raises
         `Expired` after `timeout` seconds, and `Interrupted` when the owner shall stop, unless
         it is not `interruptible`, or is that of a forked process' parent.
         """
         deadline = None if timeout is None or timeout == math.inf else time.monotonic() + timeout
         while True:
             taken: list[Place] = [] if self.taken is None else self.taken
-            search = Search(self, match, since_ref)
-            message, place = search.wait(deadline, interruptible=interruptible)
+            search = Search(self, match, source, since_ref)
+            place = search.wait(deadline, interruptible=interruptible)
             self._changes += 1
             # The last step: what a signal handler raises finds the message here, or returned.
-            if place is None or place.take(taken):
-                return message
+            if place.stays or place.take(taken):
+                return place.message
 
     def put_back(self, taken: list[Place]) -> None:
         """Put back what an await has taken that a signal handler's exception has ended."""
@@ -320,8 +329,8 @@ class Inbox:
 
     def _limit(self, timeout: float | None) -> float | None:
         """Return `timeout`, or the time until the next timer where that is less."""
-        if timeout is not None:
-            timeout = min(timeout, LONGEST_WAIT)
+        if timeout is not None and timeout > LONGEST_WAIT:
+            timeout = LONGEST_WAIT
         if not self._timers:
             return timeout
         left = min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)

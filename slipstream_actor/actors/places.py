@@ -8,34 +8,39 @@ What has to be done wholly or not at all stands here between two such moments.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
 from slipstream_actor.actors.envelopes import Burst
 
-__all__ = ["Found", "Place"]
+__all__ = ["Place"]
 
 
 class Place:
-    """Where a message lies in the stash of an inbox; of an event, also where in its `burst`."""
+    """Where a message lies in the stash of an inbox; of an event, also where in its `burst`.
 
-    __slots__ = ("at", "burst", "emptied", "envelope", "event", "inbox", "within")
+    `stays`: it is to be left there.
+    """
+
+    __slots__ = ("at", "burst", "emptied", "envelope", "inbox", "message", "stays", "within")
 
     def __init__(
         self,
         inbox: Any,
         at: int,
         envelope: Any,
+        message: Any,
+        stays: bool,
         burst: Burst | None = None,
         within: int = 0,
-        event: Any = None,
     ) -> None:
         self.inbox: Any = inbox
         self.at: int = at
         # None for the burst that is being delivered, which lies in no stash.
         self.envelope: Any = envelope
+        self.message: Any = message
+        self.stays: bool = stays
         self.burst: Burst | None = burst
         self.within: int = within
-        self.event: Any = event
         self.emptied: bool = False
 
     def take(self, taken: list[Place]) -> bool:
@@ -60,7 +65,7 @@ class Place:
                 return False
 
     def _take_event(self, burst: Burst, taken: list[Place]) -> bool:
-        event, events, flow, this = self.event, burst.events, burst.flow, (self,)
+        event, events, flow, this = self.message, burst.events, burst.flow, (self,)
         stash, done = self.inbox._stash, False
         while True:
             try:
@@ -99,7 +104,7 @@ class Place:
         self.burst.flow.taken -= 1
         if not self.burst.events:
             self.burst.flow.taken_bytes -= self.burst.size
-        self.burst.events.insert(self.within, self.event)
+        self.burst.events.insert(self.within, self.message)
         if self.emptied:
             self.inbox._stash.insert(self.at, self.envelope)
 
@@ -107,10 +112,3 @@ class Place:
 def index_of(item: Any, line: deque[Any]) -> int:
     """Return where this very item is, -1 when it is nowhere."""
     return next((at for at, other in enumerate(tuple(line)) if other is item), -1)
-
-
-class Found(NamedTuple):
-    """A message that was found; without a place it is to stay there."""
-
-    message: Any
-    place: Place | None

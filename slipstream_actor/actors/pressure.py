@@ -85,6 +85,8 @@ class Inflow:
 
     def pause(self) -> bool:
         """Return whether to stop reading; the connection asks, in its thread."""
+        if not self.paused and not self.full:
+            return False
         if self.full:
             self.paused = True
         if self.paused and self._low:

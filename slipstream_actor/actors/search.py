@@ -6,9 +6,9 @@ from typing import Any
 
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.envelopes import LEAVE, Burst, Interrupted, Match
+from slipstream_actor.actors.envelopes import EVERY_SOURCE, LEAVE, Burst, Interrupted, Match
 from slipstream_actor.actors.forks import is_known_to_be_forked
-from slipstream_actor.actors.places import Found, Place
+from slipstream_actor.actors.places import Place
 from slipstream_actor.actors.pressure import Inflow
 
 __all__ = ["Expired", "Search"]
@@ -25,9 +25,12 @@ class Search:
     for could wait for itself.
     """
 
-    def __init__(self, inbox: Any, match: Match, since_ref: int = 0) -> None:
+    def __init__(
+        self, inbox: Any, match: Match, source: Any = EVERY_SOURCE, since_ref: int = 0
+    ) -> None:
         self._inbox = inbox
         self._match = match
+        self._source = source
         self._since_ref = since_ref
         # Of each connection how many, and their bytes.
         self._passed: dict[Inflow, tuple[int, int]] = {}
@@ -36,8 +39,8 @@ class Search:
         # How many messages are yet to be looked at when the time is over.
         self._left_over: int | None = None
 
-    def wait(self, deadline: float | None, *, interruptible: bool) -> Found:
-        """Return the first message that matches, and where it lies.
+    def wait(self, deadline: float | None, *, interruptible: bool) -> Place:
+        """Return the place of the first message that matches.
 
         Raises `Expired` at the deadline, and `Interrupted`.
         """
@@ -50,7 +53,7 @@ class Search:
             while True:
                 if interruptible and inbox.stopping:
                     raise Interrupted
-                came = int(inbox._fetch(self._time_left(deadline)))
+                came = int(inbox._fetch(None if deadline is None else self._time_left(deadline)))
                 if is_known_to_be_forked(inbox):
                     raise Interrupted
                 if came and (more := inbox._fetch_more()):
@@ -68,10 +71,8 @@ class Search:
                     del passed[flow]
                     break
 
-    def _time_left(self, deadline: float | None) -> float | None:
+    def _time_left(self, deadline: float) -> float:
         """Return the seconds that are left; see to it that at the end there is an end."""
-        if deadline is None:
-            return None
         left: float = self._inbox._seconds_until(deadline)
         if left > 0:
             return left
@@ -86,8 +87,8 @@ class Search:
                 raise Expired
             self._left_over -= came
 
-    def _look_through(self) -> Found | None:
-        """Return the first message in the inbox that matches, without waiting."""
+    def _look_through(self) -> Place | None:
+        """Return the place of the first message in the inbox that matches, without waiting."""
         inbox = self._inbox
         while True:
             self._seen = inbox._changes
@@ -104,8 +105,8 @@ class Search:
                     raise
                 # Changed while it was looked through: a signal handler has awaited something, too.
 
-    def _look_at_what_came(self, came: int) -> Found | None:
-        """Return what matches among the last so many of the stash."""
+    def _look_at_what_came(self, came: int) -> Place | None:
+        """Return the place of what matches among the last so many of the stash."""
         inbox = self._inbox
         if inbox._changes == self._seen:
             return None
@@ -127,26 +128,25 @@ class Search:
             return self._look_through()
         return None
 
-    def _look_at(self, envelope: Envelope[Any], at: int) -> Found | None:
-        """Return what matches in an envelope of the stash."""
+    def _look_at(self, envelope: Envelope[Any], at: int) -> Place | None:
+        """Return the place of what matches in an envelope of the stash."""
         message = envelope.message
         if type(message) is Burst:
             return self._look_into(message, at, envelope)
         if envelope.reply_to is not None or not (verdict := self._match(message, None)):
             return None
-        place = None if verdict == LEAVE else Place(self._inbox, at, envelope)
-        return Found(message, place)
+        return Place(self._inbox, at, envelope, message, verdict == LEAVE)
 
-    def _look_into(self, burst: Burst, at: int, envelope: Any) -> Found | None:
-        """Return the first event of a burst that matches."""
-        if burst.last_ref < self._since_ref:
-            return None
+    def _look_into(self, burst: Burst, at: int, envelope: Any) -> Place | None:
+        """Return the place of the first event of a burst that matches."""
         match, source = self._match, burst.source
+        if burst.last_ref < self._since_ref or (
+            source is not self._source and source is not None and self._source is not EVERY_SOURCE
+        ):
+            return None
         for within, event in enumerate(burst.events):
             if verdict := match(event, source):
-                if verdict == LEAVE:
-                    return Found(event, None)
-                return Found(event, Place(self._inbox, at, envelope, burst, within, event))
+                return Place(self._inbox, at, envelope, event, verdict == LEAVE, burst, within)
         return None
 
     def _pass_over(self, message: Any) -> None:

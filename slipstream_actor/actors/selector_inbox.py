@@ -59,7 +59,6 @@ class SelectorInbox(Inbox):
         self._wake_reader: socket.socket | None = None
         # Reentrant: garbage may be collected, or a signal handled, while it is held.
         self._wake_lock = threading.RLock()
-        self._sleeping = False
         self._attached: socket.socket | None = None
         self._others: tuple[socket.socket, ...] = ()
         self._interest = 0
@@ -70,25 +69,15 @@ class SelectorInbox(Inbox):
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
 
-    def put(self, envelope: Envelope[Any]) -> None:
-        """Take in a message, from any thread, and wake the owner if it sleeps."""
-        try:
-            super().put(envelope)
-            if self._sleeping:
-                self.wake()
-        except BaseException:  # A signal handler's: the message may be there.
-            if self._sleeping:
-                self.wake()
-            raise
-
     def wake(self) -> None:
         """End the owner's sleep."""
         with self._wake_lock:
             if self._sleeping and self._waker is not None:
                 self._sleeping = False
                 try:
-                    with contextlib.suppress(BlockingIOError, InterruptedError):
-                        self._waker.send(b"\0")
+                    self._waker.send(b"\0")
+                except (BlockingIOError, InterruptedError):
+                    pass
                 except BaseException:  # A signal handler's, perhaps before the byte was sent.
                     self._sleeping = True
                     raise
@@ -225,5 +214,7 @@ class SelectorInbox(Inbox):
 
     def _drain_wakes(self) -> None:
         assert self._wake_reader is not None
-        with contextlib.suppress(BlockingIOError, InterruptedError):
+        try:
             self._wake_reader.recv(4096)
+        except (BlockingIOError, InterruptedError):
+            pass

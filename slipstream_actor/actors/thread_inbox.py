@@ -2,24 +2,52 @@
 
 Whatever a handler raises in the middle of an await, no message is lost by it: a message goes from
 the queue into the stash in one step of C, is found there, and is taken out by the last step of all.
+
+The outcome of a push can be awaited as long as somebody has its `Ref`. Those that nobody can await
+any more are dropped when they have become many: else a thread that pushes, and awaits only what
+others say, would keep them for ever.
 """
 
 from __future__ import annotations
 
 import heapq
 import queue
+from collections import deque
+from typing import Any
+from weakref import WeakValueDictionary
 
 from pykka._envelope import Envelope
 
+from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.protocol.events import PushFailed, ReplyReceived
+from slipstream_actor.protocol.message import Ref
 
 __all__ = ["ThreadInbox"]
+
+OUTCOMES = (ReplyReceived, PushFailed)
+# The least number of messages passed over at which it is looked for what nobody can await.
+FEW = 64
 
 
 class ThreadInbox(Inbox):
     """An inbox from which an exception out of a signal handler takes nothing."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Of the pushes whose `Ref` somebody still has, that.
+        self.refs: WeakValueDictionary[str, Ref] = WeakValueDictionary()
+        self._many = FEW
+
+    def tidy(self) -> None:
+        """Drop what nobody can await, if much has come since it was last done; the owner asks."""
+        if len(self._stash) + self._queue.qsize() > self._many:
+            self._stash_all()
+            self._drop_unwanted()
+
     def _fetch(self, timeout: float | None) -> bool:
+        if len(self._stash) > self._many:
+            self._drop_unwanted()
         if self._timers:
             self._messages_turn = not self._messages_turn
             if (self._messages_turn and self._pull(0.0)) or self._stash_due():
@@ -52,3 +80,36 @@ class ThreadInbox(Inbox):
             if self._timers and self._timers[0][2] is timer:
                 heapq.heappop(self._timers)
         return False
+
+    def _is_unwanted(self, event: Any) -> bool:
+        return type(event) in OUTCOMES and event.ref not in self.refs
+
+    def _drop_unwanted(self) -> None:
+        """Drop the outcomes that nobody can await; then as many messages may come again."""
+        for envelope in tuple(self._stash):
+            burst = envelope.message
+            if type(burst) is Burst and burst.source is not None:
+                self._drop_unwanted_of(burst)
+        seen = self._changes
+        left = deque(e for e in self._stash if type(e.message) is not Burst or e.message.events)
+        if self._changes == seen:  # Else a signal handler has awaited something.
+            self._stash = left
+            self._changes += 1
+        self._many = max(FEW, 2 * len(left))
+
+    def _drop_unwanted_of(self, burst: Burst) -> None:
+        seen, events, flow = self._changes, burst.events, burst.flow
+        left: deque[Any] = deque()
+        dropped: list[Any] = []
+        for event in events:
+            (dropped if self._is_unwanted(event) else left).append(event)
+        count, size = len(dropped), 0 if left else burst.size
+        if not dropped or self._changes != seen:
+            return
+        # Inline: all or none, and a signal is handled behind a call.
+        burst.events = left
+        flow.taken += count
+        flow.taken_bytes += size
+        for event in dropped:
+            self.ledger.settle(event.ref)
+        flow.relieve()

@@ -62,11 +62,10 @@ class EventDelivery(CallbackRunner):
         burst.size = 0
         try:
             while events and not inbox.stopping and not kept.ended:
-                socket = self.socket
-                if socket._link is None or socket._link.connection is not burst.source:
-                    # One that was replaced, or whose socket was lost with an exception.
-                    if not tell(burst.source, CloseConnection()):
-                        fail_all_over(self.actor_ref, burst.source, ClosedByClient())
+                socket = kept.socket or self.socket
+                link = socket._link
+                if link is None or link.connection is not burst.source:
+                    self._close_lost(burst.source)
                     return
                 event = events.popleft()  # `burst.take`, without its call.
                 flow.taken += 1
@@ -74,8 +73,9 @@ class EventDelivery(CallbackRunner):
                     flow.relieve()
                 if kept.idle is not None:  # Asked here: a call costs more.
                     self._cancel_idle()
+                kind = type(event)
                 if (
-                    type(event) is MessageReceived
+                    kind is MessageReceived
                     and event.topic not in socket._presences
                     and "handle_message" not in CLIENT
                 ):
@@ -85,13 +85,24 @@ class EventDelivery(CallbackRunner):
                         name = routes.find(event.topic, event.event).name
                         handle = getattr(self, name)
                     result = handle(event.topic, event.event, event.payload, socket)
-                    if (result is None or result is socket) and inbox.uncommitted is None:
+                elif kind is ReplyReceived and "handle_reply" not in CLIENT:
+                    if not self._settles(event):
                         continue
-                    self._follow(name, result, socket)
+                    name = "handle_reply"
+                    result = self.handle_reply(event.ref, event.reply, socket)
                 else:
                     self._handle_event(event, burst.source)
+                    continue
+                if (result is None or result is socket) and inbox.uncommitted is None:
+                    continue
+                self._follow(name, result, socket)
         finally:
             inbox.burst = None
+
+    def _close_lost(self, connection: Any) -> None:
+        """One that was replaced, or whose socket was lost with an exception, is nobody's."""
+        if not tell(connection, CloseConnection()):
+            fail_all_over(self.actor_ref, connection, ClosedByClient())
 
     def _handle_event(self, event: Any, source: Any) -> None:
         """Apply an event to the socket and call its callback."""
@@ -163,11 +174,8 @@ class EventDelivery(CallbackRunner):
         """Do what an event means for pushes; return whether it has a callback."""
         kind = type(event)
         if kind is ReplyReceived:
-            settled = self.actor_inbox.ledger.settle(event.ref)
-            if settled is None and getattr(event.ref, "awaited", False):
-                return False  # Another outcome came first.
-            push_ended(self.actor_inbox.ledger, event.ref, event.reply)
-        elif kind is PushFailed:
+            return self._settles(event)
+        if kind is PushFailed:
             # Of a connection's only the first counts; one that was sent by hand, always.
             if self.actor_inbox.ledger.settle(event.ref) is None and source is not None:
                 return False
@@ -182,6 +190,15 @@ class EventDelivery(CallbackRunner):
         elif kind in CONNECTION_ENDS and before._link is not None:
             self._slipstream.told_end = before._link.connection
             fail_all_over(self.actor_ref, before._link.connection, event.reason)
+        return True
+
+    def _settles(self, replied: ReplyReceived) -> bool:
+        """Whether a reply is its push's outcome; none is when another one came first."""
+        ledger, ref = self.actor_inbox.ledger, replied.ref
+        if ledger.settle(ref) is None and getattr(ref, "awaited", False):
+            return False
+        if ledger.open_spans:
+            push_ended(ledger, ref, replied.reply)
         return True
 
     def _take_back(self, event: TopicJoinSucceeded, source: Any) -> None:

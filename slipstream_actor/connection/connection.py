@@ -43,9 +43,6 @@ from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
-    TopicJoinClosed,
-    TopicJoinFailed,
-    TopicLeft,
 )
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
@@ -74,7 +71,6 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 WAITED_FOR = (SocketReady, Tick, WaitFailed)
-JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 
 
 class Connection(BaseActor):
@@ -270,10 +266,15 @@ class Connection(BaseActor):
         transport = self._transport
         if transport is None:
             return
-        batch = [command, *self.actor_inbox.drain(PushMessage)]
-        taken = sum(len(push.data) for push in batch if push.data is not None)
-        now = time.monotonic()
-        batch = [push for push in map(self._completed, batch) if self._protocol.push(push, now)]
+        now, accept = time.monotonic(), self._protocol.push
+        taken, batch = 0, []
+        for push in (command, *self.actor_inbox.drain(PushMessage)):
+            if push.data is None:
+                push = self._completed(push)  # noqa: PLW2901 - what it lacks is added
+            else:
+                taken += len(push.data)
+            if accept(push, now):
+                batch.append(push)
         if self._status == "connected":  # Else the close frame is written already.
             frame_log.sending(batch)
             transport.send([push.data for push in batch if push.data is not None])
@@ -290,8 +291,6 @@ class Connection(BaseActor):
 
     def _completed(self, push: PushMessage) -> PushMessage:
         """Return a push with what one has not that somebody sent by hand."""
-        if push.data is not None:
-            return push
         ref = push.ref or self._owner.actor_inbox.next_ref()
         join_ref = push.join_ref or self._protocol.current_join_ref(push.topic)
         message = Message(join_ref, ref, push.topic, push.event, push.payload)
@@ -319,7 +318,8 @@ class Connection(BaseActor):
             return
         if protocol.outgoing:
             self._send_outgoing(transport)
-        self._note_progress(transport)
+        now = time.monotonic()
+        self._note_progress(transport, now)
         if CONNECTION:
             self._telemetry.look(protocol, transport)
         if transport.write_error is not None and self._give_up_at is None:
@@ -328,7 +328,7 @@ class Connection(BaseActor):
         events, protocol.events = protocol.events, []
         size, self._told_bytes = transport.bytes_in - self._told_bytes, transport.bytes_in
         self.flow.deliver(len(events), size)
-        reading = self._reads()
+        reading = self._reads(now)
         if transport.read_again and reading:
             self.actor_inbox.read_again()
         self.actor_inbox.watch(read=reading, write=transport.pending_bytes > 0)
@@ -343,9 +343,8 @@ class Connection(BaseActor):
             transport.send_close(1000)
             self._end(HeartbeatTimeout())
 
-    def _reads(self) -> bool:
+    def _reads(self, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
-        now = time.monotonic()
         paused = self._status != "closing" and self.flow.pause()
         if paused != self._paused:
             self._paused = paused
@@ -375,9 +374,8 @@ class Connection(BaseActor):
                 batch.append(data)
         transport.send(batch)
 
-    def _note_progress(self, transport: Transport) -> None:
+    def _note_progress(self, transport: Transport, now: float) -> None:
         """Note that bytes move, and tell the protocol when the heartbeat's bytes are out."""
-        now = time.monotonic()
         self._progress.note(now, transport)
         if self._status == "closing":
             self._renew_close(transport, now)
@@ -453,10 +451,10 @@ class Connection(BaseActor):
         if self._telemetry.told is not None:
             self._telemetry.told += events
         inbox = self._owner.actor_inbox
-        ended = {e.join_ref: e for e in events if type(e) in JOIN_ENDS and e.join_ref}
-        if ended:
-            inbox.ended_joins.update(ended)
-            self._log.joins_ended(ended.values())
+        if self._protocol.ended_joins:
+            inbox.ended_joins.update(self._protocol.ended_joins)
+            self._log.joins_ended(self._protocol.ended_joins.values())
+            self._protocol.ended_joins = {}
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":

@@ -14,24 +14,24 @@ class Pace:
     """Notes the bytes that move in one direction.
 
     `moved_at` is when an unfinished transfer last had as many more of them as `LEAST_PACE` asks
-    for in an `interval`, which is in seconds.
+    for in an `interval`, which is in seconds, `since` the time from which they are counted.
     """
 
     def __init__(self, interval: float) -> None:
         self.moved_at: float = float("-inf")
+        self.since: float = float("-inf")
         self._interval = interval
         self._enough = LEAST_PACE * interval
         self._counted = 0
-        self._since = float("-inf")
 
     def note(self, now: float, total: int, *, unfinished: bool) -> None:
         """Take in how many bytes have moved in all, and whether a transfer is unfinished."""
         more = total - self._counted
         if unfinished and more and more >= self._enough:
             self.moved_at = now
-        elif now - self._since <= self._interval:
+        elif now - self.since <= self._interval:
             return
-        self._counted, self._since = total, now
+        self._counted, self.since = total, now
 
 
 class Progress:
@@ -39,6 +39,9 @@ class Progress:
 
     def __init__(self, interval: float) -> None:
         self._reading, self._writing = Pace(interval), Pace(interval)
+        self._interval = interval
+        # Until then there is nothing to note of transfers that are finished.
+        self._noted_until = float("-inf")
 
     @property
     def moved_at(self) -> float:
@@ -47,5 +50,9 @@ class Progress:
 
     def note(self, now: float, transport: Any) -> None:
         """Take in what has moved."""
-        self._reading.note(now, transport.bytes_in, unfinished=transport.mid_frame)
-        self._writing.note(now, transport.bytes_out, unfinished=transport.wants_write)
+        unfinished_in, unfinished_out = transport.mid_frame, transport.wants_write
+        if not (unfinished_in or unfinished_out) and now <= self._noted_until:
+            return
+        self._reading.note(now, transport.bytes_in, unfinished=unfinished_in)
+        self._writing.note(now, transport.bytes_out, unfinished=unfinished_out)
+        self._noted_until = min(self._reading.since, self._writing.since) + self._interval

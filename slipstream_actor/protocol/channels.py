@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Raw
 
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.deadlines import Deadlines
@@ -83,6 +84,8 @@ class Protocol:
     ) -> None:
         self.outgoing: list[Message] = []
         self.events: list[Event | UndecodedMessage] = []
+        # Of these those that end a join, by its ref.
+        self.ended_joins: dict[str, Event] = {}
         self.channels: dict[str, Channel] = {}
         self.former: dict[str, Channel] = {}
         self.refs: dict[str, Waiting] = {}
@@ -104,6 +107,7 @@ class Protocol:
         self._join_deadlines = Deadlines()
         self._leave_deadlines = Deadlines()
         self._push_deadlines = Deadlines()
+        self._deadlines = self._join_deadlines, self._leave_deadlines, self._push_deadlines
         self._paused_at: float | None = None
 
     # commands
@@ -198,7 +202,7 @@ class Protocol:
         self.former.clear()
         self._joining.clear()
         self._leaving.clear()
-        for deadlines in (self._join_deadlines, self._leave_deadlines, self._push_deadlines):
+        for deadlines in self._deadlines:
             deadlines.clear()
         self.heartbeat = self._beat_at = None
 
@@ -215,7 +219,7 @@ class Protocol:
             if channel is None or channel.join_ref != message.join_ref:
                 return False  # a message of a former join
         payload = message.payload
-        if type(payload) is msgspec.Raw:
+        if type(payload) is Raw:
             self.events.append(UndecodedMessage(message.topic, message.event, payload))
         else:
             self.events.append(MessageReceived(message.topic, message.event, payload))
@@ -315,13 +319,11 @@ class Protocol:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
         if self._paused_at is not None:
             return self._beat_at
-        due = (
-            self._beat_at,
-            self._join_deadlines.first(),
-            self._leave_deadlines.first(),
-            self._push_deadlines.first(),
-        )
-        return min((at for at in due if at is not None), default=None)
+        due = self._beat_at
+        for deadlines in self._deadlines:
+            if deadlines and (first := deadlines.first()) is not None:
+                due = first if due is None else min(due, first)
+        return due
 
     def pause(self, now: float) -> None:
         """We stop reading: what the server may have sent is not late."""
@@ -332,7 +334,7 @@ class Protocol:
         if self._paused_at is None:
             return
         away, self._paused_at = now - self._paused_at, None
-        for deadlines in (self._join_deadlines, self._leave_deadlines, self._push_deadlines):
+        for deadlines in self._deadlines:
             deadlines.shift(away)
         if self.heartbeat is not None and self._beat_at is not None:
             self.heartbeat.since = now
@@ -419,11 +421,15 @@ class Protocol:
             self.events.append(TopicJoinSucceeded(topic, value, join_ref))
         elif outcome == "failed":
             reason = JoinTimeout() if given == "timeout" else JoinRefused(value)
-            self.events.append(TopicJoinFailed(topic, reason, join_ref))
+            self._tell_end(join_ref, TopicJoinFailed(topic, reason, join_ref))
         elif outcome == "crashed":
-            self.events.append(TopicJoinClosed(topic, ChannelCrashed(value), join_ref))
+            self._tell_end(join_ref, TopicJoinClosed(topic, ChannelCrashed(value), join_ref))
         elif outcome == "left":
-            self.events.append(TopicLeft(topic, join_ref))
+            self._tell_end(join_ref, TopicLeft(topic, join_ref))
+
+    def _tell_end(self, join_ref: str, event: Event) -> None:
+        self.events.append(event)
+        self.ended_joins[join_ref] = event
 
     def _end_those_left_before(self, channel: Channel) -> None:
         """What is told of a join comes behind the end of those that were left before it.

@@ -39,7 +39,7 @@ class Ref(str):
     `awaited` says whether the push asks for an outcome.
     """
 
-    __slots__ = ("awaited", "failure", "join_ref", "topic")
+    __slots__ = ("__weakref__", "awaited", "failure", "join_ref", "topic")
 
     topic: str
     join_ref: str | None
@@ -47,7 +47,7 @@ class Ref(str):
     awaited: bool
 
     def __new__(cls, ref: str, topic: str, join_ref: str | None, *, awaited: bool = False) -> Ref:
-        self = super().__new__(cls, ref)
+        self = str.__new__(cls, ref)
         self.topic = topic
         self.join_ref = join_ref
         self.failure = None

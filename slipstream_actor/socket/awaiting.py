@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
-from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted
+from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted, Match
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.search import Expired
@@ -28,7 +27,6 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.message import Ref, Reply
-from slipstream_actor.protocol.plain_pushes import is_number
 from slipstream_actor.protocol.reasons import (
     BufferOverflow,
     ChannelEnded,
@@ -59,7 +57,7 @@ from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
-from slipstream_actor.socket.state import S, SocketState, undecodable
+from slipstream_actor.socket.state import S, SocketState, open_channel, undecodable
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 
 __all__ = [
@@ -90,22 +88,15 @@ def receive(
     socket: SocketState,
     awaited: str,
     deadline: Deadline,
-    match: Callable[[Any], int],
+    match: Match,
     *,
     since_ref: int = 0,
 ) -> Any:
     """Return the first event of the socket's connection that matches; `AwaitTimeoutError`."""
-
-    def concerns(message: Any, source: Any) -> int:
-        if source is not None:
-            link = socket._link
-            if link is None or link.connection is not source:
-                return 0
-        return match(message)
-
+    source = socket._link.connection if socket._link is not None else None
     try:
         inbox = socket.socket_pid.actor_inbox
-        return inbox.receive(concerns, deadline.left(), since_ref=since_ref)
+        return inbox.receive(match, deadline.left(), source=source, since_ref=since_ref)
     except Interrupted:
         if isinstance(socket.socket_pid, ThreadRef):
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
@@ -122,7 +113,7 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     if socket.connected:
         return socket
 
-    def match(message: Any) -> int:
+    def match(message: Any, _: Any) -> int:
         kind = type(message)
         if kind is ChannelConnected or kind is ChannelConnectFailed:
             return take
@@ -153,7 +144,7 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
         socket,
         "the disconnect",
         deadline,
-        lambda message: TAKE if type(message) in CONNECTION_ENDS else 0,
+        lambda message, _: TAKE if type(message) in CONNECTION_ENDS else 0,
     )
     link, owner = socket._link, socket.socket_pid
     socket = apply_event(socket, event)
@@ -174,7 +165,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
     socket = asked_for(socket, topic, deadline)
     awaited = f"the join of {topic!r}"
 
-    def match(message: Any) -> int:
+    def match(message: Any, _: Any) -> int:
         kind = type(message)
         if kind is TopicJoinSucceeded or kind in JOIN_ENDS:
             return TAKE if concerns_join(socket, message, topic) else 0
@@ -261,7 +252,7 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     is_left = join.status == "closed" and not join._details.leaving
     awaited = f"the leave of {topic!r}"
 
-    def match(message: Any) -> int:
+    def match(message: Any, _: Any) -> int:
         if type(message) in CONNECTION_ENDS:
             return LEAVE
         return TAKE if ends_leave(message, join) else 0
@@ -297,7 +288,8 @@ def ends_leave(message: Any, join: Join) -> bool:
 def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
     """See `Socket.await_reply`."""
     require_owner(socket, "await_reply")
-    require_text("ref", ref)
+    if type(ref) is not Ref:
+        require_text("ref", ref)
     topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
     awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)
@@ -306,7 +298,7 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
     if topic is not None and join_ref is None and topic != "phoenix":
         join_ref = await_sending(socket, ref, topic, awaited, deadline)
 
-    def match(message: Any) -> int:
+    def match(message: Any, _: Any) -> int:
         kind = type(message)
         if kind in (ReplyReceived, PushFailed):
             return TAKE if message.ref == ref else 0
@@ -322,14 +314,7 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
         event = receive(socket, awaited, left, match, since_ref=since_ref)
     except AwaitTimeoutError:
         if over:
-            ledger = socket.socket_pid.actor_inbox.ledger
-            ledger.settle(ref)
-            push_ended(ledger, ref, ChannelEnded("left"))
-        if over and not socket.connected:
-            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
-        if over:
-            text = f"awaited {awaited}: its join is over"
-            raise NotJoinedError(text, reason=ChannelEnded("left"), socket=socket) from None
+            raise join_over_error(socket, ref, awaited) from None
         raise
     return reply_or_raise(event, ref, awaited, deadline, socket)
 
@@ -341,10 +326,22 @@ def earliest(socket: SocketState, ref: Any, join_ref: str | None) -> int:
     A reply comes after its push, and so does the end of a join or of a connection that was there
     when this asks. In a flood what has come before is not searched again for each reply.
     """
-    inbox, link = socket.socket_pid.actor_inbox, socket._link
-    if not isinstance(ref, Ref) or link is None or not link.alive or not is_number(ref):
+    if not isinstance(ref, Ref) or join_ref in socket.socket_pid.actor_inbox.ended_joins:
         return 0
-    return 0 if join_ref in inbox.ended_joins else int(ref)
+    try:
+        return int(ref)
+    except ValueError:
+        return 0
+
+
+def join_over_error(socket: SocketState, ref: str, awaited: str) -> SlipstreamError:
+    """Return the error of an await of a reply whose join is over; the push has its outcome."""
+    ledger, reason = socket.socket_pid.actor_inbox.ledger, ChannelEnded("left")
+    ledger.settle(ref)
+    push_ended(ledger, ref, reason)
+    if not socket.connected:
+        return NotConnectedError(f"awaited {awaited}: not connected", socket=socket)
+    return NotJoinedError(f"awaited {awaited}: its join is over", reason=reason, socket=socket)
 
 
 def reply_or_raise(
@@ -385,7 +382,7 @@ def await_sending(
                 socket,
                 awaited,
                 Deadline(max(0.0, left)),
-                lambda m: LEAVE if decides(socket, m, topic) else 0,
+                lambda m, _: LEAVE if decides(socket, m, topic) else 0,
             )
         except AwaitTimeoutError:
             for kept in buffer.take_expired(time.monotonic()):
@@ -429,7 +426,7 @@ def push_error(
 
 def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
     """Whether the join that a push belongs to has ended, as far as the socket knows."""
-    if not socket.connected or join_ref is None:
+    if open_channel(socket) is None or join_ref is None:
         return not socket.connected
     join = socket.joins.get(topic)
     return join is None or join.join_ref != join_ref

@@ -15,7 +15,7 @@ from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.reasons import BufferExpired, BufferOverflow, PushTimeout
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
-from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, send
+from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, note_ref, send
 from slipstream_actor.socket.state import SocketState, encode, is_wanted
 
 __all__ = [
@@ -49,6 +49,8 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, deadline: floa
             f" {config.buffer_max_bytes}"
         )
     owner = socket.socket_pid
+    if isinstance(owner, ThreadRef):
+        note_ref(owner, ref)
     buffer = owner.actor_inbox.buffer
     expires = time.monotonic() + config.buffer_max_age_msec / 1000
     if deadline is not None:

@@ -36,7 +36,7 @@ def await_message(
 
     join = socket.joins.get(topic) if isinstance(topic, str) else None
 
-    def match(message: Any) -> int:
+    def match(message: Any, _: Any) -> int:
         kind = type(message)
         if kind is MessageReceived or kind is UndecodedMessage:
             found = (

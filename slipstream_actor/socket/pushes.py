@@ -13,7 +13,7 @@ from slipstream_actor.protocol.message import Ref
 from slipstream_actor.socket.buffering import REPLY_TIMEOUT, keep
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
 from slipstream_actor.socket.sending import not_sent, send
-from slipstream_actor.socket.state import SocketState, is_wanted, open_channel
+from slipstream_actor.socket.state import SocketState, is_joined, is_wanted, open_channel
 from slipstream_actor.socket.telemetry import observed_push
 
 __all__ = ["push", "push_observed"]
@@ -43,8 +43,9 @@ def push(
         require_here(socket.socket_pid)
     if number is None:
         number = socket.socket_pid.actor_inbox.next_ref()
-    if connection is not None and socket.joined(topic):
-        ref = Ref(number, topic, socket.joins[topic].join_ref)
+    join = socket.joins.get(topic)
+    if connection is not None and join is not None and is_joined(socket, join):
+        ref = Ref(number, topic, join.join_ref)
         if buffer and deadline is None:
             deadline = time.monotonic() + REPLY_TIMEOUT
         try:
@@ -92,15 +93,13 @@ def terms(
     config: Configuration | None, reply_timeout: float | None, buffer: bool | None
 ) -> tuple[float | None, bool]:
     """Return a push's `reply_timeout` and `buffer`, with the options in the place of `None`."""
-    if reply_timeout is not None and (
-        type(reply_timeout) not in (int, float) or not 0 < reply_timeout < math.inf
-    ):
-        raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
-    if buffer is not None and not isinstance(buffer, bool):
-        raise TypeError(f"buffer must be True, False or None, not {buffer!r}")
-    if config is not None:
-        if buffer is None:
-            buffer = config.buffer_pushes
-        if reply_timeout is None and config.reply_timeout_msec is not None:
+    if reply_timeout is None:
+        if config is not None and config.reply_timeout_msec is not None:
             reply_timeout = config.reply_timeout_msec / 1000
-    return reply_timeout, bool(buffer)
+    elif type(reply_timeout) not in (int, float) or not 0 < reply_timeout < math.inf:
+        raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
+    if buffer is None:
+        buffer = config is not None and config.buffer_pushes
+    elif not isinstance(buffer, bool):
+        raise TypeError(f"buffer must be True, False or None, not {buffer!r}")
+    return reply_timeout, buffer

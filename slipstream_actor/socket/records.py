@@ -110,8 +110,10 @@ class ConnectionLink(msgspec.Struct, frozen=True, eq=False):
     @property
     def closing(self) -> bool:
         """Whether its end has been asked for."""
-        inbox = getattr(self.connection, "actor_inbox", None)
-        return bool(getattr(inbox, "close_requested", False))
+        try:
+            return bool(self.connection.actor_inbox.close_requested)
+        except AttributeError:  # What a test, or a person, has put in the place of one.
+            return False
 
     @property
     def alive(self) -> bool:

@@ -27,7 +27,16 @@ from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullErro
 from slipstream_actor.socket.state import SocketState, encode
 from slipstream_actor.socket.telemetry import push_ended
 
-__all__ = ["RoomMade", "fail", "fail_all_over", "hears_outcomes", "not_sent", "send", "tell"]
+__all__ = [
+    "RoomMade",
+    "fail",
+    "fail_all_over",
+    "hears_outcomes",
+    "not_sent",
+    "note_ref",
+    "send",
+    "tell",
+]
 
 
 class RoomMade(msgspec.Struct, frozen=True, eq=False):
@@ -52,9 +61,11 @@ def send(
     It asks for an outcome if it has a `deadline`, on the monotonic clock. Raises
     `NotConnectedError`, `SendBufferFullError`, `SerializerError`.
     """
-    number = str(ref)
+    number, owner = str(ref), socket.socket_pid
+    if type(owner) is ThreadRef:
+        note_ref(owner, ref)
     data = encode(socket, Message(ref.join_ref, number, ref.topic, event, payload))
-    room = getattr(getattr(connection, "actor_inbox", None), "room", None)
+    room = room_of(connection)
     if room is not None:
         if crowded:
             room.add(len(data))
@@ -70,14 +81,38 @@ def send(
             raise not_sent(socket, ref.topic, event)
         return
     ref.awaited = True
-    ledger = socket.socket_pid.actor_inbox.ledger
-    ledger.ask(Asked(ref, event, connection))
+    ledger = owner.actor_inbox.ledger
+    # That of a thread is not to be held by what waits for its outcome.
+    known = copied_ref(ref) if type(owner) is ThreadRef else ref
+    ledger.ask(Asked(known, event, connection))
     if not tell(connection, command):
         # Whoever has settled it meanwhile has told of it, or will.
         if ledger.settle(ref) is not None:
             raise not_sent(socket, ref.topic, event)
     elif not connection.is_alive() or not hears_outcomes(socket):
         settle_late(socket, connection, ref, event)
+
+
+def note_ref(owner: ThreadRef, ref: Ref) -> None:
+    """Have a thread's inbox know that there is somebody who may await the outcome of a push."""
+    inbox = owner.actor_inbox
+    inbox.refs[str(ref)] = ref
+    if current() is owner:
+        inbox.tidy()
+
+
+def copied_ref(ref: Ref) -> Ref:
+    """Return another reference of the same push."""
+    return Ref(str(ref), ref.topic, ref.join_ref, awaited=True)
+
+
+def room_of(connection: Any) -> SendBuffer | None:
+    """Return the send buffer of a connection, `None` for what a test has in the place of one."""
+    try:
+        room: SendBuffer | None = connection.actor_inbox.room
+    except AttributeError:
+        return None
+    return room
 
 
 def until_either(send_timeout: float | None, deadline: float | None) -> float | None:
@@ -150,7 +185,9 @@ def await_room(
 def fail(owner: Any, ref: Ref, event: str, reason: Any) -> None:
     """Tell of a push that has failed."""
     if isinstance(owner, ThreadRef):
-        ref.failure = reason
+        held = owner.actor_inbox.refs.get(ref)
+        if held is not None:
+            held.failure = reason
         push_ended(owner.actor_inbox.ledger, ref, reason)
     else:
         owner.actor_inbox.tell(PushFailed(ref.topic, event, ref, reason))

@@ -208,8 +208,9 @@ class Socket(SocketState, frozen=True):
         Raises `NotConnectedError`, `NotJoinedError`, `SendBufferFullError`, `SerializerError`: the
         push was not sent then.
         """
-        require_text("topic", topic)
-        require_text("event", event)
+        if type(topic) is not str or type(event) is not str:
+            require_text("topic", topic)
+            require_text("event", event)
         push = pushes.push_observed if "push" in CLIENT else pushes.push
         return push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
 
@@ -285,6 +286,8 @@ class Socket(SocketState, frozen=True):
 
     def await_reply(self, ref: Ref | str, timeout: float | None = 5.0) -> Reply:
         """Wait for the reply to a push, of any status.
+
+        A plain thread keeps a reply as long as somebody has the `Ref` that `push` returned.
 
         Raises `NotJoinedError` (with the `reason`) as soon as the join that the push belongs to is
         over, `NotConnectedError` when the connection is, `SendBufferFullError` when a buffered

@@ -34,6 +34,7 @@ __all__ = [
     "commit",
     "encode",
     "frozen",
+    "is_joined",
     "is_wanted",
     "joins_with",
     "open_channel",
@@ -143,15 +144,23 @@ class SocketState(msgspec.Struct, frozen=True):
 def open_channel(socket: SocketState) -> Any:
     """Return the connection that takes commands, `None` when there is none, or it is closing."""
     link = socket._link
-    if link is None or link.status != "connected" or link.connection is None or link.closing:
+    if link is None or link.status != "connected":
         return None
-    return link.connection if link.connection.is_alive() else None
+    connection = link.connection
+    if connection is None or link.closing or not connection.is_alive():
+        return None
+    return connection
+
+
+def is_joined(socket: SocketState, join: Join) -> bool:
+    """Whether a join of the socket is one that it may push on."""
+    return join.status == "joined" and not has_ended_unseen(socket, join)
 
 
 def has_ended_unseen(socket: SocketState, join: Join) -> bool:
     """Whether a plain thread's join is over, and its event still waits to be looked at."""
     owner = socket.socket_pid
-    if not isinstance(owner, ThreadRef) or join.join_ref is None:
+    if type(owner) is not ThreadRef or join.join_ref is None:
         return False
     return join.join_ref in owner.actor_inbox.ended_joins or socket.channel_pid is None
 

@@ -348,7 +348,7 @@ class Transport:
         """Write what the socket takes now. A failure drops the output and ends no reading."""
         self._blocked = False
         try:
-            while self._current is not None or self._next_chunk():
+            while self._current is not None or (self.pending_bytes and self._next_chunk()):
                 assert self._current is not None
                 sent = self.sock.send(self._current[: self._portion])
                 self.bytes_out += sent

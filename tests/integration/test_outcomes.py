@@ -660,3 +660,23 @@ def test_a_socket_that_was_never_connected_buffers_nothing() -> None:
 def test_a_time_that_is_none(value: Any) -> None:
     with pytest.raises(ValueError, match="reply_timeout must be seconds"):
         new_socket().push("room:1", "say", reply_timeout=value)
+
+
+def test_a_thread_that_never_awaits_its_replies_does_not_keep_them(
+    held: PhoenixServer, gate: threading.Event
+) -> None:
+    gate.set()
+    with joined(held, "room:1") as socket:
+        inbox = socket.socket_pid.actor_inbox
+        for number in range(2_000):
+            socket.push("room:1", "say", {"number": number}, reply_timeout=PATIENCE)
+            # Behind the reply comes what is awaited.
+            if number % 5 == 4:
+                held.broadcast("room:1", "news", {"number": number})
+                socket.await_message("room:1", "news", {"number": number}, timeout=PATIENCE)
+        assert inbox.depth < 1_000
+        for number in range(5_000):  # Without any await.
+            socket.push("room:1", "say", {"number": number})
+        assert inbox.depth < 5_000
+        last = socket.push("room:1", "say", {"number": "last"})
+        assert socket.await_reply(last, timeout=PATIENCE).response == {"number": "last"}
