@@ -183,7 +183,7 @@ class Connection(BaseActor):
         self._log.attempt("opening")
         try:
             self._transport = open_transport(
-                config, self.actor_inbox, {GetState: self._answer_state}, self._log
+                config, self.actor_inbox, {GetState: self._answer_state}
             )
         except Cancelled:
             self._end(ClosedByClient())

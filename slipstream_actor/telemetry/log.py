@@ -127,12 +127,6 @@ LINES: dict[str, Line] = {
         "a message was nobody's, or could not be decoded",
         CONNECTION,
     ),
-    "callable_raised": Line(
-        logging.WARNING,
-        "the callable {option} raised {reason}",
-        "a callable in the configuration raised: the attempt fails for it",
-        CONNECTION,
-    ),
 }
 
 
@@ -327,10 +321,6 @@ class OwnerLog:
     def dropped(self, size: int, why: str) -> None:
         """A message of so many bytes is nobody's."""
         self._say("dropped", {"size": str(size)}, reason=one_line(why))
-
-    def callable_raised(self, option: str, error: Exception) -> None:
-        """A callable in the configuration has raised."""
-        self._say("callable_raised", {"option": option}, reason=type(error).__name__)
 
     # saying
 

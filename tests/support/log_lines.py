@@ -21,6 +21,8 @@ class LogLines(logging.Handler):
         self._changed = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(f"{NAME}.testing"):
+            return  # The embedded server's.
         with self._changed:
             self.records.append(record)
             self._changed.notify_all()
