@@ -137,9 +137,11 @@ def unconnected(uri: str, **options: Any) -> Iterator[Deaf]:
 @contextmanager
 def against(script: Script, *, scheme: str = "ws", **options: Any) -> Iterator[Deaf]:
     """A client that a server with this script does not let in."""
-    with RawServer(script) as server:
-        with unconnected(server.uri.replace("ws", scheme, 1), **options) as deaf:
-            yield deaf
+    with (
+        RawServer(script) as server,
+        unconnected(server.uri.replace("ws", scheme, 1), **options) as deaf,
+    ):
+        yield deaf
 
 
 def answering(status: int, *lines: str, body: str = "") -> Script:
@@ -159,9 +161,11 @@ def secure(certificate: trustme.LeafCert, **options: Any) -> Iterator[Deaf]:
     """A client that a server's certificate keeps away."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    with PhoenixServer(ssl_context=context) as server:
-        with unconnected(server.uri, **{"ssl_context": trusting(), **options}) as deaf:
-            yield deaf
+    with (
+        PhoenixServer(ssl_context=context) as server,
+        unconnected(server.uri, **{"ssl_context": trusting(), **options}) as deaf,
+    ):
+        yield deaf
 
 
 def trusting() -> ssl.SSLContext:
@@ -183,9 +187,11 @@ def a_wrong_path() -> Iterator[Deaf]:
 @way
 def the_path_of_another_socket() -> Iterator[Deaf]:
     uri_of = "/kitchen/websocket"
-    with PhoenixServer() as server:
-        with unconnected(server.uri.replace("/socket/websocket", uri_of)) as deaf:
-            yield deaf
+    with (
+        PhoenixServer() as server,
+        unconnected(server.uri.replace("/socket/websocket", uri_of)) as deaf,
+    ):
+        yield deaf
 
 
 @way
@@ -335,9 +341,11 @@ def unjoined(topic: str, join: Any, **options: Any) -> Iterator[Deaf]:
             peer.reply(asked, join)
         peer.serve()
 
-    with RawServer(answer) as server:
-        with kitchen(server.uri, "topic_close", topic=topic, **options) as client:
-            yield Deaf(client, server.uri, topic)
+    with (
+        RawServer(answer) as server,
+        kitchen(server.uri, "topic_close", topic=topic, **options) as client,
+    ):
+        yield Deaf(client, server.uri, topic)
 
 
 def refusal(**response: Any) -> dict[str, Any]:
@@ -396,9 +404,11 @@ class Rotten(V2Serializer):
 
 @way
 def a_wrong_serializer() -> Iterator[Deaf]:
-    with PhoenixServer() as server:
-        with kitchen(server.uri, "connect", serializer=Rotten()) as client:
-            yield Deaf(client, server.uri)
+    with (
+        PhoenixServer() as server,
+        kitchen(server.uri, "connect", serializer=Rotten()) as client,
+    ):
+        yield Deaf(client, server.uri)
 
 
 # it was joined
@@ -415,9 +425,11 @@ def joined(
         peer.join()
         script(peer)
 
-    with RawServer(serve) as server:
-        with kitchen(server.uri, "join", *until, kind=kind, **options) as client:
-            yield Deaf(client, server.uri)
+    with (
+        RawServer(serve) as server,
+        kitchen(server.uri, "join", *until, kind=kind, **options) as client,
+    ):
+        yield Deaf(client, server.uri)
 
 
 @way
