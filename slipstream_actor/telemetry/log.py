@@ -412,7 +412,7 @@ def log_table() -> str:
     rows = ["| line | level | text | when |", "|---|---|---|---|"]
     for key, line in LINES.items():
         level = logging.getLevelName(line.level)
-        rows.append(f"| `{key}` | {level} | {line.text} | {line.when} |")
+        rows.append(f"| `{key}` | {level} | `{line.text}` | {line.when} |")
     rows += ["", "| field | what it is |", "|---|---|"]
     rows += [f"| `{field}` | {text} |" for field, text in FIELDS.items()]
     return "\n".join(rows)
