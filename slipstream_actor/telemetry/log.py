@@ -100,7 +100,8 @@ LINES: dict[str, Line] = {
     "postponed": Line(
         logging.INFO,
         "next attempt to connect{next}",
-        "`socket.reconnect` has changed the time of the next attempt",
+        "`socket.reconnect` has changed the time of the next attempt; or an attempt that fails and"
+        " is not told again has another delay than was told, by a factor of two and a second",
     ),
     "stays": Line(
         logging.INFO,
@@ -145,6 +146,7 @@ class Way:
         self.connected_before = False
         self.closed_at: float | None = None  # by its owner
         self.speaks = False  # of what cannot be decoded
+        self.delay: float | None = None  # until the next attempt, as it was told
         # Topics that are told when they are joined again.
         self.lost: frozenset[str] = frozenset()
 
@@ -203,6 +205,11 @@ class OwnerLog:
                 known=known,
                 **counts(way.trouble, now),
             )
+        elif line == "connect_failed" and is_another(delay, way.delay):
+            self.postponed(delay or 0.0)
+        else:
+            return tells
+        way.delay = delay
         return tells
 
     def connected(self, place: Place) -> None:
@@ -369,6 +376,13 @@ def log_of(owner: Any) -> OwnerLog | None:
 
 def counts(trouble: Trouble, now: float) -> dict[str, Any]:
     return {"attempt": trouble.attempts, "away": now - trouble.since, "times": trouble.times}
+
+
+def is_another(delay: float | None, told: float | None) -> bool:
+    """Whether a delay is another one than was told, to somebody who waits for it."""
+    if delay is None or told is None or max(delay, told) < 1.0:
+        return False
+    return delay >= 2 * told or told >= 2 * delay
 
 
 def tried(trouble: Trouble, now: float) -> str:

@@ -168,6 +168,25 @@ def test_flapping(lines: LogLines, log: OwnerLog, clock: Clock) -> None:
     assert len(lines.texts()) == 2 * len(lost) + 1
 
 
+def test_another_delay_is_said_when_the_failure_is_not(lines: LogLines, log: OwnerLog) -> None:
+    for delay in (0.01, 0.05, 0.5, 1.0, 1.3, 5.0, 5.5, 0.5, 60.0):
+        log.connect_failed(HERE, REFUSED, delay)
+    assert [text.rpartition(" in ")[2] for text in beginnings(lines)] == [
+        "0.01 s",
+        "1 s",
+        "5 s",
+        "0.5 s",
+    ]
+    assert beginnings(lines)[1] == "INFO Kitchen next attempt to connect in 1 s"
+
+
+def test_delays_that_change_all_day(lines: LogLines, log: OwnerLog, clock: Clock) -> None:
+    for n in range(2000):
+        log.connect_failed(HERE, REFUSED, 100.0 if n % 2 else 1.0)
+        clock.now += 43
+    assert len(lines.texts()) < 70
+
+
 def test_each_place_has_its_own(lines: LogLines, log: OwnerLog) -> None:
     log.connect_failed(HERE, REFUSED, None)
     log.connect_failed(THERE, REFUSED, None)
