@@ -183,7 +183,7 @@ class Connection(BaseActor):
         self._log.attempt("opening")
         try:
             self._transport = open_transport(
-                config, self.actor_inbox, {GetState: self._answer_state}, self._log
+                config, self.actor_inbox, {GetState: self._answer_state}
             )
         except Cancelled:
             self._end(ClosedByClient())
@@ -451,9 +451,9 @@ class Connection(BaseActor):
         if self._telemetry.told is not None:
             self._telemetry.told += events
         inbox = self._owner.actor_inbox
-        if ended := self._protocol.ended_joins:
-            inbox.ended_joins.update(ended)
-            self._log.joins_ended(ended.values())
+        if self._protocol.ended_joins:
+            inbox.ended_joins.update(self._protocol.ended_joins)
+            self._log.joins_ended(self._protocol.ended_joins.values())
             self._protocol.ended_joins = {}
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))

@@ -52,11 +52,6 @@ class ConnectionLog:
         if (log := self._log) is not None:
             log.undecodable(self._place, failure, count)
 
-    def callable_raised(self, option: str, error: Exception) -> None:
-        """A callable in the configuration has raised."""
-        if (log := self._log) is not None:
-            log.callable_raised(option, error)
-
     def joins_ended(self, events: Iterable[Any]) -> None:
         """Joins have ended; a plain thread may never look."""
         if not isinstance(self._owner, ThreadRef) or (log := self._log) is None:

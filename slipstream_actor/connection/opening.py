@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.wire.dial import dial
 from slipstream_actor.wire.waiter import AttemptFailed, InboxWaiter
@@ -19,17 +18,14 @@ T = TypeVar("T")
 
 
 def open_transport(
-    config: Configuration,
-    inbox: SelectorInbox,
-    meanwhile: Mapping[type, Callable[[Any], None]],
-    log: ConnectionLog,
+    config: Configuration, inbox: SelectorInbox, meanwhile: Mapping[type, Callable[[Any], None]]
 ) -> Transport:
     """Connect and return the transport; `meanwhile` are the messages that are handled in between.
 
     Raises `AttemptFailed`, and `Cancelled`.
     """
-    resource = evaluate("params", config.resource, log)
-    lines = evaluate("auth_token", config.request_headers, log)
+    resource = evaluate("params", config.resource)
+    lines = evaluate("auth_token", config.request_headers)
     waiter = InboxWaiter(inbox, config.connect_timeout_msec / 1000, meanwhile)
     sock = dial(config, waiter)
     try:
@@ -39,7 +35,7 @@ def open_transport(
         raise
 
 
-def evaluate(option: str, function: Callable[[], T], log: ConnectionLog) -> T:
+def evaluate(option: str, function: Callable[[], T]) -> T:
     """Evaluate an option that may be the user's callable; the attempt fails when it raises."""
     try:
         return function()
@@ -47,5 +43,4 @@ def evaluate(option: str, function: Callable[[], T], log: ConnectionLog) -> T:
         raise AttemptFailed("io", str(error), retryable=False) from error
     except Exception as error:
         # The error's text may hold what it was to return.
-        log.callable_raised(option, error)
         raise AttemptFailed("io", f"{option} raised {type(error).__name__}") from error

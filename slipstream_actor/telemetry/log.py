@@ -100,7 +100,8 @@ LINES: dict[str, Line] = {
     "postponed": Line(
         logging.INFO,
         "next attempt to connect{next}",
-        "`socket.reconnect` has changed the time of the next attempt",
+        "`socket.reconnect` has changed the time of the next attempt; or an attempt that fails and"
+        " is not told again has another delay than was told, by a factor of two and a second",
     ),
     "stays": Line(
         logging.INFO,
@@ -127,12 +128,6 @@ LINES: dict[str, Line] = {
         "a message was nobody's, or could not be decoded",
         CONNECTION,
     ),
-    "callable_raised": Line(
-        logging.WARNING,
-        "the callable {option} raised {reason}",
-        "a callable in the configuration raised: the attempt fails for it",
-        CONNECTION,
-    ),
 }
 
 
@@ -151,6 +146,7 @@ class Way:
         self.connected_before = False
         self.closed_at: float | None = None  # by its owner
         self.speaks = False  # of what cannot be decoded
+        self.delay: float | None = None  # until the next attempt, as it was told
         # Topics that are told when they are joined again.
         self.lost: frozenset[str] = frozenset()
 
@@ -209,6 +205,11 @@ class OwnerLog:
                 known=known,
                 **counts(way.trouble, now),
             )
+        elif line == "connect_failed" and is_another(delay, way.delay):
+            self.postponed(delay or 0.0)
+        else:
+            return tells
+        way.delay = delay
         return tells
 
     def connected(self, place: Place) -> None:
@@ -302,6 +303,7 @@ class OwnerLog:
         text = text_of(failure)
         if self._late.fail(text, self._clock()):
             self._say_undecodable(place, failure, self._late.times)
+        self._late.recover(self._clock())
 
     def _say_undecodable(self, place: Place, failure: DecodingFailed, count: int) -> None:
         number = "a message" if count == 1 else f"{count} messages"
@@ -315,6 +317,7 @@ class OwnerLog:
             put = {"event": quoted(event), "again": times(self._pushes, now)}
             counted = {"times": self._pushes.times}
             self._say("push_failed", put, topic=topic, reason=text, known=hint(reason), **counted)
+        self._pushes.recover(now)
 
     # what a connection does
 
@@ -325,10 +328,6 @@ class OwnerLog:
     def dropped(self, size: int, why: str) -> None:
         """A message of so many bytes is nobody's."""
         self._say("dropped", {"size": str(size)}, reason=one_line(why))
-
-    def callable_raised(self, option: str, error: Exception) -> None:
-        """A callable in the configuration has raised."""
-        self._say("callable_raised", {"option": option}, reason=type(error).__name__)
 
     # saying
 
@@ -379,6 +378,13 @@ def counts(trouble: Trouble, now: float) -> dict[str, Any]:
     return {"attempt": trouble.attempts, "away": now - trouble.since, "times": trouble.times}
 
 
+def is_another(delay: float | None, told: float | None) -> bool:
+    """Whether a delay is another one than was told, to somebody who waits for it."""
+    if delay is None or told is None or max(delay, told) < 1.0:
+        return False
+    return delay >= 2 * told or told >= 2 * delay
+
+
 def tried(trouble: Trouble, now: float) -> str:
     """Return how often something was tried, unless it is the first time."""
     if trouble.attempts < 2:
@@ -404,7 +410,7 @@ def next_one(delay: float | None, *, postponed: bool = False) -> str:
 def duration(seconds: float) -> str:
     """Return a time in a unit that one can grasp."""
     if seconds < 9.95:
-        return f"{seconds:.2g} s"
+        return f"{max(seconds, 0.001):.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
@@ -420,7 +426,7 @@ def log_table() -> str:
     rows = ["| line | level | text | when |", "|---|---|---|---|"]
     for key, line in LINES.items():
         level = logging.getLevelName(line.level)
-        rows.append(f"| `{key}` | {level} | {line.text} | {line.when} |")
+        rows.append(f"| `{key}` | {level} | `{line.text}` | {line.when} |")
     rows += ["", "| field | what it is |", "|---|---|"]
     rows += [f"| `{field}` | {text} |" for field, text in FIELDS.items()]
     return "\n".join(rows)

@@ -149,7 +149,7 @@ def tls_errors(host: str) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise AttemptFailed("tls", f"{host}: {error.verify_message}") from error
+        raise AttemptFailed("tls", f"{host}: {error.verify_message.rstrip('.')}") from error
     except (OSError, ValueError) as error:
         raise AttemptFailed("tls", f"{host}: {text(error)}") from error
 
