@@ -42,11 +42,11 @@ class Decoding:
             self.partly = self.text
         self.failures: int = 0
         self._told = 0
-        self._last: DecodingFailed | None = None
+        self.last: DecodingFailed | None = None
 
     def __str__(self) -> str:
         messages = "1 message" if self.failures == 1 else f"{self.failures} messages"
-        return f"{messages} of the server could not be decoded: {text_of(self._last)}"
+        return f"{messages} of the server could not be decoded: {text_of(self.last)}"
 
     def longest(self, waiting: int) -> int:
         """Return the most bytes of a message that is decoded when it comes, and not when it is
@@ -58,7 +58,7 @@ class Decoding:
         # The error's text may be the payload.
         name, raised = type(self.serializer).__name__, type(error).__name__
         shape = shape_of(data) if isinstance(data, bytes) else "binary"
-        self._last = DecodingFailed(name, raised, shape)
+        self.last = DecodingFailed(name, raised, shape)
         self.failures += 1
         if self.failures >= 10 * self._told:
             self._tell()
@@ -70,8 +70,8 @@ class Decoding:
 
     def _tell(self) -> None:
         self._told = self.failures
-        if self._last is not None:
-            self._say(self._last, self.failures)
+        if self.last is not None:
+            self._say(self.last, self.failures)
 
     def _decode(self, data: str | bytes) -> Message:
         """Return what a serializer of one's own makes of a frame, if it is a message."""

@@ -12,10 +12,12 @@ from typing import Any
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.configuration import place
 from slipstream_actor.errors import shown
+from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.reason_texts import described, said_by_server, text_of
+from slipstream_actor.protocol.reasons import Disconnected
 from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join
-from slipstream_actor.socket.state import SocketState, undecodable
+from slipstream_actor.socket.state import SocketState
 
 __all__ = ["how_it_stands", "shape_of_socket", "stands", "topic_stands"]
 
@@ -40,7 +42,17 @@ def how_it_stands(socket: SocketState, topic: Any = None, who: str = "it") -> st
         parts.append(f"the last failure: {described(socket.last_failure, path_of(socket))}")
     if isinstance(topic, str):
         parts.append(topic_stands(socket, topic))
-    return f"{'; '.join(parts)}{undecodable(socket)}"
+    if (decoding := failed_decoding(socket)) is not None:
+        known = hint(decoding.last)
+        parts.append(str(decoding) if known is None else f"{decoding} (hint: {known})")
+    return "; ".join(parts)
+
+
+def failed_decoding(socket: SocketState) -> Any:
+    """Return how the connection decodes, if it has failed at that; else `None`."""
+    connection = socket._link.connection if socket._link is not None else None
+    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
+    return decoding if decoding is not None and decoding.failures else None
 
 
 def connection_stands(socket: SocketState) -> str:
@@ -92,7 +104,8 @@ def topic_stands(socket: SocketState, topic: str) -> str:
         return f"{shown(topic)} is joined by another socket: await_join {RETURNED}"
     text = f"{shown(topic)} is {status}"
     if status == "closed" and join.reason is not None:
-        text += f": {described(join.reason)}"
+        lost = isinstance(join.reason, Disconnected)  # Why is said of the connection.
+        text += f": {text_of(join.reason) if lost else described(join.reason)}"
     elif status == "requested" and join.response is not None:
         text += f", the last answer was: {said_by_server(join.response)}"
     if join.rejoin_in is not None:
@@ -118,6 +131,8 @@ def shape_of_socket(socket: SocketState) -> str:
         parts.append(f"topics {{{', '.join(topics)}{more_than(len(socket.joins))}}}")
     if status != "connected" and socket.last_failure is not None:
         parts.append(f"last failure: {text_of(socket.last_failure)}")
+    if (decoding := failed_decoding(socket)) is not None:
+        parts.append(str(decoding))
     if socket.assigns:
         names = [str(name)[:200] for name in itertools.islice(socket.assigns, MOST_SHOWN)]
         parts.append(f"assigns {{{', '.join(names)}{more_than(len(socket.assigns))}}}")

@@ -39,7 +39,6 @@ __all__ = [
     "is_wanted",
     "joins_with",
     "open_channel",
-    "undecodable",
 ]
 
 S = TypeVar("S", bound="SocketState")
@@ -194,13 +193,6 @@ def encode(socket: SocketState, message: Message) -> str | bytes:
     if message.ref is None:  # Only tried: whoever encodes is promised a ref.
         message = replace(message, join_ref="0", ref="0")
     return (serializer or DEFAULT_SERIALIZER).encode(message)
-
-
-def undecodable(socket: SocketState) -> str:
-    """Return what the connection could not decode, for an error's text; empty if there was none."""
-    connection = socket._link.connection if socket._link is not None else None
-    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
-    return f": {decoding}" if decoding is not None and decoding.failures else ""
 
 
 def changed(socket: S, method: str, **changes: Any) -> S:

@@ -482,5 +482,5 @@ def test_the_port_follows_from_the_scheme(scheme: str, port: int) -> None:
 
 
 def test_http_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="must begin with wss?:// in the place of"):
+    with pytest.raises(ConfigurationError, match=r"must begin with ws:// in the place"):
         Configuration.validate("http://localhost/socket/websocket", {})
