@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Hashable
 from typing import Any
 
@@ -246,7 +245,6 @@ class CallbackRunner(Defaults, BaseActor):
         inbox = self.actor_inbox
         inbox.stopping = False
         inbox.ending = True
-        inbox.busy_since = time.monotonic()
         if terminate:
             self._fail_pushes()
             try:
