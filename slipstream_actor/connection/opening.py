@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -16,7 +15,6 @@ from slipstream_actor.wire.websocket import Transport, upgrade
 __all__ = ["open_transport"]
 
 T = TypeVar("T")
-logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
 
 
 def open_transport(
@@ -45,5 +43,4 @@ def evaluate(option: str, function: Callable[[], T]) -> T:
         raise AttemptFailed("io", str(error), retryable=False) from error
     except Exception as error:
         # The error's text may hold what it was to return.
-        logger.warning("the callable %s raised %s", option, type(error).__name__)
         raise AttemptFailed("io", f"{option} raised {type(error).__name__}") from error

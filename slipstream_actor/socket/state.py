@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 from pykka import ActorRef
 
+from slipstream_actor.actors.forks import not_portable
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.configuration.configuration import Configuration
@@ -38,7 +39,6 @@ __all__ = [
     "is_wanted",
     "joins_with",
     "open_channel",
-    "undecodable",
 ]
 
 S = TypeVar("S", bound="SocketState")
@@ -77,8 +77,11 @@ class SocketState(msgspec.Struct, frozen=True):
     _lineage: Lineage | None = None
 
     def __repr__(self) -> str:
-        # The configuration holds tokens; assigns are what Slipstream shows too.
-        return f"<Socket assigns={dict(self.assigns)!r}>"
+        # The configuration holds tokens, and assigns may.
+        return f"<{type(self).__name__} {self.status}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_portable("a socket")
 
     __rich_repr__ = no_fields
 
@@ -190,13 +193,6 @@ def encode(socket: SocketState, message: Message) -> str | bytes:
     if message.ref is None:  # Only tried: whoever encodes is promised a ref.
         message = replace(message, join_ref="0", ref="0")
     return (serializer or DEFAULT_SERIALIZER).encode(message)
-
-
-def undecodable(socket: SocketState) -> str:
-    """Return what the connection could not decode, for an error's text; empty if there was none."""
-    connection = socket._link.connection if socket._link is not None else None
-    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
-    return f": {decoding}" if decoding is not None and decoding.failures else ""
 
 
 def changed(socket: S, method: str, **changes: Any) -> S:

@@ -1,5 +1,7 @@
-"""`python -m slipstream_actor.telemetry` prints the documentation's tables of events and keys."""
+"""`python -m slipstream_actor.telemetry` prints the documentation's tables: of events and keys, of
+the log's lines and fields."""
 
 from slipstream_actor.telemetry.events import tables
+from slipstream_actor.telemetry.log import log_table
 
-print(tables())  # noqa: T201 - that is what it is for
+print(tables(), log_table(), sep="\n\n")  # noqa: T201 - that is what it is for

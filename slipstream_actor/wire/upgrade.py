@@ -28,6 +28,12 @@ MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
 BODY_SECONDS = 1.0
 
+# What the first byte of a TLS record may be (an alert, a handshake), and the type of the frame that
+# an HTTP/2 server begins with (RFC 8446 section 5.1, RFC 9113 section 3.4).
+TLS_RECORDS = (0x15, 0x16)
+HTTP2_SETTINGS = b"\x04"
+
+BEGINNING = b"HTTP/"
 END_OF_HEAD = b"\r\n\r\n"
 KEY = re.compile(rb"\r\nSec-WebSocket-Key: (\S+)\r\n")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -120,6 +126,8 @@ class UpgradeSocket:
                 what = "in the middle of" if answer else "without"
                 raise AttemptFailed("upgrade", f"the server closed {what} an answer")
             answer += chunk
+            if not answer.startswith(BEGINNING[: len(answer)]):  # More may never come.
+                raise AttemptFailed("upgrade", alien(bytes(answer)))
         if not 0 <= end <= limit:
             raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
         self.rest = bytes(answer[end + len(END_OF_HEAD) :])
@@ -181,6 +189,15 @@ class UpgradeSocket:
             headers=head.headers,
             body=body.decode("utf-8", "replace"),
         )
+
+
+def alien(beginning: bytes) -> str:
+    """Return what to say of an answer that does not begin as one of HTTP/1.1 does."""
+    if beginning[0] in TLS_RECORDS:
+        return "the answer is TLS, and no HTTP"
+    if beginning[0] == 0 and beginning[3:4] == HTTP2_SETTINGS:
+        return "the answer is HTTP/2"
+    return "the answer is no HTTP/1.1"
 
 
 def accept_for(request: bytes) -> bytes:

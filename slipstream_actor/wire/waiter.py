@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -16,6 +17,8 @@ from slipstream_actor.protocol.reasons import ConnectFailed, ConnectFailedKind
 __all__ = ["AttemptFailed", "Cancelled", "InboxWaiter", "Route", "Waiter", "text"]
 
 T = TypeVar("T")
+# Where an error of TLS was raised, which says nothing to anybody.
+IN_PYTHONS_SOURCE = re.compile(r" \(_ssl\.c:\d+\)")
 
 
 class AttemptFailed(Exception):
@@ -206,5 +209,6 @@ class InboxWaiter:
 
 
 def text(error: Exception) -> str:
-    """Return what an error says, without its number."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """Return what an error says, without its number and its place."""
+    told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return IN_PYTHONS_SOURCE.sub("", told)

@@ -188,7 +188,7 @@ def test_a_greenlet_that_ends_closes_its_connection() -> None:
         program.say()
         code, output, errors = program.end()
         assert (code, output) == (0, "")
-        assert "ResourceWarning: the last socket of Connection" in errors
+        assert "ResourceWarning: the last socket of connection of thread" in errors
 
 
 NAMES = """

@@ -332,7 +332,7 @@ def test_pushes_of_many_threads_and_a_server_that_comes_and_goes(server: Phoenix
 def test_what_an_await_raises(server: PhoenixServer) -> None:
     socket = joined(server)
     push = socket.push(TOPIC, "never", reply_timeout=0.05)
-    with pytest.raises(AwaitTimeoutError, match="PushTimeout"):
+    with pytest.raises(AwaitTimeoutError, match="the server did not answer in time"):
         socket.await_reply(push, timeout=PATIENCE)
     push = socket.push(TOPIC, "never", reply_timeout=60)
     server.drop()
@@ -538,7 +538,7 @@ def test_a_thread_is_told_when_it_awaits(held: PhoenixServer, gate: threading.Ev
     dropped, old = (socket.push("room:1", "say", n) for n in (1, 2))
     with pytest.raises(SendBufferFullError):
         socket.await_reply(dropped)
-    with pytest.raises(AwaitTimeoutError, match="BufferExpired"):
+    with pytest.raises(AwaitTimeoutError, match="it waited too long in the buffer"):
         socket.await_reply(old)
     socket = socket.leave("room:1").join("room:2")
     left = socket.push("room:2", "say", 3)
@@ -562,7 +562,7 @@ def test_what_has_expired_is_not_sent_at_the_join(
     socket = socket.await_join("room:1")
     assert socket.await_reply(socket.push("room:1", "say", "new")).response == "new"
     assert heard.get(timeout=PATIENCE) == ("say", "new")
-    with pytest.raises(AwaitTimeoutError, match="BufferExpired"):
+    with pytest.raises(AwaitTimeoutError, match="it waited too long in the buffer"):
         socket.await_reply(old)
     socket.disconnect().await_disconnect()
 
@@ -598,11 +598,11 @@ def test_a_log_line_tells_of_a_failure(
     with recording(server.uri) as (ref, log):
         do(ref, lambda s: s.join(TOPIC))
         log.take("join")
-        push = do(ref, lambda s: s.push(TOPIC, "never", {"secret": 1}, reply_timeout=0.01))
+        do(ref, lambda s: s.push(TOPIC, "never", {"secret": 1}, reply_timeout=0.01))
         log.take("push_failed")
         get_state(ref)
     [line] = [r.getMessage() for r in caplog.records if "failed" in r.getMessage()]
-    assert f"push {push} of 'never' on 'bench:room' failed: PushTimeout()" in line
+    assert "a push of 'never' on 'bench:room' failed: the server did not answer in time" in line
     assert "secret" not in line
 
 
