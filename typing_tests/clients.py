@@ -13,6 +13,8 @@ from slipstream_actor import (
     Child,
     ChildSpec,
     ClientActor,
+    ClientState,
+    ConnectionState,
     Down,
     From,
     Ignore,
@@ -23,6 +25,7 @@ from slipstream_actor import (
     Socket,
     Stop,
     Supervisor,
+    SupervisorState,
     Timer,
     call,
     cast,
@@ -134,7 +137,7 @@ def talking(ref: ActorRef[Chat], from_: From) -> None:
     assert_type(wait(ref), Any)
     wait_until_joined(ref, "rooms:lobby", timeout=1)
     monitor(ref).cancel()
-    assert_type(get_state("chat"), Any)
+    assert_type(get_state("chat"), ClientState | ConnectionState | SupervisorState)
 
 
 def supervising() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
+from pykka import ActorRef
 
+from slipstream_actor.connection.connection import Connection
 from slipstream_actor.socket.socket import Socket
 
 __all__ = ["ClientState"]
@@ -16,4 +16,4 @@ class ClientState(msgspec.Struct, frozen=True):
 
     socket: Socket
     mailbox: int
-    connection: Any
+    connection: ActorRef[Connection] | None
