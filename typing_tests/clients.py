@@ -173,4 +173,4 @@ def the_type_of_a_handler_is_kept(chat: Chat, socket: Socket) -> None:
 def the_package() -> None:
     """It has a version, and still not every name."""
     assert_type(slipstream_actor.__version__, str)
-    slipstream_actor.no_such_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+    slipstream_actor.no_such_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # noqa: B018
