@@ -16,7 +16,7 @@ import slipstream_actor
 from slipstream_actor import testing
 from slipstream_actor.configuration.configuration import table
 from tests.api_names import own_language, unknown
-from tests.support.pages import DOCS, PAGES, ROOT, fences, name_of, prose, run_page
+from tests.support.pages import DOCS, GENERATED, PAGES, ROOT, fences, name_of, prose, run_page
 
 LANGUAGES = {
     "python",
@@ -71,15 +71,35 @@ def page_of(directory: Path, *blocks: str) -> Path:
     return page
 
 
-def test_blocks_share_a_namespace_that_has_the_servers_address(tmp_path: Path) -> None:
+CONNECTED = "from slipstream_actor import connect\nsocket = connect(uri).await_connect()"
+
+
+def test_blocks_share_a_namespace_and_the_address_is_the_servers(tmp_path: Path) -> None:
     written = tmp_path / "written"
     written.mkdir()
     page = page_of(
         tmp_path,
-        "\nfrom slipstream_actor import connect\nsocket = connect(uri).await_connect()",
+        f'\nuri = "{GENERATED}"\n{CONNECTED}',
         "\nassert socket.connected\nsocket.disconnect().await_disconnect()",
     )
     run_page(page, written)
+
+
+def test_a_page_says_what_the_address_is(tmp_path: Path) -> None:
+    """What is pasted finds no `uri` that nobody has set."""
+    with pytest.raises(NameError, match="uri"):
+        run_page(page_of(tmp_path, f"\n{CONNECTED}"), tmp_path)
+
+
+def test_a_page_prints_what_it_says(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "\nx = 1", "\nprint(x)\nprint(input('? '))")
+    says = '\n\n```text title="it prints"\n{}\n```\n'
+    code = page.read_text(encoding="utf-8")
+    page.write_text(code + says.format("1\n? \nNone"), encoding="utf-8")
+    run_page(page, tmp_path)
+    page.write_text(code + says.format("1\n? "), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        run_page(page, tmp_path)
 
 
 def test_a_page_that_fails_says_where(tmp_path: Path) -> None:
