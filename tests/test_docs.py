@@ -15,6 +15,9 @@ import pytest
 import slipstream_actor
 from slipstream_actor import testing
 from slipstream_actor.configuration.configuration import table
+from slipstream_actor.protocol.connect_hints import NO_SOCKET, NO_WEBSOCKET
+from slipstream_actor.protocol.hint_rows import PAGE, Hint
+from slipstream_actor.protocol.hints import HINTS
 from tests.api_names import own_language, unknown
 from tests.support.pages import DOCS, GENERATED, PAGES, ROOT, fences, name_of, prose, run_page
 
@@ -148,6 +151,34 @@ def test_what_a_page_leaves_running_is_stopped(tmp_path: Path) -> None:
     )
     run_page(page, tmp_path)
     assert slipstream_actor.whereis("left") is None
+
+
+# hints
+
+
+TROUBLESHOOTING = DOCS / f"{PAGE}.md"
+ALL_HINTS = sorted({NO_SOCKET, NO_WEBSOCKET, *(row.hint for row in HINTS)}, key=str)
+
+
+def hints_of(page: str) -> list[Hint]:
+    """Return what a page quotes, each below the last heading with an anchor."""
+    found, anchor = [], ""
+    for line in page.splitlines():
+        if line.startswith("#"):
+            named = re.search(r'<a id="([^"]+)"', line)
+            anchor = named[1] if named else ""
+        elif line.startswith("> "):
+            found.append(Hint(line[2:], anchor))
+    return found
+
+
+@pytest.mark.parametrize("hint", ALL_HINTS, ids=str)
+def test_each_hint_leads_to_where_it_stands(hint: Hint) -> None:
+    assert hint in hints_of(read(TROUBLESHOOTING))
+
+
+def test_troubleshooting_quotes_no_hint_that_nobody_gives() -> None:
+    assert [hint for hint in hints_of(read(TROUBLESHOOTING)) if hint not in ALL_HINTS] == []
 
 
 # links

@@ -2,11 +2,11 @@
 
 Python fences of a page run in order, in one namespace, and find there what a reader finds who has
 pasted them: nothing. The address that a generated Phoenix application has is that of an embedded
-server, with the channels of `python -m slipstream_actor.testing.server`; its port is a free one, and
-`input` returns at once. A fence with a title is a file: beside the page it is quoted from there, else
-it is written, for later fences to import, and run with pytest when its name begins with `test_`. A
-fence of text titled "it prints" has the lines that the Python since the last such one prints, in
-whatever order, since it may be in several threads.
+server, with the channels of `python -m slipstream_actor.testing.server`, on a free port; `input`
+returns at once. A fence with a title is a file: beside the page it is quoted from there, else it is
+written, for later fences to import, and run with pytest when its name begins with `test_`. A fence
+of text titled "it prints" has the lines that the Python since the last such one prints, in whatever
+order, since it may be in several threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pykka
 

@@ -12,7 +12,6 @@ from slipstream_actor.testing.server.channel import Reply
 from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, RoomChannel
 from slipstream_actor.testing.server.router import Channels
 
-
 # What the recorded room knows.
 RECORDED = ("ping", "push to me", "quicksand")
 
