@@ -56,6 +56,8 @@ class Inbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     CARRIES = True
+    # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
+    log: Any = None
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()

@@ -32,6 +32,7 @@ from slipstream_actor.protocol.plain_pushes import is_number
 from slipstream_actor.protocol.reasons import (
     BufferOverflow,
     ChannelEnded,
+    ClosedByClient,
     Disconnected,
 )
 from slipstream_actor.socket.apply_event import (
@@ -54,6 +55,7 @@ from slipstream_actor.socket.errors import (
     SendBufferFullError,
 )
 from slipstream_actor.socket.joining import request, send_requested
+from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
@@ -155,6 +157,8 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
     )
     link, owner = socket._link, socket.socket_pid
     socket = apply_event(socket, event)
+    own = link.closing
+    say_lost(socket, ClosedByClient() if own else event.reason)
     fail_all_over(owner, link.connection, event.reason)
     give_up_buffered(socket, Disconnected(event.reason))
     owner.actor_inbox.former.append(link.connection)

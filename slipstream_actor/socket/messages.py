@@ -18,6 +18,7 @@ from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
 from slipstream_actor.socket.apply_event import CONNECTION_ENDS
 from slipstream_actor.socket.awaiting import Deadline, disconnected_error, receive
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
+from slipstream_actor.socket.log import say_undecodable
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.presences import is_tracked
 from slipstream_actor.socket.state import SocketState
@@ -59,6 +60,7 @@ def await_message(
     if type(received) is UndecodedMessage:
         received = decoded(received)
         if received is None:  # No message after all.
+            say_undecodable(socket)
             return await_message(socket, topic, event, payload, deadline.left())
     if isinstance(received, MessageReceived):
         return received
