@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from slipstream_actor.configuration.configuration import table
 from slipstream_actor.protocol.connect_hints import NO_SOCKET, NO_WEBSOCKET
 from slipstream_actor.protocol.hint_rows import PAGE, Hint
 from slipstream_actor.protocol.hints import HINTS
+from slipstream_actor.telemetry.log import LINES, Line
 from tests.api_names import own_language, unknown
 from tests.support.pages import DOCS, GENERATED, PAGES, ROOT, fences, name_of, prose, run_page
 
@@ -179,6 +181,20 @@ def test_each_hint_leads_to_where_it_stands(hint: Hint) -> None:
 
 def test_troubleshooting_quotes_no_hint_that_nobody_gives() -> None:
     assert [hint for hint in hints_of(read(TROUBLESHOOTING)) if hint not in ALL_HINTS] == []
+
+
+def beginning_of(line: Line) -> str:
+    """Return what always stands at the beginning of a line of the log."""
+    return re.split(r"[;:]? ?\{", line.text)[0]
+
+
+LOUD = [key for key, line in LINES.items() if line.level >= logging.WARNING]
+
+
+@pytest.mark.parametrize("key", LOUD)
+def test_troubleshooting_begins_with_what_the_log_says(key: str) -> None:
+    said = re.findall(r"^\| (\*.*?) \|", read(TROUBLESHOOTING), re.MULTILINE)
+    assert any(cell.startswith(f"*{beginning_of(LINES[key])}") for cell in said)
 
 
 # links
