@@ -79,13 +79,13 @@ def proxies() -> Iterator[Row]:
     yield failed(
         "proxy",
         "the proxy does not let this host and port through, or does not reach them; NO_PROXY names"
-        ' hosts that need none, proxy="" means none at all',
+        " hosts that need none, proxy=False means none at all",
         told("proxy", "the proxy refused"),
     )
     yield failed(
         "proxy",
         "the option proxy, or the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), names a proxy"
-        ' that is not there; NO_PROXY names hosts that need none, proxy="" means none at all',
+        " that is not there; NO_PROXY names hosts that need none, proxy=False means none at all",
         told("proxy", "cannot be reached"),
     )
     yield failed(

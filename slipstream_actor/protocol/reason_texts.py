@@ -78,7 +78,7 @@ def closed(reason: ClosedByPeer) -> str:
 
 
 def undecodable(failure: DecodingFailed) -> str:
-    looks = f" of {failure.shape}" if failure.shape != "something else" else ""
+    looks = f" at {failure.shape}" if failure.shape != "something else" else ""
     return f"{failure.serializer} raised {failure.error}{looks}"
 
 

@@ -302,6 +302,7 @@ class OwnerLog:
         text = text_of(failure)
         if self._late.fail(text, self._clock()):
             self._say_undecodable(place, failure, self._late.times)
+        self._late.recover(self._clock())
 
     def _say_undecodable(self, place: Place, failure: DecodingFailed, count: int) -> None:
         number = "a message" if count == 1 else f"{count} messages"
@@ -315,6 +316,7 @@ class OwnerLog:
             put = {"event": quoted(event), "again": times(self._pushes, now)}
             counted = {"times": self._pushes.times}
             self._say("push_failed", put, topic=topic, reason=text, known=hint(reason), **counted)
+        self._pushes.recover(now)
 
     # what a connection does
 
@@ -404,7 +406,7 @@ def next_one(delay: float | None, *, postponed: bool = False) -> str:
 def duration(seconds: float) -> str:
     """Return a time in a unit that one can grasp."""
     if seconds < 9.95:
-        return f"{seconds:.2g} s"
+        return f"{max(seconds, 0.001):.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -33,6 +33,7 @@ BODY_SECONDS = 1.0
 TLS_RECORDS = (0x15, 0x16)
 HTTP2_SETTINGS = b"\x04"
 
+BEGINNING = b"HTTP/"
 END_OF_HEAD = b"\r\n\r\n"
 KEY = re.compile(rb"\r\nSec-WebSocket-Key: (\S+)\r\n")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -122,10 +123,11 @@ class UpgradeSocket:
             seen = max(0, len(answer) - len(END_OF_HEAD) + 1)
             chunk = self._read()
             if not chunk:
-                raise AttemptFailed("upgrade", unanswered(bytes(answer)))
+                what = "in the middle of" if answer else "without"
+                raise AttemptFailed("upgrade", f"the server closed {what} an answer")
             answer += chunk
-            if answer[0] in TLS_RECORDS:  # An alert: more may never come.
-                raise AttemptFailed("upgrade", unanswered(bytes(answer)))
+            if not answer.startswith(BEGINNING[: len(answer)]):  # More may never come.
+                raise AttemptFailed("upgrade", alien(bytes(answer)))
         if not 0 <= end <= limit:
             raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
         self.rest = bytes(answer[end + len(END_OF_HEAD) :])
@@ -189,13 +191,13 @@ class UpgradeSocket:
         )
 
 
-def unanswered(beginning: bytes) -> str:
-    """Return what to say of what came in the place of an answer."""
-    if beginning[:1] and beginning[0] in TLS_RECORDS:
+def alien(beginning: bytes) -> str:
+    """Return what to say of an answer that does not begin as one of HTTP/1.1 does."""
+    if beginning[0] in TLS_RECORDS:
         return "the answer is TLS, and no HTTP"
-    if beginning[3:4] == HTTP2_SETTINGS and beginning[:1] == b"\0":
+    if beginning[0] == 0 and beginning[3:4] == HTTP2_SETTINGS:
         return "the answer is HTTP/2"
-    return f"the server closed {'in the middle of' if beginning else 'without'} an answer"
+    return "the answer is no HTTP/1.1"
 
 
 def accept_for(request: bytes) -> bytes:
