@@ -11,16 +11,19 @@
     ├── ReplyError                        `Reply.unwrap` of a status other than "ok"
     ├── ConnectFailedError                `await_connect`
     ├── JoinFailedError                   `await_join`
-    ├── AwaitTimeoutError (TimeoutError)  `await_*`, `call`, `wait…` ran out of time
+    ├── AwaitTimeoutError (TimeoutError,  `await_*`, `call`, `wait…`, a future or proxy ran out of
+    │                      pykka.Timeout) time
     ├── NotOwnerError                     `await_*` in a thread that does not own the socket
     ├── CallbackReturnError               a callback's return value
     ├── StartError                        `init` returned `Stop`, or a supervised child failed
     ├── AlreadyStartedError               the name is taken
-    └── ForkedError (ActorDeadError)      a client or socket of this process' parent
+    └── ClientEndedError (ActorDeadError) the client has ended, or nobody has the name
+        └── ForkedError                   a client or socket of this process' parent
 
 Those of a socket's methods are in `socket.errors`, `ReplyError` in `protocol.message`,
-`ForkedError` in `actors.forks`. A dead actor is Pykka's `ActorDeadError`. All of them can be
-pickled: what cannot travel (the `socket`, a `ref`) is `None` on the other side.
+`ForkedError` in `actors.forks`. `except pykka.ActorDeadError`, `except pykka.Timeout` and `except
+TimeoutError` catch ours. All of them can be pickled: what cannot travel (the `socket`, a `ref`) is
+`None` on the other side.
 """
 
 from __future__ import annotations
@@ -31,11 +34,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from pykka import ActorDeadError, Timeout
 
 __all__ = [
     "AlreadyStartedError",
     "AwaitTimeoutError",
     "CallbackReturnError",
+    "ClientEndedError",
     "ConfigurationError",
     "SerializerError",
     "SlipstreamError",
@@ -107,8 +112,13 @@ class SerializerError(SlipstreamError, ValueError):
     """A message that cannot be encoded (raised by `push` and `join`) or decoded (counted)."""
 
 
-class AwaitTimeoutError(SlipstreamError, TimeoutError):
-    """What was `awaited` did not come within `timeout` seconds. `socket` is as it was."""
+class AwaitTimeoutError(SlipstreamError, TimeoutError, Timeout):
+    """What was `awaited` did not come within `timeout` seconds. `socket` is as it was.
+
+    Raised by `await_*`, `call`, `wait`, `wait_until_joined` and `get_state`, and by the futures of
+    `ask`, `stop` and proxies. The text says how it stands: in which callback the client is, and for
+    how long, whether it is connected, and what went wrong last.
+    """
 
     def __init__(
         self, awaited: str, timeout: float | None, *, socket: Any = None, hint: str = ""
@@ -117,6 +127,19 @@ class AwaitTimeoutError(SlipstreamError, TimeoutError):
         self.awaited = awaited
         self.timeout = timeout
         self.socket = socket
+
+
+class ClientEndedError(SlipstreamError, ActorDeadError):
+    """The client that was to do something has ended, for `reason`, or ends before it has done it.
+
+    Raised by its ref, its name, its proxies and futures, by `call`, `wait_until_joined` and
+    `get_state`. `reason` is what `wait` returns of it, by its name too while that is remembered
+    (the last 1,000 names), `"noproc"` for a name that nobody has had.
+    """
+
+    def __init__(self, reason: Any, message: str = "") -> None:
+        super().__init__(message or f"the client has ended: {shown(reason)}")
+        self.reason = reason
 
 
 class CallbackReturnError(SlipstreamError):

@@ -92,7 +92,8 @@ def test_the_script_without_a_server(server: PhoenixServer) -> None:
     assert result.returncode == 1
     assert result.stdout == ""
     last = result.stderr.splitlines()[-1]
-    assert "ConnectFailedError: awaited the connection: ConnectFailed(kind='refused'" in last
+    assert "ConnectFailedError: awaited the connection: 127.0.0.1:" in last
+    assert "Connection refused (hint: " in last
 
 
 def test_a_program_that_ends_takes_its_leave(server: PhoenixServer) -> None:

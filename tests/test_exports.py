@@ -30,6 +30,7 @@ EXPORTS = [
     "Child",
     "ChildSpec",
     "ClientActor",
+    "ClientEndedError",
     "ClientState",
     "ClosedByClient",
     "ClosedByPeer",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import pykka
@@ -14,9 +16,11 @@ from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.exit import stop_at_exit
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.here import Interrupted
+from slipstream_actor.actors.here import Interrupted, waiting
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.process import set_current
+from slipstream_actor.actors.running import running_in, this_thread
+from slipstream_actor.errors import ClientEndedError, shown
 
 __all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for"]
 
@@ -41,10 +45,14 @@ class BaseActor(pykka.ThreadingActor):
     stop_order: ClassVar[int] = 1
     actor_inbox: Inbox
 
-    def __init__(self) -> None:
+    def __init__(self, name: Hashable | None = None, *, label: str | None = None) -> None:
         super().__init__()
-        self._actor_ref = LocalRef(self)
+        self._actor_ref = ref = LocalRef(self)
+        ref.label = label or label_of(ref, name)
         stop_at_exit(BaseActor, os.getpid())
+
+    def __str__(self) -> str:
+        return str(self.actor_ref)
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -55,19 +63,25 @@ class BaseActor(pykka.ThreadingActor):
         return Future()
 
     def _start_actor_loop(self) -> None:
+        # Pykka's would have a name of its own.
+        thread = threading.Thread(
+            target=self._actor_loop, name=str(self.actor_ref), daemon=self.use_daemon_thread
+        )
         try:
-            super()._start_actor_loop()
+            thread.start()
         except RuntimeError as error:
-            self._end_loop()
+            self._end_loop(error)
             self.actor_inbox.ended.set(error)
             self.actor_inbox.close()
             raise
 
     def _actor_loop(self) -> None:
         set_current(self.actor_ref)
+        self.actor_inbox.thread = this_thread()
         try:
             super()._actor_loop()
         finally:
+            self.actor_inbox.thread = None
             set_current(None)
             # Without effect, but for an actor that did not get to say why it ends.
             self.actor_inbox.ended.set(sys.exc_info()[1] or "killed")
@@ -96,9 +110,11 @@ class BaseActor(pykka.ThreadingActor):
             return super()._handle_receive(message)
         return self.on_receive(message)
 
-    def _stopped(self) -> pykka.ActorDeadError:
+    def _stopped(self) -> ClientEndedError:
         """Return what whoever waits for a callback is told that a stop has interrupted."""
-        return pykka.ActorDeadError(f"{self.actor_ref} was stopped meanwhile")
+        reason = self.actor_inbox.stop_reason
+        text = f"{self.actor_ref} was stopped meanwhile: {shown(reason)}"
+        return ClientEndedError(reason, text)
 
     def _answer(self, error: BaseException) -> None:
         """Answer whoever asked for what is being handled."""
@@ -112,19 +128,36 @@ class BaseActor(pykka.ThreadingActor):
 
     def _crash(self, error: BaseException) -> None:
         """End as Pykka has it when the handling of a `tell` raises; `on_failure` tells of it."""
-        self._end_loop()
+        self._end_loop(error)
         try:
             self.on_failure(type(error), error, error.__traceback__)
         except Exception:
             self._handle_failure(*sys.exc_info())
 
-    def _end_loop(self) -> None:
-        """Make the current message the last one."""
+    def _end_loop(self, reason: Any) -> None:
+        """Make the current message the last one: the actor ends for `reason`."""
+        self.actor_inbox.ends_for = reason
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
 
+    def _standing(self, topic: str | None) -> str:
+        """Return how it stands, and with a topic of its own; any thread may ask."""
+        return str(running_in(self.actor_ref) or "")
+
     def _abandon(self) -> None:
         """Let go of what others may take over, though a callback does not return. Any thread."""
+
+
+def label_of(ref: LocalRef, name: Hashable | None) -> str:
+    """Return how logs and errors call an actor: its owner's class and name, or a number.
+
+    A supervisor's child without a name has the number, and its id if it was given one.
+    """
+    if name is not None:
+        return f"{ref.actor_class.__name__} {shown(name)}"
+    supervisor = waiting.inbox
+    id = supervisor.starting if supervisor is not None else None
+    return ref.label if id is None else f"{ref.label} (child {shown(id)})"
 
 
 def await_start(ref: pykka.ActorRef[Any], started: Future[bool]) -> bool:

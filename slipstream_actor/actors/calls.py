@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-import pykka
 from pykka import ActorDeadError
 
 from slipstream_actor.actors.envelopes import Request
@@ -16,8 +15,8 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import ThreadRef, require_other
+from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
-from slipstream_actor.errors import AwaitTimeoutError
 
 __all__ = [
     "Cast",
@@ -50,7 +49,7 @@ class From(msgspec.Struct, frozen=True):
 def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     """Send `message` to the actor's `handle_call` and return its answer (`GenServer.call`).
 
-    Raises what the callback raised (which ends the actor, as in GenServer), `ActorDeadError` when
+    Raises what the callback raised (which ends the actor, as in GenServer), `ClientEndedError` when
     the actor is dead, unknown or ends before it answers, and `AwaitTimeoutError` when there is no
     answer within `timeout` seconds; `None` waits for ever. An actor that calls itself gets a
     `RuntimeError`.
@@ -58,25 +57,23 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Any:
     timeout = require_seconds("timeout", timeout)
     ref = resolve(target)
     require_other("call", ref)
-    return await_answer(ref, Request(message, Future()), f"the answer of {ref}", timeout)
+    text = f"the answer of {ref} to a call"
+    return await_answer(Request(message, Future()), Question(ref, text=text), timeout)
 
 
-def await_answer(
-    ref: Any,
-    request: Request,
-    awaited: str,
-    timeout: float | None,
-    hint: Callable[[], str] = str,
-) -> Any:
-    """Send `request` and return its answer; `AwaitTimeoutError` after `timeout` seconds, with a
-    `hint` that is made then. `TypeError` for whoever answers nobody."""
+def await_answer(request: Request, question: Question, timeout: float | None) -> Any:
+    """Send `request` to whom the `question` is for, and return its answer.
+
+    Raises `AwaitTimeoutError` after `timeout` seconds, `ClientEndedError`, and `TypeError` for
+    whoever answers nobody.
+    """
+    ref = question.ref
     if isinstance(ref, ThreadRef) or not isinstance(getattr(ref, "actor_inbox", None), Inbox):
         raise TypeError(f"{ref} cannot be asked: it is no actor of slipstream_actor")
+    request.future.question = question
     ref.tell(request)
     try:
         return request.future.get(timeout=timeout)
-    except pykka.Timeout:
-        raise AwaitTimeoutError(awaited, timeout, hint=hint()) from None
     finally:
         request.future.set(None)  # Nobody waits any more: the actor may forget it.
 

@@ -105,15 +105,16 @@ class Timer:
         self.cancelled = True
 
 
-def refuse(envelope: Envelope[Any], end: Future[Any]) -> None:
+def refuse(envelope: Envelope[Any], inbox: Any) -> None:
     """Answer whoever waits for an answer to a message that nobody will handle.
 
-    `end` is the future of what the actor has ended for.
+    `inbox` is that of the actor, which knows what that has ended for.
     """
     if envelope.reply_to is not None and type(envelope.message) is _ActorStop:
         envelope.reply_to.set(None)
         return
     future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
     if future is not None:
-        error = ended_error("the actor stopped before handling the message", end)
+        what = getattr(future, "question", None) or "the actor stopped before handling the message"
+        error = ended_error(str(what), inbox)
         future.set_exception((type(error), error, error.__traceback__))

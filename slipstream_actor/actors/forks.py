@@ -21,13 +21,15 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from msgspec import UNSET
 from pykka import ActorDeadError, ActorProxy, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 
 from slipstream_actor.actors import here
 from slipstream_actor.actors.here import park_if_exiting, waiting
+from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
-from slipstream_actor.errors import SlipstreamError, shown
+from slipstream_actor.errors import ClientEndedError, shown
 
 __all__ = [
     "ForkedError",
@@ -42,6 +44,9 @@ __all__ = [
     "require_here",
     "reset_in_child",
     "end_copied_thread",
+    "ended_for",
+    "not_portable",
+    "reason_of_end",
 ]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
@@ -57,17 +62,19 @@ _resets: list[Callable[[], object]] = []
 _beginnings: list[Callable[[], object]] = []
 
 
-class ForkedError(SlipstreamError, ActorDeadError):
+class ForkedError(ClientEndedError):
     """Raised in a forked process for a client, connection, socket or future of its parent.
 
-    None of their threads exists here, and the connection is the parent's: start another one.
+    None of their threads exists here, and the connection is the parent's: start another one. The
+    `reason` is `"forked"`.
     """
 
     def __init__(self, what: Any) -> None:
         super().__init__(
+            "forked",
             f"{what} belongs to the process that this one was forked from, and none of its threads"
             " is here: start the client after the fork, in each process that uses it (in"
-            " gunicorn's post_fork hook, in multiprocessing's target, at a worker's first request)"
+            " gunicorn's post_fork hook, in multiprocessing's target, at a worker's first request)",
         )
 
 
@@ -123,13 +130,31 @@ def require_here(target: Any) -> None:
         raise ForkedError(target)
 
 
-def ended_error(what: str, end: Any) -> ActorDeadError:
-    """Return the error of an actor that is dead; `end` is the future of what it has ended for."""
-    reason = end.get() if end is not None and end.done else None
-    error = ActorDeadError(what if reason is None else f"{what}: it has ended, {shown(reason)}")
+def ended_error(what: str, inbox: Any) -> ClientEndedError:
+    """Return the error of an actor that has ended, or is about to; `what` begins its text."""
+    reason = reason_of_end(inbox)
+    if reason is None:
+        return ClientEndedError(None, f"{what}: it is ending")
+    return ended_for(reason, what)
+
+
+def ended_for(reason: Any, what: str) -> ClientEndedError:
+    """Return the error of an actor that has ended for `reason`; `what` begins its text."""
+    error = ClientEndedError(reason, f"{what}: it has ended, {shown(reason)}")
     if isinstance(reason, BaseException):
         error.__cause__ = reason
     return error
+
+
+def reason_of_end(inbox: Any) -> Any:
+    """Return what an actor has ended for, or is about to; `None` while nobody knows."""
+    end = getattr(inbox, "ended", None)
+    if end is not None and end.done:
+        return end.get()
+    reason = getattr(inbox, "ends_for", UNSET)
+    if reason is not UNSET:
+        return reason
+    return inbox.stop_reason if getattr(inbox, "stopping", False) else None
 
 
 class LocalRef(ActorRef[Any]):
@@ -141,6 +166,24 @@ class LocalRef(ActorRef[Any]):
         # How logs and errors call it: its owner's class and name, or a number.
         self.label: str = f"{self.actor_class.__name__}-{next(_numbers)}"
 
+    def __str__(self) -> str:
+        return self.label
+
+    def __reduce__(self) -> NoReturn:
+        raise not_portable(self.label)
+
+    def standing(self, topic: str | None = None) -> str:
+        """Return how it stands, as the text of a timeout has it; empty if there is nothing to say.
+
+        Nobody is asked: it may be in a callback.
+        """
+        actor = self._actor_weakref()
+        try:
+            return str(actor._standing(topic)) if actor is not None else ""
+        except Exception:  # Its state changes while this looks, or a `repr` is the user's.
+            logger.debug("how %s stands is not known", self, exc_info=True)
+            return ""
+
     def is_alive(self) -> bool:
         """Whether the actor runs, in this very process."""
         if not _mark[0]:  # As `is_forked`.
@@ -148,25 +191,30 @@ class LocalRef(ActorRef[Any]):
         return self.epoch == _epoch and not self.actor_stopped.is_set()
 
     def tell(self, message: Any) -> None:
-        """Send `message`. Raises `ActorDeadError`."""
+        """Send `message`. Raises `ClientEndedError`."""
         if not self.is_alive():
             require_here(self)
             park_if_exiting()
-            raise ended_error(f"{self} not found", getattr(self.actor_inbox, "ended", None))
+            raise ended_error(f"{self} is not there", self.actor_inbox)
         self.actor_inbox.put(Envelope(message))
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
         """Send `message` and return the answer, or its future: Pykka's `ask`.
 
-        Raises `RuntimeError` in the actor itself, if it is to `block`.
+        Raises `ClientEndedError`, `AwaitTimeoutError` after `timeout` seconds, and `RuntimeError`
+        in the actor itself, if it is to `block`.
         """
         require_here(self)
         timeout = require_seconds("timeout", timeout)
         if block:
             self._require_other("ask")
-        future: Any = super().ask(message, block=False)
-        if not future.done:
+        future: Any = self.actor_class._create_future()
+        if self.is_alive():
             future.answerer = self.actor_inbox
+            future.question = Question(self, message)
+            self.actor_inbox.put(Envelope(message, reply_to=future))
+        else:
+            future.fail(ended_error(str(Question(self, message)), self.actor_inbox))
         return future.get(timeout=timeout) if block else future
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
@@ -182,13 +230,21 @@ class LocalRef(ActorRef[Any]):
             raise RuntimeError(f"{method}: {self} would wait for itself")
 
     def proxy(self) -> ActorProxy[Any]:
-        """Return a proxy of the actor. Raises `ActorDeadError`."""
+        """Return a proxy of the actor. Raises `ClientEndedError`."""
         require_here(self)
         try:
             return super().proxy()
         except ActorDeadError:
             park_if_exiting()
-            raise
+        raise ended_error(f"{self} is not there", self.actor_inbox)
+
+
+def not_portable(what: str) -> TypeError:
+    """Return the error for what somebody tries to send to another process."""
+    return TypeError(
+        f"{what} belongs to this process and cannot be pickled: its threads and its connection are"
+        " here; send a name or the arguments, and start a client in each process that uses one"
+    )
 
 
 def close_in_child(sock: socket.socket) -> None:

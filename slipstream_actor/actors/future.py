@@ -15,7 +15,9 @@ import pykka
 
 from slipstream_actor.actors.forks import current_epoch, require_here
 from slipstream_actor.actors.here import Interrupted, park_if_exiting, waiting
+from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.errors import AwaitTimeoutError
 
 __all__ = ["Future"]
 
@@ -48,6 +50,8 @@ class Future(pykka.Future[T]):
         self.epoch: int = current_epoch()
         # Of an actor that was asked: its own thread cannot wait for this.
         self.answerer: Any = None
+        # What it is asked for, while it is.
+        self.question: Question | None = None
         # Shut until it is done; a getter opens it again behind itself.
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -62,8 +66,9 @@ class Future(pykka.Future[T]):
     def get(self, *, timeout: float | None = None) -> T:
         """Return the value or raise the exception, waiting up to `timeout` seconds for it.
 
-        Raises `pykka.Timeout` when there is none by then, `ForkedError` in a forked child, where
-        nobody is left who could complete it, and `RuntimeError` in the thread of the actor that
+        Raises `AwaitTimeoutError` when there is none by then, `ClientEndedError` when whoever was
+        to complete it has ended, `ForkedError` in a forked child, where nobody is left who could,
+        and `RuntimeError` in the thread of the actor that
         was asked. In an actor a request to stop ends the wait.
         """
         if self._get_hook is not None:
@@ -77,15 +82,33 @@ class Future(pykka.Future[T]):
             else:
                 self._wait_in(waiting.inbox, timeout)
             if (outcome := self._outcome()) is None:
-                raise pykka.Timeout(f"{timeout} seconds")
+                raise self._expired(timeout)
         if outcome.source is not None:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            return outcome.source.get(timeout=left)  # type: ignore[no-any-return]
+            return self._ask_source(outcome.source, timeout, deadline)
         if outcome.error is not None:
             if isinstance(outcome.error, pykka.ActorDeadError):
                 park_if_exiting()
             raise outcome.error.with_traceback(outcome.traceback)
         return outcome.value  # type: ignore[no-any-return]
+
+    def _expired(self, timeout: float | None) -> AwaitTimeoutError:
+        """Return the error of who has waited in vain: what for, and how that stands."""
+        question = self.question
+        if question is None:
+            return AwaitTimeoutError("a result", timeout)
+        return AwaitTimeoutError(str(question), timeout, hint=question.standing())
+
+    def _ask_source(
+        self, source: pykka.Future[Any], timeout: float | None, deadline: float | None
+    ) -> T:
+        """Ask a future of Pykka's own, whose time is over when ours is."""
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            return source.get(timeout=left)  # type: ignore[no-any-return]
+        except pykka.Timeout as error:
+            if isinstance(error, AwaitTimeoutError) or deadline is None:
+                raise
+            raise self._expired(timeout) from None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is done, whoever asks to stop meanwhile; return whether it is."""
@@ -185,7 +208,7 @@ class Future(pykka.Future[T]):
             # Also behind the exception of a signal handler.
             if self.done:
                 open_gate(self._gate)
-                self.answerer = None
+                self.answerer = self.question = None
                 self._call_back()
 
     def _call_back(self) -> None:

@@ -14,9 +14,10 @@ import operator
 import queue
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
+from msgspec import UNSET
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
@@ -51,6 +52,8 @@ class Inbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     CARRIES = True
+    # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
+    log: Any = None
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
@@ -84,6 +87,13 @@ class Inbox:
         # Nor to itself: it tells of the last ones.
         self.told_all = False
         self.ended: Future[Any] = Future()
+        # What for, from when that is settled: before `terminate` runs.
+        self.ends_for: Any = UNSET
+        # The owner's thread while it runs, and since when it handles what it has in hand.
+        self.thread: Any = None
+        self.busy_since: float | None = None
+        # Of a supervisor: which child it starts now.
+        self.starting: Hashable | None = None
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
         # What the await that runs has taken, while somebody wants to know.
@@ -261,12 +271,12 @@ class Inbox:
         return [burst.source for burst in bursts]
 
     def close(self) -> None:
-        """Answer what waits, and whatever comes later, with `ActorDeadError`."""
+        """Answer what waits, and whatever comes later, with `ClientEndedError`."""
         self.closed = True
         self._timers.clear()
         self.burst = None
         while self._stash:
-            refuse(self._stash.popleft(), self.ended)
+            refuse(self._stash.popleft(), self)
         self._refuse_all()
 
     def schedule(self, timer: Timer) -> Timer:
@@ -349,4 +359,4 @@ class Inbox:
 
     def _refuse_all(self) -> None:
         while (envelope := self._poll()) is not None:
-            refuse(envelope, self.ended)
+            refuse(envelope, self)

@@ -1,24 +1,42 @@
-"""Names of actors, as Erlang registers them: where a reference is taken, so is a name."""
+"""Names of actors, as Erlang registers them: where a reference is taken, so is a name.
+
+A name remembers what its last holder has ended for, until somebody takes it.
+"""
 
 from __future__ import annotations
 
+import copy
+import difflib
+import itertools
 import threading
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, TypeAlias
 
 import pykka
-from pykka import ActorDeadError, ActorRef
+from pykka import ActorRef
 
-from slipstream_actor.actors.forks import require_here, reset_in_child
+from slipstream_actor.actors.forks import (
+    ended_error,
+    ended_for,
+    reason_of_end,
+    require_here,
+    reset_in_child,
+)
 from slipstream_actor.actors.here import park_if_exiting
-from slipstream_actor.errors import AlreadyStartedError
+from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, shown
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
 Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
 
+# So many names of actors that have ended are remembered, and so many are compared with a wrong one.
+MOST_ENDED, MOST_COMPARED = 1_000, 1_000
+
 # What a single step of the dict does needs no lock, in whatever thread or signal handler.
 _names: dict[Hashable, ActorRef[Any]] = {}
+# How the last holder of a name is called, and what it has ended for; the longest ago first.
+_ended: OrderedDict[Hashable, tuple[str, Any]] = OrderedDict()
 # Reentrant: garbage may be collected, or a signal handled, while it is held.
 _names_lock = threading.RLock()
 
@@ -28,15 +46,37 @@ def register(name: Hashable, ref: ActorRef[Any]) -> None:
     while (holder := _names.setdefault(name, ref)) is not ref:
         if holder.is_alive():
             raise AlreadyStartedError(name, holder)
-        unregister(name, holder)
+        unregister(name, holder, reason_of_end(getattr(holder, "actor_inbox", None)))
+    _ended.pop(name, None)
 
 
-def unregister(name: Hashable, ref: ActorRef[Any]) -> None:
-    """Take the name from `ref`, if it still has it."""
+def unregister(name: Hashable, ref: ActorRef[Any], reason: Any = None) -> None:
+    """Take the name from `ref`, if it still has it; remember the `reason` that it has ended for."""
     with _names_lock:
+        remembered = str(ref), kept(reason)
         # No call stands between the question and the deed: a signal would be handled behind one.
         if name in _names and _names[name] is ref:
             del _names[name]
+            if reason is not None:
+                remember(name, remembered)
+
+
+def remember(name: Hashable, remembered: tuple[str, Any]) -> None:
+    """Note what the last holder of a name has ended for; the oldest of many is forgotten."""
+    _ended.pop(name, None)
+    _ended[name] = remembered
+    if len(_ended) > MOST_ENDED:
+        _ended.popitem(last=False)
+
+
+def kept(reason: Any) -> Any:
+    """Return a reason without what its traceback keeps alive: the client, and what ran in it."""
+    if not isinstance(reason, BaseException):
+        return reason
+    try:
+        return copy.copy(reason)
+    except Exception:  # Its constructor takes other arguments.
+        return shown(reason)
 
 
 def whereis(name: Hashable) -> ActorRef[Any] | None:
@@ -53,7 +93,7 @@ def name_of(ref: ActorRef[Any]) -> Hashable | None:
 def resolve(target: Target) -> Any:
     """Return the reference that `target` is, or that it names.
 
-    Raises `ActorDeadError` if there is none, `ForkedError` if it was the parent's.
+    Raises `ClientEndedError` if there is none, `ForkedError` if it was the parent's.
     """
     if isinstance(target, pykka.ActorProxy):
         return target.actor_ref
@@ -63,8 +103,26 @@ def resolve(target: Target) -> Any:
     if ref is None:
         require_here(_names.get(target))
         park_if_exiting()
-        raise ActorDeadError(f"no actor has the name {target!r}")
+        raise nobody_error(target)
     return ref
+
+
+def nobody_error(name: Hashable) -> ClientEndedError:
+    """Return the error for a name that no living actor has: what became of its last holder, or
+    which names are like it."""
+    holder = _names.get(name)
+    if holder is not None:
+        return ended_error(f"{holder} is not there", holder.actor_inbox)
+    if (remembered := _ended.get(name)) is not None:
+        label, reason = remembered
+        return ended_for(reason, f"{label} is not there")
+    text = f"no client has the name {shown(name)}"
+    if isinstance(name, str):
+        some = itertools.islice((n for n in list(_names) if isinstance(n, str)), MOST_COMPARED)
+        alike = difflib.get_close_matches(name[:200], list(some), 3)
+        if alike:
+            text += f"; is it to be {' or '.join(map(shown, alike))}?"
+    return ClientEndedError("noproc", text)
 
 
 def _reset_in_child() -> None:

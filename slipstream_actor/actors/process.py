@@ -11,14 +11,21 @@ import os
 import sys
 import threading
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.forks import current_epoch, is_forked, require_here, reset_in_child
+from slipstream_actor.actors.forks import (
+    current_epoch,
+    is_forked,
+    not_portable,
+    require_here,
+    reset_in_child,
+)
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.thread_inbox import ThreadInbox
+from slipstream_actor.errors import ClientEndedError
 from slipstream_actor.protocol.commands import CloseConnection
 
 __all__ = ["ConnectionLease", "ThreadRef", "current", "require_other", "set_current"]
@@ -60,6 +67,9 @@ class ThreadRef:
     def __repr__(self) -> str:
         return f"<ThreadRef {self._thread.name}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise not_portable(self.label)
+
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive() and not is_forked(self)
@@ -68,7 +78,7 @@ class ThreadRef:
         """Put `message` into the thread's mailbox, where its `await_*` look."""
         if not self.is_alive():
             require_here(self)
-            raise ActorDeadError(f"{self!r} has ended")
+            raise ClientEndedError("normal", f"{self!r} has ended")
         self.actor_inbox.put(Envelope(message))
 
 

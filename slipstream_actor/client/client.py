@@ -26,8 +26,10 @@ from slipstream_actor.client.declaration import (
     OwnNames,
     Restart,
     require_no_hooks,
+    require_plain_callbacks,
     require_restart,
 )
+from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
@@ -38,7 +40,7 @@ from slipstream_actor.client.returns import (
     wrong_return_error,
 )
 from slipstream_actor.client.runner import Beginning, IdleTimeout
-from slipstream_actor.client.state import ClientState
+from slipstream_actor.client.state import state_of
 from slipstream_actor.client.telemetry import callback
 from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import StartError
@@ -88,6 +90,7 @@ class ClientActor(EventDelivery):
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         require_no_hooks(ClientActor, cls)
+        require_plain_callbacks(ClientActor, cls, CALLBACK_NAMES)
         OWN_NAMES.require_free(cls)
         require_restart(cls.__name__, cls.restart)
         if restart is not None:
@@ -148,6 +151,7 @@ class ClientActor(EventDelivery):
 
     def on_start(self) -> None:
         """Run `init`; what it raises or returns completes `start`."""
+        self.actor_inbox.busy_since = time.monotonic()
         beginning = self._slipstream.beginning
         carried, self._slipstream.carried = self._slipstream.carried, None
         state = OWN_NAMES.state_of(self)
@@ -212,6 +216,7 @@ class ClientActor(EventDelivery):
 
     def _dispatch_here(self, message: Any) -> Any:
         kind = type(message)
+        self.actor_inbox.busy_since = time.monotonic()
         if kind not in UNNOTICED:
             self._cancel_idle()
         if kind is not ProxyCall:
@@ -306,9 +311,7 @@ OWN_NAMES = OwnNames(ClientActor)
 @answering
 def answer_state(client: ClientActor, asked: GetState) -> None:
     """Answer with a snapshot."""
-    link = client.socket._link
-    connection = link.connection if link is not None else None
-    asked.future.set(ClientState(client.socket, client.actor_inbox.depth, connection))
+    asked.future.set(state_of(client.socket, client.actor_inbox.depth, asked.message))
 
 
 HANDLERS: dict[type, Callable[[Any, Any], Any]] = {

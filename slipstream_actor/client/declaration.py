@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-__all__ = ["OwnNames", "Restart", "require_no_hooks", "require_restart"]
+__all__ = [
+    "OwnNames",
+    "Restart",
+    "require_no_hooks",
+    "require_plain_callbacks",
+    "require_restart",
+]
 
 Restart = Literal["permanent", "transient", "temporary"]
 
@@ -35,6 +42,22 @@ def require_no_hooks(root: type, cls: type) -> None:
         for hook in HOOKS:
             if hook in written:
                 raise TypeError(f"{cls.__name__}.{hook} is final: write init or terminate instead")
+
+
+def require_plain_callbacks(root: type, cls: type, callbacks: Collection[str]) -> None:
+    """Raise `TypeError` for a callback whose body would not run when it is called."""
+    for base in added_to(root, cls):
+        for name, method in vars(base).items():
+            if name not in callbacks:
+                continue
+            function = getattr(method, "__func__", method)  # Of a static method, say.
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is declared async def: callbacks run in the client's"
+                    " own thread, where they may block; declare it with def"
+                )
+            if inspect.isgeneratorfunction(function):
+                raise TypeError(f"{cls.__name__}.{name} has a yield: it would not run when called")
 
 
 def generated_error(cls: type, base: type, decorator: str) -> TypeError:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from slipstream_actor.actors.calls import From
-from slipstream_actor.errors import shown
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.reasons import ClosedByClient, ConnectFailed
 from slipstream_actor.socket.socket import Socket
+from slipstream_actor.telemetry.log import log_of
 
 __all__ = ["CALLBACK_NAMES", "Defaults"]
-
-logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
 
 class Defaults:
@@ -56,7 +53,6 @@ class Defaults:
         if isinstance(reason, ClosedByClient) or socket.channel_config is None:
             return socket
         if isinstance(reason, ConnectFailed) and not reason.retryable:
-            logger.error("%s stays disconnected: %s", self, reason.detail)
             return socket
         return socket.reconnect()
 
@@ -102,7 +98,8 @@ class Defaults:
         `PushTimeout`, `ChannelEnded`, `Disconnected`, `BufferOverflow` or `BufferExpired`. With
         the last two it was not sent; with the others nobody knows what the server has made of it.
         """
-        logger.warning("%s: push %s of %r on %r failed: %s", self, ref, event, topic, shown(reason))
+        if (log := log_of(socket.socket_pid)) is not None:
+            log.push_failed(topic, event, reason)
         return socket
 
     def handle_topic_close(self, topic: str, reason: Any, socket: Socket, /) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.handlers import EVERY_OTHER, Route, Routes
+from slipstream_actor.client.log import say_after
 from slipstream_actor.client.runner import CallbackRunner
 from slipstream_actor.protocol.commands import CloseConnection, LeaveTopic
 from slipstream_actor.protocol.events import (
@@ -32,6 +33,7 @@ from slipstream_actor.socket.apply_event import (
 )
 from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
 from slipstream_actor.socket.joining import send_requested
+from slipstream_actor.socket.log import say_undecodable
 from slipstream_actor.socket.records import is_stale
 from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.socket import Socket
@@ -124,8 +126,14 @@ class EventDelivery(CallbackRunner):
         if not self._prepare(meant, source, socket):
             return
         name, arguments = CALLBACKS[type(meant)]
-        self._run(name, *arguments(meant))
-        if not self._slipstream.ended:
+        ends = True
+        try:
+            self._run(name, *arguments(meant))
+            ends = self._slipstream.ended
+        finally:
+            if ends:
+                say_after(self.socket, meant, ends=True)
+        if not ends:
             self._follow_up(meant)
 
     def _follow_up(self, event: Any) -> None:
@@ -135,8 +143,10 @@ class EventDelivery(CallbackRunner):
         elif type(event) is TopicJoinSucceeded:
             self._note_joins()
         elif type(event) in CONNECTION_ENDS:
+            say_after(self.socket, event, ends=False)
             give_up_buffered(self.socket, Disconnected(event.reason))
         elif type(event) in TOPIC_ENDS:
+            say_after(self.socket, event, ends=False)
             reason = getattr(event, "reason", "left")
             give_up_buffered(self.socket, ChannelEnded(reason))
 
@@ -237,6 +247,7 @@ class EventDelivery(CallbackRunner):
         if isinstance(message, UndecodedMessage):
             whole = decoded(message)
             if whole is None:
+                say_undecodable(self.socket)
                 return
             message = whole
         route = self._route_of(message)

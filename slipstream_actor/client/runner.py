@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Hashable
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec import UNSET
 from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.envelopes import Interrupted, Timer
+from slipstream_actor.actors.forks import ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import register, unregister
@@ -33,6 +35,7 @@ from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
 from slipstream_actor.socket.connecting import drop_link
 from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.socket import Socket, new_socket
+from slipstream_actor.socket.standing import how_it_stands
 from slipstream_actor.socket.telemetry import abandon, push_ended
 
 __all__ = ["Beginning", "CallbackRunner", "IdleTimeout", "known_socket"]
@@ -92,13 +95,17 @@ class CallbackRunner(Defaults, BaseActor):
 
     actor_inbox: Inbox
 
-    def __init__(self, beginning: Beginning) -> None:
-        super().__init__()
+    def __init__(self, beginning: Beginning | None = None, /, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(beginning, Beginning):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name}(…) makes no client: {name}.start(…) starts one, hands its arguments to"
+                " init, and returns the ref to talk to it"
+            )
+        super().__init__(beginning.name)
         self._slipstream = Kept(beginning)
         if beginning.name is not None:
-            ref: Any = self.actor_ref
-            ref.label = f"{type(self).__name__} {beginning.name!r}"
-            register(beginning.name, ref)
+            register(beginning.name, self.actor_ref)
 
     @property
     def socket(self) -> Socket:
@@ -200,21 +207,32 @@ class CallbackRunner(Defaults, BaseActor):
                 " make it in this actor"
             )
 
+    def _standing(self, topic: str | None) -> str:
+        """Return what runs, how its socket stands, and how a topic does; any thread may ask."""
+        socket = self._slipstream.socket
+        parts = [super()._standing(topic)]
+        if socket is not None:
+            parts.append(how_it_stands(socket, topic))
+        elif not parts[0]:
+            parts.append("it has not begun")
+        return "; ".join(filter(None, parts))
+
     # ending
 
     def _stop_with(self, reason: Any) -> None:
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
         if not is_normal(reason):
             logger.error("%s stops: %s", self, shown(reason))
-        self._end_loop()
+        self._end_loop(reason)
         self._finish(reason)
 
     def _fail_start(self, error: BaseException | None) -> None:
         """`init` has failed, or ignored: there never was a client."""
         if isinstance(error, Interrupted):
             error = self._stopped()
-        self._end_loop()
-        self._finish(error if error is not None else "normal", terminate=False)
+        reason = error if error is not None else "normal"
+        self._end_loop(reason)
+        self._finish(reason, terminate=False)
         if error is None:
             self._slipstream.beginning.started.set(False)
         else:
@@ -228,6 +246,7 @@ class CallbackRunner(Defaults, BaseActor):
         inbox = self.actor_inbox
         inbox.stopping = False
         inbox.ending = True
+        inbox.busy_since = time.monotonic()
         if terminate:
             self._fail_pushes()
             try:
@@ -246,13 +265,12 @@ class CallbackRunner(Defaults, BaseActor):
     def _release(self, reason: Any) -> None:
         """Give up the name, and tell all who wait of the end."""
         if self._slipstream.beginning.name is not None:
-            unregister(self._slipstream.beginning.name, self.actor_ref)
-        dead = pykka.ActorDeadError(f"{self.actor_ref} has ended: {shown(reason)}")
+            unregister(self._slipstream.beginning.name, self.actor_ref, reason)
         for future in (
             *self._slipstream.callers,
             *(f for fs in self._slipstream.watchers.values() for f in fs),
         ):
-            future.abandon(dead)
+            future.abandon(ended_for(reason, str(future.question or self.actor_ref)))
         self.actor_inbox.ended.set(reason)
         try:
             abandon(self.socket)
@@ -288,6 +306,6 @@ class CallbackRunner(Defaults, BaseActor):
     def _abandon(self) -> None:
         """Let go of the name and the connection: a supervisor waits no more for the callback."""
         if self._slipstream.beginning.name is not None:
-            unregister(self._slipstream.beginning.name, self.actor_ref)
+            unregister(self._slipstream.beginning.name, self.actor_ref, "killed")
         if self._slipstream.socket is not None and self._slipstream.socket._link is not None:
             tell(self._slipstream.socket._link.connection, CloseConnection())

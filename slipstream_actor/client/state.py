@@ -6,14 +6,40 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.actors.running import Running
 from slipstream_actor.socket.socket import Socket
 
-__all__ = ["ClientState"]
+__all__ = ["ClientState", "state_of"]
 
 
 class ClientState(msgspec.Struct, frozen=True):
-    """A client's state: its socket, how many messages wait, and the ref of its connection."""
+    """A client's state: its socket, how many messages wait, and the ref of its connection.
+
+    `attempt` is the number of the attempt to connect that failed last or is on the way, 0 for one
+    that `connect` made; `next_attempt` the seconds until the one that is scheduled, `None` when
+    there is none. `callback` is what ran when the question came, `None` when nothing did, and
+    `busy_for` for how many seconds: since the client took the message in hand, which with a burst
+    of events may have led to several callbacks.
+    """
 
     socket: Socket
     mailbox: int
     connection: Any
+    attempt: int = 0
+    next_attempt: float | None = None
+    callback: str | None = None
+    busy_for: float | None = None
+
+
+def state_of(socket: Socket, mailbox: int, running: Running | None) -> ClientState:
+    """Return the state of a client that is answering, and was `running` something when asked."""
+    link = socket._link
+    return ClientState(
+        socket=socket,
+        mailbox=mailbox,
+        connection=link.connection if link is not None else None,
+        attempt=socket.reconnect_counter,
+        next_attempt=socket.reconnect_in,
+        callback=running.callback if running is not None else None,
+        busy_for=running.seconds if running is not None else None,
+    )

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import pykka
-
 from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import require_other
+from slipstream_actor.actors.question import Question
 from slipstream_actor.client.client import WatchJoin
-from slipstream_actor.client.runner import known_socket
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, shown
-from slipstream_actor.socket.state import undecodable
 
 __all__ = ["wait", "wait_until_joined"]
 
@@ -25,7 +22,7 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     `Stop` gave, `"shutdown"` from a supervisor, or the exception that ended it.
 
     Clients run in daemon threads: a script that has nothing else to do waits for them. Raises
-    `AwaitTimeoutError` after `timeout` seconds, `ActorDeadError` for a name nobody has, and
+    `AwaitTimeoutError` after `timeout` seconds, `ClientEndedError` for a name nobody has, and
     `RuntimeError` in a callback of that very client.
     """
     timeout = require_seconds("timeout", timeout)
@@ -34,38 +31,21 @@ def wait(target: Target, timeout: float | None = None) -> Any:
     require_other("wait", ref)
     try:
         return ref.actor_inbox.ended.get(timeout=timeout)
-    except pykka.Timeout:
-        raise AwaitTimeoutError(f"the end of {ref}", timeout) from None
+    except AwaitTimeoutError:
+        hint = Question(ref).standing()
+        raise AwaitTimeoutError(f"the end of {ref}", timeout, hint=hint) from None
 
 
 def wait_until_joined(target: Target, topic: str, timeout: float | None = 5.0) -> None:
     """Wait until a client has joined `topic`.
 
-    Raises `AwaitTimeoutError` after `timeout` seconds, `ActorDeadError` when the client is dead or
-    ends first, and `RuntimeError` in a callback of that very client.
+    Raises `AwaitTimeoutError` after `timeout` seconds, whose text says what it waited in and what
+    went wrong last, `ClientEndedError` when the client has ended or ends first, and `RuntimeError`
+    in a callback of that very client.
     """
     timeout = require_seconds("timeout", timeout)
     require_text("topic", topic)
     ref = resolve(target)
     require_other("wait_until_joined", ref)
-    await_answer(
-        ref,
-        WatchJoin(topic, Future()),
-        f"{ref} joining {topic!r}",
-        timeout,
-        hint=lambda: f": {how_it_stands(ref, topic)}",
-    )
-
-
-def how_it_stands(ref: Any, topic: str) -> str:
-    """Return what a client knows of a topic, without asking it: it may be in a callback."""
-    socket = known_socket(ref)
-    if socket is None:
-        return "the client has not begun"
-    join = socket.joins.get(topic)
-    if join is None:
-        return "it was never asked for"
-    if not socket.connected:
-        return f"{join.status}, and not connected"
-    answer = f", the last answer was {shown(join.response)}" if join.response is not None else ""
-    return f"{join.status}{answer}{undecodable(socket)}"
+    question = Question(ref, text=f"{ref} joining {shown(topic)}", topic=topic)
+    await_answer(WatchJoin(topic, Future()), question, timeout)

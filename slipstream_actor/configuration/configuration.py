@@ -48,6 +48,18 @@ __all__ = ["Configuration", "table"]
 
 MEBIBYTE = 1024 * 1024
 
+# What somebody means who asks for an option that other libraries have.
+MEANT = {
+    "reconnect": (
+        ": a client reconnects because the default handle_disconnect returns socket.reconnect(),"
+        " and stays away where one of its own returns the socket; reconnect_after_msec has the"
+        " delays"
+    ),
+    "timeout": ": connect_timeout_msec, join_timeout_msec or reply_timeout_msec?",
+    "token": ": it goes into params, or is the auth_token",
+    "url": ": the URI is the first argument, uri",
+}
+
 
 def option(default: Any, rule: Rule, doc: str, *, shown: str | None = None) -> Any:
     """Declare an option; `rule` returns the value to keep, or raises `RuleError`."""
@@ -254,7 +266,8 @@ class Configuration:
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in given:
             if name not in known:
-                raise ConfigurationError(name, f"there is no such option{suggest(name, known)}")
+                meant = MEANT.get(name) or suggest(name, known)
+                raise ConfigurationError(name, f"there is no such option{meant}")
         kept = {}
         for name, value in given.items():
             problem = None
@@ -370,12 +383,16 @@ class Configuration:
 
 def redact(uri: urllib.parse.SplitResult) -> str:
     """Return `uri` without user information and with the names of its query alone."""
-    host = uri.netloc.rpartition("@")[2]
     pairs = urllib.parse.parse_qsl(uri.query, keep_blank_values=True)
     # What has no value may itself be one: a token, with the padding of its base64.
     parts = [f"{name}=…" if value.strip("=") else "…" for name, value in pairs]
     query = "?" + "&".join(parts) if parts else ""
-    return f"{uri.scheme}://{host}{uri.path}{query}"
+    return f"{place(uri)}{query}"
+
+
+def place(uri: urllib.parse.SplitResult) -> str:
+    """Return scheme, host and path of `uri`: no user information, and nothing of its query."""
+    return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -124,6 +124,9 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
             host.encode("idna")
     except ValueError:
         raise RuleError("must be a URI with a host and a port from 1 to 65535") from None
+    if (meant := {"http": "ws", "https": "wss"}.get(uri.scheme)) is not None:
+        ending = "" if uri.path.endswith("/websocket") else "; Phoenix's path ends in /websocket"
+        raise RuleError(f"must begin with {meant}:// in the place of {uri.scheme}://{ending}")
     if uri.scheme not in ("ws", "wss"):
         raise RuleError("must begin with ws:// or wss://")
     if not host or port == 0:

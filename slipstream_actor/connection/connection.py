@@ -7,7 +7,6 @@ it connects, and ends with its connection. What happens goes to the owner of the
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +24,7 @@ from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
 from slipstream_actor.connection.decoding import Decoding
+from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
 from slipstream_actor.connection.state import ConnectionState, counters_of, refs_of, topics_of
@@ -53,6 +53,7 @@ from slipstream_actor.protocol.reasons import (
     TransportFailed,
 )
 from slipstream_actor.telemetry import frame_log
+from slipstream_actor.telemetry.log import CONNECTION as LOGGER
 from slipstream_actor.wire import frames
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 from slipstream_actor.wire.websocket import Transport
@@ -60,7 +61,6 @@ from slipstream_actor.wire.websocket import Transport
 __all__ = ["Connection"]
 
 T = TypeVar("T")
-logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
 
 # How long a connection that cannot be written is still read, for the close frame that says why.
 LAST_WORDS_SECONDS = 1.0
@@ -84,10 +84,11 @@ class Connection(BaseActor):
         return SelectorInbox()
 
     def __init__(self, owner: Any, config: Configuration, delay: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(label=f"connection of {getattr(owner, 'label', owner)}")
         self._owner = owner
         self._config = config
-        self._decoding = self.actor_inbox.decoding = Decoding(config)
+        self._log = ConnectionLog(owner, config)
+        self._decoding = self.actor_inbox.decoding = Decoding(config, self._log.undecodable)
         self._serializer = self._decoding.serializer
         refs = owner.actor_inbox
         interval = config.heartbeat_interval_msec / 1000
@@ -169,7 +170,7 @@ class Connection(BaseActor):
 
     def on_failure(self, *exc_info: Any) -> None:
         """Tell the owner that the connection has crashed."""
-        logger.error("%s has crashed", self, exc_info=exc_info)
+        LOGGER.error("%s has crashed", self, exc_info=exc_info)
         self._end(ConnectionCrashed(exc_info[1]))
 
     # connecting
@@ -179,10 +180,10 @@ class Connection(BaseActor):
             return
         self._telemetry.begin()
         config = self._config
-        logger.debug("connecting to %s", redact(config.uri))
+        self._log.attempt("opening")
         try:
             self._transport = open_transport(
-                config, self.actor_inbox, {GetState: self._answer_state}
+                config, self.actor_inbox, {GetState: self._answer_state}, self._log
             )
         except Cancelled:
             self._end(ClosedByClient())
@@ -193,7 +194,7 @@ class Connection(BaseActor):
 
     def _connected(self, transport: Transport) -> None:
         self._status = "connected"
-        logger.debug("connected to %s", redact(self._config.uri))
+        self._log.attempt("opened")
         self._protocol.start(time.monotonic())
         self.actor_inbox.attach(transport.sock)
         self._tell([ChannelConnected(self.actor_ref, transport.headers)])
@@ -234,17 +235,15 @@ class Connection(BaseActor):
                 else:
                     message = decode_text(data) if len(data) <= longest else decode.partly(data)
             except Exception as error:
-                decode.fail(error)
-                self._drop(data, f"{type(error).__name__}: {error}")
+                decode.fail(error, data)
+                self._drop(data, type(error).__name__)
                 continue
             if not receive(message, now):
                 self._drop(data, f"{message.event} is nobody's")
 
     def _drop(self, data: frames.Data, why: str) -> None:
         self._dropped += 1
-        if logger.isEnabledFor(logging.DEBUG):
-            size = len(data) if isinstance(data, bytes) else len(data.data)
-            logger.debug("dropped a message of %d bytes: %.80r", size, why)
+        self._log.dropped(data, why)
 
     def _join(self, command: JoinTopic) -> None:
         join_ref = command.join_ref or self._owner.actor_inbox.next_ref()
@@ -432,15 +431,15 @@ class Connection(BaseActor):
         if self._status == "closed":
             return
         self._status = "closed"
-        logger.debug("connection to %s ended: %r", redact(self._config.uri), reason)
         try:
             self.actor_inbox.detach()
             if self._transport is not None:
                 self._transport.free()
         finally:
             # Whatever else fails, the owner is told.
-            self._end_loop()
+            self._end_loop(reason)
             self._decoding.conclude()
+            self._log.ended(reason, asked_for=self.actor_inbox.close_requested)
             self._protocol.close(reason)
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
@@ -453,8 +452,9 @@ class Connection(BaseActor):
             self._telemetry.told += events
         inbox = self._owner.actor_inbox
         if self._protocol.ended_joins:
-            inbox.ended_joins.update(self._protocol.ended_joins)
-            self._protocol.ended_joins = {}
+            ended, self._protocol.ended_joins = self._protocol.ended_joins, {}
+            inbox.ended_joins.update(ended)
+            self._log.joins_ended(ended.values())
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
-from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.hints import DecodingFailed, shape_of
 from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.reason_texts import text_of
 from slipstream_actor.protocol.serializer import Serializer, decodes_as_ours
+from slipstream_actor.wire.frames import Data
 
 __all__ = ["Decoding"]
 
@@ -15,21 +17,19 @@ __all__ = ["Decoding"]
 LONG, SHORT = 65_536, 256
 MANY_BYTES = 1_048_576
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
-
 
 class Decoding:
     """How one connection decodes: `text` takes the bytes of a text frame, `binary` of the other;
     `partly` leaves the payload of a text frame as it came, where it can.
 
     A serializer that fails for every message is a mistake that nobody would see: the first failure
-    of a connection is a warning, and so is each tenfold number of them, and the last number. `str`
-    says what has failed; any thread may ask for it.
+    of a connection is said, and so is each tenfold number of them, and the last number: `say` is
+    told the last failure and the number. `str` says what has failed; any thread may ask for it.
     """
 
-    def __init__(self, config: Configuration) -> None:
+    def __init__(self, config: Configuration, say: Callable[[DecodingFailed, int], object]) -> None:
         assert config.serializer is not None
-        self._uri = config.uri
+        self._say = say
         self.serializer: Serializer = config.serializer
         self.text: Callable[[bytes], Message]
         self.binary: Callable[[bytes], Message]
@@ -42,21 +42,23 @@ class Decoding:
             self.partly = self.text
         self.failures: int = 0
         self._told = 0
-        self._problem = ""
+        self._last: DecodingFailed | None = None
 
     def __str__(self) -> str:
         messages = "1 message" if self.failures == 1 else f"{self.failures} messages"
-        return f"{messages} of the server could not be decoded: {self._problem}"
+        return f"{messages} of the server could not be decoded: {text_of(self._last)}"
 
     def longest(self, waiting: int) -> int:
         """Return the most bytes of a message that is decoded when it comes, and not when it is
         delivered, while `waiting` bytes are not delivered: decoded, it takes many times as many."""
         return LONG if waiting < MANY_BYTES else SHORT
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception, data: Data) -> None:
         """Count a message that could not be decoded."""
         # The error's text may be the payload.
-        self._problem = f"{type(self.serializer).__name__} raised {type(error).__name__}"
+        name, raised = type(self.serializer).__name__, type(error).__name__
+        shape = shape_of(data) if isinstance(data, bytes) else "binary"
+        self._last = DecodingFailed(name, raised, shape)
         self.failures += 1
         if self.failures >= 10 * self._told:
             self._tell()
@@ -68,7 +70,8 @@ class Decoding:
 
     def _tell(self) -> None:
         self._told = self.failures
-        logger.warning("connection to %s: %s", redact(self._uri), str(self))
+        if self._last is not None:
+            self._say(self._last, self.failures)
 
     def _decode(self, data: str | bytes) -> Message:
         """Return what a serializer of one's own makes of a frame, if it is a message."""

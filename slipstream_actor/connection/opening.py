@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.wire.dial import dial
 from slipstream_actor.wire.waiter import AttemptFailed, InboxWaiter
@@ -16,18 +16,20 @@ from slipstream_actor.wire.websocket import Transport, upgrade
 __all__ = ["open_transport"]
 
 T = TypeVar("T")
-logger: logging.Logger = logging.getLogger("slipstream_actor.connection")
 
 
 def open_transport(
-    config: Configuration, inbox: SelectorInbox, meanwhile: Mapping[type, Callable[[Any], None]]
+    config: Configuration,
+    inbox: SelectorInbox,
+    meanwhile: Mapping[type, Callable[[Any], None]],
+    log: ConnectionLog,
 ) -> Transport:
     """Connect and return the transport; `meanwhile` are the messages that are handled in between.
 
     Raises `AttemptFailed`, and `Cancelled`.
     """
-    resource = evaluate("params", config.resource)
-    lines = evaluate("auth_token", config.request_headers)
+    resource = evaluate("params", config.resource, log)
+    lines = evaluate("auth_token", config.request_headers, log)
     waiter = InboxWaiter(inbox, config.connect_timeout_msec / 1000, meanwhile)
     sock = dial(config, waiter)
     try:
@@ -37,7 +39,7 @@ def open_transport(
         raise
 
 
-def evaluate(option: str, function: Callable[[], T]) -> T:
+def evaluate(option: str, function: Callable[[], T], log: ConnectionLog) -> T:
     """Evaluate an option that may be the user's callable; the attempt fails when it raises."""
     try:
         return function()
@@ -45,5 +47,5 @@ def evaluate(option: str, function: Callable[[], T]) -> T:
         raise AttemptFailed("io", str(error), retryable=False) from error
     except Exception as error:
         # The error's text may hold what it was to return.
-        logger.warning("the callable %s raised %s", option, type(error).__name__)
+        log.callable_raised(option, error)
         raise AttemptFailed("io", f"{option} raised {type(error).__name__}") from error

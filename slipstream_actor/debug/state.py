@@ -7,9 +7,13 @@ from typing import Any
 from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import ThreadRef, require_other
+from slipstream_actor.actors.question import Question
+from slipstream_actor.actors.running import running_in
 from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.socket.socket import Socket
 
 __all__ = ["get_state"]
 
@@ -18,12 +22,20 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     """Return a snapshot of a client (`ClientState`), a connection (`ConnectionState`) or a
     supervisor (`SupervisorState`).
 
-    Raises `TypeError` for what is none of these, `ActorDeadError`, and `AwaitTimeoutError` after
-    `timeout` seconds: an actor that is in the middle of a callback answers when it has returned. In
-    a callback of its own it would wait for itself: `RuntimeError`.
+    Raises `TypeError` for what is none of these, `ClientEndedError`, and `AwaitTimeoutError` after
+    `timeout` seconds: an actor that is in the middle of a callback answers when it has returned,
+    and the error names that callback. In a callback of its own it would wait for itself:
+    `RuntimeError`.
     """
     timeout = require_seconds("timeout", timeout)
+    if isinstance(target, Socket):
+        raise TypeError(
+            "get_state is for a client, by its ref or its name, or for socket.channel_pid; what a"
+            " socket knows it says itself: socket.status, socket.last_failure, socket.joins"
+        )
     ref = resolve(target)
     if not isinstance(ref, ThreadRef):
         require_other("get_state", ref)
-    return await_answer(ref, GetState(None, Future()), f"the state of {ref}", timeout)
+    running = running_in(ref) if isinstance(getattr(ref, "actor_inbox", None), Inbox) else None
+    question = Question(ref, text=f"the state of {ref}")
+    return await_answer(GetState(running, Future()), question, timeout)

@@ -15,7 +15,7 @@ from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.search import Expired
 from slipstream_actor.configuration.arguments import require_seconds, require_text
-from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
+from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
@@ -27,9 +27,11 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import (
     BufferOverflow,
     ChannelEnded,
+    ClosedByClient,
     Disconnected,
 )
 from slipstream_actor.socket.apply_event import (
@@ -52,10 +54,12 @@ from slipstream_actor.socket.errors import (
     SendBufferFullError,
 )
 from slipstream_actor.socket.joining import request, send_requested
+from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
-from slipstream_actor.socket.state import S, SocketState, open_channel, undecodable
+from slipstream_actor.socket.standing import stands, topic_stands
+from slipstream_actor.socket.state import S, SocketState, open_channel
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 
 __all__ = [
@@ -87,10 +91,14 @@ def receive(
     awaited: str,
     deadline: Deadline,
     match: Match,
+    topic: Any = None,
     *,
     since_ref: int = 0,
 ) -> Any:
-    """Return the first event of the socket's connection that matches; `AwaitTimeoutError`."""
+    """Return the first event of the socket's connection that matches.
+
+    Raises `AwaitTimeoutError`, whose text says how the socket and `topic` stand.
+    """
     source = socket._link.connection if socket._link is not None else None
     try:
         inbox = socket.socket_pid.actor_inbox
@@ -100,7 +108,7 @@ def receive(
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
     except Expired:
-        hint = undecodable(socket)
+        hint = stands(socket, topic)
         raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint) from None
 
 
@@ -129,6 +137,8 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
             if type(event) is ChannelConnectFailed:
                 socket = apply_event(socket, event)
             raise ConnectFailedError(event.reason, socket=socket)
+    if socket._lineage is not None and socket._link is not None:
+        socket._lineage.connected = socket._link.connection
     return send_requested(socket)
 
 
@@ -146,6 +156,8 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
     )
     link, owner = socket._link, socket.socket_pid
     socket = apply_event(socket, event)
+    own = link.closing
+    say_lost(socket, ClosedByClient() if own else event.reason)
     fail_all_over(owner, link.connection, event.reason)
     give_up_buffered(socket, Disconnected(event.reason))
     owner.actor_inbox.former.append(link.connection)
@@ -157,7 +169,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
     require_owner(socket, "await_join")
     deadline = Deadline(timeout)
     if require_text("topic", topic) not in socket.joins:
-        raise NeverJoinedError(f"await_join: {topic!r} was never asked for")
+        raise NeverJoinedError(f"await_join: {topic_stands(socket, topic)}")
     socket = asked_for(socket, topic, deadline)
     awaited = f"the join of {topic!r}"
 
@@ -175,7 +187,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
         if join.status == "closed" and join.rejoin_in is None:
             reason = join.reason if join.reason is not None else ChannelEnded("closed")
             raise JoinFailedError(topic, reason, socket=socket)
-        event = receive(socket, awaited, deadline, match)
+        event = receive(socket, awaited, deadline, match, topic)
         if type(event) is RejoinDue:
             socket = request(socket, socket.joins[topic], "await_join")
         else:
@@ -206,6 +218,8 @@ def after_join_event(socket: S, topic: str, event: Any) -> S:
     socket = applied(socket, event)
     if type(event) is TopicJoinSucceeded:
         send_buffered(socket, topic)
+        if socket._lineage is not None:
+            socket._lineage.add_joined(socket.joins[topic].join_ref)
         return socket
     reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
     give_up_buffered(socket, ChannelEnded(reason))
@@ -225,7 +239,8 @@ def connect_first(socket: S, topic: str, deadline: Deadline) -> S:
     A plain thread consumes the event; an actor leaves it for its `handle_connect`.
     """
     if socket._link is None:
-        raise NotConnectedError(f"await_join: {topic!r} waits for a connection", socket=socket)
+        text = f"await_join: {topic!r} waits for a connection{stands(socket)}"
+        raise NotConnectedError(text, socket=socket)
     take = TAKE if isinstance(socket.socket_pid, ThreadRef) else LEAVE
     try:
         return await_connect(socket, deadline.left(), take=take)
@@ -244,7 +259,7 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     deadline = Deadline(timeout)
     join = socket.joins.get(require_text("topic", topic))
     if join is None:
-        raise NeverJoinedError(f"await_leave: {topic!r} was never asked for")
+        raise NeverJoinedError(f"await_leave: {topic_stands(socket, topic)}")
     is_left = join.status == "closed" and not join._details.leaving
     awaited = f"the leave of {topic!r}"
 
@@ -254,7 +269,7 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
         return TAKE if ends_leave(message, join) else 0
 
     try:
-        event = receive(socket, awaited, Deadline(0.0) if is_left else deadline, match)
+        event = receive(socket, awaited, Deadline(0.0) if is_left else deadline, match, topic)
     except AwaitTimeoutError:
         if is_left:
             return socket
@@ -307,10 +322,10 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
     try:
         since_ref = 0 if over else earliest(socket, ref, join_ref)
         left = Deadline(0.0) if over else deadline
-        event = receive(socket, awaited, left, match, since_ref=since_ref)
+        event = receive(socket, awaited, left, match, topic, since_ref=since_ref)
     except AwaitTimeoutError:
         if over:
-            raise join_over_error(socket, ref, awaited) from None
+            raise join_over_error(socket, ref, topic, awaited) from None
         raise
     return reply_or_raise(event, ref, awaited, deadline, socket)
 
@@ -330,14 +345,16 @@ def earliest(socket: SocketState, ref: Any, join_ref: str | None) -> int:
         return 0
 
 
-def join_over_error(socket: SocketState, ref: str, awaited: str) -> SlipstreamError:
+def join_over_error(socket: SocketState, ref: str, topic: Any, awaited: str) -> SlipstreamError:
     """Return the error of an await of a reply whose join is over; the push has its outcome."""
     ledger, reason = socket.socket_pid.actor_inbox.ledger, ChannelEnded("left")
     ledger.settle(ref)
     push_ended(ledger, ref, reason)
+    how = stands(socket, topic)
     if not socket.connected:
-        return NotConnectedError(f"awaited {awaited}: not connected", socket=socket)
-    return NotJoinedError(f"awaited {awaited}: its join is over", reason=reason, socket=socket)
+        return NotConnectedError(f"awaited {awaited}{how}", socket=socket)
+    text = f"awaited {awaited}: its join is over{how}"
+    return NotJoinedError(text, reason=reason, socket=socket)
 
 
 def reply_or_raise(
@@ -379,6 +396,7 @@ def await_sending(
                 awaited,
                 Deadline(max(0.0, left)),
                 lambda m, _: LEAVE if decides(socket, m, topic) else 0,
+                topic,
             )
         except AwaitTimeoutError:
             for kept in buffer.take_expired(time.monotonic()):
@@ -410,14 +428,16 @@ def push_error(
     reason: Any, awaited: str, deadline: Deadline, socket: SocketState
 ) -> SlipstreamError:
     """Return the error of an await whose push has failed for `reason`."""
-    text = f"awaited {awaited}: {shown(reason)}"
+    text = f"awaited {awaited}: {described(reason)}"
     if isinstance(reason, ChannelEnded):
         return NotJoinedError(text, reason=reason, socket=socket)
     if isinstance(reason, Disconnected):
         return NotConnectedError(text, reason=reason, socket=socket)
     if isinstance(reason, BufferOverflow):
         return SendBufferFullError(text)
-    return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=f": {shown(reason)}")
+    return AwaitTimeoutError(
+        awaited, deadline.timeout, socket=socket, hint=f": {described(reason)}"
+    )
 
 
 def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
@@ -431,4 +451,5 @@ def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:
     """Return the error of an await that the end of the connection has failed."""
     reason = Disconnected(event.reason)
-    return NotConnectedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
+    text = f"awaited {awaited}: {described(reason)}"
+    return NotConnectedError(text, reason=reason, socket=socket)

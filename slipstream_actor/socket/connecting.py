@@ -26,6 +26,7 @@ from slipstream_actor.socket.apply_event import (
 )
 from slipstream_actor.socket.buffering import give_up_buffered
 from slipstream_actor.socket.errors import NotConfiguredError
+from slipstream_actor.socket.log import say_disconnected, say_postponed
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import ConnectionLink, Join, left_until, with_details
 from slipstream_actor.socket.sending import fail_all_over, tell
@@ -94,6 +95,8 @@ def reconnect(socket: S, delay: float | None) -> S:
     if waiting._open_spans:
         waiting = conclude(waiting, ChannelClosed(ClosedByClient()))
     reconnecting(waiting, attempt, seconds)
+    if status == "waiting":
+        say_postponed(waiting, seconds)
     return commit(socket, "reconnect", waiting)
 
 
@@ -133,6 +136,7 @@ def disconnect(socket: S) -> S:
         return socket
     if link.timer is not None:
         link.timer.cancel()
+        say_disconnected(socket)
         return changed(socket, "disconnect", _link=None)
     ask_to_close(link.connection)
     return socket
@@ -154,6 +158,8 @@ def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     fail_over(socket, owner.actor_inbox.discard_former(events=is_thread))
     owner.actor_inbox.ended_joins.clear()
     begun = begin_connect(socket)
+    if socket._lineage is not None:
+        socket._lineage.has_connected = True
     connection = None if config.test_mode else Connection.open(owner, config, delay)
     lease = None
     if connection is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipstream_actor.errors import SlipstreamError, shown
+from slipstream_actor.errors import SlipstreamError
+from slipstream_actor.protocol.reason_texts import described
 
 __all__ = [
     "ConnectFailedError",
@@ -15,6 +16,7 @@ __all__ = [
     "NotJoinedError",
     "NotOwnerError",
     "SendBufferFullError",
+    "path_of",
 ]
 
 
@@ -58,7 +60,7 @@ class ConnectFailedError(SlipstreamError):
     """Raised by `await_connect`: the attempt failed for `reason`."""
 
     def __init__(self, reason: Any, *, socket: Any, awaited: str = "the connection") -> None:
-        super().__init__(f"awaited {awaited}: {shown(reason)}")
+        super().__init__(f"awaited {awaited}: {described(reason, path_of(socket))}")
         self.reason = reason
         self.socket = socket
         self.awaited = awaited
@@ -68,7 +70,7 @@ class JoinFailedError(SlipstreamError):
     """Raised by `await_join`: the join of `topic` failed for `reason`."""
 
     def __init__(self, topic: str, reason: Any, *, socket: Any) -> None:
-        super().__init__(f"awaited the join of {topic!r}: {shown(reason)}")
+        super().__init__(f"awaited the join of {topic!r}: {described(reason, path_of(socket))}")
         self.topic = topic
         self.reason = reason
         self.socket = socket
@@ -81,3 +83,9 @@ class NotOwnerError(SlipstreamError):
     Events go to the actor or thread that made the socket, so no other could ever receive them.
     `track_presence`, whose events only an actor has callbacks for, raises it in a plain thread.
     """
+
+
+def path_of(socket: Any) -> str | None:
+    """Return the path of a socket's URI, for a hint; `None` without one."""
+    config = getattr(socket, "channel_config", None)
+    return config.uri.path if config is not None else None

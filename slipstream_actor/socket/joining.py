@@ -23,6 +23,7 @@ from slipstream_actor.socket.errors import NeverJoinedError
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import Join, JoinDetails, with_details
 from slipstream_actor.socket.sending import tell
+from slipstream_actor.socket.standing import topic_stands
 from slipstream_actor.socket.state import (
     S,
     SocketState,
@@ -67,7 +68,7 @@ def rejoin(socket: S, topic: str, params: Any, delay: float | None) -> S:
     socket = with_ends(socket, topic)
     known = socket.joins.get(topic)
     if known is None:
-        raise NeverJoinedError(f"rejoin: {topic!r} was never joined")
+        raise NeverJoinedError(f"rejoin: {topic_stands(socket, topic)}")
     if known.status != "closed":
         return socket
     is_scheduled = known.rejoin_in is not None
@@ -143,7 +144,7 @@ def forget(socket: S, topic: str) -> S:
     socket = with_ends(socket, topic)
     known = socket.joins.get(topic)
     if known is None:
-        raise NeverJoinedError(f"forget: {topic!r} was never asked for")
+        raise NeverJoinedError(f"forget: {topic_stands(socket, topic)}")
     if known.status != "closed":
         raise ValueError(f"forget: {topic!r} is {known.status}: leave it first")
     if known._details.leaving:
@@ -172,6 +173,8 @@ def request(socket: S, join: Join, method: str) -> S:
     Params that raise, or have become no JSON, fail that join alone.
     """
     connection = open_channel(socket)
+    if socket._lineage is not None:
+        socket._lineage.add_topic(join.topic)
     begun = begin_join(socket, join)
     asked = with_details(
         replace(join, status="requested", reason=None, join_ref=None), lost=False, rejoin=None

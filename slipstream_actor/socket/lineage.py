@@ -6,15 +6,34 @@ from typing import Any
 
 __all__ = ["Lineage"]
 
+# So many topics are remembered.
+MOST_TOPICS = 1_000
+
 
 class Lineage:
     """The connections and scheduled attempts of one socket's descendants, for its end."""
 
-    __slots__ = ("_connections", "_timers")
+    __slots__ = ("_connections", "_timers", "connected", "has_connected", "joined", "topics")
 
     def __init__(self) -> None:
         self._connections: list[Any] = []
         self._timers: list[Any] = []
+        # What one of them has asked for or awaited (a connection, joins by their refs), for whoever
+        # goes on with another one: a socket never changes.
+        self.has_connected: bool = False
+        self.topics: set[str] = set()
+        self.connected: Any = None
+        self.joined: set[str | None] = set()
+
+    def add_topic(self, topic: str) -> None:
+        """A topic has been asked for."""
+        if len(self.topics) < MOST_TOPICS:
+            self.topics.add(topic)
+
+    def add_joined(self, join_ref: str | None) -> None:
+        """A join has been awaited."""
+        if len(self.joined) < MOST_TOPICS:
+            self.joined.add(join_ref)
 
     def add_connection(self, connection: Any) -> None:
         """A connection has been opened."""

@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE
-from slipstream_actor.errors import AwaitTimeoutError, shown
+from slipstream_actor.errors import AwaitTimeoutError
 from slipstream_actor.protocol.events import (
     MessageReceived,
     TopicJoinClosed,
     TopicLeft,
 )
 from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import ChannelEnded
 from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
 from slipstream_actor.socket.apply_event import CONNECTION_ENDS
 from slipstream_actor.socket.awaiting import Deadline, disconnected_error, receive
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
+from slipstream_actor.socket.log import say_undecodable
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.presences import is_tracked
+from slipstream_actor.socket.standing import stands
 from slipstream_actor.socket.state import SocketState
 
 __all__ = ["await_message", "messages"]
@@ -30,7 +33,7 @@ def await_message(
 ) -> MessageReceived:
     """See `Socket.await_message`."""
     require_owner(socket, "await_message")
-    awaited = f"a message with topic {topic!r}, event {event!r}, payload {payload!r}"
+    awaited = described_message(topic, event, payload)
     deadline = Deadline(timeout)
 
     join = socket.joins.get(topic) if isinstance(topic, str) else None
@@ -51,21 +54,30 @@ def await_message(
         return LEAVE if kind in CONNECTION_ENDS else 0
 
     try:
-        received = receive(socket, awaited, deadline if socket._link else Deadline(0.0), match)
+        left = deadline if socket._link else Deadline(0.0)
+        received = receive(socket, awaited, left, match, topic)
     except AwaitTimeoutError:
         if socket._link is None:
-            raise NotConnectedError(f"awaited {awaited}: not connected", socket=socket) from None
+            text = f"awaited {awaited}{stands(socket, topic)}"
+            raise NotConnectedError(text, socket=socket) from None
         raise
     if type(received) is UndecodedMessage:
         received = decoded(received)
         if received is None:  # No message after all.
+            say_undecodable(socket)
             return await_message(socket, topic, event, payload, deadline.left())
     if isinstance(received, MessageReceived):
         return received
     if type(received) in CONNECTION_ENDS:
         raise disconnected_error(awaited, received, socket)
     reason = ChannelEnded(getattr(received, "reason", "left"))
-    raise NotJoinedError(f"awaited {awaited}: {shown(reason)}", reason=reason, socket=socket)
+    raise NotJoinedError(f"awaited {awaited}: {described(reason)}", reason=reason, socket=socket)
+
+
+def described_message(topic: Any, event: Any, payload: Any) -> str:
+    """Return how an error calls what is awaited; a payload may be a secret."""
+    matching = "" if payload is ANY else " and a payload that matches"
+    return f"a message with topic {topic!r}, event {event!r}{matching}"
 
 
 def has_payload(message: MessageReceived | UndecodedMessage, pattern: Any) -> bool:

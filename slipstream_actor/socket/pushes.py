@@ -13,6 +13,7 @@ from slipstream_actor.protocol.message import Ref
 from slipstream_actor.socket.buffering import REPLY_TIMEOUT, keep
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
 from slipstream_actor.socket.sending import not_sent, send
+from slipstream_actor.socket.standing import stands, topic_stands
 from slipstream_actor.socket.state import SocketState, is_joined, is_wanted, open_channel
 from slipstream_actor.socket.telemetry import observed_push
 
@@ -68,7 +69,9 @@ def push(
         return ref
     if connection is None:
         raise not_sent(socket, topic, event)
-    raise NotJoinedError(f"push: {topic!r} is not joined; {event!r} was not sent")
+    text = f"push: {event!r} was not sent{stands(socket)}; {topic_stands(socket, topic)}"
+    join = socket.joins.get(topic)
+    raise NotJoinedError(text, reason=join.reason if join is not None else None)
 
 
 def push_observed(

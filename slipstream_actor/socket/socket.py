@@ -34,6 +34,7 @@ from slipstream_actor.socket import (
 from slipstream_actor.socket.errors import NotOwnerError
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
+from slipstream_actor.socket.standing import shape_of_socket
 from slipstream_actor.socket.state import SocketState, changed, open_channel
 from slipstream_actor.socket.taking_back import await_next, await_or_put_back
 from slipstream_actor.socket.telemetry import CLIENT
@@ -49,6 +50,9 @@ class Socket(SocketState, frozen=True):
     It never changes: every method returns a new socket, and a callback returns the one to go on
     with. Made by `new_socket()` or `connect()`; owned by the actor or thread that made it.
     """
+
+    def __repr__(self) -> str:
+        return shape_of_socket(self)
 
     # assigns
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 from pykka import ActorRef
 
+from slipstream_actor.actors.forks import not_portable
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.configuration.configuration import Configuration
@@ -77,8 +78,11 @@ class SocketState(msgspec.Struct, frozen=True):
     _lineage: Lineage | None = None
 
     def __repr__(self) -> str:
-        # The configuration holds tokens; assigns are what Slipstream shows too.
-        return f"<Socket assigns={dict(self.assigns)!r}>"
+        # The configuration holds tokens, and assigns may.
+        return f"<{type(self).__name__} {self.status}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_portable("a socket")
 
     __rich_repr__ = no_fields
 

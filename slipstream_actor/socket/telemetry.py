@@ -20,6 +20,7 @@ from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
 from slipstream_actor.socket import apply_event as changes
 from slipstream_actor.socket.apply_event import CONNECTION_ENDS
+from slipstream_actor.socket.log import say_applied
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.state import S, SocketState
 from slipstream_actor.telemetry import dispatch as telemetry
@@ -79,7 +80,9 @@ def begin_join(socket: S, join: Join) -> S:
 
 def apply_event(socket: S, event: Any) -> S:
     """Return the socket as `event` leaves it, and end what the event concludes."""
-    socket = changes.apply_event(socket, event)
+    before, socket = socket, changes.apply_event(socket, event)
+    if socket is not before:
+        say_applied(before, socket, event)
     return conclude(socket, event) if socket._open_spans else socket
 
 

@@ -54,6 +54,9 @@ class SupervisedChild:
         """
         if self._inbox.stopping:
             raise Interrupted
+        # The id by which its owner knows it; the class alone is none.
+        id: object = self.spec.id
+        self._inbox.starting = None if id is self.spec.client_class else self.spec.id
         try:
             ref = self.spec.start()
         except StartInterrupted as interrupted:
@@ -63,6 +66,8 @@ class SupervisedChild:
             raise
         except BaseException as error:
             return error
+        finally:
+            self._inbox.starting = None
         if ref is not None:
             self._runs_as(ref)
         return None

@@ -15,7 +15,7 @@ from pykka import ActorRef
 from slipstream_actor.actors.actor import BaseActor, await_start
 from slipstream_actor.actors.calls import answering, not_understood
 from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
-from slipstream_actor.actors.forks import after_fork, forget
+from slipstream_actor.actors.forks import after_fork, forget, reason_of_end
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down
 from slipstream_actor.actors.names import Target, register, resolve, unregister
@@ -87,9 +87,9 @@ class Supervisor(BaseActor):
 
     When it ends, for whatever reason, so do they. `which_children` and the methods below it are
     called on the class with a supervisor's ref or name, `Supervisor.which_children(ref)`, or
-    through its proxy, `ref.proxy().which_children().get()`. Raised there: `ActorDeadError` when it
-    is dead or ends meanwhile, and `TypeError` when it is no supervisor. A child may call them in
-    its callbacks, but not in `init`, which its supervisor waits for.
+    through its proxy, `ref.proxy().which_children().get()`. Raised there: `ClientEndedError` when
+    it has ended or ends meanwhile, and `TypeError` when it is no supervisor. A child may call them
+    in its callbacks, but not in `init`, which its supervisor waits for.
     """
 
     restart: ClassVar[Restart] = "permanent"
@@ -144,7 +144,7 @@ class Supervisor(BaseActor):
         return ref
 
     def __init__(self, options: Options, started: Future[bool]) -> None:
-        super().__init__()
+        super().__init__(options.name)
         self._options = options
         self._started = started
         self._children = [SupervisedChild(spec, self.actor_inbox) for spec in options.children]
@@ -350,7 +350,7 @@ class Supervisor(BaseActor):
             self._drop(child)
 
     def _stop_with(self, reason: Any) -> None:
-        self._end_loop()
+        self._end_loop(reason)
         self._finish(reason)
 
     def _finish(self, reason: Any) -> None:
@@ -367,7 +367,7 @@ class Supervisor(BaseActor):
         """Let go of the name, and of a fork's child."""
         forget(self._begin_anew)
         if self._options.name is not None:
-            unregister(self._options.name, self.actor_ref)
+            unregister(self._options.name, self.actor_ref, reason_of_end(self.actor_inbox))
 
     # the rest
 

@@ -3,10 +3,11 @@
     push rooms:lobby new:msg (3, 7) {'body': 'hello'}
     receive ok rooms:lobby phx_reply (3, 7) {'body': 'hello'}
 
-Of the params of a join, and of its answer, only the names are shown (the messages of V1 do not say
-which reply is one: there, of every reply). Elsewhere what stands under or beside a name that looks
-like a secret's is hidden, at every depth and within texts, and so is what looks like a token;
-`bytes` are counted, and what is long is cut.
+It is on when the level of its own logger is set to DEBUG, and not by that of one above it. Of the
+params of a join, and of its answer, only the names are shown, and a reason that is one of Phoenix's
+own (the messages of V1 do not say which reply is one: there, of every reply). Elsewhere what stands
+under or beside a name that looks like a secret's is hidden, at every depth and within texts, and so
+is what looks like a token; `bytes` are counted, and what is long is cut.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from slipstream_actor.protocol.message import Message
 __all__ = ["receiving", "sending"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.frames")
+
+# What Phoenix itself gives as the reason of an answer (docs/protocol.md#note-5, #note-11).
+REASONS = {"unmatched topic", "join crashed", "too many channels joined", "stale", "channel_crash"}
 
 LONGEST = 500
 # How much of a text is read, and how much is shown of it.
@@ -179,9 +183,15 @@ def quoted(text: str) -> str:
     return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."
 
 
+def is_on() -> bool:
+    """Whether frames are logged: the level of this very logger asks for it, whatever those above
+    it say."""
+    return 0 < logger.level <= logging.DEBUG and logger.isEnabledFor(logging.DEBUG)
+
+
 def sending(messages: Iterable[Any]) -> None:
     """Log messages that are being sent, if anybody wants to see them."""
-    if logger.isEnabledFor(logging.DEBUG):
+    if is_on():
         for m in messages:
             where = f"{name(m.topic)} {name(m.event)} ({m.join_ref}, {m.ref})"
             logger.debug("push %s %s", where, payload_of(m))
@@ -189,7 +199,7 @@ def sending(messages: Iterable[Any]) -> None:
 
 def receiving(receive: Callable[[Message, float], bool]) -> Callable[[Message, float], bool]:
     """Return `receive`, which logs what it is given if anybody wants to see it."""
-    if not logger.isEnabledFor(logging.DEBUG):
+    if not is_on():
         return receive
 
     def logged(message: Message, now: float) -> bool:
@@ -218,6 +228,15 @@ def names_of(payload: Any) -> Any:
     return dict.fromkeys(itertools.islice(payload, SHOWN), Hidden())
 
 
+def answer_of(payload: Any) -> Any:
+    """Return the answer to a join without its values, but for a reason of Phoenix's own."""
+    names = names_of(payload)
+    reason = payload.get("reason") if isinstance(payload, Mapping) else None
+    if isinstance(reason, str) and reason in REASONS:
+        names["reason"] = reason
+    return names
+
+
 def name(text: Any) -> str:
     """Return a topic, an event or a status: on one line, in bounds, without tokens."""
     if not isinstance(text, str):
@@ -232,7 +251,7 @@ def log_received(message: Message) -> None:
     if message.event == "phx_reply" and isinstance(payload, dict):
         status, payload = f"{name(payload.get('status'))} ", payload.get("response")
         if message.join_ref in (None, message.ref):
-            payload = names_of(payload)
+            payload = answer_of(payload)
     refs = "" if message.ref is None else f" ({message.join_ref}, {message.ref})"
     where = f"{name(message.topic)} {name(message.event)}"
     logger.debug("receive %s%s%s %s", status, where, refs, redacted(payload))

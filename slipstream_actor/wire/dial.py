@@ -118,6 +118,7 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
             while True:
                 try:
                     secure.do_handshake()
+                    require_http_1(config.host, secure)
                     return secure
                 except ssl.SSLWantReadError:
                     waiter.ready(secure, "the TLS handshake", read=True)
@@ -126,6 +127,12 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
     except BaseException:
         secure.close()
         raise
+
+
+def require_http_1(host: str, secure: ssl.SSLSocket) -> None:
+    """Refuse HTTP/2, which a server chooses that is offered it (docs/protocol.md#note-43)."""
+    if secure.selected_alpn_protocol() == "h2":
+        raise AttemptFailed("tls", f"{host}: the server chose HTTP/2 (ALPN h2)")
 
 
 def close_wrapped(error: OSError) -> None:

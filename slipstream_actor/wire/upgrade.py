@@ -28,6 +28,11 @@ MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
 BODY_SECONDS = 1.0
 
+# What the first byte of a TLS record may be (an alert, a handshake), and the type of the frame that
+# an HTTP/2 server begins with (RFC 8446 section 5.1, RFC 9113 section 3.4).
+TLS_RECORDS = (0x15, 0x16)
+HTTP2_SETTINGS = b"\x04"
+
 END_OF_HEAD = b"\r\n\r\n"
 KEY = re.compile(rb"\r\nSec-WebSocket-Key: (\S+)\r\n")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -117,9 +122,10 @@ class UpgradeSocket:
             seen = max(0, len(answer) - len(END_OF_HEAD) + 1)
             chunk = self._read()
             if not chunk:
-                what = "in the middle of" if answer else "without"
-                raise AttemptFailed("upgrade", f"the server closed {what} an answer")
+                raise AttemptFailed("upgrade", unanswered(bytes(answer)))
             answer += chunk
+            if answer[0] in TLS_RECORDS:  # An alert: more may never come.
+                raise AttemptFailed("upgrade", unanswered(bytes(answer)))
         if not 0 <= end <= limit:
             raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
         self.rest = bytes(answer[end + len(END_OF_HEAD) :])
@@ -181,6 +187,15 @@ class UpgradeSocket:
             headers=head.headers,
             body=body.decode("utf-8", "replace"),
         )
+
+
+def unanswered(beginning: bytes) -> str:
+    """Return what to say of what came in the place of an answer."""
+    if beginning[:1] and beginning[0] in TLS_RECORDS:
+        return "the answer is TLS, and no HTTP"
+    if beginning[3:4] == HTTP2_SETTINGS and beginning[:1] == b"\0":
+        return "the answer is HTTP/2"
+    return f"the server closed {'in the middle of' if beginning else 'without'} an answer"
 
 
 def accept_for(request: bytes) -> bytes:

@@ -211,7 +211,7 @@ def test_what_a_target_may_be(refs: list[pykka.ActorRef[Any]], client: Any) -> N
     assert resolve(client.proxy()) is client
     assert resolve(current()) is current()
     for unknown in ("nobody", None, 7):
-        with pytest.raises(ActorDeadError, match=f"no actor has the name {unknown!r}"):
+        with pytest.raises(ActorDeadError, match=f"no client has the name {unknown!r}"):
             resolve(unknown)
 
 
@@ -265,7 +265,8 @@ def test_who_is_not_heard_is_told_why() -> None:
     go_on.set()
     for error in (each.outcome() for each in waiting):
         assert isinstance(error, ActorDeadError)
-        assert "before handling the message: it has ended, 'shutdown'" in str(error)
+        assert f"the answer of {ref} to " in str(error)
+        assert str(error).endswith("it has ended, 'shutdown'")
 
 
 def test_cast_tells_nothing_of_the_dead(client: Any) -> None:
@@ -369,7 +370,9 @@ def test_wait_by_name() -> None:
         wait("waited for", timeout=0.01)
     ref.tell("shutdown")
     assert waiting.outcome() == "shutdown"
-    with pytest.raises(ActorDeadError, match="no actor has the name 'waited for'"):
+    with pytest.raises(
+        ActorDeadError, match="Client 'waited for' is not there: it has ended, 'shutdown'"
+    ):
         wait("waited for")
 
 
@@ -408,16 +411,22 @@ def test_wait_until_joined_says_how_it_stands(server: PhoenixServer) -> None:
         return str(raised.value).partition("0.01 s: ")[2]
 
     with recording(server.uri, rejoin_after_msec=[60_000]) as (ref, log):
-        assert stands(ref, TOPIC) == "it was never asked for"
+        here = f"it is connected to {server.uri}; "
+        assert stands(ref, TOPIC).endswith(f"'{TOPIC}' was never asked for")
         log.take("connect")
         ref.proxy().do(lambda s: s.join("test:bad").join("bench:1", {"delay": 60_000})).get()
         log.take("topic_close")
         get_state(ref)
-        assert stands(ref, "test:bad") == "closed, the last answer was {'bad': 'join'}"
-        assert stands(ref, "bench:1") == "requested"
+        closed = stands(ref, "test:bad").partition("; it is asked for again in ")
+        assert closed[0] == f"{here}'test:bad' is closed: the server refused it: fields bad"
+        assert closed[2].endswith(" s")
+        assert stands(ref, "bench:1") == f"{here}'bench:1' is requested"
         ref.proxy().do(lambda s: s.disconnect()).get()
         log.take("disconnect")
-        assert stands(ref, "bench:1") == "closed, and not connected"
+        assert stands(ref, "bench:1") == (
+            f"it is not connected to {server.uri}, and does not try to;"
+            " 'bench:1' is closed: disconnected: closed by this client"
+        )
 
 
 def test_who_has_given_up_is_forgotten(client: Any) -> None:

@@ -26,6 +26,7 @@ from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState, Request
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.process import current
+from slipstream_actor.actors.question import Question
 from slipstream_actor.client import client as client_module
 from slipstream_actor.client.client import WatchJoin
 from slipstream_actor.connection.connection import Connection
@@ -138,9 +139,9 @@ def test_what_the_handling_of_a_request_raises_goes_to_whoever_asked(
     client: Any, kind: type[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ClientActor, "_note_joins", boom)
-    monkeypatch.setattr(client_module, "ClientState", boom)
+    monkeypatch.setattr(client_module, "state_of", boom)
     with pytest.raises(LookupError, match="as asked"):
-        await_answer(client, kind("t", Future()), "the answer", PATIENCE)
+        await_answer(kind("t", Future()), Question(client), PATIENCE)
     monkeypatch.undo()
     assert get_state(client).mailbox == 0
 
@@ -150,7 +151,7 @@ def test_a_topic_that_is_no_text_reaches_no_client(client: Any, topic: Any) -> N
     with pytest.raises(TypeError, match="topic must be a str"):
         wait_until_joined(client, topic, timeout=None)
     with pytest.raises(TypeError, match="unhashable"):
-        await_answer(client, WatchJoin(topic, Future()), "the join", PATIENCE)
+        await_answer(WatchJoin(topic, Future()), Question(client), PATIENCE)
     assert client.is_alive()
 
 
@@ -163,7 +164,7 @@ def test_an_unknown_request_is_answered(client: Any, server: PhoenixServer) -> N
     supervisor = Supervisor.start([])
     for ref in (client, socket.channel_pid, supervisor):
         with pytest.raises(TypeError, match="does not understand Unknown"):
-            await_answer(ref, Unknown(None, Future()), "the answer", PATIENCE)
+            await_answer(Unknown(None, Future()), Question(ref), PATIENCE)
     with pytest.raises(TypeError, match="does not understand Request"):
         call(socket.channel_pid, "hello")
     with pytest.raises(TypeError, match="does not understand WatchJoin"):
@@ -256,7 +257,7 @@ def test_whoever_asks_is_answered_when_the_handling_exits(
 
     ref = Patient.start()
     monkeypatch.setattr(ClientActor, "_note_joins", leave)
-    monkeypatch.setattr(client_module, "ClientState", leave)
+    monkeypatch.setattr(client_module, "state_of", leave)
     answer: Future[Any] = Future()
     ref.tell(kind("t", answer))
     with pytest.raises(SystemExit):

@@ -26,6 +26,7 @@ from slipstream_actor import (
     ChannelCrashed,
     ChannelEnded,
     ClientActor,
+    ClientEndedError,
     ClosedByClient,
     ClosedByPeer,
     ConfigurationError,
@@ -1377,7 +1378,7 @@ def test_nobody_waits_for_ever_while_the_client_stops(play: Play, kind: str) -> 
         assert begun.acquire(timeout=PATIENCE)
         ref.stop(timeout=PATIENCE)
         outcomes = [asker.outcome() for asker in askers]
-        assert [type(outcome) for outcome in outcomes] == [ActorDeadError] * len(askers)
+        assert [type(outcome) for outcome in outcomes] == [ClientEndedError] * len(askers)
 
 
 # futures through proxies

@@ -281,6 +281,44 @@ def test_the_low_watermark_is_below_the_high_one() -> None:
         configured(high_watermark=10, low_watermark=10)
 
 
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("reconnect", "default handle_disconnect returns socket.reconnect"),
+        ("timeout", "connect_timeout_msec, join_timeout_msec or reply_timeout_msec"),
+        ("token", "auth_token"),
+        ("url", "the first argument, uri"),
+        ("heartbeat_interval", "heartbeat_interval_msec"),
+        ("reconnect_after", "reconnect_after_msec"),
+    ],
+)
+@pytest.mark.parametrize("value", [False, True, 5])
+def test_an_option_of_another_library(option: str, meant: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option}: there is no such option.*{meant}"):
+        configured(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        (
+            "http://localhost:4000/socket/websocket",
+            "must begin with ws:// in the place of http://;",
+        ),
+        ("HTTPS://localhost/live/websocket", "must begin with wss:// in the place of https://;"),
+        (
+            f"https://user:{SECRET}@localhost/socket?key={SECRET}",
+            "must begin with wss:// in the place of https://; Phoenix's path ends in /websocket;",
+        ),
+        ("ftp://localhost/socket", "must begin with ws:// or wss://;"),
+    ],
+)
+def test_a_uri_of_another_scheme(uri: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Configuration.validate(uri, {})
+    assert str(raised.value) == f"uri: {problem} got a value of type str"
+
+
 def test_the_defaults() -> None:
     config = configured()
     assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,8 +22,10 @@ from slipstream_actor import (
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
+from slipstream_actor.protocol.hints import DecodingFailed
 from slipstream_actor.protocol.serializer import decodes_as_ours
 from slipstream_actor.testing import PhoenixServer
+from slipstream_actor.wire.frames import Binary, Data
 from tests.support.clients import recording
 
 URI = "ws://localhost:4000/socket/websocket"
@@ -32,8 +35,8 @@ SECRET = "a-payload-that-nobody-logs"
 FAILURE = ValueError(SECRET)
 
 
-def decoding(serializer: Any) -> Decoding:
-    return Decoding(Configuration.validate(URI, {"serializer": serializer}))
+def decoding(serializer: Any, say: Callable[[DecodingFailed, int], object] = print) -> Decoding:
+    return Decoding(Configuration.validate(URI, {"serializer": serializer}), say)
 
 
 def wire(base: type[Any], payload: Any = None) -> str:
@@ -169,28 +172,45 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def test_failures_are_told_at_the_first_at_each_tenfold_and_at_the_end(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    told = decoding(Broken())
+def test_failures_are_told_at_the_first_at_each_tenfold_and_at_the_end() -> None:
+    said: list[tuple[DecodingFailed, int]] = []
+    told = decoding(Broken(), lambda failure, count: said.append((failure, count)))
     for count in range(1, 235):
-        told.fail(ValueError(SECRET))
+        told.fail(ValueError(SECRET), b'{"a": 1}')
         assert told.failures == count
     told.conclude()
-    where = "connection to ws://localhost:4000/socket/websocket: "
-    what = "of the server could not be decoded: Broken raised ValueError"
-    counts = ["1 message", "10 messages", "100 messages", "234 messages"]
-    assert warnings(caplog) == [f"{where}{count} {what}" for count in counts]
+    failure = DecodingFailed("Broken", "ValueError", "an object")
+    assert said == [(failure, count) for count in (1, 10, 100, 234)]
+    assert str(told) == (
+        "234 messages of the server could not be decoded: Broken raised ValueError at an object"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "shape"),
+    [
+        (b'{"a": 1}', "an object"),
+        (b" \n[1]", "an array"),
+        (b"ping", "something else"),
+        (b"", "something else"),
+        (Binary(b"[1]"), "binary"),
+    ],
+)
+def test_what_a_message_looks_like_is_told(data: Data, shape: str) -> None:
+    said: list[str] = []
+    decoding(Broken(), lambda failure, _: said.append(failure.shape)).fail(ValueError(), data)
+    assert said == [shape]
 
 
 @pytest.mark.parametrize("count", [0, 1, 10])
-def test_the_end_says_nothing_that_was_told(count: int, caplog: pytest.LogCaptureFixture) -> None:
-    told = decoding(Broken())
+def test_the_end_says_nothing_that_was_told(count: int) -> None:
+    said: list[int] = []
+    told = decoding(Broken(), lambda _, number: said.append(number))
     for _ in range(count):
-        told.fail(ValueError())
-    before = warnings(caplog)
+        told.fail(ValueError(), b"")
+    before = said[:]
     told.conclude()
-    assert warnings(caplog) == before
+    assert said == before
 
 
 FAILURES: dict[str, tuple[Any, str]] = {

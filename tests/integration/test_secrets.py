@@ -90,7 +90,13 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 def logs(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Every logger at its most talkative; what they said is looked through when the test ends."""
     caplog.set_level(logging.DEBUG)
-    for name in ("slipstream_actor", "pykka", "websocket", "python_socks"):
+    for name in (
+        "slipstream_actor",
+        "slipstream_actor.frames",
+        "pykka",
+        "websocket",
+        "python_socks",
+    ):
         caplog.set_level(logging.DEBUG, name)
     yield caplog
     # `caplog.records` are those of this phase, in which nothing happens any more.

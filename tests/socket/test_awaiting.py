@@ -603,7 +603,7 @@ def test_a_timeout_says_what_was_awaited() -> None:
         (lambda: socket.await_reply(ref, timeout=0), f"the reply to '{ref}' on '{TOPIC}'", socket),
         (
             lambda: socket.await_message(TOPIC, "e", {"a": 1}, timeout=0),
-            f"a message with topic '{TOPIC}', event 'e', payload {{'a': 1}}",
+            f"a message with topic '{TOPIC}', event 'e' and a payload that matches",
             socket,
         ),
     ]
@@ -613,7 +613,7 @@ def test_a_timeout_says_what_was_awaited() -> None:
         assert raised.value.awaited == awaited
         assert raised.value.socket == as_it_was
         assert raised.value.timeout == 0
-        assert str(raised.value) == f"awaited {awaited} for 0 s"
+        assert str(raised.value).startswith(f"awaited {awaited} for 0 s: the socket is connect")
         assert isinstance(raised.value, TimeoutError)
 
 

@@ -181,10 +181,12 @@ def test_its_mappings_are_read_only(joined: Socket) -> None:
     assert read_only(joined.assign(a=1))
 
 
-def test_its_repr_shows_the_assigns_alone(connection: FakeConnection) -> None:
+def test_its_repr_shows_nothing_secret(connection: FakeConnection) -> None:
     socket = connected_to(connection, auth_token=SECRET, params={"t": SECRET})
-    socket = socket.join(T, {"token": SECRET}).assign(name="value")
-    assert repr(socket) == "<Socket assigns={'name': 'value'}>"
+    socket = socket.join(T, {"token": SECRET}).assign(name=SECRET)
+    assert repr(socket) == (
+        f"<Socket connected {URI}, topics {{{T}: requested}}, assigns {{name}}>"
+    )
 
 
 def test_assign_adds_and_replaces() -> None:

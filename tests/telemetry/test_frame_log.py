@@ -281,24 +281,59 @@ def test_a_payload_that_changes_meanwhile_disturbs_nobody(lines: Any) -> None:
 # what it costs
 
 
-def test_when_it_is_off_a_batch_costs_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.INFO, logging.WARNING])
+def test_when_it_is_off_nothing_is_formatted(level: int, monkeypatch: pytest.MonkeyPatch) -> None:
     class Off(logging.Logger):
         def isEnabledFor(self, level: int) -> bool:
-            asked.append(level)
-            return False
+            raise AssertionError("its own level says it")
 
-    monkeypatch.setattr(frame_log, "logger", Off(FRAMES))
+    monkeypatch.setattr(frame_log, "logger", Off(FRAMES, level))
     monkeypatch.setattr(Shown, "repr1", None)  # Nothing is formatted.
     sending([Message("1", "2", "room:1", "event", {})] * 100)
-    assert asked == [logging.DEBUG]
 
     def receive(message: Message, now: float) -> bool:
         return True
 
     assert receiving(receive) is receive
-    assert asked == [logging.DEBUG] * 2
+
+
+@pytest.mark.parametrize("above", [None, "slipstream_actor"])
+def test_the_level_of_a_logger_above_turns_nothing_on(
+    above: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, above)
+    sending([Message("1", "2", "room:1", "event", {})])
+    received(Message("1", "2", "room:1", "event", {}))
+    assert caplog.records == []
+
+
+def test_what_is_disabled_altogether_is_off(lines: Any) -> None:
+    logging.disable(logging.DEBUG)
+    try:
+        sending([Message("1", "2", "room:1", "event", {})])
+    finally:
+        logging.disable(logging.NOTSET)
+    assert lines() == []
+
+
+@pytest.mark.parametrize(
+    ("response", "shown"),
+    [
+        ({"reason": "unmatched topic"}, "{'reason': 'unmatched topic'}"),
+        ({"reason": "join crashed", "a": HIDDEN}, "{'reason': 'join crashed', 'a': …}"),
+        ({"reason": "too many channels joined"}, "{'reason': 'too many channels joined'}"),
+        ({"reason": HIDDEN}, "{'reason': …}"),
+        ({"reason": ["unmatched topic"]}, "{'reason': …}"),
+        ({"other": "unmatched topic"}, "{'other': …}"),
+        ("unmatched topic", "…"),
+    ],
+)
+def test_of_an_answer_to_a_join_a_reason_of_phoenix_is_shown(
+    response: Any, shown: str, lines: Any
+) -> None:
+    reply = {"status": "error", "response": response}
+    received(Message(None, "2", "room:1", "phx_reply", reply))
+    assert lines() == [f"receive error room:1 phx_reply (None, 2) {shown}"]
 
 
 LEAF = "x" * 900

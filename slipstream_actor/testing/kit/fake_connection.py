@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from pykka import ActorDeadError
 
 from slipstream_actor.actors.envelopes import Burst, Timer
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.pressure import Inflow
 from slipstream_actor.actors.process import current
+from slipstream_actor.errors import ClientEndedError
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.protocol.events import (
     ChannelClosed,
@@ -94,9 +94,9 @@ class FakeConnection:
         return not (self._farewell.taken or self.actor_inbox.close_requested)
 
     def tell(self, command: Any) -> None:
-        """Take a command, in the thread of whoever gives it. Raises `ActorDeadError`."""
+        """Take a command, in the thread of whoever gives it. Raises `ClientEndedError`."""
         if not self.is_alive():
-            raise ActorDeadError(f"{self!r} is closed")
+            raise ClientEndedError("normal", f"{self!r} is closed")
         if isinstance(command, JoinTopic):
             self._joins[command.topic] = command.join_ref
             params = as_sent(command.payload)

@@ -176,7 +176,7 @@ class SocketTest:
 
         It is told at once, whether or not it waits, as Slipstream does: a `reconnect` that is
         scheduled waits no longer. What it asked for before, over another connection, is forgotten.
-        Raises `ActorDeadError` for one that is dead or unknown, and `ConfigurationError` for one
+        Raises `ClientEndedError` for one that is dead or unknown, and `ConfigurationError` for one
         that has connected without `test_mode=True`.
         """
         require_test_mode(client)
@@ -204,8 +204,8 @@ class SocketTest:
     def push(self, client: Any, topic: str, event: str, payload: Any = NOTHING) -> None:
         """Push `event` to a client: its `handle_message`, or an `await_message` of its own.
 
-        The payload arrives as it would over the wire. Raises `ActorDeadError`, and `TypeError` for
-        a topic or an event that is no text.
+        The payload arrives as it would over the wire. Raises `ClientEndedError`, and `TypeError`
+        for a topic or an event that is no text.
         """
         require_text("topic", topic)
         require_text("event", event)
@@ -219,8 +219,8 @@ class SocketTest:
     def reply(self, client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
         """Reply to a push: `ref` is what `assert_push` returned, or its `ref`.
 
-        Raises `ActorDeadError`, `TypeError` for a reply that is no `Reply` and for what is no push,
-        and `ValueError` for a push of another client.
+        Raises `ClientEndedError`, `TypeError` for a reply that is no `Reply` and for what is no
+        push, and `ValueError` for a push of another client.
         """
         require_reply(reply)
         target = living(client)
@@ -232,7 +232,10 @@ class SocketTest:
             target.tell(ReplyReceived(topic, number, reply))
 
     def disconnect(self, client: Any, reason: Any = GOING_AWAY) -> None:
-        """Close a client's connection: its `handle_disconnect(reason)`. Raises `ActorDeadError`."""
+        """Close a client's connection: its `handle_disconnect(reason)`.
+
+        Raises `ClientEndedError`.
+        """
         target = living(client)
         if connection := self._connections.one(client):
             connection.hang_up(reason)

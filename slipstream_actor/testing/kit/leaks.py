@@ -12,7 +12,6 @@ import pykka
 from pykka import ActorDeadError
 
 from slipstream_actor.actors.actor import BaseActor
-from slipstream_actor.actors.exit import owner_of
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.testing.kit.clients import title
 
@@ -39,7 +38,7 @@ def no_leaked_clients(*, patience: float = 5.0) -> Iterator[None]:
         stop_all(left_since(before))
         raise
     left = left_after(before, patience)
-    names = {ref: name(ref) for ref in left}
+    names = {ref: title(ref) for ref in left}
     stuck = stop_all(left)
     if left:
         stopped = [ref for ref in left if ref not in stuck]
@@ -79,13 +78,6 @@ def is_ending(ref: Any) -> bool:
     """Whether an actor has been asked to end."""
     inbox = ref.actor_inbox
     return bool(inbox.stopping or inbox.ending or inbox.close_requested)
-
-
-def name(ref: Any) -> str:
-    """Return how a leak is called."""
-    if issubclass(ref.actor_class, Connection):
-        return f"a connection of {owner_of(ref)!r}"
-    return title(ref)
 
 
 def listed(header: str, names: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, Log, eventually
 from tests.testing.kit.kit_client import URI, Joiner, KitClient
 
-KIT_CLIENT = r"KitClient \(urn:\S+\): RuntimeError\('oh'\)"
+KIT_CLIENT = r"KitClient-\d+: RuntimeError\('oh'\)"
 
 
 def strict() -> SocketTest:
@@ -74,14 +74,14 @@ class Lingering(KitClient):
 
 
 def test_the_end_of_a_crash_is_waited_for(log: Log) -> None:
-    with failing("Lingering .*") as server:
+    with failing(r"Lingering-\d+: .*") as server:
         server.push(server.start(Lingering, log), "rooms:lobby", "raise", {"text": "oh"})
         log.take("terminate")
         threading.Timer(0.05, Lingering.release.set).start()
 
 
 def test_each_is_named(log: Log) -> None:
-    names = [rf"KitClient '{name}' \(urn:\S+\): RuntimeError\('oh'\)" for name in ("alice", "bob")]
+    names = [rf"KitClient '{name}': RuntimeError\('oh'\)" for name in ("alice", "bob")]
     with failing("\n    ".join(names)) as server:
         for name in ("alice", "bob"):
             crash(server, server.start(KitClient, log, name=name))
@@ -90,7 +90,7 @@ def test_each_is_named(log: Log) -> None:
 def test_a_client_whose_place_another_has_taken(log: Log) -> None:
     supervisor = Supervisor.start([ChildSpec(Joiner, log, name="chat")])
     try:
-        with failing("Joiner 'chat' .*") as server:
+        with failing("Joiner 'chat': .*") as server:
             server.connect_and_assert_join("chat")
             first = whereis("chat")
             crash(server, "chat")

@@ -47,7 +47,7 @@ def test_what_was_there_before_is_no_leak() -> None:
 
 def test_a_client_is_named_and_stopped() -> None:
     with (
-        pytest.raises(AssertionError, match=r"^left alive, and stopped now:\n    KitClient \(urn:"),
+        pytest.raises(AssertionError, match=r"^left alive, and stopped now:\n    KitClient-\d+\Z"),
         no_leaked_clients(),
     ):
         ref = KitClient.start(Log())
@@ -56,7 +56,7 @@ def test_a_client_is_named_and_stopped() -> None:
 
 def test_a_client_with_a_name_is_named_by_it() -> None:
     with (
-        pytest.raises(AssertionError, match=r"\n    KitClient 'chat' \(urn:[^\n]*\)\Z"),
+        pytest.raises(AssertionError, match=r"\n    KitClient 'chat'\Z"),
         no_leaked_clients(),
     ):
         KitClient.start(Log(), name="chat")
@@ -72,14 +72,14 @@ def test_one_that_does_not_stop_is_told_apart(monkeypatch: pytest.MonkeyPatch) -
     wait(refs[0], timeout=PATIENCE)
     lines = str(caught.value).splitlines()
     assert lines[0] == "left alive, and stopped now:"
-    assert lines[1].startswith("    KitClient (urn:")
+    assert lines[1] == f"    {refs[1]}"
     assert lines[2] == "left alive, and did not stop in 0.01 s:"
     assert lines[3:] == [f"    {refs[0]}"]
 
 
 def test_a_supervisor_is_stopped_before_its_children() -> None:
     with (
-        pytest.raises(AssertionError, match=r"    KitClient .*\n    Supervisor [^\n]*\Z"),
+        pytest.raises(AssertionError, match=r"    KitClient 'child'\n    Supervisor-\d+\Z"),
         no_leaked_clients(),
     ):
         supervisor = Supervisor.start([ChildSpec(KitClient, Log(), name="child")])
@@ -89,7 +89,7 @@ def test_a_supervisor_is_stopped_before_its_children() -> None:
 
 def test_the_connection_of_a_plain_thread(phoenix: PhoenixServer) -> None:
     with (
-        pytest.raises(AssertionError, match=r"a connection of <ThreadRef MainThread>\Z"),
+        pytest.raises(AssertionError, match=r"    connection of thread MainThread\Z"),
         no_leaked_clients(),
     ):
         socket = connect(phoenix.uri).await_connect()

@@ -46,7 +46,7 @@ def test_a_client_with_a_connection_of_its_own(
     ref = test.start(Recorder, phoenix.uri, log, name="chat")
     client = {"reference": ref, "name": "chat", "proxy": ref.proxy()}[kind]
     log.take("connect")
-    message = r"\Atest_mode: Recorder 'chat' \(urn:\S+\) has .* test_mode=True "
+    message = r"\Atest_mode: Recorder 'chat' has .* test_mode=True "
     with pytest.raises(ConfigurationError, match=message) as caught:
         ACCEPTANCES[name](test, client)
     assert caught.value.option == "test_mode"
@@ -108,7 +108,7 @@ def test_a_reply_to_the_push_of_another_client(test: SocketTest, log: Log) -> No
         test.connect_and_assert_join(client)
     have(alice, "push", TOPIC, "ask")
     push = test.assert_push()
-    message = r"a push of Joiner 'alice' \(urn:\S+\) is no push of Joiner 'bob' \(urn:\S+\)\Z"
+    message = r"a push of Joiner 'alice' is no push of Joiner 'bob'\Z"
     with pytest.raises(ValueError, match=message):
         test.reply("bob", push)
     test.reply(alice.proxy(), push)

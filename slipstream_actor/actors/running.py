@@ -1,0 +1,94 @@
+"""What runs in an actor's thread: looked up when somebody asks, which costs the actor nothing.
+
+The thread's own frames are looked at. `since` is from the message or burst that is being handled: a
+burst's callbacks are not told apart, so it says for how long the actor has not looked into its
+inbox, and not for how long this very callback runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+__all__ = ["Running", "running_in", "this_thread"]
+
+OURS = "slipstream_actor."
+# Whose frames stand between ours and those of a user.
+BENEATH = ("pykka", "threading", "functools", "contextlib", "gevent", "greenlet")
+# Where the bottom of an actor's thread is, and callbacks of our own.
+BOTTOM, DEFAULTS = "_actor_loop", "slipstream_actor.client.defaults"
+# No deeper than this: a runaway recursion is not to be walked to its end.
+DEEPEST = 2_000
+
+
+class Running(NamedTuple):
+    """The `callback` (or method) that runs, and for how many `seconds` its actor is busy."""
+
+    callback: str
+    seconds: float | None
+
+    def __str__(self) -> str:
+        busy = "" if self.seconds is None else f" for {self.seconds:.1f} s"
+        return f"it is in {self.callback}{busy}"
+
+
+def this_thread() -> Any:
+    """Return what `running_in` finds the frames of the calling thread, or greenlet, by."""
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        greenlet: Any = sys.modules["greenlet"]
+        return greenlet.getcurrent()
+    return threading.get_ident()
+
+
+def running_in(ref: Any) -> Running | None:
+    """Return what runs in the thread of the actor `ref`; `None` when it waits for a message."""
+    inbox = ref.actor_inbox
+    since, codes = inbox.busy_since, codes_in(inbox.thread)
+    if inbox.busy_since != since:  # The next message has begun meanwhile.
+        since, codes = inbox.busy_since, codes_in(inbox.thread)
+    if not codes:
+        return None
+    # Behind a decorator of the user's is the method that it is for.
+    code = next((code for code in codes if is_method(ref.actor_class, code)), codes[0])
+    seconds = None if since is None else max(0.0, time.monotonic() - since)
+    return Running(code.co_name, seconds)
+
+
+def is_method(actor_class: type, code: CodeType) -> bool:
+    """Whether it is the code of a method of the class, by its name."""
+    method = inspect.unwrap(getattr(actor_class, code.co_name, None) or is_method)
+    return getattr(method, "__code__", None) is code
+
+
+def codes_in(thread: Any) -> list[CodeType]:
+    """Return the code of a user's that runs in a thread, the outermost first."""
+    if thread is None:
+        return []
+    return [frame.f_code for frame in user_frames(frame_of(thread))][::-1]
+
+
+def frame_of(thread: Any) -> FrameType | None:
+    """Return the innermost frame of a thread or greenlet."""
+    if isinstance(thread, int):
+        return sys._current_frames().get(thread)
+    frame: FrameType | None = thread.gr_frame  # `None` of the one that runs.
+    return frame
+
+
+def user_frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield the frames of a user's code, the innermost first."""
+    for _ in range(DEEPEST):
+        if frame is None or frame.f_code.co_name == BOTTOM:
+            return
+        module = str(frame.f_globals.get("__name__", ""))
+        if module == DEFAULTS or not (
+            module.startswith(OURS) or module.partition(".")[0] in BENEATH
+        ):
+            yield frame
+        frame = frame.f_back

@@ -1,0 +1,73 @@
+"""What the log says of a client when a callback has decided what follows of an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipstream_actor.protocol.events import (
+    ChannelClosed,
+    ChannelConnectFailed,
+    TopicJoinClosed,
+    TopicJoinFailed,
+)
+from slipstream_actor.protocol.reasons import ClosedByClient, ConnectFailed, Disconnected
+from slipstream_actor.socket.log import next_attempt, place
+from slipstream_actor.socket.state import SocketState
+from slipstream_actor.telemetry.log import OwnerLog, Place, log_of
+
+__all__ = ["say_after"]
+
+
+def say_after(socket: SocketState, event: Any, *, ends: bool) -> None:
+    """Say what an event was, and what its callback has made of it: `socket` is what that left
+    behind, and the client `ends` with it or goes on."""
+    log = log_of(socket.socket_pid)
+    if log is None:
+        return
+    if type(event) in (TopicJoinFailed, TopicJoinClosed):
+        say_topic(log, socket, event)
+        return
+    at = place(socket)
+    if type(event) not in (ChannelClosed, ChannelConnectFailed) or at is None:
+        return
+    is_back = socket.connected  # A callback that awaits may do that.
+    delay = None if ends or is_back else next_attempt(socket)
+    ends = ends or is_back
+    if isinstance(event.reason, ClosedByClient):
+        say_closed(log, at, delay, ends=ends)
+    elif delay is None and not ends and is_hopeless(event.reason):
+        log.given_up(at, event.reason)
+    elif (
+        log.lost(at, event.reason, delay, lost_topics(socket))
+        if type(event) is ChannelClosed
+        else log.connect_failed(at, event.reason, delay)
+    ) and (delay is None and not ends):
+        log.stays(at, "handle_disconnect asked for no other attempt")
+
+
+def say_closed(log: OwnerLog, at: Place, delay: float | None, *, ends: bool) -> None:
+    """The client has closed the connection itself."""
+    if delay is not None:
+        log.closed(at)
+    elif not ends:
+        log.stays(at, "disconnect was called")
+
+
+def say_topic(log: OwnerLog, socket: SocketState, event: Any) -> None:
+    """A join has failed, or its channel has crashed."""
+    join = socket.joins.get(event.topic)
+    delay = None if join is None else join.rejoin_in
+    if join is not None and join.status == "requested":
+        delay = 0.0
+    say = log.join_failed if type(event) is TopicJoinFailed else log.crashed
+    say(event.topic, event.reason, delay)
+
+
+def lost_topics(socket: SocketState) -> list[str]:
+    """Return the topics that were lost with the connection."""
+    return [t for t, join in socket.joins.items() if isinstance(join.reason, Disconnected)]
+
+
+def is_hopeless(reason: Any) -> bool:
+    """Whether another attempt would fail likewise."""
+    return isinstance(reason, ConnectFailed) and not reason.retryable

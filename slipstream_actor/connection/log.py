@@ -1,0 +1,75 @@
+"""What the log says of a connection: what its owner is not told, or may never look at.
+
+A client says the rest itself, when its callbacks have decided what follows. A plain thread has no
+callbacks: that its connection is lost, or a channel has crashed, is said here, once it happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.protocol.events import TopicJoinClosed
+from slipstream_actor.protocol.hints import DecodingFailed
+from slipstream_actor.protocol.reasons import ChannelCrashed, ClosedByClient, ConnectFailed
+from slipstream_actor.telemetry.log import CONNECTION, OwnerLog, Place, log_of
+from slipstream_actor.wire.frames import Data
+
+__all__ = ["ConnectionLog", "place_of"]
+
+
+def place_of(config: Configuration) -> Place:
+    """Return where a configuration leads to, without its query."""
+    return Place(redact(config.uri._replace(query="")), config.uri.path)
+
+
+class ConnectionLog:
+    """Says what happens to one connection of `owner`."""
+
+    def __init__(self, owner: Any, config: Configuration) -> None:
+        self._owner = owner
+        self._place = place_of(config)
+
+    @property
+    def _log(self) -> OwnerLog | None:
+        return log_of(self._owner)
+
+    def attempt(self, line: str, reason: Any = None) -> None:
+        """It is "opening", or "opened"."""
+        if (log := self._log) is not None:
+            log.attempt(line, self._place, reason)
+
+    def dropped(self, data: Data, why: str) -> None:
+        """A message is nobody's."""
+        if CONNECTION.isEnabledFor(logging.DEBUG) and (log := self._log) is not None:
+            log.dropped(len(data if isinstance(data, bytes) else data.data), why)
+
+    def undecodable(self, failure: DecodingFailed, count: int) -> None:
+        """So many messages could not be decoded by now."""
+        if (log := self._log) is not None:
+            log.undecodable(self._place, failure, count)
+
+    def callable_raised(self, option: str, error: Exception) -> None:
+        """A callable in the configuration has raised."""
+        if (log := self._log) is not None:
+            log.callable_raised(option, error)
+
+    def joins_ended(self, events: Iterable[Any]) -> None:
+        """Joins have ended; a plain thread may never look."""
+        if not isinstance(self._owner, ThreadRef) or (log := self._log) is None:
+            return
+        for event in events:
+            if isinstance(event, TopicJoinClosed) and isinstance(event.reason, ChannelCrashed):
+                log.crashed(event.topic, event.reason, None)
+
+    def ended(self, reason: Any, *, asked_for: bool) -> None:
+        """It has ended; a plain thread may never look."""
+        self.attempt("ended", reason)
+        own = asked_for or isinstance(reason, (ClosedByClient, ConnectFailed))
+        if own or not isinstance(self._owner, ThreadRef) or self._owner.actor_inbox.deaf:
+            return
+        if (log := self._log) is not None:
+            log.lost(self._place, reason, None)

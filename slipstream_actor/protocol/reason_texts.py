@@ -1,0 +1,116 @@
+"""A reason in a few words, for logs and errors: on one line, in bounds, and without a payload.
+
+Of what the server says only a text that it calls `reason` is shown; of all else the names.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slipstream_actor.protocol.hints import DecodingFailed, hint
+from slipstream_actor.protocol.reasons import (
+    BufferExpired,
+    BufferOverflow,
+    ChannelCrashed,
+    ChannelEnded,
+    ClosedByClient,
+    ClosedByPeer,
+    ClosedByServer,
+    ConnectFailed,
+    ConnectionCrashed,
+    Disconnected,
+    HeartbeatTimeout,
+    JoinRefused,
+    JoinTimeout,
+    LeftByClient,
+    ParamsFailed,
+    PushTimeout,
+    TransportFailed,
+)
+
+__all__ = ["described", "one_line", "said_by_server", "text_of"]
+
+# Characters of a text that the server chose, and names of its fields.
+LONGEST, MOST_NAMES = 200, 10
+
+
+def text_of(reason: Any) -> str:
+    """Return a reason in words; of what is none the type's name."""
+    words = TEXTS.get(type(reason))
+    return type(reason).__name__ if words is None else words(reason)
+
+
+def described(reason: Any, path: str | None = None) -> str:
+    """Return a reason in words, with its hint if there is one; `path` is that of the URI."""
+    known = hint(reason, path)
+    return text_of(reason) if known is None else f"{text_of(reason)} (hint: {known})"
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of a text, without what does not print."""
+    cut = text[:LONGEST]
+    plain = cut if cut.isprintable() else "".join(map(printed, cut))
+    return plain if len(text) <= LONGEST else f"{plain}…"
+
+
+def printed(character: str) -> str:
+    """Return a character, escaped if it does not print."""
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def said_by_server(response: Any) -> str:
+    """Return what a response gives as its reason, in quotes; else what its fields are called."""
+    if not isinstance(response, Mapping):
+        return f"{type(response).__name__}"
+    reason = response.get("reason")
+    if isinstance(reason, str):
+        return f'"{one_line(reason)}"'
+    names = [one_line(str(name)) for name in itertools.islice(response, MOST_NAMES)]
+    more = ", …" if len(response) > MOST_NAMES else ""
+    return f"fields {', '.join(names)}{more}" if names else "no fields"
+
+
+def failed(reason: ConnectFailed) -> str:
+    return one_line(reason.detail) or reason.kind
+
+
+def closed(reason: ClosedByPeer) -> str:
+    if reason.code == 1006:
+        return "it ended without a close frame (1006)"
+    said = f', "{one_line(reason.reason)}"' if reason.reason else ""
+    return f"the server closed it ({reason.code}{said})"
+
+
+def undecodable(failure: DecodingFailed) -> str:
+    looks = f" at {failure.shape}" if failure.shape != "something else" else ""
+    return f"{failure.serializer} raised {failure.error}{looks}"
+
+
+# The types of the arguments follow from the keys.
+TEXTS: dict[type, Callable[[Any], str]] = {
+    ConnectFailed: failed,
+    ClosedByPeer: closed,
+    ClosedByClient: lambda _: "closed by this client",
+    HeartbeatTimeout: lambda _: "the server did not answer a heartbeat",
+    TransportFailed: lambda reason: f"it broke: {one_line(reason.error)}",
+    ConnectionCrashed: lambda reason: f"it crashed: {type(reason.error).__name__}",
+    JoinRefused: lambda reason: f"the server refused it: {said_by_server(reason.response)}",
+    JoinTimeout: lambda _: "the server did not answer in time",
+    ParamsFailed: lambda reason: f"its params failed: {type(reason.error).__name__}",
+    ChannelCrashed: lambda reason: f"the channel crashed: {said_by_server(reason.payload)}",
+    LeftByClient: lambda _: "left by this client",
+    ClosedByServer: lambda _: "closed by the server",
+    Disconnected: lambda reason: f"disconnected: {text_of(reason.reason)}",
+    ChannelEnded: lambda reason: f"the channel has ended: {ended(reason.reason)}",
+    PushTimeout: lambda _: "the server did not answer in time",
+    BufferExpired: lambda _: "it waited too long in the buffer",
+    BufferOverflow: lambda _: "the buffer is full",
+    DecodingFailed: undecodable,
+}
+
+
+def ended(reason: Any) -> str:
+    """Return why a channel has ended, which may be a word of ours."""
+    return one_line(reason) if isinstance(reason, str) else text_of(reason)

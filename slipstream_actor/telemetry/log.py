@@ -1,0 +1,426 @@
+"""The log of what happens to a client: what is said, when, and how loud.
+
+`LINES` is the table of all that is said; `OwnerLog` says it of one owner of sockets (a client, or a
+plain thread), and keeps what it has said. Nothing comes here for a message or a push that is well.
+`python -m slipstream_actor.telemetry` prints the documentation's table.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.protocol.hints import DecodingFailed, hint
+from slipstream_actor.protocol.reason_texts import one_line, text_of
+from slipstream_actor.telemetry.trouble import TopicTroubles, Trouble
+
+__all__ = ["FIELDS", "LINES", "Line", "OwnerLog", "Place", "log_of", "log_table"]
+
+CLIENT: logging.Logger = logging.getLogger("slipstream_actor.client")
+CONNECTION: logging.Logger = logging.getLogger("slipstream_actor.connection")
+
+# What every line carries as fields of its `LogRecord`, `None` where it has no meaning.
+FIELDS = {
+    "line": "which line it is, as in the table",
+    "client": "the client as its owner calls it; of a plain thread, its name",
+    "topic": "the topic",
+    "reason": "why, in words",
+    "attempt": "how many attempts have failed since it was well, a disconnect not counted",
+    "delay": "the seconds until it is tried again",
+    "away": "the seconds since it was well",
+    "times": "how often it has failed by now, as far as that is remembered",
+    "hint": "the place of the troubleshooting page that says more",
+}
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One thing that is said: `text` has the names of what is put into it."""
+
+    level: int
+    text: str
+    when: str
+    logger: logging.Logger = CLIENT
+
+
+LINES: dict[str, Line] = {
+    "connect_failed": Line(
+        logging.WARNING,
+        "cannot connect to {where}: {reason}{again}{next}{hint}",
+        "an attempt to connect failed, after `handle_disconnect`",
+    ),
+    "lost": Line(
+        logging.WARNING,
+        "has lost its connection to {where}: {reason}{again}{next}{hint}",
+        "a connection ended that nobody had asked to end, after `handle_disconnect`; of a plain"
+        " thread at once",
+    ),
+    "join_failed": Line(
+        logging.WARNING,
+        "cannot join {topic}: {reason}{again}{next}{hint}",
+        "a join was refused or timed out, or its params failed, after `handle_topic_close`",
+    ),
+    "crashed": Line(
+        logging.WARNING,
+        "has lost {topic}: {reason}{again}{next}{hint}",
+        "the channel crashed on the server, after `handle_topic_close`; of a plain thread at once",
+    ),
+    "undecodable": Line(
+        logging.WARNING,
+        "cannot decode {count} of {where}: {reason}{hint}",
+        "messages of the server could not be decoded: the first of a connection, each tenfold"
+        " number of them, and their number at its end",
+        CONNECTION,
+    ),
+    "push_failed": Line(
+        logging.WARNING,
+        "a push of {event} on {topic} failed: {reason}{again}{hint}",
+        "a push failed that asked for an outcome, and `handle_push_failed` was left to the default",
+    ),
+    "given_up": Line(
+        logging.ERROR,
+        "stays disconnected: {reason}",
+        "an attempt failed for an error in the configuration, which no other attempt will mend",
+    ),
+    "connected": Line(
+        logging.INFO,
+        "connected{again} to {where}{after}",
+        "it is connected; again, unless the disconnect was not told either",
+    ),
+    "joined": Line(
+        logging.INFO,
+        "joined {topic} again{after}",
+        "a topic is joined again whose failure was told; after a disconnect that was told, if they"
+        " are few",
+    ),
+    "postponed": Line(
+        logging.INFO,
+        "next attempt to connect{next}",
+        "`socket.reconnect` has changed the time of the next attempt",
+    ),
+    "stays": Line(
+        logging.INFO,
+        "stays disconnected: {why}",
+        "nothing will connect it again: its own `disconnect`, or a `handle_disconnect` that asked"
+        " for nothing",
+    ),
+    "left": Line(
+        logging.INFO,
+        "{topic} was left by the server",
+        "the server closed a channel that nobody had left; it is not joined again",
+    ),
+    "opening": Line(logging.DEBUG, "connects to {where}", "an attempt begins", CONNECTION),
+    "opened": Line(logging.DEBUG, "is connected to {where}", "an attempt succeeded", CONNECTION),
+    "ended": Line(
+        logging.DEBUG,
+        "its connection to {where} ended: {reason}",
+        "a connection ended, whether it ever was connected or not",
+        CONNECTION,
+    ),
+    "dropped": Line(
+        logging.DEBUG,
+        "drops a message of {size} bytes: {reason}",
+        "a message was nobody's, or could not be decoded",
+        CONNECTION,
+    ),
+    "callable_raised": Line(
+        logging.WARNING,
+        "the callable {option} raised {reason}",
+        "a callable in the configuration raised: the attempt fails for it",
+        CONNECTION,
+    ),
+}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a connection leads to: `uri` without its query, and its `path`."""
+
+    uri: str
+    path: str
+
+
+class Way:
+    """What is known of the connections of one owner to one place."""
+
+    def __init__(self) -> None:
+        self.trouble = Trouble()
+        self.connected_before = False
+        self.closed_at: float | None = None  # by its owner
+        self.speaks = False  # of what cannot be decoded
+        # Topics that are told when they are joined again.
+        self.lost: frozenset[str] = frozenset()
+
+
+# So many topics of a lost connection are told when they are joined again; more are not.
+MOST_LOST = 5
+# So many places are remembered.
+MOST_WAYS = 8
+
+
+def monotonic() -> float:
+    """Return `time.monotonic()`, looked up when it is asked: tests replace it."""
+    return time.monotonic()
+
+
+class OwnerLog:
+    """Says what happens to one owner, who is called `label`; `clock` is in seconds.
+
+    Its owner's thread calls it; `lost` of a plain thread, and what concerns decoding, the
+    connection's.
+    """
+
+    def __init__(self, label: str, clock: Callable[[], float] = monotonic) -> None:
+        self._label = label
+        self._clock = clock
+        self._ways: dict[str, Way] = {}
+        self._topics = TopicTroubles()
+        self._decoding = Trouble()
+        self._late = Trouble()  # of messages that waited undecoded
+        self._pushes = Trouble()
+        self._postponed = Trouble()
+
+    # connections
+
+    def connect_failed(self, place: Place, reason: Any, delay: float | None) -> bool:
+        """An attempt failed, and the next one comes in `delay` seconds; return whether it told."""
+        return self._fail("connect_failed", place, reason, delay, ())
+
+    def lost(self, place: Place, reason: Any, delay: float | None, topics: Any = ()) -> bool:
+        """A connection ended that was to stay, and with it its `topics`; return whether it told."""
+        return self._fail("lost", place, reason, delay, topics)
+
+    def _fail(self, line: str, place: Place, reason: Any, delay: float | None, topics: Any) -> bool:
+        way, now, text = self._way(place), self._clock(), text_of(reason)
+        tells = way.trouble.fail(f"{line} {text}", now)
+        if line == "lost":
+            way.lost = frozenset(topics) if tells and len(topics) <= MOST_LOST else frozenset()
+        if tells:
+            known = hint(reason, place.path)
+            again = tried(way.trouble, now) if line == "connect_failed" else times(way.trouble, now)
+            self._say(
+                line,
+                {"where": place.uri, "again": again},
+                reason=text,
+                delay=delay,
+                known=known,
+                **counts(way.trouble, now),
+            )
+        return tells
+
+    def connected(self, place: Place) -> None:
+        """It is connected."""
+        way, now = self._way(place), self._clock()
+        failed = not way.trouble.well
+        away = way.trouble.recover(now)
+        if way.closed_at is not None:
+            away, way.closed_at = now - way.closed_at, None
+        elif failed and away is None:
+            return  # Nobody was told that it was away.
+        again = " again" if way.connected_before else ""
+        way.connected_before = True
+        after = "" if away is None else f", after {duration(away)}"
+        self._say("connected", {"again": again, "where": place.uri, "after": after}, away=away)
+
+    def stays(self, place: Place, why: str) -> None:
+        """Nothing will connect it again."""
+        self._way(place).closed_at = self._clock()
+        self._say("stays", {"why": why}, reason=why)
+
+    def closed(self, place: Place) -> None:
+        """Its owner has closed it, and connects again."""
+        self._way(place).closed_at = self._clock()
+
+    def given_up(self, place: Place, reason: Any) -> None:
+        """The configuration is wrong."""
+        self._say("given_up", {"where": place.uri}, reason=text_of(reason))
+
+    def postponed(self, delay: float) -> None:
+        """The next attempt comes in `delay` seconds, and not when it was to come."""
+        if self._postponed.fail("", self._clock()):
+            self._say("postponed", {}, delay=delay)
+        self._postponed.recover(self._clock())
+
+    # topics
+
+    def join_failed(self, topic: str, reason: Any, delay: float | None) -> None:
+        """A join failed, and is asked for again in `delay` seconds."""
+        self._fail_topic("join_failed", topic, reason, delay)
+
+    def crashed(self, topic: str, reason: Any, delay: float | None) -> None:
+        """A channel crashed, and is joined again in `delay` seconds."""
+        self._fail_topic("crashed", topic, reason, delay)
+
+    def _fail_topic(self, line: str, topic: str, reason: Any, delay: float | None) -> None:
+        now, text = self._clock(), text_of(reason)
+        trouble, tells = self._topics.fail(topic, f"{line} {text}", now)
+        if tells:
+            again = tried(trouble, now) if line == "join_failed" else times(trouble, now)
+            known = hint(reason)
+            counted = counts(trouble, now)
+            self._say(
+                line,
+                {"again": again},
+                topic=topic,
+                reason=text,
+                delay=delay,
+                known=known,
+                **counted,
+            )
+
+    def joined(self, topic: str, place: Place | None) -> None:
+        """A topic is joined."""
+        away = self._topics.recover(topic, self._clock())
+        way = None if place is None else self._ways.get(place.uri)
+        is_lost = way is not None and topic in way.lost
+        if way is not None and is_lost:
+            way.lost -= {topic}
+        if away is not None or is_lost:
+            after = "" if away is None else f", after {duration(away)}"
+            self._say("joined", {"after": after}, topic=topic, away=away)
+
+    def left(self, topic: str) -> None:
+        """The server has closed a topic."""
+        self._say("left", {}, topic=topic)
+
+    # messages and pushes
+
+    def undecodable(self, place: Place, failure: DecodingFailed, count: int) -> None:
+        """So many messages of a connection could not be decoded by now, the last for `failure`."""
+        way = self._way(place)
+        if count == 1:
+            way.speaks = self._decoding.fail(text_of(failure), self._clock())
+            self._decoding.recover(self._clock())
+        if way.speaks:
+            self._say_undecodable(place, failure, count)
+
+    def undecodable_late(self, place: Place, failure: DecodingFailed) -> None:
+        """A message that had waited for its delivery is none."""
+        text = text_of(failure)
+        if self._late.fail(text, self._clock()):
+            self._say_undecodable(place, failure, self._late.times)
+
+    def _say_undecodable(self, place: Place, failure: DecodingFailed, count: int) -> None:
+        number = "a message" if count == 1 else f"{count} messages"
+        put = {"where": place.uri, "count": number}
+        self._say("undecodable", put, reason=text_of(failure), known=hint(failure), times=count)
+
+    def push_failed(self, topic: str, event: str, reason: Any) -> None:
+        """A push has failed that asked for an outcome."""
+        now, text = self._clock(), text_of(reason)
+        if self._pushes.fail(text, now):
+            put = {"event": quoted(event), "again": times(self._pushes, now)}
+            counted = {"times": self._pushes.times}
+            self._say("push_failed", put, topic=topic, reason=text, known=hint(reason), **counted)
+
+    # what a connection does
+
+    def attempt(self, line: str, place: Place, reason: Any = None) -> None:
+        """An attempt begins, succeeds, or its connection ends: "opening", "opened", "ended"."""
+        self._say(line, {"where": place.uri}, reason=None if reason is None else text_of(reason))
+
+    def dropped(self, size: int, why: str) -> None:
+        """A message of so many bytes is nobody's."""
+        self._say("dropped", {"size": str(size)}, reason=one_line(why))
+
+    def callable_raised(self, option: str, error: Exception) -> None:
+        """A callable in the configuration has raised."""
+        self._say("callable_raised", {"option": option}, reason=type(error).__name__)
+
+    # saying
+
+    def _way(self, place: Place) -> Way:
+        way = self._ways.get(place.uri)
+        if way is None:
+            if len(self._ways) >= MOST_WAYS:
+                del self._ways[next(iter(self._ways))]
+            way = self._ways[place.uri] = Way()
+        return way
+
+    def _say(self, key: str, put: dict[str, str], **fields: Any) -> None:
+        line, known = LINES[key], fields.pop("known", None)
+        if not line.logger.isEnabledFor(line.level):
+            return
+        extra = {**dict.fromkeys(FIELDS), "line": key, "client": self._label, **fields}
+        extra["hint"] = None if known is None else known.anchor
+        delay, topic = fields.get("delay"), fields.get("topic")
+        text = line.text.format(
+            **{
+                "reason": extra["reason"],
+                "next": next_one(delay, postponed=key == "postponed"),
+                "hint": "" if known is None else f". Hint: {known}",
+                "topic": "" if topic is None else quoted(topic),
+                **put,
+            }
+        )
+        line.logger.log(line.level, "%s %s", self._label, text, extra=extra)
+
+
+def log_of(owner: Any) -> OwnerLog | None:
+    """Return the log of an owner of sockets, which is kept beside its inbox; `None` of one that is
+    no process of this library."""
+    inbox = getattr(owner, "actor_inbox", None)
+    if not isinstance(inbox, Inbox):
+        return None
+    if inbox.log is None:
+        # In one step: its connection may ask meanwhile.
+        vars(inbox).setdefault("log", OwnerLog(one_line(str(getattr(owner, "label", owner)))))
+    log: OwnerLog = inbox.log
+    return log
+
+
+# words
+
+
+def counts(trouble: Trouble, now: float) -> dict[str, Any]:
+    return {"attempt": trouble.attempts, "away": now - trouble.since, "times": trouble.times}
+
+
+def tried(trouble: Trouble, now: float) -> str:
+    """Return how often something was tried, unless it is the first time."""
+    if trouble.attempts < 2:
+        return times(trouble, now)
+    return f" (attempt {trouble.attempts}, away for {duration(now - trouble.since)})"
+
+
+def times(trouble: Trouble, now: float) -> str:
+    """Return how often something has happened, unless it is the first time."""
+    if trouble.times < 2:
+        return ""
+    return f" ({trouble.times} times in {duration(now - trouble.began)})"
+
+
+def next_one(delay: float | None, *, postponed: bool = False) -> str:
+    """Return when it is tried again."""
+    if delay is None:
+        return ""
+    when = "now" if delay < 0.001 else f"in {duration(delay)}"
+    return f" {when}" if postponed else f"; tries again {when}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a unit that one can grasp."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def quoted(text: str) -> str:
+    """Return a topic or an event in quotes, on one line."""
+    return f"'{one_line(text)}'"
+
+
+def log_table() -> str:
+    """Return the documentation's tables of lines and of fields, in Markdown."""
+    rows = ["| line | level | text | when |", "|---|---|---|---|"]
+    for key, line in LINES.items():
+        level = logging.getLevelName(line.level)
+        rows.append(f"| `{key}` | {level} | {line.text} | {line.when} |")
+    rows += ["", "| field | what it is |", "|---|---|"]
+    rows += [f"| `{field}` | {text} |" for field, text in FIELDS.items()]
+    return "\n".join(rows)

@@ -1,0 +1,160 @@
+"""What runs in an actor's thread, as its frames have it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import Answer, ClientActor, Socket, connect
+from slipstream_actor.actors.running import Running, running_in
+from slipstream_actor.protocol.events import ChannelConnectFailed
+from slipstream_actor.protocol.reasons import ConnectFailed
+from tests.support.clients import PATIENCE, eventually
+
+URI = "ws://test.invalid/socket/websocket"
+
+
+def outermost(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator of a user's."""
+
+    @functools.wraps(method)
+    def wrapper(*args: Any) -> Any:
+        return method(*args)
+
+    return wrapper
+
+
+class Stuck(ClientActor):
+    """Every callback waits until it is let go on, and says that it has begun."""
+
+    begun: threading.Semaphore
+    go_on: threading.Semaphore
+
+    def init(self, begun: threading.Semaphore, go_on: threading.Semaphore) -> Socket:
+        self.begun, self.go_on = begun, go_on
+        self.stop_here()
+        return connect(URI, test_mode=True, reconnect_after_msec=self.policy)
+
+    def stop_here(self) -> None:
+        self.begun.release()
+        assert self.go_on.acquire(timeout=PATIENCE)
+
+    def policy(self, attempt: int) -> int:
+        self.stop_here()
+        return 60_000
+
+    @outermost
+    def handle_info(self, message: Any, socket: Socket) -> Any:
+        self.deeper(20)
+
+    def deeper(self, levels: int) -> None:
+        self.stop_here() if levels == 0 else self.deeper(levels - 1)
+
+    def handle_call(self, message: Any, *_: Any) -> Any:
+        self.stop_here()
+        return Answer(message)
+
+    def simmer(self) -> None:
+        self.stop_here()
+
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        self.stop_here()
+
+
+class Kitchen:
+    """A client, and what it waits for."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.refs: list[Any] = []
+        self._starting = threading.Thread(target=self._start)
+        self._starting.start()
+
+    def _start(self) -> None:
+        self.refs.append(Stuck.start(self.begun, self.go_on))
+
+    def runs(self, ref: Any) -> str | None:
+        """Return what runs when a callback has begun, and let it end."""
+        assert self.begun.acquire(timeout=PATIENCE)
+        running = running_in(ref)
+        assert running is not None
+        assert running.seconds is not None
+        assert 0 <= running.seconds < PATIENCE
+        self.go_on.release()
+        return running.callback
+
+    def started(self) -> Any:
+        """Return the client, which has come out of `init`."""
+        assert self.begun.acquire(timeout=PATIENCE)
+        self.go_on.release()
+        self._starting.join(PATIENCE)
+        return self.refs[0]
+
+    def close(self) -> None:
+        self.go_on.release(100)
+        for ref in self.refs:
+            ref.stop(timeout=PATIENCE)
+
+
+@pytest.fixture
+def kitchen() -> Iterator[Kitchen]:
+    kitchen = Kitchen()
+    yield kitchen
+    kitchen.close()
+
+
+def test_each_callback_is_named(kitchen: Kitchen) -> None:
+    ref = kitchen.started()
+    proxy = ref.proxy()
+    ref.tell("message")
+    assert kitchen.runs(ref) == "handle_info"
+    proxy.simmer()
+    assert kitchen.runs(ref) == "simmer"
+    ref.ask("question", block=False)
+    assert kitchen.runs(ref) == "handle_call"
+    _ = ref.stop(block=False)
+    assert kitchen.runs(ref) == "terminate"
+
+
+def test_a_default_callback_is_named_too(kitchen: Kitchen) -> None:
+    """It runs a callable of the user's."""
+    ref = kitchen.started()
+    ref.tell(ChannelConnectFailed(ConnectFailed("refused")))
+    assert kitchen.runs(ref) == "handle_disconnect"
+
+
+def test_one_that_waits_for_messages_runs_nothing(kitchen: Kitchen) -> None:
+    ref = kitchen.started()
+    ref.tell("message")
+    kitchen.runs(ref)
+    eventually(lambda: running_in(ref) is None, "the end of the callback")
+
+
+def test_one_that_has_ended_runs_nothing(kitchen: Kitchen) -> None:
+    ref = kitchen.started()
+    kitchen.close()
+    assert running_in(ref) is None
+    assert ref.actor_inbox.thread is None
+
+
+def test_it_costs_the_actor_nothing_to_be_asked(kitchen: Kitchen) -> None:
+    ref = kitchen.started()
+    ref.tell("message")
+    assert kitchen.begun.acquire(timeout=PATIENCE)
+    first = running_in(ref)
+    again: Any = eventually(
+        lambda: (now := running_in(ref)) and (now.seconds or 0.0) > 0.02 and now, "more time"
+    )
+    assert first is not None
+    assert first.seconds is not None
+    assert again.seconds > first.seconds
+    kitchen.go_on.release()
+
+
+def test_how_it_is_told() -> None:
+    assert str(Running("simmer", 3.21)) == "it is in simmer for 3.2 s"
+    assert str(Running("simmer", None)) == "it is in simmer"
