@@ -20,7 +20,14 @@ from benchmarks.soak.threads import (
     script,
     script_left_open,
 )
-from slipstream_actor import ChildSpec, SlipstreamError, Supervisor, get_state, whereis
+from slipstream_actor import (
+    ChildSpec,
+    ClientState,
+    SlipstreamError,
+    Supervisor,
+    get_state,
+    whereis,
+)
 
 # Of each client: its own and its connection's.
 THREADS = 2
@@ -104,6 +111,7 @@ class ClientGroup:
         """What a client and its connection say of themselves."""
         try:
             client = get_state(name)
+            assert isinstance(client, ClientState)
             socket = client.socket
             connection = get_state(client.connection) if client.connection is not None else None
         except (SlipstreamError, pykka.ActorDeadError) as error:

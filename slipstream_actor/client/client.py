@@ -6,11 +6,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 import pykka
 from msgspec import UNSET
+from pykka import ActorRef
 from pykka.messages import ProxyCall
 
 from slipstream_actor.actors import context
@@ -34,6 +35,7 @@ from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
     Ignore,
+    InitResult,
     Next,
     Stop,
     lost_socket_error,
@@ -43,7 +45,7 @@ from slipstream_actor.client.runner import Beginning, IdleTimeout
 from slipstream_actor.client.state import state_of
 from slipstream_actor.client.telemetry import callback
 from slipstream_actor.configuration.arguments import require_delay
-from slipstream_actor.errors import StartError
+from slipstream_actor.errors import StartError, StartIgnored
 from slipstream_actor.socket.apply_event import (
     ConnectionReplaced,
     LeaveDone,
@@ -100,13 +102,13 @@ class ClientActor(EventDelivery):
         handlers.warn_of_near_misses(cls)
 
     @classmethod
-    def start(cls, *args: Any, name: Hashable | None = None, **kwargs: Any) -> Any:
+    def start(cls, *args: Any, name: Hashable | None = None, **kwargs: Any) -> ActorRef[Self]:
         """Start a client and return its `ActorRef` when `init(*args, **kwargs)` has returned.
 
         `name` makes it known to `whereis`. Raises what `init` raised, `StartError` when it
-        returned `Stop`, `AlreadyStartedError` when a living actor has the name, `TypeError` for a
-        class with an `__init__`, as `@dataclass` writes one. Returns `None` when `init` returned
-        `Ignore()`.
+        returned `Stop`, `StartIgnored` when it returned `Ignore()`, `AlreadyStartedError` when a
+        living actor has the name, `TypeError` for a class with an `__init__`, as `@dataclass`
+        writes one.
         """
         require_no_hooks(ClientActor, cls)
         beginning = Beginning(args, kwargs, name, Future())
@@ -115,9 +117,11 @@ class ClientActor(EventDelivery):
         except RuntimeError as error:  # The system has no more threads.
             park_if_exiting()
             raise StartError(error) from error
-        return ref if await_start(ref, beginning.started) else None
+        if not await_start(ref, beginning.started):
+            raise StartIgnored(cls)
+        return ref
 
-    def init(self, *args: Any, **kwargs: Any) -> Any:
+    def init(self, *args: Any, **kwargs: Any) -> InitResult:
         """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
         return self.socket
 
