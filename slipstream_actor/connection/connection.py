@@ -23,6 +23,7 @@ from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.connection import requests
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
@@ -284,6 +285,7 @@ class Connection(BaseActor):
             or transport.pending_bytes
             or transport.write_error is not None
             or self._protocol.events
+            or self._protocol.requests.unsent
         ):
             self._settle()
         elif "traffic" in CONNECTION:
@@ -328,6 +330,8 @@ class Connection(BaseActor):
         events, protocol.events = protocol.events, []
         size, self._told_bytes = transport.bytes_in - self._told_bytes, transport.bytes_in
         self.flow.deliver(len(events), size)
+        requests.conclude(protocol.requests, paused=self._paused)
+        self.actor_inbox.heartbeat_rtt = protocol.heartbeat_rtt
         reading = self._reads(now)
         if transport.read_again and reading:
             self.actor_inbox.read_again()
@@ -345,7 +349,9 @@ class Connection(BaseActor):
 
     def _reads(self, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
-        paused = self._status != "closing" and self.flow.pause()
+        inbox, urgent = self._owner.actor_inbox, bool(self._protocol.requests)
+        full = self.flow.pause(urgent=urgent) or any(s.full for s in inbox.subscriptions)
+        paused = self._status != "closing" and full
         if paused != self._paused:
             self._paused = paused
             self._telemetry.backpressure(paused, self.flow.undelivered)
@@ -441,6 +447,7 @@ class Connection(BaseActor):
             self._decoding.conclude()
             self._log.ended(reason, asked_for=self.actor_inbox.close_requested)
             self._protocol.close(reason)
+            requests.conclude(self._protocol.requests, paused=self._paused)
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
             self.actor_inbox.ended.set(reason)
@@ -455,6 +462,8 @@ class Connection(BaseActor):
             ended, self._protocol.ended_joins = self._protocol.ended_joins, {}
             inbox.ended_joins.update(ended)
             self._log.joins_ended(ended.values())
+        for subscription in inbox.subscriptions:
+            subscription.take(events, self.actor_inbox)
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":
