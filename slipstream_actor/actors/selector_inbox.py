@@ -66,8 +66,6 @@ class SelectorInbox(Inbox):
         self._again = False
         self._since_poll = 0
         self.room: SendBuffer | None = None
-        # Seconds that the last heartbeat's answer took.
-        self.heartbeat_rtt: float | None = None
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
 

@@ -23,12 +23,12 @@ from slipstream_actor.actors.pressure import Inflow, SendBuffer
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
-from slipstream_actor.connection import requests
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.state import ConnectionState, counters_of, refs_of, topics_of
+from slipstream_actor.connection.pushes import completed, conclude
+from slipstream_actor.connection.state import ConnectionState, counters_of, protocol_state
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import (
@@ -45,7 +45,6 @@ from slipstream_actor.protocol.events import (
     ChannelConnected,
     ChannelConnectFailed,
 )
-from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     ConnectFailed,
@@ -271,7 +270,8 @@ class Connection(BaseActor):
         taken, batch = 0, []
         for push in (command, *self.actor_inbox.drain(PushMessage)):
             if push.data is None:
-                push = self._completed(push)  # noqa: PLW2901 - what it lacks is added
+                ref = push.ref or self._owner.actor_inbox.next_ref()
+                push = completed(push, ref, self._protocol, self._serializer)  # noqa: PLW2901
             else:
                 taken += len(push.data)
             if accept(push, now):
@@ -290,13 +290,6 @@ class Connection(BaseActor):
             self._settle()
         elif "traffic" in CONNECTION:
             self._telemetry.traffic(transport)
-
-    def _completed(self, push: PushMessage) -> PushMessage:
-        """Return a push with what one has not that somebody sent by hand."""
-        ref = push.ref or self._owner.actor_inbox.next_ref()
-        join_ref = push.join_ref or self._protocol.current_join_ref(push.topic)
-        message = Message(join_ref, ref, push.topic, push.event, push.payload)
-        return replace(push, ref=ref, join_ref=join_ref, data=self._serializer.encode(message))
 
     def _collect(self, _: CollectGarbage) -> None:
         if self._transport is not None:
@@ -330,8 +323,7 @@ class Connection(BaseActor):
         events, protocol.events = protocol.events, []
         size, self._told_bytes = transport.bytes_in - self._told_bytes, transport.bytes_in
         self.flow.deliver(len(events), size)
-        requests.conclude(protocol.requests, paused=self._paused)
-        self.actor_inbox.heartbeat_rtt = protocol.heartbeat_rtt
+        conclude(protocol.requests, paused=self._paused)
         reading = self._reads(now)
         if transport.read_again and reading:
             self.actor_inbox.read_again()
@@ -447,7 +439,7 @@ class Connection(BaseActor):
             self._decoding.conclude()
             self._log.ended(reason, asked_for=self.actor_inbox.close_requested)
             self._protocol.close(reason)
-            requests.conclude(self._protocol.requests, paused=self._paused)
+            conclude(self._protocol.requests, paused=self._paused)
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
             self.actor_inbox.ended.set(reason)
@@ -477,19 +469,21 @@ class Connection(BaseActor):
         asked.future.set(self._state())
 
     def _state(self) -> ConnectionState:
-        protocol = self._protocol
         return ConnectionState(
             status=self._status,
             uri=redact(self._config.uri),
-            topics=topics_of(protocol),
-            refs=refs_of(protocol),
+            **protocol_state(self._protocol),
             counters=counters_of(self._transport, self._dropped),
-            heartbeat_rtt=protocol.heartbeat_rtt,
             mailbox=self.actor_inbox.depth,
             undelivered=self.flow.undelivered,
             paused=self._paused,
             send_buffer_bytes=self._room.bytes,
         )
+
+    @property
+    def heartbeat_rtt(self) -> float | None:
+        """Seconds that the last heartbeat's answer took, `None` before the first. Any thread."""
+        return self._protocol.heartbeat_rtt
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         SocketReady: _ready,

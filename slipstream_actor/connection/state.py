@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,8 +15,7 @@ __all__ = [
     "Counters",
     "TopicState",
     "counters_of",
-    "refs_of",
-    "topics_of",
+    "protocol_state",
 ]
 
 
@@ -71,6 +71,15 @@ def counters_of(transport: Transport | None, dropped: int) -> Counters:
         bytes_pending=transport.pending_bytes,
         dropped=dropped,
     )
+
+
+def protocol_state(protocol: Protocol) -> dict[str, Any]:
+    """Return what a connection's state has of its protocol."""
+    return {
+        "topics": topics_of(protocol),
+        "refs": refs_of(protocol),
+        "heartbeat_rtt": protocol.heartbeat_rtt,
+    }
 
 
 def topics_of(protocol: Protocol) -> dict[str, TopicState]:

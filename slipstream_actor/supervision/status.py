@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from pykka import ActorRef
+
 from slipstream_actor.client.asking import open_requests
 from slipstream_actor.client.runner import known_socket
+from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.reason_texts import text_of
 
 __all__ = ["HandleStatus", "status_of"]
@@ -56,5 +59,5 @@ def heartbeat_rtt(socket: Any) -> float | None:
     """Return the seconds that the last heartbeat's answer took, as the connection has them now."""
     link = socket._link if socket is not None else None
     connection = link.connection if link is not None else None
-    inbox = getattr(connection, "actor_inbox", None)
-    return getattr(inbox, "heartbeat_rtt", None)
+    actor = connection._actor_weakref() if isinstance(connection, ActorRef) else None
+    return actor.heartbeat_rtt if isinstance(actor, Connection) else None

@@ -1,18 +1,25 @@
-"""What a connection does with requests: whoever asked is told the outcome by the connection itself.
+"""Pushes that were sent by hand, and requests, of which the connection itself tells the outcome.
 
 A request is whatever has the three methods of `Requested`; who makes them stands further up.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import typing
+from typing import Any
 
+from msgspec.structs import replace
+
+from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.requests import OpenRequests
+from slipstream_actor.protocol.serializer import Serializer
 
-__all__ = ["Requested", "conclude"]
+__all__ = ["Requested", "completed", "conclude"]
 
 
-class Requested(Protocol):
+class Requested(typing.Protocol):
     """What a `PushMessage` may carry."""
 
     def begin(self) -> bool:
@@ -35,3 +42,12 @@ def conclude(requests: OpenRequests, *, paused: bool) -> None:
         unsent, requests.unsent = requests.unsent, []
         for request, _ in unsent:
             request.give_back()
+
+
+def completed(
+    push: PushMessage, ref: str, protocol: Protocol, serializer: Serializer
+) -> PushMessage:
+    """Return a push with what one has not that somebody sent by hand."""
+    join_ref = push.join_ref or protocol.current_join_ref(push.topic)
+    message = Message(join_ref, ref, push.topic, push.event, push.payload)
+    return replace(push, ref=ref, join_ref=join_ref, data=serializer.encode(message))
