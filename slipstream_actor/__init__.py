@@ -8,8 +8,10 @@ from slipstream_actor import telemetry
 from slipstream_actor.actors.calls import From, call, cast, reply
 from slipstream_actor.actors.envelopes import Timer
 from slipstream_actor.actors.forks import ForkedError
+from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down, monitor
 from slipstream_actor.actors.names import whereis
+from slipstream_actor.client.asking import invoke, request
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.handlers import on
 from slipstream_actor.client.returns import (
@@ -22,6 +24,7 @@ from slipstream_actor.client.returns import (
     Stop,
 )
 from slipstream_actor.client.state import ClientState
+from slipstream_actor.client.subscriptions import Subscription, subscribe
 from slipstream_actor.client.waiting import wait, wait_until_joined
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.options import Options
@@ -33,6 +36,7 @@ from slipstream_actor.errors import (
     AlreadyStartedError,
     AwaitTimeoutError,
     CallbackReturnError,
+    CancelledError,
     ClientEndedError,
     ConfigurationError,
     SerializerError,
@@ -89,7 +93,10 @@ from slipstream_actor.socket.errors import (
 )
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.socket import Socket, connect, new_socket
+from slipstream_actor.supervision.handle import ClientHandle
+from slipstream_actor.supervision.service import run
 from slipstream_actor.supervision.state import SupervisorState
+from slipstream_actor.supervision.status import HandleStatus
 from slipstream_actor.supervision.supervisor import Child, ChildSpec, Supervisor
 
 __all__ = [
@@ -103,6 +110,7 @@ __all__ = [
     "CallResult",
     "CallbackResult",
     "CallbackReturnError",
+    "CancelledError",
     "ChannelClosed",
     "ChannelConnectFailed",
     "ChannelConnected",
@@ -112,6 +120,7 @@ __all__ = [
     "ChildSpec",
     "ClientActor",
     "ClientEndedError",
+    "ClientHandle",
     "ClientState",
     "ClosedByClient",
     "ClosedByPeer",
@@ -127,6 +136,8 @@ __all__ = [
     "Down",
     "ForkedError",
     "From",
+    "Future",
+    "HandleStatus",
     "HeartbeatTimeout",
     "Ignore",
     "InitResult",
@@ -159,6 +170,7 @@ __all__ = [
     "StartError",
     "StartIgnored",
     "Stop",
+    "Subscription",
     "Supervisor",
     "SupervisorState",
     "Timer",
@@ -175,10 +187,14 @@ __all__ = [
     "connect",
     "events",
     "get_state",
+    "invoke",
     "monitor",
     "new_socket",
     "on",
     "reply",
+    "request",
+    "run",
+    "subscribe",
     "telemetry",
     "wait",
     "wait_until_joined",

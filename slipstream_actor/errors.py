@@ -29,6 +29,7 @@ TimeoutError` catch ours. All of them can be pickled: what cannot travel (the `s
 
 from __future__ import annotations
 
+import concurrent.futures
 import pickle
 import reprlib
 from collections.abc import Callable
@@ -41,6 +42,7 @@ __all__ = [
     "AlreadyStartedError",
     "AwaitTimeoutError",
     "CallbackReturnError",
+    "CancelledError",
     "ClientEndedError",
     "ConfigurationError",
     "SerializerError",
@@ -142,6 +144,10 @@ class ClientEndedError(SlipstreamError, ActorDeadError):
     def __init__(self, reason: Any, message: str = "") -> None:
         super().__init__(message or f"the client has ended: {shown(reason)}")
         self.reason = reason
+
+
+class CancelledError(SlipstreamError, concurrent.futures.CancelledError):
+    """Raised by the `get` of a future that was cancelled, or whose coroutine was."""
 
 
 class CallbackReturnError(SlipstreamError):

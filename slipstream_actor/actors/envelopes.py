@@ -113,6 +113,8 @@ def refuse(envelope: Envelope[Any], inbox: Any) -> None:
     if envelope.reply_to is not None and type(envelope.message) is _ActorStop:
         envelope.reply_to.set(None)
         return
+    if (requested := getattr(envelope.message, "request", None)) is not None:
+        requested.give_back()
     future = envelope.message.future if isinstance(envelope.message, Request) else envelope.reply_to
     if future is not None:
         what = getattr(future, "question", None) or "the actor stopped before handling the message"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import pykka
 
+from slipstream_actor.actors.awaitable import waiting_for
 from slipstream_actor.actors.forks import current_epoch, require_here
 from slipstream_actor.actors.here import Interrupted, park_if_exiting, waiting
 from slipstream_actor.actors.question import Question
@@ -57,6 +59,8 @@ class Future(pykka.Future[T]):
         self._gate.acquire()
         self._outcomes: dict[str, Outcome] = {}
         self._callbacks: deque[Callable[[Future[T]], object]] = deque()
+        # What it maps.
+        self._mapped: Future[Any] | None = None
 
     @property
     def done(self) -> bool:
@@ -194,6 +198,61 @@ class Future(pykka.Future[T]):
             if self.done:
                 self._call_back()
 
+    def cancel(self) -> bool:
+        """Complete with `CancelledError`, if nobody has begun what it is the result of.
+
+        Returns whether it was cancelled. What was told to an actor by a proxy or by `ask` cannot
+        be taken back: `False`.
+        """
+        return False
+
+    def map(self, func: Callable[[Any], Any]) -> Future[Any]:
+        """Return a future of what `func` makes of the value: Pykka's `map`. It can be awaited."""
+        mapped: Any = super().map(func)
+        mapped._mapped = self
+        return mapped  # type: ignore[no-any-return]
+
+    def as_concurrent(self) -> concurrent.futures.Future[T]:
+        """Return a `concurrent.futures.Future` that is completed with this one.
+
+        To cancel the one cancels the other.
+        """
+        twin: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def complete(_: Any) -> None:
+            if not twin.set_running_or_notify_cancel():
+                return
+            try:
+                twin.set_result(self.get())
+            except BaseException as error:
+                twin.set_exception(error)
+
+        def follow(done: Future[Any]) -> None:
+            outcome = done._outcome()
+            if outcome is None or outcome.source is None:
+                complete(done)
+            else:  # One of Pykka's own, which is not to be waited for here.
+                in_a_thread(outcome.source).add_done_callback(complete)
+
+        awaited: Future[Any] = self if self._mapped is None else self._mapped
+        twin.add_done_callback(lambda _: awaited.cancel() if twin.cancelled() else None)
+        awaited.add_done_callback(follow)
+        return twin
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for it in a coroutine, of asyncio or trio; one that is cancelled cancels it."""
+        awaited: Future[Any] = self if self._mapped is None else self._mapped
+        try:
+            yield from waiting_for(awaited)
+            outcome = awaited._outcome()
+            if outcome is not None and outcome.source is not None:
+                # One of Pykka's own, which says nothing when it is done.
+                yield from waiting_for(in_a_thread(outcome.source))
+        except BaseException:
+            awaited.cancel()
+            raise
+        return self.get()
+
     def _outcome(self) -> Outcome | None:
         outcome = self._outcomes.get("first")
         if outcome is not None and outcome.followed is not None:
@@ -234,3 +293,16 @@ def open_gate(gate: Any) -> None:
     """Let everybody through who waits at `gate`, one behind the other."""
     with contextlib.suppress(RuntimeError):  # It is open.
         gate.release()
+
+
+def in_a_thread(foreign: pykka.Future[Any]) -> Future[None]:
+    """Return a future that is done when one of Pykka's own is."""
+    done: Future[None] = Future()
+
+    def ask() -> None:
+        with contextlib.suppress(BaseException):
+            foreign.get()
+        done.set(None)
+
+    threading.Thread(target=ask, name="slipstream_actor future", daemon=True).start()
+    return done

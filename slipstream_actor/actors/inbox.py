@@ -96,6 +96,8 @@ class Inbox:
         self.busy_since: float | None = None
         # Of a supervisor: which child it starts now.
         self.starting: Hashable | None = None
+        # Who else is given the messages of the owner's connection.
+        self.subscriptions: tuple[Any, ...] = ()
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
         # What the await that runs has taken, while somebody wants to know.

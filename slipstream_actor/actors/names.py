@@ -28,7 +28,7 @@ from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, shown
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
-Target: TypeAlias = Any  # An ActorRef, an ActorProxy, a ThreadRef, or a registered name.
+Target: TypeAlias = Any  # A handle, an ActorRef, an ActorProxy, a ThreadRef, or a registered name.
 
 # So many names of actors that have ended are remembered, and so many are compared with a wrong one.
 MOST_ENDED, MOST_COMPARED = 1_000, 1_000
@@ -99,6 +99,8 @@ def resolve(target: Target) -> Any:
         return target.actor_ref
     if hasattr(target, "tell") and hasattr(target, "is_alive"):
         return target
+    if hasattr(target, "_take_request"):  # A handle, which starts its client when it is used.
+        return target.ref
     ref = whereis(target)
     if ref is None:
         require_here(_names.get(target))

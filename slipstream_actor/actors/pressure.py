@@ -70,7 +70,13 @@ class Inflow:
     @property
     def full(self) -> bool:
         """Whether too many wait."""
-        return self.undelivered > self.high or self.undelivered_bytes > self.high_bytes
+        return self.exceeds(1)
+
+    def exceeds(self, times: int) -> bool:
+        """Whether more than so many times the bounds wait."""
+        return (
+            self.undelivered > times * self.high or self.undelivered_bytes > times * self.high_bytes
+        )
 
     @property
     def _low(self) -> bool:
@@ -83,13 +89,15 @@ class Inflow:
         if count:
             self.delivered_bytes += size
 
-    def pause(self) -> bool:
-        """Return whether to stop reading; the connection asks, in its thread."""
-        if not self.paused and not self.full:
-            return False
-        if self.full:
+    def pause(self, *, urgent: bool = False) -> bool:
+        """Return whether to stop reading; the connection asks, in its thread.
+
+        When it is `urgent`, since an answer is waited for that no callback is in the way of, there
+        may be twice as much.
+        """
+        if self.exceeds(2 if urgent else 1):
             self.paused = True
-        if self.paused and self._low:
+        elif self.paused and (urgent or self._low):
             self.paused = False  # Taken meanwhile, and nobody saw the pause.
         return self.paused
 

@@ -32,6 +32,7 @@ from slipstream_actor.client.declaration import (
 )
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.client.delivery import EventDelivery
+from slipstream_actor.client.invocation import Invocation
 from slipstream_actor.client.returns import (
     Answer,
     Ignore,
@@ -269,6 +270,23 @@ class ClientActor(EventDelivery):
 
     # calls
 
+    def _invoke(self, invocation: Invocation) -> None:
+        """Run a method of its own as a proxy does: what it raises goes to the caller, and the actor
+        lives on."""
+        future = invocation.future
+        if not future.begin():
+            return
+        try:
+            future.set(invocation.context.run(self._dispatch_here, invocation.message))
+        except Interrupted:
+            future.fail(self._stopped())
+            raise
+        except Exception as error:
+            future.fail(error)
+        except BaseException as error:
+            future.fail(error)
+            raise
+
     def _handle_request(self, request: Request) -> None:
         """`call`: GenServer's way, where an exception goes to the caller and ends the actor."""
         self._call(request.message, request.future, lives=False)
@@ -334,6 +352,7 @@ HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
     ReconnectDue: ClientActor._reconnect_due,
     RejoinDue: ClientActor._rejoin_due,
     WatchJoin: ClientActor._watch_join,
+    Invocation: ClientActor._invoke,
     GetState: answer_state,
     Timer: lambda client, timer: client.actor_inbox.schedule(timer),
     BufferDue: ClientActor._buffer_due,

@@ -142,6 +142,8 @@ class EventDelivery(CallbackRunner):
         """Do what an event leads to when its callback has returned."""
         if type(event) is ChannelConnected:
             self.socket = send_requested(self.socket)
+            link = self.socket._link
+            self._slipstream.requests.greet(link.connection if link is not None else None)
         elif type(event) is TopicJoinSucceeded:
             self._note_joins()
         elif type(event) in CONNECTION_ENDS:
@@ -149,6 +151,7 @@ class EventDelivery(CallbackRunner):
             give_up_buffered(self.socket, Disconnected(event.reason))
         elif type(event) in JOIN_ENDS:
             say_after(self.socket, event, ends=False)
+            self._slipstream.requests.flush()
             reason = getattr(event, "reason", "left")
             give_up_buffered(self.socket, ChannelEnded(reason))
 
@@ -187,6 +190,7 @@ class EventDelivery(CallbackRunner):
                 self._take_back(event, source)
                 return False
             send_buffered(self.socket, event.topic)
+            self._slipstream.requests.flush()
         elif kind is ChannelConnected:
             self._slipstream.told_end = None
         elif kind in CONNECTION_ENDS and before._link is not None:

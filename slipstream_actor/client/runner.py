@@ -18,6 +18,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import register, unregister
 from slipstream_actor.client.defaults import Defaults
+from slipstream_actor.client.requests import Requests
 from slipstream_actor.client.returns import (
     Answer,
     Next,
@@ -64,12 +65,13 @@ class Kept:
         "carried",
         "ended",
         "idle",
+        "requests",
         "socket",
         "told_end",
         "watchers",
     )
 
-    def __init__(self, beginning: Beginning) -> None:
+    def __init__(self, beginning: Beginning, ref: Any) -> None:
         self.beginning: Beginning = beginning
         self.socket: Socket | None = None
         self.idle: Timer | None = None
@@ -78,6 +80,7 @@ class Kept:
         self.carried: Any = context.capture()
         self.callers: set[Future[Any]] = set()
         self.watchers: dict[str, list[Future[Any]]] = {}
+        self.requests: Requests = Requests(ref, lambda: self.socket)
 
 
 def known_socket(ref: Any) -> Socket | None:
@@ -102,7 +105,7 @@ class CallbackRunner(Defaults, BaseActor):
                 " init, and returns the ref to talk to it"
             )
         super().__init__(beginning.name)
-        self._slipstream = Kept(beginning)
+        self._slipstream = Kept(beginning, self.actor_ref)
         if beginning.name is not None:
             register(beginning.name, self.actor_ref)
 
@@ -182,6 +185,7 @@ class CallbackRunner(Defaults, BaseActor):
             drop_link(former)
         if self._slipstream.watchers:
             self._note_joins()
+        self._slipstream.requests.flush()
 
     def _note_joins(self) -> None:
         """Tell who waits for a join that the socket has."""
@@ -270,6 +274,7 @@ class CallbackRunner(Defaults, BaseActor):
         ):
             future.abandon(ended_for(reason, str(future.question or self.actor_ref)))
         self.actor_inbox.ended.set(reason)
+        self._slipstream.requests.end(reason)
         try:
             abandon(self.socket)
         except BaseException:  # A handler of telemetry that exits.

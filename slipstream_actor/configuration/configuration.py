@@ -210,6 +210,9 @@ class Configuration:
         "While more bytes than these wait to be sent, `push` blocks, for up to its `send_timeout`.",
         shown="`16777216`",
     )
+    max_requests: int = option(
+        10_000, whole(1), "So many requests of a client may be without an outcome."
+    )
     connect_timeout_msec: int = option(
         10_000,
         whole(1),

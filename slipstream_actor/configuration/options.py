@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     low_watermark: int | None
     max_undelivered_bytes: int
     max_send_buffer_bytes: int
+    max_requests: int
     connect_timeout_msec: int
     join_timeout_msec: int
     close_timeout_msec: int

@@ -27,6 +27,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
+from slipstream_actor.connection.pushes import completed, conclude
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
@@ -44,7 +45,6 @@ from slipstream_actor.protocol.events import (
     ChannelConnected,
     ChannelConnectFailed,
 )
-from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     ConnectFailed,
@@ -270,7 +270,8 @@ class Connection(BaseActor):
         taken, batch = 0, []
         for push in (command, *self.actor_inbox.drain(PushMessage)):
             if push.data is None:
-                push = self._completed(push)  # noqa: PLW2901 - what it lacks is added
+                ref = push.ref or self._owner.actor_inbox.next_ref()
+                push = completed(push, ref, self._protocol, self._serializer)  # noqa: PLW2901
             else:
                 taken += len(push.data)
             if accept(push, now):
@@ -279,22 +280,12 @@ class Connection(BaseActor):
             frame_log.sending(batch)
             transport.send([push.data for push in batch if push.data is not None])
         self._room.update(taken, transport.pending_bytes)
-        if (
-            any(push.awaited for push in batch)
-            or transport.pending_bytes
-            or transport.write_error is not None
-            or self._protocol.events
-        ):
+        blocked = transport.pending_bytes or transport.write_error is not None
+        told = self._protocol.events or self._protocol.requests.unsent
+        if blocked or told or any(push.awaited for push in batch):
             self._settle()
         elif "traffic" in CONNECTION:
             self._telemetry.traffic(transport)
-
-    def _completed(self, push: PushMessage) -> PushMessage:
-        """Return a push with what one has not that somebody sent by hand."""
-        ref = push.ref or self._owner.actor_inbox.next_ref()
-        join_ref = push.join_ref or self._protocol.current_join_ref(push.topic)
-        message = Message(join_ref, ref, push.topic, push.event, push.payload)
-        return replace(push, ref=ref, join_ref=join_ref, data=self._serializer.encode(message))
 
     def _collect(self, _: CollectGarbage) -> None:
         if self._transport is not None:
@@ -328,6 +319,7 @@ class Connection(BaseActor):
         events, protocol.events = protocol.events, []
         size, self._told_bytes = transport.bytes_in - self._told_bytes, transport.bytes_in
         self.flow.deliver(len(events), size)
+        conclude(protocol.requests, paused=self._paused)
         reading = self._reads(now)
         if transport.read_again and reading:
             self.actor_inbox.read_again()
@@ -345,7 +337,9 @@ class Connection(BaseActor):
 
     def _reads(self, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
-        paused = self._status != "closing" and self.flow.pause()
+        inbox, urgent = self._owner.actor_inbox, bool(self._protocol.requests)
+        full = self.flow.pause(urgent=urgent) or any(s.full for s in inbox.subscriptions)
+        paused = self._status != "closing" and full
         if paused != self._paused:
             self._paused = paused
             self._telemetry.backpressure(paused, self.flow.undelivered)
@@ -441,6 +435,7 @@ class Connection(BaseActor):
             self._decoding.conclude()
             self._log.ended(reason, asked_for=self.actor_inbox.close_requested)
             self._protocol.close(reason)
+            conclude(self._protocol.requests, paused=self._paused)
             self._room.close()
             self._tell([*self._protocol.events, event(reason)])
             self.actor_inbox.ended.set(reason)
@@ -452,9 +447,11 @@ class Connection(BaseActor):
             self._telemetry.told += events
         inbox = self._owner.actor_inbox
         if self._protocol.ended_joins:
-            inbox.ended_joins.update(self._protocol.ended_joins)
-            self._log.joins_ended(self._protocol.ended_joins.values())
-            self._protocol.ended_joins = {}
+            ended, self._protocol.ended_joins = self._protocol.ended_joins, {}
+            inbox.ended_joins.update(ended)
+            self._log.joins_ended(ended.values())
+        for subscription in inbox.subscriptions:
+            subscription.take(events, self.actor_inbox)
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":
@@ -480,6 +477,11 @@ class Connection(BaseActor):
             max_undelivered_bytes=self._config.max_undelivered_bytes,
             send_buffer_bytes=self._room.bytes,
         )
+
+    @property
+    def heartbeat_rtt(self) -> float | None:
+        """Seconds that the last heartbeat's answer took, `None` before the first. Any thread."""
+        return self._protocol.heartbeat_rtt
 
     _handlers: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {
         SocketReady: _ready,

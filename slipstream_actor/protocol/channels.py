@@ -7,9 +7,8 @@ rules are those of a real server: docs/protocol.md has them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from msgspec import Raw
 
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
@@ -30,8 +29,10 @@ from slipstream_actor.protocol.joins import (
     JOINING,
     LEAVING,
     Channel,
+    Heartbeat,
     Input,
     JoinState,
+    Waiting,
 )
 from slipstream_actor.protocol.message import Message, Ref, Reply
 from slipstream_actor.protocol.plain_pushes import PlainPushes
@@ -43,6 +44,7 @@ from slipstream_actor.protocol.reasons import (
     JoinTimeout,
     PushTimeout,
 )
+from slipstream_actor.protocol.requests import OpenRequests
 from slipstream_actor.protocol.undecoded import UndecodedMessage
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
@@ -50,21 +52,6 @@ __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 RESERVED = frozenset({"phx_reply", "phx_error", "phx_close"})
 # Of so many refs of joins that are over it is known that their phx_close may come late.
 LATE_CLOSES = 256
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """A ref that something waits for: an entry of the ledger."""
-
-    kind: Literal["join", "leave", "push"]
-    event: str
-    channel: Channel
-
-
-class Heartbeat(msgspec.Struct):
-    """The heartbeat that has not been answered; `since` is when its bytes were written."""
-
-    ref: str
-    since: float
 
 
 class Protocol:
@@ -98,6 +85,7 @@ class Protocol:
         self._join_timeout = join_timeout
         self._beat_at: float | None = None
         self._sign_of_life = float("-inf")
+        self.requests: OpenRequests = OpenRequests()
         self._plain = PlainPushes()
         # Refs of joins that are over, whose phx_close or phx_error may come late.
         self._over: dict[str, None] = {}
@@ -107,6 +95,7 @@ class Protocol:
         self._join_deadlines = Deadlines()
         self._leave_deadlines = Deadlines()
         self._push_deadlines = Deadlines()
+        # Those that stand still while reading is paused.
         self._deadlines = self._join_deadlines, self._leave_deadlines, self._push_deadlines
         self._paused_at: float | None = None
 
@@ -175,15 +164,22 @@ class Protocol:
             return self._not_sent(command, ChannelEnded("left"))
         if command.deadline is not None and command.deadline <= now:
             return self._not_sent(command, PushTimeout())
+        if command.request is not None and not command.request.begin():
+            return False
         self.refs[command.ref] = Waiting("push", command.event, channel)
         channel.pushes[command.ref] = None
-        if command.deadline is not None:
+        if command.request is not None:
+            self.requests.add(command.ref, command.request, command.deadline or now)
+        elif command.deadline is not None:
             self._push_deadlines.add(command.ref, command.deadline + self._running(now) - now)
         elif command.reply_timeout is not None:
             self._push_deadlines.add(command.ref, self._running(now) + command.reply_timeout)
         return True
 
     def _not_sent(self, command: PushMessage, reason: Any) -> bool:
+        if command.request is not None:
+            self.requests.unsent.append((command.request, reason))
+            return False
         ref = Ref(command.ref or "", command.topic, command.join_ref, awaited=True)
         self.events.append(PushFailed(command.topic, command.event, ref, reason))
         return False
@@ -278,6 +274,8 @@ class Protocol:
             del self.refs[ref]
             del channel.pushes[ref]
             self._push_deadlines.discard(ref)
+            if self.requests.settle(ref, reply):
+                return True
             answered = Ref(ref, channel.topic, channel.join_ref, awaited=True)
             self.events.append(ReplyReceived(channel.topic, answered, reply))
             return True
@@ -317,10 +315,9 @@ class Protocol:
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
-        if self._paused_at is not None:
-            return self._beat_at
         due = self._beat_at
-        for deadlines in self._deadlines:
+        standing = self._paused_at is not None
+        for deadlines in (self.requests.deadlines, *(() if standing else self._deadlines)):
             if deadlines and (first := deadlines.first()) is not None:
                 due = first if due is None else min(due, first)
         return due
@@ -347,10 +344,11 @@ class Protocol:
             self._step(self._leaving[ref], "close")
         while (ref := self._join_deadlines.take_due(running)) is not None:
             self._time_out(self._joining.pop(ref))
-        while (ref := self._push_deadlines.take_due(running)) is not None:
-            channel = self.refs[ref].channel
-            del channel.pushes[ref]
-            self._fail_push(channel, ref, PushTimeout())
+        for deadlines, at in ((self._push_deadlines, running), (self.requests.deadlines, now)):
+            while (ref := deadlines.take_due(at)) is not None:
+                channel = self.refs[ref].channel
+                del channel.pushes[ref]
+                self._fail_push(channel, ref, PushTimeout())
         if self._beat_at is not None and self._beat_at <= now:
             self._beat(now, progress)
 
@@ -484,6 +482,8 @@ class Protocol:
         if waiting is None:
             return
         self._push_deadlines.discard(ref)
+        if self.requests.settle(ref, reason):
+            return
         known = Ref(ref, channel.topic, channel.join_ref, awaited=True)
         self.events.append(PushFailed(channel.topic, waiting.event, known, reason))
 

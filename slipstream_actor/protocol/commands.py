@@ -67,7 +67,8 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
 
     `awaited`: the connection remembers the ref until its reply, and reports `PushFailed` when the
     join or the connection ends first, or `reply_timeout` seconds pass; a `deadline`, on the
-    monotonic clock, counts in their place: after it the push is not sent either.
+    monotonic clock, counts in their place: after it the push is not sent either. `request`: what
+    is told the outcome in the owner's place, by the connection itself.
     """
 
     topic: str
@@ -79,6 +80,7 @@ class PushMessage(msgspec.Struct, frozen=True, gc=False):
     awaited: bool = False
     reply_timeout: float | None = None
     deadline: float | None = None
+    request: Any = None
 
     def __repr__(self) -> str:
         # Payloads may hold tokens, and `data` is the payload again.

@@ -1,4 +1,4 @@
-"""The states of one join, and the table of its transitions."""
+"""The states of one join, the table of its transitions, and what waits for an answer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ __all__ = [
     "LEAVING",
     "REPLACED",
     "Channel",
+    "Heartbeat",
     "Input",
     "JoinState",
     "Outcome",
+    "Waiting",
 ]
 
 
@@ -71,3 +73,18 @@ class Channel(msgspec.Struct, eq=False):
     # Those of the topic that were left before it, and whose end has not been told.
     left_before: tuple[Channel, ...] = ()
     pushes: dict[str, None] = msgspec.field(default_factory=dict)
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A ref that something waits for: an entry of the ledger."""
+
+    kind: Literal["join", "leave", "push"]
+    event: str
+    channel: Channel
+
+
+class Heartbeat(msgspec.Struct):
+    """The heartbeat that has not been answered; `since` is when its bytes were written."""
+
+    ref: str
+    since: float

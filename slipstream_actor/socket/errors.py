@@ -31,25 +31,33 @@ class NeverJoinedError(SlipstreamError):
 class NotConnectedError(SlipstreamError):
     """The operation needs a connection. Raised by `push`, and by awaits that a disconnect ended.
 
-    `reason` says why there is none, where that is known.
+    `reason` says why there is none, where that is known; `maybe_sent`, of a `request`, that the
+    server may have heard it.
     """
 
-    def __init__(self, message: str, *, reason: Any = None, socket: Any = None) -> None:
+    def __init__(
+        self, message: str, *, reason: Any = None, socket: Any = None, maybe_sent: bool = False
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.socket = socket
+        self.maybe_sent = maybe_sent
 
 
 class NotJoinedError(SlipstreamError):
     """The operation needs a joined topic. Raised by `push`, and by `await_reply` if its join ends.
 
-    `reason` says why, where that is known.
+    `reason` says why, where that is known; `maybe_sent`, of a `request`, that the server may have
+    heard it.
     """
 
-    def __init__(self, message: str, *, reason: Any = None, socket: Any = None) -> None:
+    def __init__(
+        self, message: str, *, reason: Any = None, socket: Any = None, maybe_sent: bool = False
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.socket = socket
+        self.maybe_sent = maybe_sent
 
 
 class SendBufferFullError(SlipstreamError):

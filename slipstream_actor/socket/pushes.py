@@ -17,7 +17,7 @@ from slipstream_actor.socket.standing import stands, topic_stands
 from slipstream_actor.socket.state import SocketState, is_joined, is_wanted, open_channel
 from slipstream_actor.socket.telemetry import observed_push
 
-__all__ = ["push", "push_observed"]
+__all__ = ["push", "push_observed", "require_event"]
 
 # Events that the server takes for a join or a leave, behind the socket's back; what to use instead.
 RESERVED = {"phx_join": "join", "phx_leave": "leave"}
@@ -35,7 +35,7 @@ def push(
 ) -> Ref:
     """See `Socket.push`."""
     if event in RESERVED:
-        raise ValueError(f"push: {event!r} is the protocol's own: use {RESERVED[event]}")
+        require_event("push", event)
     send_timeout = require_seconds("send_timeout", send_timeout)
     reply_timeout, buffer = terms(socket.channel_config, reply_timeout, buffer)
     deadline = None if reply_timeout is None else time.monotonic() + reply_timeout
@@ -72,6 +72,12 @@ def push(
     text = f"push: {event!r} was not sent{stands(socket)}; {topic_stands(socket, topic)}"
     join = socket.joins.get(topic)
     raise NotJoinedError(text, reason=join.reason if join is not None else None)
+
+
+def require_event(method: str, event: str) -> None:
+    """Raise `ValueError` for an event that is the protocol's own."""
+    if event in RESERVED:
+        raise ValueError(f"{method}: {event!r} is the protocol's own: use {RESERVED[event]}")
 
 
 def push_observed(

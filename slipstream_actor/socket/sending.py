@@ -35,6 +35,7 @@ __all__ = [
     "hears_outcomes",
     "not_sent",
     "note_ref",
+    "room_of",
     "send",
     "tell",
 ]

@@ -186,9 +186,9 @@ def frozen(joins: Mapping[str, Join]) -> FrozenMap[str, Join]:
     return joins if isinstance(joins, FrozenMap) else FrozenMap(joins)
 
 
-def encode(socket: SocketState, message: Message) -> str | bytes:
+def encode(socket: SocketState | None, message: Message) -> str | bytes:
     """Return the frame of a message, by the socket's serializer, the default one without any."""
-    config = socket.channel_config
+    config = socket.channel_config if socket is not None else None
     serializer = config.serializer if config is not None else None
     if message.ref is None:  # Only tried: whoever encodes is promised a ref.
         message = replace(message, join_ref="0", ref="0")

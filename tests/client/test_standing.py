@@ -58,7 +58,7 @@ class Kitchen(ClientActor):
 def simmering() -> Iterator[Any]:
     """A client with a name that is in the middle of `simmer`."""
     go_on = threading.Event()
-    ref = Kitchen.start(go_on, name="pantry")
+    ref: Any = Kitchen.start(go_on, name="pantry")
     ref.proxy().simmer()
     eventually(lambda: ref.actor_inbox.depth == 0, "the method")
     yield ref
@@ -198,6 +198,7 @@ def test_the_state_has_the_attempts() -> None:
     ref.tell(ChannelConnectFailed(ConnectFailed("refused", "nobody listens")))
     waiting = get_state(ref)
     assert waiting.attempt == 1
+    assert waiting.next_attempt is not None
     assert 59 < waiting.next_attempt <= 60
     ref.stop()
 

@@ -1,0 +1,53 @@
+"""Pushes that were sent by hand, and requests, of which the connection itself tells the outcome.
+
+A request is whatever has the three methods of `Requested`; who makes them stands further up.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from msgspec.structs import replace
+
+from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.requests import OpenRequests
+from slipstream_actor.protocol.serializer import Serializer
+
+__all__ = ["Requested", "completed", "conclude"]
+
+
+class Requested(typing.Protocol):
+    """What a `PushMessage` may carry."""
+
+    def begin(self) -> bool:
+        """Whether it is wanted still; from now on it may have been sent."""
+
+    def conclude(self, outcome: Any, *, paused: bool) -> None:
+        """Take the `Reply`, or the reason that there is none; whether reading was `paused`."""
+
+    def give_back(self) -> None:
+        """It was not sent, since its join or its connection was over: it may be sent again."""
+
+
+def conclude(requests: OpenRequests, *, paused: bool) -> None:
+    """Tell those that have an outcome by now."""
+    if requests.outcomes:
+        outcomes, requests.outcomes = requests.outcomes, []
+        for request, outcome in outcomes:
+            request.conclude(outcome, paused=paused)
+    if requests.unsent:
+        unsent, requests.unsent = requests.unsent, []
+        for request, _ in unsent:
+            request.give_back()
+
+
+def completed(
+    push: PushMessage, ref: str, protocol: Protocol, serializer: Serializer
+) -> PushMessage:
+    """Return a push with what one has not that somebody sent by hand."""
+    join_ref = push.join_ref or protocol.current_join_ref(push.topic)
+    message = Message(join_ref, ref, push.topic, push.event, push.payload)
+    return replace(push, ref=ref, join_ref=join_ref, data=serializer.encode(message))

@@ -1,0 +1,350 @@
+"""`ClientHandle`: one client per process, started at its first use, and again for ever.
+
+Web servers import an application before they fork, run many threads, and are to start without
+Phoenix too. A handle opens nothing when it is made; whoever uses it first starts the client, in the
+process in which that is, and a client that ends is started again with a growing delay.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from pykka import ActorProxy, ActorRef
+
+from slipstream_actor.actors.calls import call, cast
+from slipstream_actor.actors.expiry import call_at
+from slipstream_actor.actors.forks import current_epoch, ended_for
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.client import asking
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.client.requests import PendingRequest
+from slipstream_actor.client.subscriptions import Overflow, Subscription, subscribe
+from slipstream_actor.client.waiting import wait_until_joined
+from slipstream_actor.configuration.arguments import require_delay
+from slipstream_actor.errors import ClientEndedError, SlipstreamError, shown
+from slipstream_actor.protocol.matching import ANY
+from slipstream_actor.protocol.message import Reply
+from slipstream_actor.supervision.status import HandleStatus, status_of
+
+__all__ = ["ClientHandle"]
+
+C = TypeVar("C", bound=ClientActor)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger: logging.Logger = logging.getLogger("slipstream_actor.handle")
+
+# Seconds before a client that has ended is started again: doubled each time, and the first one
+# again when a client has lasted for `STABLE`.
+FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
+NO_PAYLOAD: dict[str, Any] = {}
+
+
+class Life(Generic[C]):
+    """What a handle knows of the client of one process; a forked child begins with a new one."""
+
+    def __init__(self) -> None:
+        self.epoch: int = current_epoch()
+        # Reentrant: a signal handler may use the handle while it is held.
+        self.lock = threading.RLock()
+        self.ref: ActorRef[C] | None = None
+        self.restarts: int = 0
+        self.started_at: float = 0.0
+        self.delay: float = FIRST_DELAY
+        # While a client is to be started again: when, and what the last one has ended for.
+        self.due: float | None = None
+        self.reason: Any = None
+        self.waiting: list[PendingRequest] = []
+        self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        self.stopped: Any = None
+        self.starting: bool = False
+
+
+class ClientHandle(Generic[C]):
+    """A client of `client_class`, started with the arguments when it is first used.
+
+    Declare it at import, in as many places as there are clients. Nothing is opened before its
+    first use, which does not wait for the connection; then there is one client per process,
+    whatever the number of threads, also in a process that was forked later. When the client ends it
+    is started again, for ever, after 0.1 s at first and at most 30 s. It ends with the process.
+    """
+
+    def __init__(
+        self, client_class: type[C], *args: Any, name: Hashable | None = None, **kwargs: Any
+    ) -> None:
+        given: Any = client_class
+        if not isinstance(given, type) or not issubclass(given, ClientActor):
+            raise TypeError(f"ClientHandle is for a subclass of ClientActor, not {client_class!r}")
+        self.client_class: type[C] = client_class
+        self.name: Hashable | None = name
+        self._args = args
+        self._kwargs = kwargs
+        self._life: Life[C] = Life()
+        self._instead: list[Target] = []
+
+    def __repr__(self) -> str:
+        named = "" if self.name is None else f" {self.name!r}"
+        return f"<ClientHandle of {self.client_class.__name__}{named}>"
+
+    # the client
+
+    @property
+    def ref(self) -> ActorRef[C]:
+        """The client's ref. Starts it, if this process has none.
+
+        Raises what `start` raises at a first use, and `ClientEndedError` while it is to be started
+        again and after `stop`.
+        """
+        if self._instead:
+            ref: ActorRef[C] = resolve(self._instead[-1])
+            return ref
+        life = self._current()
+        with life.lock:
+            if life.stopped is not None:
+                raise ended_for(life.stopped, repr(self))
+            if life.due is not None:
+                left = max(0.0, life.due - time.monotonic())
+                raise ClientEndedError(
+                    life.reason,
+                    f"{self!r}: its client has ended, {shown(life.reason)}, and is started again"
+                    f" in {left:.1f} s",
+                )
+            if life.ref is None:
+                self._start(life)
+            assert life.ref is not None
+            return life.ref
+
+    def proxy(self) -> ActorProxy[C]:
+        """Return a proxy of the client: see `ref`."""
+        return self.ref.proxy()
+
+    def call(self, message: Any, timeout: float | None = 5.0) -> Any:
+        """See `call`; while the client is to be started again it raises `ClientEndedError`."""
+        return call(self.ref, message, timeout)
+
+    def cast(self, message: Any) -> None:
+        """See `cast`; while the client is to be started again it raises `ClientEndedError`."""
+        cast(self.ref, message)
+
+    @overload
+    def invoke(
+        self, method: Callable[Concatenate[Any, P], Future[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def invoke(
+        self, method: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    def invoke(self, method: Any, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See `invoke`; while the client is to be started again it raises `ClientEndedError`."""
+        return asking.invoke(self.ref, method, *args, **kwargs)
+
+    def request(
+        self, topic: str, event: str, payload: Any = NO_PAYLOAD, *, timeout: float | None = 5.0
+    ) -> Future[Reply]:
+        """See `request`; waits within its `timeout` while the client is started again."""
+        return asking.request(self, topic, event, payload, timeout=timeout)
+
+    def subscribe(
+        self,
+        topic: Any = ANY,
+        event: Any = ANY,
+        payload: Any = ANY,
+        *,
+        size: int = 1000,
+        overflow: Overflow = "wait",
+    ) -> Subscription:
+        """See `subscribe`; it outlives the client, and goes on with the next one."""
+        return subscribe(self, topic, event, payload, size=size, overflow=overflow)
+
+    def wait_until_joined(self, topic: str, timeout: float | None = 5.0) -> None:
+        """See `wait_until_joined`."""
+        wait_until_joined(self.ref, topic, timeout)
+
+    def status(self) -> HandleStatus:
+        """Return plain data for a health view. Neither starts the client nor waits for it."""
+        life = self._current()
+        if self._instead:
+            return status_of(resolve(self._instead[-1]), "running", life.restarts, None, 0)
+        # Without the lock, which is held while a client is being started.
+        ref = life.ref
+        state = "running" if ref is not None else "not started"
+        if life.due is not None:
+            state = "restarting"
+        if life.stopped is not None:
+            state = "stopped"
+        return status_of(ref, state, life.restarts, life.reason, len(life.waiting))
+
+    def stop(self, drain: float = 0.0) -> None:
+        """End the client of this process, for good: whoever uses it later has `ClientEndedError`.
+
+        Waits up to `drain` seconds for the requests that have no outcome yet.
+        """
+        require_delay("drain", drain)
+        life = self._current()
+        with life.lock:
+            life.stopped = life.stopped or "shutdown"
+            ref, life.ref, life.due = life.ref, None, None
+            waiting, life.waiting = life.waiting, []
+            subscriptions = list(life.subscriptions)
+        for request in waiting:
+            request.future.fail(ended_for(life.stopped, str(request)))
+        if ref is not None:
+            asking.drain(ref, drain)
+            ref.stop()
+        for subscription in subscriptions:
+            subscription.close()
+
+    @contextmanager
+    def override(self, client: Any) -> Iterator[ClientHandle[C]]:
+        """Have `client` in the place of the handle's own within the block, for tests.
+
+        It is a ref, another handle, or a class of clients, which is started with the handle's
+        arguments and stopped at the end.
+        """
+        started = isinstance(client, type)
+        instead = client.start(*self._args, **self._kwargs) if started else client
+        self._instead.append(instead)
+        try:
+            yield self
+        finally:
+            self._instead.remove(instead)
+            if started:
+                instead.stop()
+
+    # what `request` and `subscribe` find it by
+
+    def _take_request(self, request: PendingRequest) -> None:
+        if self._instead:
+            _take(self._instead[-1], request)
+            return
+        life = self._current()
+        request.when_ended = self._take_over
+        with life.lock:
+            if life.due is not None and life.stopped is None:
+                request.ref = self
+                life.waiting.append(request)
+                request.wait()
+                return
+        try:
+            ref = self.ref
+        except ClientEndedError as error:
+            self._take_over(request, error)
+            return
+        asking.submit(request, ref)
+
+    def _take_over(self, request: PendingRequest, failure: SlipstreamError) -> None:
+        """A request comes back that was not sent: it waits for the next client."""
+        life = self._current()
+        with life.lock:
+            goes_on = life.stopped is None
+            if goes_on:
+                request.ref, request.owner, request.refused = self, None, None
+                life.waiting.append(request)
+                request.wait()
+        if not goes_on:
+            request.future.fail(failure)
+        elif life.due is None:
+            self._hand_out(life)
+
+    def _attach(self, subscription: Subscription) -> None:
+        if self._instead:
+            subscription.attach(resolve(self._instead[-1]))
+            return
+        life = self._current()
+        with life.lock:
+            subscription.outlives = True
+            life.subscriptions.add(subscription)
+            if life.ref is not None:
+                subscription.attach(life.ref)
+                return
+        if life.due is None:
+            _ = self.ref  # Which attaches it.
+
+    # the lives of its clients
+
+    def _current(self) -> Life[C]:
+        """Return the life in this process; a child has one of its own."""
+        if self._life.epoch != current_epoch():
+            self._life = Life()
+        return self._life
+
+    def _start(self, life: Life[C]) -> None:
+        if life.starting:
+            raise RuntimeError(f"{self!r}: a signal handler came in the middle of its start")
+        life.starting = True
+        try:
+            ref = self.client_class.start(*self._args, name=self.name, **self._kwargs)
+        finally:
+            life.starting = False
+        life.ref, life.due, life.started_at = ref, None, time.monotonic()
+        inbox: Any = ref.actor_inbox
+        for subscription in list(life.subscriptions):
+            subscription.attach(ref)
+        inbox.ended.add_done_callback(lambda ended: self._ended(life, ref, ended.get()))
+
+    def _ended(self, life: Life[C], ref: ActorRef[C], reason: Any) -> None:
+        """The client has ended, in whose thread this runs: have it started again."""
+        with life.lock:
+            if life.ref is not ref or life.stopped is not None:
+                return
+            if time.monotonic() - life.started_at > STABLE:
+                life.delay = FIRST_DELAY
+            self._again(life, reason)
+
+    def _again(self, life: Life[C], reason: Any) -> None:
+        life.ref, life.reason, life.due = None, reason, time.monotonic() + life.delay
+        logger.warning(
+            "%r: its client has ended, %s, and is started again in %.1f s",
+            self,
+            shown(reason),
+            life.delay,
+        )
+        call_at(life.due, lambda: self._restart_in_a_thread(life))
+        life.delay = min(LONGEST_DELAY, 2 * life.delay)
+
+    def _restart_in_a_thread(self, life: Life[C]) -> None:
+        """`start` waits for `init`: not in the thread that sees to all deadlines."""
+        threading.Thread(
+            target=self._restart,
+            args=(life,),
+            name=f"slipstream_actor restart {self!r}",
+            daemon=True,
+        ).start()
+
+    def _restart(self, life: Life[C]) -> None:
+        with life.lock:
+            if life.due is None or life.stopped is not None:
+                return
+            life.restarts += 1
+            try:
+                self._start(life)
+            except Exception as error:
+                self._again(life, error)
+                return
+        self._hand_out(life)
+
+    def _hand_out(self, life: Life[C]) -> None:
+        """Hand what waits to the client that is there."""
+        with life.lock:
+            ref = life.ref
+            if ref is None:
+                return
+            waiting, life.waiting = life.waiting, []
+        for request in waiting:
+            if not request.future.done:
+                asking.submit(request, ref)
+
+
+def _take(target: Target, request: PendingRequest) -> None:
+    take = getattr(target, "_take_request", None)
+    if take is not None:
+        take(request)
+    else:
+        asking.submit(request, target)
