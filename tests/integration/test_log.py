@@ -222,7 +222,6 @@ def test_what_a_server_does_has_its_hint(case: str) -> None:
 
 TLS: dict[str, tuple[Script, str]] = {
     "an answer in plain text": (sending(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "tls-not-expected"),
-    "a mail server": (sending(b"220 mail.invalid ESMTP\r\n"), "timeout-tls"),
     "the end": (lambda _: None, "tls-cut-off"),
     "nothing": (Peer.hold, "timeout-tls"),
 }
