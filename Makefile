@@ -12,6 +12,8 @@ SEED ?= 1
 # How many conversations `make state-machine` tries out.
 CONVERSATIONS ?= 40000
 BENCH_ARGS ?=
+GROWTH_ARGS ?=
+MEMORY_ARGS ?=
 SOAK_ARGS ?=
 # The folder of `examples/` that `make demo` runs.
 EXAMPLE ?= quickstart
@@ -32,7 +34,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone state-machine wheel-test lint types format docs coverage bench soak clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs coverage bench growth memory soak clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +74,10 @@ state-machine: $(INSTALLED) ## 40,000 conversations of a client in a world of fa
 	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest $(PYTEST_ARGS) \
 		tests/client/test_state_machine.py
 
+fault-matrix: $(INSTALLED) ## every fault as every command is given, and at every moment (2 minutes)
+	SLIPSTREAM_FAULT_MATRIX=whole $(PYTEST) -p tests.integration.cell_table $(PYTEST_ARGS) \
+		tests/integration/test_fault_matrix.py tests/integration/test_command_matrix.py
+
 # In a folder without the package, so that what is tested is what the wheel has brought.
 wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in an environment of its own
 	rm -rf build
@@ -110,6 +116,12 @@ coverage: $(INSTALLED) $(NODE_MODULES) ## the tests, and the lines and branches 
 
 bench: $(INSTALLED) ## compare with a bare websocket loop; BENCH_ARGS=--help
 	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+growth: $(INSTALLED) ## what one event costs among 100, 1,000 and 10,000; GROWTH_ARGS=--help
+	$(BIN)/python -m benchmarks.growth $(GROWTH_ARGS)
+
+memory: $(INSTALLED) ## what waits in memory, beside its bytes on the wire; MEMORY_ARGS=--help
+	$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)
 
 soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)

@@ -12,7 +12,15 @@ from slipstream_actor.actors.monitor import Down, monitor
 from slipstream_actor.actors.names import whereis
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.handlers import on
-from slipstream_actor.client.returns import Answer, Ignore, Next, Stop
+from slipstream_actor.client.returns import (
+    Answer,
+    CallbackResult,
+    CallResult,
+    Ignore,
+    InitResult,
+    Next,
+    Stop,
+)
 from slipstream_actor.client.state import ClientState
 from slipstream_actor.client.waiting import wait, wait_until_joined
 from slipstream_actor.configuration.configuration import Configuration
@@ -30,6 +38,7 @@ from slipstream_actor.errors import (
     SerializerError,
     SlipstreamError,
     StartError,
+    StartIgnored,
 )
 from slipstream_actor.protocol import commands, events
 from slipstream_actor.protocol import reasons as reasons
@@ -91,6 +100,8 @@ __all__ = [
     "AwaitTimeoutError",
     "BufferExpired",
     "BufferOverflow",
+    "CallResult",
+    "CallbackResult",
     "CallbackReturnError",
     "ChannelClosed",
     "ChannelConnectFailed",
@@ -118,6 +129,7 @@ __all__ = [
     "From",
     "HeartbeatTimeout",
     "Ignore",
+    "InitResult",
     "Join",
     "JoinFailedError",
     "JoinRefused",
@@ -145,6 +157,7 @@ __all__ = [
     "SlipstreamError",
     "Socket",
     "StartError",
+    "StartIgnored",
     "Stop",
     "Supervisor",
     "SupervisorState",

@@ -16,6 +16,7 @@
     ├── NotOwnerError                     `await_*` in a thread that does not own the socket
     ├── CallbackReturnError               a callback's return value
     ├── StartError                        `init` returned `Stop`, or a supervised child failed
+    │   └── StartIgnored                  `init` returned `Ignore`
     ├── AlreadyStartedError               the name is taken
     └── ClientEndedError (ActorDeadError) the client has ended, or nobody has the name
         └── ForkedError                   a client or socket of this process' parent
@@ -45,6 +46,7 @@ __all__ = [
     "SerializerError",
     "SlipstreamError",
     "StartError",
+    "StartIgnored",
 ]
 
 
@@ -156,6 +158,21 @@ class StartError(SlipstreamError):
     def __init__(self, reason: Any) -> None:
         super().__init__(f"not started: {shown(reason)}")
         self.reason = reason
+
+
+class StartIgnored(StartError):
+    """Raised by `start`: `init` returned `Ignore()`, so there is to be no client now.
+
+    `client_class` is the class whose `init` it was; the `reason` is `"ignore"`, and a supervisor
+    keeps such a child as one that does not run.
+    """
+
+    def __init__(self, client_class: type) -> None:
+        super(StartError, self).__init__(
+            f"{client_class.__name__} was not started: init returned Ignore()"
+        )
+        self.reason: Any = "ignore"
+        self.client_class = client_class
 
 
 class AlreadyStartedError(SlipstreamError):

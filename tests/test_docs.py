@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -15,8 +16,12 @@ import pytest
 import slipstream_actor
 from slipstream_actor import testing
 from slipstream_actor.configuration.configuration import table
+from slipstream_actor.protocol.connect_hints import NO_SOCKET, NO_WEBSOCKET
+from slipstream_actor.protocol.hint_rows import PAGE, Hint
+from slipstream_actor.protocol.hints import HINTS
+from slipstream_actor.telemetry.log import LINES, Line
 from tests.api_names import own_language, unknown
-from tests.support.pages import DOCS, PAGES, ROOT, fences, name_of, prose, run_page
+from tests.support.pages import DOCS, GENERATED, PAGES, ROOT, fences, name_of, prose, run_page
 
 LANGUAGES = {
     "python",
@@ -71,15 +76,35 @@ def page_of(directory: Path, *blocks: str) -> Path:
     return page
 
 
-def test_blocks_share_a_namespace_that_has_the_servers_address(tmp_path: Path) -> None:
+CONNECTED = "from slipstream_actor import connect\nsocket = connect(uri).await_connect()"
+
+
+def test_blocks_share_a_namespace_and_the_address_is_the_servers(tmp_path: Path) -> None:
     written = tmp_path / "written"
     written.mkdir()
     page = page_of(
         tmp_path,
-        "\nfrom slipstream_actor import connect\nsocket = connect(uri).await_connect()",
+        f'\nuri = "{GENERATED}"\n{CONNECTED}',
         "\nassert socket.connected\nsocket.disconnect().await_disconnect()",
     )
     run_page(page, written)
+
+
+def test_a_page_says_what_the_address_is(tmp_path: Path) -> None:
+    """What is pasted finds no `uri` that nobody has set."""
+    with pytest.raises(NameError, match="uri"):
+        run_page(page_of(tmp_path, f"\n{CONNECTED}"), tmp_path)
+
+
+def test_a_page_prints_what_it_says(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "\nx = 1", "\nprint(x)\nprint(input('? '))")
+    says = '\n\n```text title="it prints"\n{}\n```\n'
+    code = page.read_text(encoding="utf-8")
+    page.write_text(code + says.format("1\n? \nNone"), encoding="utf-8")
+    run_page(page, tmp_path)
+    page.write_text(code + says.format("1\n? "), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        run_page(page, tmp_path)
 
 
 def test_a_page_that_fails_says_where(tmp_path: Path) -> None:
@@ -128,6 +153,48 @@ def test_what_a_page_leaves_running_is_stopped(tmp_path: Path) -> None:
     )
     run_page(page, tmp_path)
     assert slipstream_actor.whereis("left") is None
+
+
+# hints
+
+
+TROUBLESHOOTING = DOCS / f"{PAGE}.md"
+ALL_HINTS = sorted({NO_SOCKET, NO_WEBSOCKET, *(row.hint for row in HINTS)}, key=str)
+
+
+def hints_of(page: str) -> list[Hint]:
+    """Return what a page quotes, each below the last heading with an anchor."""
+    found, anchor = [], ""
+    for line in page.splitlines():
+        if line.startswith("#"):
+            named = re.search(r'<a id="([^"]+)"', line)
+            anchor = named[1] if named else ""
+        elif line.startswith("> "):
+            found.append(Hint(line[2:], anchor))
+    return found
+
+
+@pytest.mark.parametrize("hint", ALL_HINTS, ids=str)
+def test_each_hint_leads_to_where_it_stands(hint: Hint) -> None:
+    assert hint in hints_of(read(TROUBLESHOOTING))
+
+
+def test_troubleshooting_quotes_no_hint_that_nobody_gives() -> None:
+    assert [hint for hint in hints_of(read(TROUBLESHOOTING)) if hint not in ALL_HINTS] == []
+
+
+def beginning_of(line: Line) -> str:
+    """Return what always stands at the beginning of a line of the log."""
+    return re.split(r"[;:]? ?\{", line.text)[0]
+
+
+LOUD = [key for key, line in LINES.items() if line.level >= logging.WARNING]
+
+
+@pytest.mark.parametrize("key", LOUD)
+def test_troubleshooting_begins_with_what_the_log_says(key: str) -> None:
+    said = re.findall(r"^\| (\*.*?) \|", read(TROUBLESHOOTING), re.MULTILINE)
+    assert any(cell.startswith(f"*{beginning_of(LINES[key])}") for cell in said)
 
 
 # links

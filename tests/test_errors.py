@@ -56,6 +56,7 @@ EXAMPLES: list[Callable[[], SlipstreamError]] = [
     lambda: errors.SerializerError("no JSON"),
     lambda: errors.SlipstreamError("a", 1),
     lambda: errors.StartError(JoinTimeout()),
+    lambda: errors.StartIgnored(errors.ClientActor),
 ]
 
 

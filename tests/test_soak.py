@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,11 @@ DEADLINE = 200.0
 pytestmark = pytest.mark.timeout(DEADLINE + 10)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
@@ -30,10 +32,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(not STATM.exists(), reason="it reads /proc")
 def test_a_short_soak() -> None:
-    # Memory still warms up; what it says of the rest holds in any run. Nine kinds of clients.
+    # Memory still warms up; what it says of the rest holds in any run. Ten kinds of clients.
     result = run(
         "benchmarks.soak",
-        *("--seconds=3", "--every=0.5", "--clients=9", "--seed=1", "--quiet=0.5", "--growth=50"),
+        *("--seconds=3", "--every=0.5", "--clients=10", "--seed=1", "--quiet=0.5", "--growth=50"),
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
@@ -48,3 +50,18 @@ def test_a_short_comeback() -> None:
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["1000", "0"]
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="it reads /proc")
+def test_a_short_look_at_memory() -> None:
+    result = run("benchmarks.memory", "--only=big,diffs,mail,log_lists", MEMORY_SCALE="0.02")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 5
+
+
+def test_a_short_look_at_growth() -> None:
+    result = run("benchmarks.growth", "--sizes=5,10", "--rounds=1")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 10

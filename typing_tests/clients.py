@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, assert_type
 
-from pykka import ActorRef
+from pykka import ActorProxy, ActorRef
 
 import slipstream_actor
 from slipstream_actor import (
@@ -13,6 +13,9 @@ from slipstream_actor import (
     Child,
     ChildSpec,
     ClientActor,
+    ClientState,
+    Connection,
+    ConnectionState,
     Down,
     From,
     Ignore,
@@ -23,6 +26,7 @@ from slipstream_actor import (
     Socket,
     Stop,
     Supervisor,
+    SupervisorState,
     Timer,
     call,
     cast,
@@ -126,6 +130,8 @@ class Chat(ClientActor, restart="transient"):
 
 def talking(ref: ActorRef[Chat], from_: From) -> None:
     """What is done to a client from outside."""
+    assert_type(Chat.start("ws://…", room="rooms:lobby", name="chat"), ActorRef[Chat])
+    assert_type(ref.proxy(), ActorProxy[Chat])
     assert_type(whereis("chat"), ActorRef[Any] | None)
     assert_type(call(ref, "question", timeout=None), Any)
     assert_type(call("chat", "question"), Any)
@@ -134,7 +140,12 @@ def talking(ref: ActorRef[Chat], from_: From) -> None:
     assert_type(wait(ref), Any)
     wait_until_joined(ref, "rooms:lobby", timeout=1)
     monitor(ref).cancel()
-    assert_type(get_state("chat"), Any)
+    assert_type(get_state(ref), ClientState)
+    assert_type(get_state(ref.proxy()), ClientState)
+    assert_type(get_state(ref).connection, ActorRef[Connection] | None)
+    assert_type(get_state(get_state(ref).connection), ConnectionState)
+    assert_type(get_state(get_state(ref).socket.channel_pid), ConnectionState)
+    assert_type(get_state("chat"), ClientState | ConnectionState | SupervisorState)
 
 
 def supervising() -> None:
@@ -143,6 +154,7 @@ def supervising() -> None:
     assert_type(spec.id, Hashable)
     supervisor = Supervisor.start([spec, Chat], strategy="rest_for_one", max_restarts=1)
     assert_type(supervisor, ActorRef[Supervisor])
+    assert_type(get_state(supervisor), SupervisorState)
     children = Supervisor.which_children(supervisor)
     for child in children:
         assert_type(child, Child)
@@ -170,4 +182,4 @@ def the_type_of_a_handler_is_kept(chat: Chat, socket: Socket) -> None:
 def the_package() -> None:
     """It has a version, and still not every name."""
     assert_type(slipstream_actor.__version__, str)
-    slipstream_actor.no_such_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+    slipstream_actor.no_such_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # noqa: B018

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
+from pykka import ActorRef
+
 from slipstream_actor import ANY, ClientActor, Ref, Reply
 from slipstream_actor.testing import (
     Channel,
@@ -66,6 +68,7 @@ def the_test_is_the_server() -> None:
     with no_leaked_clients(), SocketTest(assert_timeout=2.0, refute_timeout=0.05) as server:
         assert_type(server, SocketTest)
         client = server.start(ClientActor, name="client")
+        assert_type(client, ActorRef[ClientActor])
         accept_connect(client)
         refuse_connect("client")
         joined = connect_and_assert_join(client, "rooms:lobby", {"n": 1}, Reply("ok"))

@@ -18,9 +18,17 @@ from benchmarks.soak.threads import (
     pushing_by_proxy,
     pushing_by_socket,
     script,
+    script_in_a_block,
     script_left_open,
 )
-from slipstream_actor import ChildSpec, SlipstreamError, Supervisor, get_state, whereis
+from slipstream_actor import (
+    ChildSpec,
+    ClientState,
+    SlipstreamError,
+    Supervisor,
+    get_state,
+    whereis,
+)
 
 # Of each client: its own and its connection's.
 THREADS = 2
@@ -43,12 +51,15 @@ class ClientGroup:
         self._records: list[ClientRecord] = []
         self._crashing: list[ChildSpec] = []
         self._workers: list[Worker] = []
-        kinds: Iterator[Any] = itertools.cycle((*KINDS, script, script_left_open))
+        kinds: Iterator[Any] = itertools.cycle(
+            (*KINDS, script, script_in_a_block, script_left_open)
+        )
         for number, kind in zip(range(size), kinds, strict=False):
             uri = uris[number % len(uris)]
             record = ClientRecord(
                 f"{kind.__name__}-{number}", uri, seed + number, self.counts, self.load
             )
+            record.other = uris[(number + 1) % len(uris)]
             self.topics.append(record.topic)
             if isinstance(kind, type):
                 self._records.append(record)
@@ -104,6 +115,7 @@ class ClientGroup:
         """What a client and its connection say of themselves."""
         try:
             client = get_state(name)
+            assert isinstance(client, ClientState)
             socket = client.socket
             connection = get_state(client.connection) if client.connection is not None else None
         except (SlipstreamError, pykka.ActorDeadError) as error:

@@ -40,7 +40,7 @@ class OnPurpose(Exception):
 class ClientRecord:
     """What the main thread and a client know of each other; it outlives the client.
 
-    While `load` is clear nothing new is begun.
+    While `load` is clear nothing new is begun. `other`: where there is the same server too.
     """
 
     name: str
@@ -48,6 +48,7 @@ class ClientRecord:
     seed: int
     counts: OutcomeCounts
     load: threading.Event
+    other: str = ""
     joined: bool = False
     lives: int = 0
 
@@ -204,23 +205,40 @@ class Awaiting(Client):
 
 
 class Reconnecting(Client):
-    """Leaves and joins again, disconnects and connects again."""
+    """Leaves and joins again, disconnects and connects again: each time by another command."""
 
     def begin(self) -> None:
         self.send_interval(0.7, GO)
 
     def go(self, socket: Socket) -> Socket:
+        topic = self.record.topic
         self.push(socket, "slow", {"ms": 50}, reply_timeout=REPLY_TIMEOUT)
         self.record.joined = False
-        return (
-            socket.leave(self.record.topic) if self.random.random() < 0.7 else socket.disconnect()
-        )
+        match self.random.randrange(8):
+            case 0:
+                return socket.disconnect()
+            case 1:
+                return socket.disconnect().join(topic, timeout=2).reconnect(delay=0)
+            case 2:
+                return socket.reconnect(delay=0)
+            case 3:
+                return socket.connect(self.record.other, **self.record.options()).join(topic)
+            case 4:
+                return socket.leave(topic, timeout=1).rejoin(topic, delay=0.1)
+            case 5:
+                return socket.leave(topic, timeout=1).join(topic, timeout=2)
+            case _:
+                return socket.leave(topic)
 
     def handle_leave(self, topic: str, socket: Socket) -> Socket:
-        return socket.join(topic)
+        if socket.join_status(topic) != "closed" or socket.joins[topic].rejoin_in is not None:
+            return socket  # It is on its way.
+        return socket.forget(topic).join(topic)
 
     def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        if isinstance(reason, ClosedByClient):
+        self.record.joined = False
+        # By a `disconnect`; after the others there is another connection by now.
+        if isinstance(reason, ClosedByClient) and socket.status == "disconnected":
             return socket.connect(self.record.uri, **self.record.options())
         return super().handle_disconnect(reason, socket)
 

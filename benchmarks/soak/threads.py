@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from benchmarks.soak.outcomes import PushLedger
 from slipstream_actor import SlipstreamError, connect
 
 STUCK = 30.0
+MESSAGES = 20
 REQUESTS: tuple[tuple[str, Any], ...] = (
     *(("echo", {"n": n}) for n in range(12)),
     ("echo", b"\x00\x01"),
@@ -114,6 +116,31 @@ def script(record: ClientRecord) -> None:
     finally:
         ledger.close()
         socket.disconnect()
+
+
+def script_in_a_block(record: ClientRecord) -> None:
+    """The same in a `with` block, with messages, a drop of its own, and mostly no `close`."""
+    ledger = PushLedger(record.counts)
+    try:
+        with connect(record.uri, **record.options()) as opened:
+            socket = opened.await_connect(AWAIT_TIMEOUT).join(record.topic, timeout=AWAIT_TIMEOUT)
+            socket = socket.await_join(record.topic, AWAIT_TIMEOUT)
+            if random.random() < 0.3:
+                socket = socket.reconnect(delay=0).await_connect(AWAIT_TIMEOUT)
+                socket = socket.await_join(record.topic, AWAIT_TIMEOUT)
+            socket.push(record.topic, "flood", {"n": MESSAGES, "size": 50})
+            messages = socket.messages(record.topic, timeout=AWAIT_TIMEOUT)
+            for _ in itertools.islice(messages, MESSAGES):
+                pass
+            ref = ledger.push(lambda: socket.push(record.topic, "echo", {}))
+            if ref is not None:
+                await_outcome(ledger, socket, ref)
+            if random.random() < 0.3:
+                socket.leave(record.topic, timeout=1).close(AWAIT_TIMEOUT)
+    except SlipstreamError:
+        pass  # The network is as bad as it was ordered.
+    finally:
+        ledger.close()
 
 
 def script_left_open(record: ClientRecord) -> None:

@@ -52,6 +52,8 @@ class Inbox:
     """A queue, what a `receive` has passed over, and a heap of timers."""
 
     CARRIES = True
+    # Whether events lead to callbacks: a plain thread has none.
+    FOR_CALLBACKS = True
     # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
     log: Any = None
 
@@ -231,16 +233,16 @@ class Inbox:
         self._changes += 1
         return len(self._stash) - before
 
-    def discard(self, source: Any, *, events: bool) -> list[Any]:
+    def discard(self, source: Any) -> list[Any]:
         """Have nothing to do with `source` any more; see `discard_former`."""
         self.former.append(source)
-        return self.discard_former(events=events)
+        return self.discard_former()
 
-    def discard_former(self, *, events: bool) -> list[Any]:
+    def discard_former(self) -> list[Any]:
         """Forget the former connections that are dead, and return them.
 
-        Drop the `events` of all former ones: in a plain thread nobody else would. In a client they
-        are nobody's either, unless the callback that has replaced them raises.
+        In a plain thread the events of all former ones are dropped: nobody else would. In a client
+        they are nobody's either, unless the callback that has replaced them raises.
         """
         former = self.former[:]
         if not former:
@@ -248,7 +250,7 @@ class Inbox:
         dead = [connection for connection in former if not connection.is_alive()]
         for connection in dead:
             self.former.remove(connection)
-        if not events:
+        if self.FOR_CALLBACKS:
             return dead
         self._stash_all()
         self._stash = deque(
@@ -292,6 +294,12 @@ class Inbox:
         self._timers_given += 1
         heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
         return timer
+
+    def revive(self, timer: Timer) -> None:
+        """Deliver a timer after all that was cancelled."""
+        timer.cancelled = False
+        if all(entry[2] is not timer for entry in self._timers):
+            self.schedule(timer)
 
     def _stash_all(self) -> None:
         """Put what is in the queue behind what was passed over."""

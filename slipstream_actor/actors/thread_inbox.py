@@ -33,6 +33,8 @@ FEW = 64
 class ThreadInbox(Inbox):
     """An inbox from which an exception out of a signal handler takes nothing."""
 
+    FOR_CALLBACKS = False
+
     def __init__(self) -> None:
         super().__init__()
         # Of the pushes whose `Ref` somebody still has, that.

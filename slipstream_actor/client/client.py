@@ -6,11 +6,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 import pykka
 from msgspec import UNSET
+from pykka import ActorRef
 from pykka.messages import ProxyCall
 
 from slipstream_actor.actors import context
@@ -34,6 +35,7 @@ from slipstream_actor.client.delivery import EventDelivery
 from slipstream_actor.client.returns import (
     Answer,
     Ignore,
+    InitResult,
     Next,
     Stop,
     lost_socket_error,
@@ -43,16 +45,17 @@ from slipstream_actor.client.runner import Beginning, IdleTimeout
 from slipstream_actor.client.state import state_of
 from slipstream_actor.client.telemetry import callback
 from slipstream_actor.configuration.arguments import require_delay
-from slipstream_actor.errors import StartError
+from slipstream_actor.errors import StartError, StartIgnored
 from slipstream_actor.socket.apply_event import (
     ConnectionReplaced,
+    LeaveAsked,
     LeaveDone,
     ReconnectDue,
     RejoinDue,
     due_join,
 )
 from slipstream_actor.socket.buffering import BufferDue, tend_buffer
-from slipstream_actor.socket.connecting import open_connection
+from slipstream_actor.socket.connecting import open_connection, revive_timers
 from slipstream_actor.socket.joining import request
 from slipstream_actor.socket.sending import RoomMade
 
@@ -72,7 +75,7 @@ class WatchJoin(Request):
 
 
 # Messages of the library's own, which do not end a client's idling.
-UNNOTICED = (GetState, Timer, WatchJoin, BufferDue, RoomMade)
+UNNOTICED = (GetState, Timer, WatchJoin, BufferDue, RoomMade, LeaveAsked)
 
 
 class ClientActor(EventDelivery):
@@ -100,13 +103,13 @@ class ClientActor(EventDelivery):
         handlers.warn_of_near_misses(cls)
 
     @classmethod
-    def start(cls, *args: Any, name: Hashable | None = None, **kwargs: Any) -> Any:
+    def start(cls, *args: Any, name: Hashable | None = None, **kwargs: Any) -> ActorRef[Self]:
         """Start a client and return its `ActorRef` when `init(*args, **kwargs)` has returned.
 
         `name` makes it known to `whereis`. Raises what `init` raised, `StartError` when it
-        returned `Stop`, `AlreadyStartedError` when a living actor has the name, `TypeError` for a
-        class with an `__init__`, as `@dataclass` writes one. Returns `None` when `init` returned
-        `Ignore()`.
+        returned `Stop`, `StartIgnored` when it returned `Ignore()`, `AlreadyStartedError` when a
+        living actor has the name, `TypeError` for a class with an `__init__`, as `@dataclass`
+        writes one.
         """
         require_no_hooks(ClientActor, cls)
         beginning = Beginning(args, kwargs, name, Future())
@@ -115,9 +118,11 @@ class ClientActor(EventDelivery):
         except RuntimeError as error:  # The system has no more threads.
             park_if_exiting()
             raise StartError(error) from error
-        return ref if await_start(ref, beginning.started) else None
+        if not await_start(ref, beginning.started):
+            raise StartIgnored(cls)
+        return ref
 
-    def init(self, *args: Any, **kwargs: Any) -> Any:
+    def init(self, *args: Any, **kwargs: Any) -> InitResult:
         """Begin: return the socket, `Next`, `Stop(reason)` or `Ignore()`."""
         return self.socket
 
@@ -223,11 +228,15 @@ class ClientActor(EventDelivery):
             return super()._dispatch(message)
         # A public method: it changes the socket by assigning `self.socket`.
         self._begin()
-        result = super()._dispatch(message)
-        if self.actor_inbox.uncommitted is not None:
-            raise lost_socket_error(
-                ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
-            )
+        try:
+            result = super()._dispatch(message)
+            if self.actor_inbox.uncommitted is not None:
+                raise lost_socket_error(
+                    ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
+                )
+        except Exception:
+            revive_timers(self.socket)
+            raise
         return result
 
     def _idle_timeout(self, message: IdleTimeout) -> None:
@@ -296,6 +305,7 @@ class ClientActor(EventDelivery):
             future.fail(self._stopped())
             raise
         except Exception as error:
+            revive_timers(self.socket)
             if future.fail(error) or not lives:
                 raise
             # Raised by a continuation, behind the answer: it can reach nobody.
@@ -318,6 +328,7 @@ HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
     Cast: lambda client, cast: client._run("handle_cast", cast.message),
     Continue: lambda client, message: client._run("handle_continue", message.term),
     IdleTimeout: ClientActor._idle_timeout,
+    LeaveAsked: ClientActor._leave_asked,
     LeaveDone: ClientActor._leave_done,
     ConnectionReplaced: ClientActor._connection_replaced,
     ReconnectDue: ClientActor._reconnect_due,

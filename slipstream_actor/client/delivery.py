@@ -12,6 +12,7 @@ from slipstream_actor.client.log import say_after
 from slipstream_actor.client.runner import CallbackRunner
 from slipstream_actor.protocol.commands import CloseConnection, LeaveTopic
 from slipstream_actor.protocol.events import (
+    JOIN_ENDS,
     ChannelConnected,
     MessageReceived,
     PushFailed,
@@ -27,7 +28,9 @@ from slipstream_actor.socket import presences
 from slipstream_actor.socket.apply_event import (
     CONNECTION_ENDS,
     ConnectionReplaced,
+    LeaveAsked,
     LeaveDone,
+    apply_leave_asked,
     owed_leaves,
     reinterpret,
 )
@@ -42,7 +45,6 @@ from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 __all__ = ["EventDelivery"]
 
 MESSAGES = (MessageReceived, UndecodedMessage)
-TOPIC_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
 JOIN_OUTCOMES = (TopicJoinSucceeded, TopicJoinFailed, TopicJoinClosed)
 
 
@@ -110,7 +112,7 @@ class EventDelivery(CallbackRunner):
             self._deliver_message(event)
             return
         link = self.socket._link
-        if type(event) in TOPIC_ENDS:
+        if type(event) in JOIN_ENDS:
             self.actor_inbox.ended_joins.pop(event.join_ref, None)
         if type(event) in CONNECTION_ENDS:
             self._end_connection(source)
@@ -145,7 +147,7 @@ class EventDelivery(CallbackRunner):
         elif type(event) in CONNECTION_ENDS:
             say_after(self.socket, event, ends=False)
             give_up_buffered(self.socket, Disconnected(event.reason))
-        elif type(event) in TOPIC_ENDS:
+        elif type(event) in JOIN_ENDS:
             say_after(self.socket, event, ends=False)
             reason = getattr(event, "reason", "left")
             give_up_buffered(self.socket, ChannelEnded(reason))
@@ -207,9 +209,14 @@ class EventDelivery(CallbackRunner):
         left = join is not None and event.join_ref in join._details.leaving
         if not left and event.join_ref is not None:
             tell(source, LeaveTopic(event.topic, event.join_ref))
+            give_up_buffered(self.socket, ChannelEnded("left"))
 
     def _leave_done(self, done: LeaveDone) -> None:
-        self._run("handle_leave", done.topic)
+        if done.former is None or self.socket.joins.get(done.topic) is not done.former:
+            self._run("handle_leave", done.topic)
+
+    def _leave_asked(self, asked: LeaveAsked) -> None:
+        self._slipstream.socket = apply_leave_asked(self.socket, asked)
 
     def _connection_replaced(self, replaced: ConnectionReplaced) -> None:
         """Tell its end; the connection that took its place stays the one there is.

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from slipstream_actor.client.defaults import CALLBACK_NAMES
+from slipstream_actor.client.returns import CallbackResult
 from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.socket.socket import Socket
 
 __all__ = ["EVERY_OTHER", "Route", "Routes", "on", "routes_of", "warn_of_near_misses"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+# A method as `handle_message` is one; the decorated one keeps its own type.
+F = TypeVar("F", bound=Callable[[Any, str, str, Any, Socket], CallbackResult])
 
 ANYTHING = "*"
 CALLBACKS = frozenset(CALLBACK_NAMES)

@@ -3,9 +3,10 @@ errors for what it may not."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
+import pykka
 from msgspec import UNSET
 
 from slipstream_actor.actors.inbox import Inbox
@@ -15,7 +16,10 @@ from slipstream_actor.socket.socket import Socket
 
 __all__ = [
     "Answer",
+    "CallResult",
+    "CallbackResult",
     "Ignore",
+    "InitResult",
     "Next",
     "Stop",
     "is_normal",
@@ -81,7 +85,18 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Ignore(msgspec.Struct, frozen=True):
-    """Returned by `init`: end before having begun; `start` returns `None`."""
+    """Returned by `init`: end before having begun; `start` raises `StartIgnored`."""
+
+
+# What overrides are held to by type checkers: `async def` and `-> int` are none of these.
+CallbackResult: TypeAlias = Socket | Next | Stop | None
+"""What a callback may return: the socket to go on with, or `None` when it did not change."""
+
+InitResult: TypeAlias = Socket | Next | Stop | Ignore | None
+"""What `init` may return."""
+
+CallResult: TypeAlias = Answer | Next | Stop | pykka.Future[Any]
+"""What `handle_call` may return. A future answers when it is set, as `Answer(future)` does."""
 
 
 def require_return(result: Any, socket: Any) -> None:

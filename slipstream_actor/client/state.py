@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
+from pykka import ActorRef
 
 from slipstream_actor.actors.running import Running
+from slipstream_actor.connection.connection import Connection
 from slipstream_actor.socket.socket import Socket
 
 __all__ = ["ClientState", "state_of"]
@@ -24,7 +24,7 @@ class ClientState(msgspec.Struct, frozen=True):
 
     socket: Socket
     mailbox: int
-    connection: Any
+    connection: ActorRef[Connection] | None
     attempt: int = 0
     next_attempt: float | None = None
     callback: str | None = None

@@ -139,7 +139,9 @@ class Configuration:
     rejoin_after_msec: Policy = option(
         [100, 500, 1000, 2000, 5000, 10000],
         policy,
-        "Delays of the first, second, … `rejoin` of a topic; the last one repeats. Or a callable.",
+        "Delays of the first, second, … `rejoin` of a topic; the last one repeats. Or a callable"
+        " that takes the number of the rejoin, 1 for the first, and may take the reason that the"
+        " join ended with as a second argument.",
     )
     rejoin_jitter_msec: int = option(
         1000,
@@ -217,7 +219,7 @@ class Configuration:
     close_timeout_msec: int = option(
         1000,
         whole(0),
-        "Time for the server's answer to our close frame.",
+        "Time for the server's answer to our close frame, from when that is out.",
     )
     shutdown_timeout_msec: int = option(
         2000,

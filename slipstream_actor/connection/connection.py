@@ -27,7 +27,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.state import ConnectionState, counters_of, refs_of, topics_of
+from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import (
@@ -468,17 +468,16 @@ class Connection(BaseActor):
         asked.future.set(self._state())
 
     def _state(self) -> ConnectionState:
-        protocol = self._protocol
-        return ConnectionState(
+        return state_of(
+            self._protocol,
+            self._transport,
+            self.flow,
+            dropped=self._dropped,
             status=self._status,
             uri=redact(self._config.uri),
-            topics=topics_of(protocol),
-            refs=refs_of(protocol),
-            counters=counters_of(self._transport, self._dropped),
-            heartbeat_rtt=protocol.heartbeat_rtt,
             mailbox=self.actor_inbox.depth,
-            undelivered=self.flow.undelivered,
             paused=self._paused,
+            max_undelivered_bytes=self._config.max_undelivered_bytes,
             send_buffer_bytes=self._room.bytes,
         )
 

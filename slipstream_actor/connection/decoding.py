@@ -36,7 +36,7 @@ class Decoding:
         self.partly: Callable[[bytes], Message]
         if decodes_as_ours(config.serializer):
             self.text, self.binary = config.serializer.decode_text, config.serializer.decode
-            self.partly = getattr(config.serializer, "decode_partly", self.text)
+            self.partly = config.serializer.decode_partly
         else:
             self.text, self.binary = lambda data: self._decode(data.decode()), self._decode
             self.partly = self.text

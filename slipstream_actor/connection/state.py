@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
+from slipstream_actor.actors.pressure import Inflow
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.wire.websocket import Transport
 
-__all__ = [
-    "ConnectionState",
-    "Counters",
-    "TopicState",
-    "counters_of",
-    "refs_of",
-    "topics_of",
-]
+__all__ = ["ConnectionState", "Counters", "TopicState", "state_of"]
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -43,8 +38,9 @@ class ConnectionState(msgspec.Struct, frozen=True):
     `status` is `"connecting"`, `"connected"` or `"closing"`; `topics` are its joins; `refs` maps
     each ref that something waits for to its event; `heartbeat_rtt` is in seconds, `None` before
     the first heartbeat was answered; `mailbox` is how many commands wait. `undelivered` counts the
-    messages that the owner has not taken, `paused` says whether reading waits for it to;
-    `send_buffer_bytes` are accepted and not sent.
+    messages that the owner has not taken, `undelivered_bytes` are the bytes that they came in, and
+    `max_undelivered_bytes` the option that bounds them; `paused` says whether reading waits for the
+    owner. `send_buffer_bytes` are accepted and not sent.
     """
 
     status: str
@@ -55,8 +51,25 @@ class ConnectionState(msgspec.Struct, frozen=True):
     heartbeat_rtt: float | None
     mailbox: int
     undelivered: int = 0
+    undelivered_bytes: int = 0
+    max_undelivered_bytes: int = 0
     paused: bool = False
     send_buffer_bytes: int = 0
+
+
+def state_of(
+    protocol: Protocol, transport: Transport | None, flow: Inflow, *, dropped: int, **others: Any
+) -> ConnectionState:
+    """Return the state of a connection of these parts; `others` are fields as they are."""
+    return ConnectionState(
+        topics=topics_of(protocol),
+        refs=refs_of(protocol),
+        counters=counters_of(transport, dropped),
+        heartbeat_rtt=protocol.heartbeat_rtt,
+        undelivered=flow.undelivered,
+        undelivered_bytes=flow.undelivered_bytes,
+        **others,
+    )
 
 
 def counters_of(transport: Transport | None, dropped: int) -> Counters:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, TypeAlias, TypeVar, overload
+
+from pykka import ActorProxy, ActorRef
 
 from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState
@@ -12,12 +15,35 @@ from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import ThreadRef, require_other
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.running import running_in
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.client.state import ClientState
 from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.connection.connection import Connection
+from slipstream_actor.connection.state import ConnectionState
 from slipstream_actor.socket.socket import Socket
+from slipstream_actor.supervision.state import SupervisorState
+from slipstream_actor.supervision.supervisor import Supervisor
 
 __all__ = ["get_state"]
 
 
+C = TypeVar("C", bound=ClientActor)
+S = TypeVar("S", bound=Supervisor)
+State: TypeAlias = ClientState | ConnectionState | SupervisorState
+
+
+@overload
+def get_state(target: ActorRef[C] | ActorProxy[C], timeout: float | None = ...) -> ClientState: ...
+@overload
+def get_state(
+    target: ActorRef[Connection] | None, timeout: float | None = ...
+) -> ConnectionState: ...
+@overload
+def get_state(
+    target: ActorRef[S] | ActorProxy[S], timeout: float | None = ...
+) -> SupervisorState: ...
+@overload
+def get_state(target: Hashable, timeout: float | None = ...) -> State: ...
 def get_state(target: Target, timeout: float | None = 5.0) -> Any:
     """Return a snapshot of a client (`ClientState`), a connection (`ConnectionState`) or a
     supervisor (`SupervisorState`).

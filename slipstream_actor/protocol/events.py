@@ -110,6 +110,9 @@ class PushFailed(msgspec.Struct, frozen=True):
     reason: Any
 
 
+# What ends a join.
+JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
+
 Event: TypeAlias = (
     ChannelConnected
     | ChannelConnectFailed

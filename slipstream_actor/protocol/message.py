@@ -35,8 +35,8 @@ class Ref(str):
     """The reference of one push: a string that knows its `topic` and the join it belongs to.
 
     `join_ref` is `None` while a buffered push waits for its join. `failure` is the reason that a
-    plain thread's push has failed for, and `None` otherwise: there is no callback to tell of it.
-    `awaited` says whether the push asks for an outcome.
+    push has failed for of which no callback is told, a plain thread's or one that was awaited in
+    its buffer, and `None` otherwise. `awaited` says whether the push asks for an outcome.
     """
 
     __slots__ = ("__weakref__", "awaited", "failure", "join_ref", "topic")

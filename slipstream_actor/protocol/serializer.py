@@ -127,6 +127,16 @@ class V1Wire(msgspec.Struct):
     join_ref: str | None = None
 
 
+class PartlyDecodedV1(msgspec.Struct, frozen=True):
+    """A V1 message with its payload as it came."""
+
+    topic: str
+    event: str
+    payload: msgspec.Raw
+    ref: str | None
+    join_ref: str | None = None
+
+
 class V1Serializer:
     """Phoenix's V1: JSON objects, no binary frames (docs/protocol.md#note-28)."""
 
@@ -134,6 +144,7 @@ class V1Serializer:
 
     def __init__(self, json_parser: JsonParser | None = None) -> None:
         self._json = json_parser or MsgspecJson()
+        self._partly = msgspec.json.Decoder(PartlyDecodedV1).decode
 
     def encode(self, message: Message) -> str | bytes:
         """Return the text frame of `message`; `SerializerError` when it has none."""
@@ -146,6 +157,18 @@ class V1Serializer:
         if isinstance(data, bytes):
             raise SerializerError("a binary frame, and V1 has none")
         return self.decode_text(data)
+
+    def decode_partly(self, data: bytes) -> Message:
+        """Return the message of a text frame, as `V2Serializer.decode_partly` does."""
+        if not isinstance(self._json, MsgspecJson):
+            return self.decode_text(data)
+        try:
+            part = self._partly(data)
+        except (ValueError, RecursionError) as error:
+            raise SerializerError(f"not a V1 message: {error}") from error
+        if part.event.startswith("phx_"):
+            return self.decode_text(data)
+        return Message(part.join_ref, part.ref, part.topic, part.event, part.payload)
 
     def decode_text(self, data: str | bytes) -> Message:
         """Return the message of a text frame, given as text or as its UTF-8 bytes."""

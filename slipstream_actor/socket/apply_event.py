@@ -42,11 +42,15 @@ from slipstream_actor.socket.state import S, SocketState, frozen, joins_with
 __all__ = [
     "CONNECTION_ENDS",
     "ConnectionReplaced",
+    "LeaveAsked",
     "LeaveDone",
     "ReconnectDue",
     "RejoinDue",
     "apply_event",
+    "apply_leave_asked",
+    "being_left",
     "due_join",
+    "left_by_client",
     "owed_leaves",
     "reinterpret",
     "without_connection",
@@ -72,10 +76,42 @@ def due_join(socket: SocketState, due: RejoinDue) -> Join | None:
     return join if same else None
 
 
-class LeaveDone(msgspec.Struct, frozen=True):
-    """A topic was left of which the server did not know: `handle_leave`, told to oneself."""
+class LeaveDone(msgspec.Struct, frozen=True, eq=False):
+    """A topic was left of which the server did not know: `handle_leave`, told to oneself.
+
+    Void when the socket still has the `former` join: then whoever left it has lost the leave.
+    """
 
     topic: str
+    former: Join | None = None
+
+
+class LeaveAsked(msgspec.Struct, frozen=True):
+    """The server was told to leave a join, told to oneself: a socket that does not know of it,
+    since a callback has not returned it, learns it so."""
+
+    topic: str
+    join_ref: str
+
+
+def left_by_client(join: Join) -> Join:
+    """Return a join that we have left."""
+    gone = replace(join, status="closed", params={}, reason=LeftByClient())
+    return with_details(gone, lost=False, rejoin=None)
+
+
+def being_left(join: Join) -> Join:
+    """Return a join that the server was told to leave."""
+    refs = (*join._details.leaving, str(join.join_ref))
+    return with_details(left_by_client(join), leaving=refs)
+
+
+def apply_leave_asked(socket: S, asked: LeaveAsked) -> S:
+    """Return the socket with a join left that it still has."""
+    join = socket.joins.get(asked.topic)
+    if join is None or join.status == "closed" or join.join_ref != asked.join_ref:
+        return socket
+    return replace(socket, joins=joins_with(socket, being_left(join)))
 
 
 class ConnectionReplaced(msgspec.Struct, frozen=True):
@@ -160,7 +196,8 @@ def without_connection(socket: S, reason: Any) -> S:
 def disconnected(socket: SocketState, join: Join, reason: Any, *, again: bool) -> Join:
     """Return a join as the end of its connection leaves it."""
     if join.status == "requested" and join.join_ref is None:
-        return join
+        # The leaves of former joins are told with the end of the connection.
+        return with_details(join, leaving=()) if join._details.leaving else join
     if join.status == "closed" and join.join_ref is None and join.rejoin_in is None:
         return join
     details = JoinDetails(timeout=join._details.timeout)

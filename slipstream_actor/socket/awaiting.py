@@ -17,6 +17,7 @@ from slipstream_actor.actors.search import Expired
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError
 from slipstream_actor.protocol.events import (
+    JOIN_ENDS,
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -42,9 +43,9 @@ from slipstream_actor.socket.apply_event import (
     due_join,
     reinterpret,
 )
-from slipstream_actor.socket.buffering import expire, give_up_buffered, send_buffered
+from slipstream_actor.socket.buffering import catch_up, expire, give_up_buffered, send_buffered
 from slipstream_actor.socket.connecting import open_connection
-from slipstream_actor.socket.ended import JOIN_ENDS, with_ends
+from slipstream_actor.socket.ended import with_ends
 from slipstream_actor.socket.errors import (
     ConnectFailedError,
     JoinFailedError,
@@ -387,6 +388,7 @@ def await_sending(
     """
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
+    catch_up(socket, topic)
     expiry = buffer.expiry(ref)
     if expiry is not None:
         left = min(expiry - time.monotonic(), math.inf if (t := deadline.left()) is None else t)
@@ -405,8 +407,8 @@ def await_sending(
             if type(event) is TopicJoinSucceeded:
                 send_buffered(socket, topic, event.join_ref)
             elif buffer.take_out(ref):
-                reason = ChannelEnded(getattr(event, "reason", "left"))
-                raise push_error(reason, awaited, deadline, socket)
+                ref.failure = ChannelEnded(getattr(event, "reason", "left"))
+                push_ended(owner.actor_inbox.ledger, ref, ref.failure)
     if isinstance(ref, Ref) and ref.failure is not None:
         raise push_error(ref.failure, awaited, deadline, socket)
     if buffer.expiry(ref) is not None:

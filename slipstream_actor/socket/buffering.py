@@ -13,7 +13,15 @@ from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.actors.push_buffer import BufferedPush
 from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message, Ref
-from slipstream_actor.protocol.reasons import BufferExpired, BufferOverflow, PushTimeout
+from slipstream_actor.protocol.reasons import (
+    BufferExpired,
+    BufferOverflow,
+    ChannelEnded,
+    ClosedByServer,
+    Disconnected,
+    LeftByClient,
+    PushTimeout,
+)
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
 from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, note_ref, send
 from slipstream_actor.socket.state import SocketState, encode, is_wanted
@@ -21,6 +29,7 @@ from slipstream_actor.socket.state import SocketState, encode, is_wanted
 __all__ = [
     "REPLY_TIMEOUT",
     "BufferDue",
+    "catch_up",
     "expire",
     "give_up_buffered",
     "keep",
@@ -124,7 +133,8 @@ def send_buffered(socket: SocketState, topic: str, join_ref: str | None = None) 
 
 
 def tend_buffer(socket: SocketState) -> None:
-    """Drop what is too old, and send what another thread kept for a topic that is joined."""
+    """Drop what is too old, send what another thread kept for a topic that is joined, and fail what
+    it kept for one that nobody wants by now."""
     owner = socket.socket_pid
     buffer = owner.actor_inbox.buffer
     for kept in buffer.take_expired(time.monotonic()):
@@ -132,17 +142,44 @@ def tend_buffer(socket: SocketState) -> None:
     for topic in buffer.topics():
         if socket.joined(topic):
             send_buffered(socket, topic)
+    give_up_buffered(socket)
     if buffer.timer is not None:
         buffer.timer.cancel()
     expiry = buffer.expiry()
     buffer.timer = owner.actor_inbox.send_at(expiry, BufferDue()) if expiry is not None else None
 
 
-def give_up_buffered(socket: SocketState, reason: Any) -> None:
-    """Fail what is kept for topics that nobody wants to be joined any more."""
-    owner = socket.socket_pid
-    buffer = owner.actor_inbox.buffer
+def give_up_buffered(socket: SocketState, reason: Any = None) -> None:
+    """Fail what is kept for topics that nobody wants to be joined any more, for `reason` or for
+    what their joins have ended with."""
+    buffer = socket.socket_pid.actor_inbox.buffer
     for topic in buffer.topics() if buffer else ():
         if not is_wanted(socket, topic):
-            for kept in buffer.take(buffer_key(socket, topic)):
-                fail(owner, kept.ref, kept.event, reason)
+            why = reason if reason is not None else why_over(socket, topic)
+            fail_buffered(socket, topic, why)
+
+
+def fail_buffered(socket: SocketState, topic: str, reason: Any) -> None:
+    """Fail what is kept for `topic`."""
+    owner = socket.socket_pid
+    for kept in owner.actor_inbox.buffer.take(buffer_key(socket, topic)):
+        fail(owner, kept.ref, kept.event, reason)
+
+
+def catch_up(socket: SocketState, topic: str) -> None:
+    """Send, or fail, what another thread has kept for `topic` after the answer to its join had been
+    taken. Of what this socket does not know, a later one may."""
+    if socket.joined(topic):
+        send_buffered(socket, topic)
+    elif topic in socket.joins and not is_wanted(socket, topic):
+        fail_buffered(socket, topic, why_over(socket, topic))
+
+
+def why_over(socket: SocketState, topic: str) -> Any:
+    """Return the reason of a push whose topic nobody wants any more."""
+    join = socket.joins.get(topic)
+    ended = join.reason if join is not None else None
+    if isinstance(ended, Disconnected):
+        return ended
+    by_leave = ended is None or isinstance(ended, (LeftByClient, ClosedByServer))
+    return ChannelEnded("left" if by_leave else ended)

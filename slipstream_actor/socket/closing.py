@@ -37,7 +37,7 @@ def close(socket: SocketState, timeout: float | None) -> None:
         ask_to_close(connection)
     for connection in connections:
         wait_for_end(connection, deadline, timeout)
-        socket.socket_pid.actor_inbox.discard(connection, events=True)
+        socket.socket_pid.actor_inbox.discard(connection)
 
 
 def wait_for_end(connection: Any, deadline: float | None, timeout: float | None) -> None:

@@ -17,7 +17,8 @@ from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import ChannelClosed
-from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient
+from slipstream_actor.protocol.frozen_map import FrozenMap
+from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
 from slipstream_actor.socket.apply_event import (
     ConnectionReplaced,
     ReconnectDue,
@@ -33,7 +34,7 @@ from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.state import S, SocketState, changed, commit, frozen
 from slipstream_actor.socket.telemetry import begin_connect, conclude, reconnecting
 
-__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect"]
+__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect", "revive_timers"]
 
 
 def connect(socket: S, uri: Any, options: Mapping[str, Any]) -> S:
@@ -45,28 +46,27 @@ def connect(socket: S, uri: Any, options: Mapping[str, Any]) -> S:
     replace_link(socket)
     fresh = replace(socket, channel_config=config)
     if socket.channel_config is not None:
-        fresh = replace(without_connection(fresh, ClosedByClient()), channel_config=config)
-        fresh = replace(fresh, joins=not_carried_over(fresh), reconnect_counter=0)
-        give_up_buffered(fresh, ChannelEnded("left"))
+        reason = ClosedByClient()
+        fresh = without_connection(fresh, reason)
+        fresh = replace(fresh, joins=not_carried_over(fresh, reason), reconnect_counter=0)
+        give_up_buffered(fresh, Disconnected(reason))
     return open_connection(fresh, "connect")
 
 
-def not_carried_over(socket: SocketState) -> Any:
-    """Return the joins, none of which is to be asked for on the next connection."""
+def not_carried_over(socket: SocketState, reason: Any) -> FrozenMap[str, Join]:
+    """Return the joins, none of which is to be asked for on the next connection.
+
+    One that was never sent is over with its connection too; one that is lost stays so for what it
+    was lost for.
+    """
     joins = frozen(socket.joins)
     for topic, join in socket.joins.items():
         if join.status == "closed" and not join._details.lost:
             continue
-        reason = join.reason if join.status == "closed" else ChannelEnded("left")
-        joins = joins.with_item(topic, closed(join, reason))
+        over = join.reason if join.status == "closed" else Disconnected(reason)
+        left = replace(join, status="closed", join_ref=None, reason=over)
+        joins = joins.with_item(topic, with_details(left, lost=False, rejoin=None))
     return joins
-
-
-def closed(join: Join, reason: Any) -> Join:
-    """Return a join that nobody asks for any more."""
-    return with_details(
-        replace(join, status="closed", join_ref=None, reason=reason), lost=False, rejoin=None
-    )
 
 
 def reconnect(socket: S, delay: float | None) -> S:
@@ -128,6 +128,16 @@ def scheduled(socket: S, seconds: float, *, by_itself: bool) -> S:
     return replace(socket, _link=link)
 
 
+def revive_timers(socket: SocketState) -> None:
+    """What a lost socket had cancelled, a reconnect and rejoins, is made after all."""
+    link, inbox = socket._link, socket.socket_pid.actor_inbox
+    timers = [link.timer if link is not None else None]
+    timers += [join._details.rejoin for join in socket.joins.values()]
+    for timer in timers:
+        if timer is not None and timer.cancelled:
+            inbox.revive(timer)
+
+
 def disconnect(socket: S) -> S:
     """See `Socket.disconnect`."""
     require_owner(socket, "disconnect")
@@ -154,8 +164,7 @@ def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     park_if_exiting()
     config, owner = socket.channel_config, socket.socket_pid
     assert config is not None
-    is_thread = isinstance(owner, ThreadRef)
-    fail_over(socket, owner.actor_inbox.discard_former(events=is_thread))
+    fail_over(socket, owner.actor_inbox.discard_former())
     owner.actor_inbox.ended_joins.clear()
     begun = begin_connect(socket)
     if socket._lineage is not None:
@@ -163,7 +172,7 @@ def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     connection = None if config.test_mode else Connection.open(owner, config, delay)
     lease = None
     if connection is not None:
-        if is_thread:
+        if isinstance(owner, ThreadRef):
             lease = ConnectionLease(owner, connection)
         if socket._lineage is not None:
             socket._lineage.add_connection(connection)
@@ -192,8 +201,7 @@ def drop_link(socket: SocketState) -> None:
         link.timer.cancel()
     if link.connection is not None:
         ask_to_close(link.connection)
-        is_thread = isinstance(socket.socket_pid, ThreadRef)
-        discarded = socket.socket_pid.actor_inbox.discard(link.connection, events=is_thread)
+        discarded = socket.socket_pid.actor_inbox.discard(link.connection)
         fail_over(socket, [*discarded, link.connection])
 
 

@@ -10,15 +10,13 @@ from typing import Any
 
 from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.protocol.events import TopicJoinClosed, TopicJoinFailed, TopicLeft
+from slipstream_actor.protocol.events import JOIN_ENDS
 from slipstream_actor.protocol.reasons import ChannelEnded
 from slipstream_actor.socket.buffering import give_up_buffered
 from slipstream_actor.socket.state import S
 from slipstream_actor.socket.telemetry import apply_event
 
-__all__ = ["JOIN_ENDS", "with_ends"]
-
-JOIN_ENDS = (TopicJoinFailed, TopicJoinClosed, TopicLeft)
+__all__ = ["with_ends"]
 
 
 def with_ends(socket: S, topic: str) -> S:

@@ -15,8 +15,14 @@ from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.protocol.commands import JoinTopic, LeaveTopic
 from slipstream_actor.protocol.events import TopicJoinFailed
 from slipstream_actor.protocol.message import Message
-from slipstream_actor.protocol.reasons import ChannelEnded, LeftByClient, ParamsFailed
-from slipstream_actor.socket.apply_event import LeaveDone, RejoinDue
+from slipstream_actor.protocol.reasons import ChannelEnded, ParamsFailed
+from slipstream_actor.socket.apply_event import (
+    LeaveAsked,
+    LeaveDone,
+    RejoinDue,
+    being_left,
+    left_by_client,
+)
 from slipstream_actor.socket.buffering import give_up_buffered
 from slipstream_actor.socket.ended import with_ends
 from slipstream_actor.socket.errors import NeverJoinedError
@@ -112,21 +118,17 @@ def leave(socket: S, topic: str, timeout: float | None) -> S:
     if known is None or not is_wanted(socket, topic):
         return socket
     cancel_rejoin(known)
-    gone = replace(known, status="closed", params={}, reason=LeftByClient())
-    gone = with_details(gone, lost=False, rejoin=None)
     is_asked = known.status != "closed" and tell_to_leave(socket, known, timeout)
-    if is_asked:
-        leaving = (*gone._details.leaving, str(known.join_ref))
-        gone = with_details(gone, leaving=leaving)
-    elif known.status != "closed":
+    gone = being_left(known) if is_asked else left_by_client(known)
+    if not is_asked and known.status != "closed":
         gone = replace(gone, join_ref=None)  # Only the socket knows of it.
     left = conclude(replace(socket, joins=joins_with(socket, gone)))
     give_up_buffered(left, ChannelEnded("left"))
-    if is_asked:
-        return left  # What the server answers is told, also if this is lost.
     if not isinstance(socket.socket_pid, ThreadRef):
-        socket.socket_pid.actor_inbox.tell(LeaveDone(topic))
-    return commit(socket, "leave", left)
+        told = LeaveAsked(topic, str(known.join_ref)) if is_asked else LeaveDone(topic, known)
+        socket.socket_pid.actor_inbox.tell(told)
+    # What the server answers is told, also if this is lost.
+    return left if is_asked else commit(socket, "leave", left)
 
 
 def tell_to_leave(socket: SocketState, join: Join, timeout: float | None) -> bool:

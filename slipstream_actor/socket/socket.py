@@ -81,7 +81,9 @@ class Socket(SocketState, frozen=True):
     def connect(self, uri: Any, **options: Unpack[Options]) -> Socket:
         """Ask for a connection; `ChannelConnected` or `ChannelConnectFailed` follows.
 
-        Keeps the assigns; replaces a connection that there is. The options are those of
+        Keeps the assigns; replaces a connection that there is. After a former `connect` no topic is
+        carried over, be it joined, lost or merely asked for: each is `"closed"`, and what was
+        buffered for it fails with `Disconnected(ClosedByClient())`. The options are those of
         `Configuration`. Raises `ConfigurationError`.
         """
         return connecting.connect(self, uri, options)
@@ -160,9 +162,10 @@ class Socket(SocketState, frozen=True):
         The delays are `rejoin_after_msec`'s, each with a random part of `rejoin_jitter_msec`; a
         join that has lasted for `stable_after_msec` starts the count anew. With a `delay` (seconds,
         0 or more) it is made then, also in the place of one that is scheduled. Until then the topic
-        is `"closed"`, with a `rejoin_in`. Without `params` those of the last join are used. Without
-        effect while joined or asked for. Raises `NeverJoinedError`, `SerializerError` for params
-        that are no JSON, and `ConfigurationError` for a callable that returns no milliseconds.
+        is `"closed"`, with a `rejoin_in`. Without `params` those of the last join are used, of
+        which a `leave` leaves none. Without effect while joined or asked for. Raises
+        `NeverJoinedError`, `SerializerError` for params that are no JSON, and `ConfigurationError`
+        for a callable that returns no milliseconds.
         """
         return joining.rejoin(self, topic, params, delay)
 
@@ -170,8 +173,8 @@ class Socket(SocketState, frozen=True):
         """Ask to leave `topic`; one `handle_leave` follows, before the callbacks of a later join.
 
         Without effect when it is not joined, asked for or coming back. Its params, which may hold
-        tokens, are dropped at once. `timeout`: seconds for the server's answer, in the place of
-        `join_timeout_msec`, after which it counts as left.
+        tokens, are dropped at once: a later `rejoin` without `params` has none. `timeout`: seconds
+        for the server's answer, in the place of `join_timeout_msec`, after which it counts as left.
         """
         return joining.leave(self, topic, timeout)
 

@@ -13,6 +13,7 @@ from slipstream_actor.actors.envelopes import TAKE, GetState, Interrupted, Reque
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.monitor import Down, Monitor, end_of
 from slipstream_actor.client.client import ClientActor
+from slipstream_actor.errors import StartIgnored
 from slipstream_actor.supervision.spec import Child, ChildSpec
 
 __all__ = ["SupervisorCall", "SupervisedChild"]
@@ -50,7 +51,8 @@ class SupervisedChild:
     def start(self) -> BaseException | None:
         """Start it, and have its end told to the supervisor; return what it failed with.
 
-        Raises `Interrupted` when the supervisor shall stop.
+        One whose `init` ignores has not failed, and does not run. Raises `Interrupted` when the
+        supervisor shall stop.
         """
         if self._inbox.stopping:
             raise Interrupted
@@ -64,12 +66,14 @@ class SupervisedChild:
             raise
         except Interrupted:
             raise
+        except StartIgnored as ignored:
+            # One that `init` starts may ignore too, and then `init` has raised.
+            return None if ignored.client_class is self.spec.client_class else ignored
         except BaseException as error:
             return error
         finally:
             self._inbox.starting = None
-        if ref is not None:
-            self._runs_as(ref)
+        self._runs_as(ref)
         return None
 
     def stop(self, answer: Callable[[Any], object]) -> Down | None:

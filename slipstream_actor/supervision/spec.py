@@ -80,11 +80,11 @@ class ChildSpec:
         # The arguments may be secrets.
         return f"<ChildSpec {self.id!r} of {self.client_class.__name__}>"
 
-    def start(self) -> ActorRef[Any] | None:
-        """Start the child, as `client_class.start` does, and return its ref; `None`: ignored."""
+    def start(self) -> ActorRef[Any]:
+        """Start the child, as `client_class.start` does, and return its ref."""
         kwargs = self.kwargs if self.name is None else {**self.kwargs, "name": self.name}
         ref = self.client_class.start(*self.args, **kwargs)
-        if ref is None or (isinstance(ref, ActorRef) and isinstance(ref.actor_inbox, Inbox)):
+        if isinstance(ref, ActorRef) and isinstance(ref.actor_inbox, Inbox):
             return ref
         raise TypeError(f"{self.client_class.__name__}.start returned {type(ref).__name__}")
 

@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, get_args
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
 
 import msgspec
 from pykka import ActorRef
@@ -109,7 +109,7 @@ class Supervisor(BaseActor):
         name: Hashable | None = None,
         *,
         restart_after_fork: bool = False,
-    ) -> ActorRef[Supervisor]:
+    ) -> ActorRef[Self]:
         """Start a supervisor, and return its `ActorRef` when all its children have started.
 
         `children` are `ChildSpec`s and `ClientActor` classes, started in this order. When one ends
@@ -134,7 +134,7 @@ class Supervisor(BaseActor):
         return cls._start_with(options)
 
     @classmethod
-    def _start_with(cls, options: Options) -> ActorRef[Supervisor]:
+    def _start_with(cls, options: Options) -> ActorRef[Self]:
         started: Future[bool] = Future()
         try:
             ref = super().start(options, started)

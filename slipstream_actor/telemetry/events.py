@@ -208,13 +208,15 @@ EVENTS: tuple[EventDescription, ...] = (
     ),
     EventDescription(
         (*of_a_connection("backpressure"), "paused"),
-        "more than `high_watermark` events wait for their owner: reading stops",
+        "more than `high_watermark` events, or more than `max_undelivered_bytes`, wait for their"
+        " owner: reading stops",
         ("undelivered", *START),
         ("configuration", *CONNECTION),
     ),
     EventDescription(
         (*of_a_connection("backpressure"), "resumed"),
-        "down to `low_watermark`: reading goes on; the duration is how long it stood still",
+        "down to `low_watermark`, and a quarter of those bytes: reading goes on; the duration is"
+        " how long it stood still",
         ("undelivered", *END),
         ("configuration", *CONNECTION),
     ),

@@ -22,6 +22,7 @@ import msgspec
 
 from slipstream_actor.errors import Shown
 from slipstream_actor.protocol.message import Message
+from slipstream_actor.telemetry.beginning import beginning_of
 
 __all__ = ["receiving", "sending"]
 
@@ -128,11 +129,19 @@ class Redacted(Shown):
             return repr(x)
         if isinstance(x, (bytes, bytearray, memoryview)):
             return f"<{len(x)} bytes>"
-        if isinstance(x, msgspec.Raw):  # JSON that is not decoded yet.
-            return without_secrets(memoryview(x)[:READ].tobytes().decode(errors="replace"))
+        if isinstance(x, msgspec.Raw):
+            return self._undecoded(memoryview(x), level)
         if isinstance(x, Mapping):
             return self.repr_dict(x, level)
         return f"<{type(x).__name__}>"
+
+    def _undecoded(self, x: memoryview, level: int) -> str:
+        """Show the beginning of JSON that is not decoded yet, as it would be shown decoded."""
+        try:
+            begun = beginning_of(x[:READ].tobytes())
+        except (ValueError, RecursionError):
+            return f"<{len(x)} bytes>"
+        return self.repr1(begun, level) + ("..." if len(x) > READ else "")
 
 
 class Hidden:

@@ -340,12 +340,13 @@ def test_receive_is_a_search_from_the_front(
         assert is_empty(box)
 
 
-def test_discard_drops_the_events_of_one_source(mailbox: Inbox) -> None:
+def test_discard_drops_the_events_of_one_source() -> None:
     one, two = ThreadRef(), ThreadRef()
+    mailbox = one.actor_inbox
     tell(mailbox, Burst(one, [1]), 2, Burst(two, [3]), Burst(one, [4]))
     mailbox.receive(is_(2), 0)  # Some are stashed by now, some are not.
     tell(mailbox, Burst(one, [5]), 6)
-    mailbox.discard(one, events=True)
+    mailbox.discard(one)
     assert [take(mailbox) for _ in range(2)] == [3, 6]
     assert is_empty(mailbox)
 

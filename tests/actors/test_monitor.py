@@ -126,7 +126,7 @@ def test_it_comes_when_terminate_has_returned() -> None:
 
     ref = Slow.start()
     monitor(ref)
-    ref.stop(block=False)
+    _ = ref.stop(block=False)
     assert entered.wait(PATIENCE)
     monitor(ref)  # Neither alive nor ended.
     assert not is_told(ref)
@@ -156,7 +156,7 @@ def test_cancelling_while_it_ends_tells_once_or_not_at_all() -> None:
     for _ in range(50):
         ref = Mortal.start()
         watch = monitor(ref)
-        ref.stop(block=False)
+        _ = ref.stop(block=False)
         watch.cancel()
         told = is_told(ref)
         wait(ref, PATIENCE)

@@ -258,7 +258,8 @@ def test_who_is_not_heard_is_told_why() -> None:
             message.wait(PATIENCE)
             return Stop("shutdown")
 
-    ref, go_on = Slow.start(), threading.Event()
+    ref: Any = Slow.start()
+    go_on = threading.Event()
     ref.tell(go_on)
     waiting = [InThread(call, ref, "m"), InThread(ref.ask, "m")]
     eventually(lambda: ref.actor_inbox.depth == 2, "both questions")
@@ -316,7 +317,7 @@ def test_an_actor_waits_for_a_future() -> None:
 
 def test_a_stop_ends_the_wait_for_a_future() -> None:
     waits = threading.Event()
-    ref = Waiting.start(waits)
+    ref: Any = Waiting.start(waits)
     future: Future[Any] = Future()
     ref.tell(future.get)
     assert waits.wait(PATIENCE)

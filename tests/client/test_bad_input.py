@@ -50,7 +50,7 @@ class Patient(ClientActor):
 
 @pytest.fixture
 def client() -> Iterator[Any]:
-    ref = Patient.start()
+    ref: Any = Patient.start()
     yield ref
     ref.stop(timeout=PATIENCE)
 
@@ -219,7 +219,7 @@ WAITS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("waiting", WAITS)
 def test_whoever_waits_in_the_mailbox_is_told_of_the_end(end: str, waiting: str) -> None:
-    ref = Patient.start()
+    ref: Any = Patient.start()
     actor = ref._actor_weakref()
     ref.tell("wait")
     assert actor.begun.wait(PATIENCE)
@@ -239,7 +239,7 @@ def test_whoever_waits_in_the_mailbox_is_told_of_the_end(end: str, waiting: str)
 
 @pytest.mark.parametrize("end", ENDS)
 def test_whoever_watches_is_told_of_the_end(end: str) -> None:
-    ref = Patient.start()
+    ref: Any = Patient.start()
     early = Background(lambda: wait_until_joined(ref, "never", timeout=None))
     actor = ref._actor_weakref()
     eventually(lambda: actor._slipstream.watchers, "the wait")
@@ -255,7 +255,7 @@ def test_whoever_asks_is_answered_when_the_handling_exits(
     def leave(*arguments: Any) -> None:
         raise SystemExit(3)
 
-    ref = Patient.start()
+    ref: Any = Patient.start()
     monkeypatch.setattr(ClientActor, "_note_joins", leave)
     monkeypatch.setattr(client_module, "state_of", leave)
     answer: Future[Any] = Future()
@@ -268,7 +268,7 @@ def test_whoever_asks_is_answered_when_the_handling_exits(
 def test_whoever_waits_is_told_though_the_end_itself_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ref = Patient.start()
+    ref: Any = Patient.start()
     early = Background(lambda: wait_until_joined(ref, "never", timeout=None))
     actor = ref._actor_weakref()
     eventually(lambda: actor._slipstream.watchers, "the wait")

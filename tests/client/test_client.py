@@ -27,6 +27,7 @@ from slipstream_actor import (
     ChannelEnded,
     ClientActor,
     ClientEndedError,
+    ClientState,
     ClosedByClient,
     ClosedByPeer,
     ConfigurationError,
@@ -43,6 +44,7 @@ from slipstream_actor import (
     SlipstreamError,
     Socket,
     StartError,
+    StartIgnored,
     Stop,
     Timer,
     TopicJoinClosed,
@@ -1015,7 +1017,11 @@ def test_a_stop_in_init_is_a_start_error(play: Play) -> None:
 
 def test_ignore_in_init() -> None:
     log = Log()
-    assert Player.start(log, {"init": lambda *_: Ignore()}, name="ignored") is None
+    with pytest.raises(StartIgnored) as raised:
+        Player.start(log, {"init": lambda *_: Ignore()}, name="ignored")
+    assert isinstance(raised.value, StartError)
+    assert str(raised.value) == "Player was not started: init returned Ignore()"
+    assert (raised.value.client_class, raised.value.reason) == (Player, "ignore")
     assert whereis("ignored") is None
     assert list(log.queue) == [("init",)]  # No terminate either.
 
@@ -1153,7 +1159,9 @@ def test_names_are_taken_where_refs_are(play: Play) -> None:
     cast("named", "m")
     log.take("handle_cast", "m")
     assert call("named", "m") == "ok"
-    assert get_state("named").socket.socket_pid is ref
+    state = get_state("named")
+    assert isinstance(state, ClientState)
+    assert state.socket.socket_pid is ref
     ref.tell(TopicJoinSucceeded(TOPIC))
     wait_until_joined("named", TOPIC)
     with pytest.raises(AwaitTimeoutError):

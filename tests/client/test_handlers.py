@@ -408,7 +408,7 @@ def test_callbacks_are_no_handlers(name: str) -> None:
 def test_a_handler_takes_what_it_is_called_with() -> None:
     with pytest.raises(TypeError, match=r"must take \(self, topic, event, payload, socket\)"):
 
-        @on("a")
+        @on("a")  # type: ignore[type-var]
         def handler(self: Any, payload: Any, socket: Socket) -> Any:
             return socket
 

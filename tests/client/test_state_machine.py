@@ -25,7 +25,7 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.channels import JoinState
 from slipstream_actor.protocol.commands import JoinTopic
 from tests.support.model import Model
-from tests.support.modelled_client import OPTIONS, Client
+from tests.support.modelled_client import OPTIONS, OTHER, URI, Client
 from tests.support.simulated_server import Channel
 from tests.support.simulation import Answer, Attempt, World, timers_of
 
@@ -44,12 +44,17 @@ MOVES = ("client", "client", "connection", "socket", "server", "network")
 topics = st.sampled_from(TOPICS)
 params = st.sampled_from(["plain", "plain", "callable", "part", "raises", "returns no JSON"])
 pushes = st.sampled_from(["plain", "asked", "buffered"])
+timeouts = st.sampled_from([None, None, 0.1, 2.0, 30.0])
+rejoins = st.sampled_from(["same", "now", "later", "plain", "raises"])
 actions = st.one_of(
-    st.tuples(st.just("join"), topics, params),
-    st.tuples(st.just("rejoin"), topics, st.sampled_from(["same", "now", "plain", "raises"])),
-    st.tuples(st.sampled_from(["leave", "renew", "forget"]), topics),
+    st.tuples(st.just("join"), topics, params, timeouts),
+    st.tuples(st.just("rejoin"), topics, rejoins),
+    st.tuples(st.just("leave"), topics, timeouts),
+    st.tuples(st.sampled_from(["renew", "forget"]), topics),
     st.tuples(st.just("push"), topics, pushes),
-    st.sampled_from([("connect",), ("disconnect",), ("reconnect",), ("reconnect_now",)]),
+    st.tuples(st.just("connect"), st.sampled_from([URI, OTHER])),
+    st.tuples(st.just("reconnect"), st.sampled_from([None, 0.0, 2.0])),
+    st.just(("disconnect",)),
 )
 
 
@@ -65,13 +70,13 @@ class ClientMachine(RuleBasedStateMachine):
 
     def begin(self) -> None:
         """Start a client and have it connect."""
-        self.model = Model()
+        self.model = Model(lambda: self.world.now)
         self.script: dict[str, list[Any]] = {}
         self.refs: set[str] = set()
         self.every: list[Attempt] = []
         self.client: Client
         Client.start(self)
-        self.at_once(("connect",))
+        self.at_once(("connect", URI))
 
     def opened(self, attempt: Attempt) -> None:
         self.every.append(attempt)

@@ -264,7 +264,7 @@ class Client:
 
     def stop(self) -> None:
         """Stop, in bounded time, and with the connection that there is."""
-        connection = get_state(self.ref).connection
+        connection: Any = get_state(self.ref).connection
         begun = time.monotonic()
         self.ref.stop()
         took = time.monotonic() - begun

@@ -1361,7 +1361,9 @@ def test_nothing_is_sent_before_the_101() -> None:
         assert reached.wait(PATIENCE)
         ref.proxy().do(lambda s: s.join("room")).get()
         # One sent by hand reaches the connection before it can do anything with it.
-        get_state(ref).connection.tell(commands.JoinTopic("by hand"))
+        connection = get_state(ref).connection
+        assert connection is not None
+        connection.tell(commands.JoinTopic("by hand"))
         asked.set()
         log.take("connect")
         log.take("join")

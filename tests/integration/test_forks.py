@@ -121,7 +121,8 @@ ATTEMPTS = [
     "scheduled.disconnect()",
 ]
 
-REFUSED = """
+# What the parent has, for the attempts.
+STARTED = """
 uri, *attempts = sys.argv[1:]
 ref = start(uri, "name")
 proxy = ref.proxy()
@@ -140,7 +141,9 @@ try:
     scheduled.await_connect()
 except ConnectFailedError as error:
     scheduled = error.socket.reconnect()
+"""
 
+REFUSED = """
 def in_child():
     for attempt in attempts:
         try:
@@ -165,7 +168,7 @@ socket.disconnect().await_disconnect()
 
 
 def test_every_call_says_that_the_process_was_forked(server: PhoenixServer) -> None:
-    outcome = run(BEGIN + REFUSED, server.uri, *ATTEMPTS)
+    outcome = run(BEGIN + STARTED + REFUSED, server.uri, *ATTEMPTS)
     assert outcome == (0, "0\n", "")
 
 
@@ -592,25 +595,6 @@ def test_a_supervisor_begins_anew_in_a_child(server: PhoenixServer) -> None:
 WITHOUT_HOOKS = """
 import ctypes, select
 
-uri, *attempts = sys.argv[1:]
-ref = start(uri, "name")
-proxy = ref.proxy()
-their = get_state(ref).socket
-connection = their.channel_pid
-asked = ref.ask("m", block=False)
-from_ = ref.proxy().run(lambda socket: socket.assigns["from"]).get()
-go_on = threading.Event()
-future = proxy.run(lambda _: go_on.wait(60))
-stopped = ref.stop(block=False)
-socket = join(uri)
-pushed = socket.push("bench:b", "echo")
-unconnected = new_socket()
-scheduled = connect("ws://127.0.0.1:1")
-try:
-    scheduled.await_connect()
-except ConnectFailedError as error:
-    scheduled = error.socket.reconnect()
-
 held = threading.Event()
 
 def hold():
@@ -673,7 +657,7 @@ def test_a_fork_without_hooks_is_noticed(server: PhoenixServer, mark: str) -> No
     begin = BEGIN + (by_id if mark == "the process id" else "")
     # Without its hooks the interpreter itself cannot promise that a child goes on: it hangs when
     # another thread was just waiting for the GIL. That is not what is tried here.
-    outcomes = (run(begin + WITHOUT_HOOKS, server.uri, *ATTEMPTS) for _ in range(3))
+    outcomes = (run(begin + STARTED + WITHOUT_HOOKS, server.uri, *ATTEMPTS) for _ in range(3))
     outcome = next((each for each in outcomes if "the child hangs" not in each.output), None)
     assert outcome == (0, "all raised\n", "")
 

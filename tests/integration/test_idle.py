@@ -109,7 +109,9 @@ def be_dropped(_: pykka.ActorRef[Recorder], log: Log, server: PhoenixServer) -> 
 
 
 def stop_the_connection(ref: pykka.ActorRef[Recorder], log: Log, _: PhoenixServer) -> None:
-    get_state(ref).connection.stop()
+    connection = get_state(ref).connection
+    assert connection is not None
+    connection.stop()
     log.take("disconnect")
 
 
@@ -328,8 +330,7 @@ def test_a_burst_costs_few_wake_ups(waits: collections.Counter[int]) -> None:
 
 def look(socket: Socket) -> ConnectionState:
     """Look into the connection of a thread's socket."""
-    state: ConnectionState = get_state(socket.channel_pid, PATIENCE)
-    return state
+    return get_state(socket.channel_pid, PATIENCE)
 
 
 def test_the_state_of_a_connection(server: PhoenixServer) -> None:
@@ -418,6 +419,7 @@ def test_a_connection_that_is_closing() -> None:
         connection = get_state(ref).connection
         client.do(Socket.disconnect).get()
         assert get_state(connection).status == "closing"
+        assert connection is not None
         connection.stop()
         log.take("disconnect")
         with pytest.raises(ActorDeadError):

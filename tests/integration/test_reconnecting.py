@@ -24,6 +24,7 @@ from slipstream_actor import (
     Ref,
     Reply,
     Socket,
+    StartIgnored,
     Timer,
     call,
     connect,
@@ -840,7 +841,8 @@ def test_a_client_whose_configuration_is_wrong_may_be_ignored() -> None:
             except ConfigurationError:
                 return Ignore()
 
-    assert Graceful.start("http://not.a.websocket") is None
+    with pytest.raises(StartIgnored):
+        Graceful.start("http://not.a.websocket")
 
 
 def test_a_client_that_gets_a_new_token(server: PhoenixServer, schedule: Schedule) -> None:
@@ -926,6 +928,7 @@ def test_the_end_of_a_client_closes_its_connection(server: PhoenixServer, end: A
         connection = get_state(ref).connection
         end(ref)
         wait(ref, timeout=PATIENCE)
+        assert connection is not None
         assert not connection.is_alive()
         server.wait_for_connections(0)
 

@@ -136,6 +136,7 @@ def test_a_conversation(server: PhoenixServer, logs: pytest.LogCaptureFixture) -
         inner = get_state(state.connection)
         assert_hidden(ref, state, inner, inner.uri, *show_all(state.socket))
         # They are hidden, not lost.
+        assert state.socket.channel_config is not None
         assert state.socket.channel_config.auth_token == f"{MARK}-token"
         client.do(Socket.disconnect).get()
         assert_hidden(log.take("disconnect"))
@@ -193,6 +194,7 @@ def test_the_answers_of_the_server() -> None:
         log.take("connect")
         socket = get_state(ref).socket
         headers = socket.response_headers
+        assert headers is not None
         assert headers["x-token"] == f"{MARK}-answer"
         assert_hidden(socket, get_state(ref), events.ChannelConnected(ref, headers))
 

@@ -35,6 +35,7 @@ from slipstream_actor import (
     NotJoinedError,
     Reply,
     Socket,
+    StartIgnored,
     Stop,
     call,
     cast,
@@ -464,7 +465,8 @@ def test_a_wrong_configuration_need_not_crash_who_starts_it() -> None:
             except ConfigurationError:
                 return Ignore()
 
-    assert Careful.start("http://example.invalid") is None
+    with pytest.raises(StartIgnored):
+        Careful.start("http://example.invalid")
 
 
 # configuration

@@ -387,6 +387,21 @@ def test_a_plain_threads_buffered_push_that_fails(server: PhoenixServer) -> None
         socket.disconnect().await_disconnect()
 
 
+def test_a_buffered_push_that_an_await_has_failed(server: PhoenixServer) -> None:
+    with observing((*CLIENT, "push")) as told:
+        socket = connect(server.uri).await_connect().join(BENCH, {"error": {}, "delay": 50})
+        ref = socket.push(BENCH, "echo", {}, buffer=True)
+        with pytest.raises(NotJoinedError):
+            socket.await_reply(ref, PATIENCE)
+        stop = told.take("client.push.stop")
+        assert (stop.metadata["ref"], stop.metadata["reason"]) == (
+            ref,
+            ChannelEnded(JoinRefused({})),
+        )
+        assert not under_way(socket.socket_pid)
+        socket.disconnect().await_disconnect()
+
+
 def test_the_pushes_of_a_client_that_ends_have_failed(server: PhoenixServer) -> None:
     with observing((*CLIENT, "push")) as told, recording(server.uri) as (ref, log):
         log.take("connect")

@@ -106,7 +106,7 @@ class Client:
     def __init__(self) -> None:
         self.log = Log()
         never: dict[str, Any] = {"reconnect_after_msec": [FAR], "rejoin_after_msec": [FAR]}
-        self.ref = Recorder.start(URI, self.log, test_mode=True, **never)
+        self.ref: Any = Recorder.start(URI, self.log, test_mode=True, **never)
         self.wire = Wire(self.ref)
         self.ref.tell(ChannelConnected(self.wire))
         self.log.take("connect")
@@ -201,7 +201,7 @@ def connects_anew_and_the_former_lingers(client: Client) -> None:
 def stops_slowly(client: Client) -> None:
     """It has told of its last outcomes, and waits for its connection, which still takes pushes."""
     client.wire.lingers = True
-    client.ref.stop(block=False)
+    _ = client.ref.stop(block=False)
     assert client.wire.closing.wait(PATIENCE)
 
 

@@ -199,6 +199,7 @@ def test_a_handler_that_exits_at_the_end_of_a_client_leaves_nothing_behind(
             connection = get_state(ref).connection
             ref.stop()
             assert wait(ref, PATIENCE) == "normal"
+            assert connection is not None
             assert not connection.is_alive()
     finally:
         telemetry.detach("exits")

@@ -22,6 +22,7 @@ from slipstream_actor import (
     Down,
     Ignore,
     StartError,
+    StartIgnored,
     Stop,
     Supervisor,
     SupervisorState,
@@ -147,6 +148,22 @@ def test_a_child_that_ignores_is_kept_unless_it_is_temporary(events: Events) -> 
         spec = worker(events, "e", begin=Ignore, restart="temporary")
         assert Supervisor.start_child(supervisor, spec) is None
         assert known(supervisor) == ["a", "c", "d"]
+
+
+def test_a_child_that_needs_one_that_ignores_has_not_ignored(events: Events) -> None:
+    class Optional(ClientActor):
+        def init(self) -> Ignore:
+            return Ignore()
+
+    class Needing(ClientActor):
+        def init(self) -> None:
+            Optional.start()
+
+    with pytest.raises(StartError) as raised:
+        Supervisor.start([worker(events, "a"), Needing])
+    assert isinstance(raised.value.__cause__, StartIgnored)
+    assert raised.value.reason == ("failed_to_start_child", Needing, "ignore")
+    events.take(("init", "a"), ("terminate", "a", "shutdown"))
 
 
 @pytest.mark.parametrize("strategy", ["simple_one_for_one", None, 1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
 __all__ = ["Model", "Push", "Topic"]
+
+JOIN_TIMEOUT = 10.0
 
 # "recorded": asked for and not sent yet; "asked": sent, and joined when it was answered; "lost":
 # joined again with the next connection; "gone": left, or refused or closed for good.
@@ -15,13 +18,20 @@ TopicState = Literal["recorded", "asked", "lost", "gone"]
 
 
 class Topic(msgspec.Struct):
-    """A topic that was asked for. Messages of joins up to `floor` are those of former ones."""
+    """A topic that was asked for. Messages of joins up to `floor` are those of former ones.
+
+    A rejoin with a delay is made no earlier than `due`; a join has `timeout` seconds from when it
+    was `asked_at`.
+    """
 
     value: int | None
     state: TopicState = "recorded"
     join_ref: str | None = None
     joined: bool = False
     floor: int = 0
+    due: float = 0.0
+    timeout: float = JOIN_TIMEOUT
+    asked_at: float = 0.0
 
 
 class Push(msgspec.Struct):
@@ -39,7 +49,11 @@ class Push(msgspec.Struct):
 class Model:
     """One client, as its user sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        # Where it is to connect to, and no earlier than when, where that was said.
+        self.uri = ""
+        self.due = 0.0
         self.link: Literal["scheduled", "open", "closing"] | None = None
         self.up = False
         self.configured = False
@@ -66,9 +80,10 @@ class Model:
     def wanted(self) -> bool:
         return self.link in ("scheduled", "open")
 
-    def connect(self) -> None:
+    def connect(self, uri: str) -> None:
         if self.replacing:
             return
+        self.uri, self.due = uri, 0.0
         if self.configured:
             for topic in self.topics.values():  # None is carried over.
                 topic.state, topic.joined = "gone", False
@@ -76,14 +91,16 @@ class Model:
         self._replaced()
         self.link = "open"
 
-    def reconnect(self, *, now: bool = False) -> bool:
+    def reconnect(self, delay: float | None = None) -> bool:
         """Whether there is a configuration to connect with."""
         if not self.configured or self.replacing:
             return self.configured
         on_the_way = self.link == "open" and self.attempt.alive
-        if self.link != "scheduled" and (not on_the_way or (now and self.up)):
+        if self.link != "scheduled" and (not on_the_way or (delay == 0 and self.up)):
             self._replaced()
-            self.link = "scheduled"
+            self.link, self.due = "scheduled", 0.0
+        if self.link == "scheduled" and delay is not None:
+            self.due = self.now() + delay
         return True
 
     def _replaced(self) -> None:
@@ -100,7 +117,9 @@ class Model:
 
     def opened(self, attempt: Any) -> None:
         assert self.link in ("open", "scheduled")
-        self.link, self.attempt = "open", attempt
+        assert self.now() >= self.due
+        assert attempt.actor._config.uri.geturl().startswith(self.uri)
+        self.link, self.attempt, self.due = "open", attempt, 0.0
 
     def connected(self) -> None:
         assert self.link in ("open", "closing")
@@ -127,6 +146,7 @@ class Model:
             push.join_ref = None
         for topic in self.topics.values():
             topic.joined, topic.join_ref = False, None
+            topic.due = 0.0  # What comes back comes back with the next connection.
             if topic.state == "asked":
                 topic.state = "lost"
 
@@ -135,20 +155,27 @@ class Model:
     def wanted_topics(self) -> dict[str, int | None]:
         return {name: t.value for name, t in self.topics.items() if t.state != "gone"}
 
-    def join(self, name: str) -> int:
+    def join(self, name: str, timeout: float | None = None) -> int:
         """Return the number in the params that are to be used."""
         value = self.next_number()
         topic = self.topics.setdefault(name, Topic(value))
         if topic.state != "asked":
-            topic.state, topic.value = "recorded", value
+            topic.state, topic.value, topic.due = "recorded", value, 0.0
+            topic.timeout = JOIN_TIMEOUT if timeout is None else timeout
         return value
 
-    def rejoin(self, name: str, *, closed: bool, anew: bool = False) -> int:
+    def rejoin(
+        self, name: str, *, closed: bool, anew: bool = False, delay: float | None = None
+    ) -> int:
         """`closed` is what the socket says of the topic: else it is without effect."""
         value = self.next_number()
         topic = self.topics[name]
         if closed:
             assert topic.state != "asked"
+            if delay is not None:
+                topic.due = self.now() + delay
+            elif topic.state != "recorded" or anew:
+                topic.due = 0.0
             topic.state = "recorded"
             topic.value = value if anew else topic.value
         else:
@@ -161,7 +188,7 @@ class Model:
             if topic.state != "gone":
                 self.owed_leaves[name] += 1
                 topic.value = None  # Its params are dropped.
-            topic.state, topic.joined = "gone", False
+            topic.state, topic.joined, topic.due = "gone", False, 0.0
 
     def forget(self, name: str) -> None:
         assert self.topics[name].state != "asked"
@@ -171,7 +198,9 @@ class Model:
         topic = self.topics[name]
         assert topic.state in ("recorded", "lost"), f"a join of {name}, which is {topic.state}"
         assert self.up
+        assert self.now() >= topic.due
         topic.state, topic.join_ref, topic.joined = "asked", join_ref, False
+        topic.due, topic.asked_at = 0.0, self.now()
 
     def joined(self, name: str, response: Any) -> None:
         topic = self.topics[name]
@@ -184,8 +213,9 @@ class Model:
         topic.joined = True
         topic.floor = int(response["join_ref"]) - 1
 
-    def topic_closed(self, name: str, end: Any) -> None:
+    def topic_closed(self, name: str, end: Any, *, timed_out: bool) -> None:
         topic = self.topics[name]
+        assert not timed_out or self.now() >= topic.asked_at + topic.timeout
         assert self.up
         assert not self.owed_leaves[name]
         assert topic.state == "asked"

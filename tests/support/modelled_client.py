@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from slipstream_actor import (
     ClientActor,
     NeverJoinedError,
@@ -22,6 +24,7 @@ from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     ConnectionCrashed,
     JoinRefused,
+    JoinTimeout,
 )
 from tests.support.model import Push
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "Boom", "Client"]
 
 URI = "ws://server.invalid/socket/websocket"
+OTHER = "ws://other.invalid/socket/websocket"
 OPTIONS: dict[str, Any] = {
     "heartbeat_interval_msec": 10_000,
     "reconnect_jitter_msec": 1000,
@@ -39,6 +43,7 @@ OPTIONS: dict[str, Any] = {
     "max_send_buffer_bytes": 300,
     "buffer_max_pushes": 3,
 }
+DELAYS = {"now": 0.0, "later": 3.0}
 PUSH_OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "asked": {"reply_timeout": 7.0},
@@ -132,7 +137,7 @@ class Client(ClientActor):
         elif isinstance(reason, ChannelCrashed):
             end = reason.payload
         for_good = end is not None and end["reason"] == "for good"
-        self.model.topic_closed(topic, end)
+        self.model.topic_closed(topic, end, timed_out=isinstance(reason, JoinTimeout))
         assert socket.join_status(topic) == "closed"
         socket = self.scripted("topic_close", socket)
         if for_good or topic not in self.model.topics:
@@ -159,23 +164,22 @@ class Client(ClientActor):
         done: Socket = getattr(self, f"do_{name}")(socket, *arguments)
         return done
 
-    def do_connect(self, socket: Socket) -> Socket:
-        self.model.connect()
-        return socket.connect(URI, **OPTIONS)
+    def do_connect(self, socket: Socket, uri: str) -> Socket:
+        self.model.connect(uri)
+        return socket.connect(uri, **OPTIONS)
 
-    def do_reconnect(self, socket: Socket) -> Socket:
-        if self.model.reconnect():
-            return socket.reconnect()
+    def do_reconnect(self, socket: Socket, delay: float | None) -> Socket:
+        is_configured = self.model.reconnect(delay)
         try:
-            return socket.reconnect()
+            again = socket.reconnect(delay=delay)
         except NotConfiguredError:
-            assert socket.channel_config is None
+            assert not is_configured
             return socket
-
-    def do_reconnect_now(self, socket: Socket) -> Socket:
-        if not self.model.reconnect(now=True):
-            return socket
-        return socket.reconnect(delay=0)
+        assert is_configured
+        if self.model.link == "scheduled" and not self.model.replacing:
+            assert again.status == "waiting"
+            assert delay is None or again.reconnect_in == pytest.approx(delay)
+        return again
 
     def do_forget(self, socket: Socket, topic: str) -> Socket:
         if topic not in self.model.topics:
@@ -193,8 +197,11 @@ class Client(ClientActor):
         self.model.disconnect()
         return socket.disconnect()
 
-    def do_join(self, socket: Socket, topic: str, kind: str) -> Socket:
-        return socket.join(topic, self.params(topic, self.model.join(topic), kind))
+    def do_join(
+        self, socket: Socket, topic: str, kind: str, timeout: float | None = None
+    ) -> Socket:
+        value = self.model.join(topic, timeout)
+        return socket.join(topic, self.params(topic, value, kind), timeout=timeout)
 
     def do_rejoin(self, socket: Socket, topic: str, kind: str) -> Socket:
         if topic not in self.model.topics:
@@ -207,9 +214,11 @@ class Client(ClientActor):
         if kind == "same":
             self.model.rejoin(topic, closed=closed)
             return socket.rejoin(topic)
-        if kind == "now":
-            self.model.rejoin(topic, closed=closed)
-            return socket.rejoin(topic, delay=0)
+        if kind in DELAYS:
+            self.model.rejoin(topic, closed=closed, delay=DELAYS[kind])
+            again = socket.rejoin(topic, delay=DELAYS[kind])
+            assert not closed or again.joins[topic].rejoin_in == pytest.approx(DELAYS[kind])
+            return again
         value = self.model.rejoin(topic, closed=closed, anew=True)
         return socket.rejoin(topic, self.params(topic, value, kind))
 
@@ -230,9 +239,9 @@ class Client(ClientActor):
             return evaluate()
         return {"value": lambda: evaluate()["value"]} if kind == "part" else evaluate
 
-    def do_leave(self, socket: Socket, topic: str) -> Socket:
+    def do_leave(self, socket: Socket, topic: str, timeout: float | None = None) -> Socket:
         self.model.leave(topic)
-        return socket.leave(topic)
+        return socket.leave(topic, timeout=timeout)
 
     def do_renew(self, socket: Socket, topic: str) -> Socket:
         return self.do_join(self.do_leave(socket, topic), topic, "plain")

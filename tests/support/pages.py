@@ -1,14 +1,19 @@
 """The pages of the documentation: their code, which runs, and the names that they mention.
 
-Python fences of a page run in order, in one namespace, with `uri` as the address of an embedded
-server whose "rooms:*" are a `Room`; the address that a generated Phoenix application has stands for
-it too. A fence with a title is a file: beside the page it is quoted from there, else it is written,
-for later fences to import, and run with pytest when its name begins with `test_`.
+Python fences of a page run in order, in one namespace, and find there what a reader finds who has
+pasted them: nothing. The address that a generated Phoenix application has is that of an embedded
+server, with the channels of `python -m slipstream_actor.testing.server`, on a free port; `input`
+returns at once. A fence with a title is a file: beside the page it is quoted from there, else it is
+written, for later fences to import, and run with pytest when its name begins with `test_`. A fence
+of text titled "it prints" has the lines that the Python since the last such one prints, in whatever
+order, since it may be in several threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
 import os
 import re
@@ -18,14 +23,14 @@ import textwrap
 import threading
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pykka
 
 from slipstream_actor import Supervisor
-from slipstream_actor.testing import Channel, PhoenixServer
+from slipstream_actor.testing import PhoenixServer
+from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -36,22 +41,11 @@ PAGES = [
 ]
 DEADLINE = 50.0
 GENERATED = "ws://localhost:4000/socket/websocket"
+PRINTED = "it prints"
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[^\s`]*)(?P<rest>[^\n]*)\n(?P<code>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
-
-
-class Room(Channel):
-    """Says what it was joined with, echoes what is pushed, and broadcasts what is new."""
-
-    def join(self, params: Any) -> Any:
-        return {"params": params}
-
-    def handle_in(self, event: str, payload: Any) -> Any:
-        if event.startswith("new:"):
-            self.broadcast(event, payload)
-        return "ok", payload
 
 
 class Fence(NamedTuple):
@@ -88,11 +82,12 @@ def prose(text: str) -> str:
 
 def run_page(page: Path, directory: Path) -> None:
     """Run a page's Python in a thread of its own, whose connections end with it."""
-    blocks = [f for f in fences(page.read_text(encoding="utf-8")) if f.language == "python"]
+    every = fences(page.read_text(encoding="utf-8"))
+    blocks = [f for f in every if f.language == "python" or f.title == PRINTED]
     failures: list[BaseException] = []
 
     def run() -> None:
-        with PhoenixServer({"rooms:*": Room}) as server, actors_stopped(), levels_restored():
+        with PhoenixServer(SHELL_CHANNELS) as server, actors_stopped(), levels_restored():
             try:
                 run_blocks(page, blocks, directory, server.uri)
             except BaseException as error:
@@ -109,17 +104,22 @@ def run_page(page: Path, directory: Path) -> None:
 
 def run_blocks(page: Path, blocks: list[Fence], directory: Path, uri: str) -> None:
     module = types.ModuleType(page.stem)
-    module.__dict__["uri"] = uri
+    module.__dict__["input"] = print
     before = set(sys.modules)
+    printed = io.StringIO()
     sys.modules[page.stem] = module
     sys.path.insert(0, str(directory))
     try:
         for block in blocks:
-            if block.title is None:
-                code = block.code.replace(GENERATED, uri)
+            if block.title == PRINTED:
+                assert sorted(printed.getvalue().splitlines()) == sorted(block.code.splitlines())
+                printed = io.StringIO()
+            elif block.title is None:
+                code = block.code.replace(GENERATED, uri).replace("port=4000", "port=0")
                 # So that a traceback has the page's lines.
                 source = "\n" * block.line + code
-                exec(compile(source, name_of(page), "exec", dont_inherit=True), module.__dict__)
+                with contextlib.redirect_stdout(printed):
+                    exec(compile(source, name_of(page), "exec", dont_inherit=True), module.__dict__)
             elif (page.parent / block.title).exists():
                 assert_quoted(page.parent / block.title, block)
             else:
@@ -158,7 +158,7 @@ def run_tests(directory: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@contextmanager
+@contextlib.contextmanager
 def actors_stopped() -> Iterator[None]:
     """Stop what a page has left running, those first that would start others again."""
     before = set(pykka.ActorRegistry.get_all())
@@ -179,7 +179,7 @@ def levels() -> dict[str, int]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def levels_restored() -> Iterator[None]:
     """Put back what a page has set of the library's loggers."""
     before = levels()

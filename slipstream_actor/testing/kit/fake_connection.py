@@ -186,9 +186,9 @@ class FakeConnection:
         if self._hung_up:
             return
         self._hung_up = True
-        farewell = Inflow(0, 0, math.inf, lambda: None)
+        # First, lest the client has taken its event while it still seems to live.
+        self._farewell = farewell = Inflow(0, 0, math.inf, lambda: None)
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
-        self._farewell = farewell
 
     def watch(self, function: Callable[[FakeConnection, Any], None]) -> None:
         """Have `function(connection, reason)` called when the client ends, until `withdraw`."""

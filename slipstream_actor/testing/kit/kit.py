@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 import pykka
+from pykka import ActorRef
 
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.arguments import require_text
@@ -56,6 +57,8 @@ from slipstream_actor.testing.kit.requests import (
     LeaveRequest,
     PushRequest,
 )
+
+C = TypeVar("C", bound=ClientActor)
 
 __all__ = ["GOING_AWAY", "NOTHING", "OK", "REFUSED", "SocketTest", "clean_up", "current_test"]
 
@@ -137,15 +140,14 @@ class SocketTest:
         if self.fail_on_crash and error is None:
             crashes.require_none(STOP_SECONDS)
 
-    def start(self, client_class: type[ClientActor], *args: Any, **kwargs: Any) -> Any:
+    def start(self, client_class: type[C], *args: Any, **kwargs: Any) -> ActorRef[C]:
         """Start a client, with `ClientActor.start`'s arguments, that `close` stops.
 
         Its `init` connects with `test_mode=True`. Raises what `start` raises.
         """
         ref = client_class.start(*args, **kwargs)
-        if ref is not None:
-            self._started.append(ref)
-            self._crashes.watch(ref)
+        self._started.append(ref)
+        self._crashes.watch(ref)
         return ref
 
     def close(self) -> None:

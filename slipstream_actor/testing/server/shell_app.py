@@ -12,9 +12,12 @@ from slipstream_actor.testing.server.channel import Reply
 from slipstream_actor.testing.server.recorded_app import RECORDED_CHANNELS, RoomChannel
 from slipstream_actor.testing.server.router import Channels
 
+# What the recorded room knows.
+RECORDED = ("ping", "push to me", "quicksand")
+
 
 class TutorialRoom(RoomChannel):
-    """`rooms:*`: the tutorial's `Room`, and what the recorded `rooms:lobby` does."""
+    """`rooms:*`: the tutorial's `Room`, what the recorded `rooms:lobby` does, and an echo."""
 
     name: str
 
@@ -25,11 +28,14 @@ class TutorialRoom(RoomChannel):
         return {} if name is None else {"motd": f"welcome, {self.name}"}
 
     def handle_in(self, event: str, payload: Any) -> Reply:
-        """Broadcasts a "new:msg" that has a "body", and replies with its length."""
+        """Broadcasts a "new:msg" that has a "body", and replies with its length; replies to what
+        nobody knows with what came."""
         if event == "crash":
             raise RuntimeError("as asked")
-        if event != "new:msg":
+        if event in RECORDED:
             return super().handle_in(event, payload)
+        if event != "new:msg":
+            return "ok", payload
         body = payload.get("body") if isinstance(payload, dict) else None
         if not body:
             return "error", {"reason": "empty"}

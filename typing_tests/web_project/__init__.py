@@ -1,0 +1,1 @@
+"""A web project as its users write one: checked by mypy and pyright, never run."""
