@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -201,6 +202,7 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
+    logging.getLogger("slipstream_actor").setLevel(logging.ERROR)  # It drops connections.
     chosen = options()
     sizes = [int(size) for size in chosen.sizes.split(",")]
     names = chosen.only.split(",") if chosen.only else list(MEASURES)

@@ -81,9 +81,9 @@ def described_message(topic: Any, event: Any, payload: Any) -> str:
 
 
 def has_payload(message: MessageReceived | UndecodedMessage, pattern: Any) -> bool:
-    """Whether the payload of a message matches."""
+    """Whether the payload of a message matches; one that is no JSON is taken out, to be told of."""
     whole = decoded(message) if isinstance(message, UndecodedMessage) else message
-    return whole is not None and matches(pattern, whole.payload)
+    return whole is None or matches(pattern, whole.payload)
 
 
 def messages(

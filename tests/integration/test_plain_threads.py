@@ -123,7 +123,7 @@ def test_a_close_that_takes_too_long() -> None:
 
     with RawServer(script) as server:
         socket = connect(server.uri, close_timeout_msec=10_000).await_connect()
-        with pytest.raises(AwaitTimeoutError, match="the end of Connection"):
+        with pytest.raises(AwaitTimeoutError, match="the end of connection of thread"):
             socket.close(timeout=0.02)
         closing = socket.status
         close.set()
@@ -212,7 +212,7 @@ def test_what_keeps_a_connection_and_what_does_not(server: PhoenixServer) -> Non
         assert warned() == []
         del messages
         [text] = warned()
-        assert text.startswith("the last socket of Connection")
+        assert text.startswith("the last socket of connection of thread")
         assert isinstance(ref, Ref)
         assert connection is not None
         server.wait_for_connections(0)

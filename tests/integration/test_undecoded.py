@@ -201,7 +201,7 @@ def test_a_callback_is_given_the_next(
         assert log.get(timeout=PATIENCE) == ("message", TOPIC, "big", BIG)
         assert log.get(timeout=PATIENCE) == ("message", TOPIC, "next", {})
     [record] = [r for r in caplog.records if r.name == LOGGER and r.levelno >= logging.WARNING]
-    assert record.getMessage().startswith(f"'big' on {TOPIC!r} could not be decoded: ")
+    assert " cannot decode a message of " in record.getMessage()
     assert "SECRET" not in caplog.text
 
 
@@ -213,6 +213,7 @@ def test_an_await_is_given_the_next(
     script = saying(vsn, broken(error), json.dumps(BIG))
     with RawServer(script) as server, connect(server.uri, vsn=vsn, **QUICK) as first:
         socket = first.await_connect()
+        vars(socket.socket_pid.actor_inbox).pop("log", None)  # What another test's has said.
         if way == "messages":
             messages = socket.messages(event="big", timeout=PATIENCE)
             assert next(messages).payload == BIG
@@ -220,7 +221,7 @@ def test_an_await_is_given_the_next(
             pattern: Any = {"n": 1} if way == "await a payload" else {}
             assert socket.await_message(TOPIC, "big", pattern, PATIENCE).payload == BIG
         assert socket.await_message(TOPIC, "next", timeout=PATIENCE).payload == {}
-    assert "'big' on 'bench:room' could not be decoded" in caplog.text
+    assert " cannot decode a message of " in caplog.text
     assert "SECRET" not in caplog.text
 
 

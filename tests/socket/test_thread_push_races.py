@@ -292,7 +292,7 @@ def require_outcome(owner: Owner, result: Any) -> str:
         return "replied"
     assert isinstance(outcome, SlipstreamError), repr(outcome)
     if isinstance(outcome, AwaitTimeoutError):
-        assert "PushTimeout" in str(outcome), outcome
+        assert "did not answer in time" in str(outcome), outcome
         return "timed out"
     assert isinstance(outcome, (NotConnectedError, NotJoinedError)), repr(outcome)
     return "failed"
