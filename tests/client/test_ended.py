@@ -127,7 +127,7 @@ QUESTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize(("ask", "question"), QUESTIONS.values(), ids=QUESTIONS)
 def test_what_waits_is_told_why(ask: Callable[[Any], Any], question: str) -> None:
     go_on, outcomes = threading.Event(), []
-    ref = Kitchen.start(go_on)
+    ref: Any = Kitchen.start(go_on)
 
     def ask_and_note() -> None:
         with pytest.raises(ClientEndedError) as raised:
@@ -148,7 +148,8 @@ def test_what_waits_is_told_why(ask: Callable[[Any], Any], question: str) -> Non
 
 
 def test_a_wait_that_the_client_has_heard_of_is_told_too() -> None:
-    ref, outcomes = Kitchen.start(), []
+    ref: Any = Kitchen.start()
+    outcomes: list[str] = []
 
     def ask_and_note() -> None:
         with pytest.raises(ClientEndedError) as raised:
@@ -196,7 +197,7 @@ def remembered() -> Iterator[None]:
 
 
 def ended(name: Any, reason: Any) -> None:
-    ref = Kitchen.start(name=name)
+    ref: Any = Kitchen.start(name=name)
     ref.tell(reason)
     ref._actor_weakref().go_on.set()
     wait(ref, timeout=PATIENCE)

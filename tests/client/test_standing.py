@@ -58,7 +58,7 @@ class Kitchen(ClientActor):
 def simmering() -> Iterator[Any]:
     """A client with a name that is in the middle of `simmer`."""
     go_on = threading.Event()
-    ref = Kitchen.start(go_on, name="pantry")
+    ref: Any = Kitchen.start(go_on, name="pantry")
     ref.proxy().simmer()
     eventually(lambda: ref.actor_inbox.depth == 0, "the method")
     yield ref
@@ -211,6 +211,7 @@ def test_the_state_has_what_ran_when_it_was_asked(simmering: Any) -> None:
     asking.join(PATIENCE)
     [state] = states
     assert state.callback == "simmer"
+    assert state.busy_for is not None
     assert 0 <= state.busy_for < PATIENCE
 
 
