@@ -198,6 +198,7 @@ def test_the_state_has_the_attempts() -> None:
     ref.tell(ChannelConnectFailed(ConnectFailed("refused", "nobody listens")))
     waiting = get_state(ref)
     assert waiting.attempt == 1
+    assert waiting.next_attempt is not None
     assert 59 < waiting.next_attempt <= 60
     ref.stop()
 
