@@ -212,6 +212,7 @@ def test_the_state_has_what_ran_when_it_was_asked(simmering: Any) -> None:
     asking.join(PATIENCE)
     [state] = states
     assert state.callback == "simmer"
+    assert state.busy_for is not None
     assert 0 <= state.busy_for < PATIENCE
 
 

@@ -15,6 +15,7 @@ import slipstream_actor
 from slipstream_actor import (
     Answer,
     ClientActor,
+    Ignore,
     SlipstreamError,
     Socket,
     Stop,
@@ -145,6 +146,7 @@ ROWS: dict[tuple[str, str], Callable[[Case], Any]] = {
         lambda case: case.socket.join("attic")
     ),
     (START, "init returns Stop(reason)"): lambda case: Kitchen.start(case.uri, Stop("shutdown")),
+    (START, "init returns Ignore()"): lambda case: Kitchen.start(case.uri, Ignore()),
     (START, "a living client has the name"): lambda case: Kitchen.start(case.uri, name="pantry"),
     (START, "init raises"): lambda case: Kitchen.start(case.uri, Burnt()),
 }
