@@ -32,7 +32,8 @@ from urllib.parse import urlsplit
 
 from benchmarks.counting import Counted
 from benchmarks.plain_server import running_server
-from slipstream_actor import Socket, connect
+from slipstream_actor import Message, Socket, connect
+from slipstream_actor.telemetry.frame_log import receiving
 from slipstream_actor.testing import Channel, PhoenixServer
 
 MEBIBYTE = 1 << 20
@@ -99,9 +100,8 @@ def undelivered(count: int, size: int, of: str) -> Callable[[str], Held]:
         client.tell(sleep)
         busy.wait()
         held = settled() - before
-        with client.counts.more("flood_done", 1):
-            wake.set()
-        client.stop()
+        wake.set()
+        client.stop()  # What is undelivered is dropped.
         return Held(held, n * size)
 
     return run
@@ -124,7 +124,8 @@ def presence_diffs(uri: str) -> Held:
 
 
 def unread_mail(uri: str) -> Held:
-    """Broadcasts of the embedded server, 128 MiB, for a client that joins and does not read."""
+    """Broadcasts of the embedded server, 128 MiB, for a client that joins and does not read: the
+    most that was held, since such a client is dropped in the end."""
 
     class Room(Channel):
         def join(self, params: Any) -> None:
@@ -144,11 +145,11 @@ def unread_mail(uri: str) -> Held:
             message = json.dumps(["1", "1", TOPIC, "phx_join", {}]).encode()
             sock.sendall(struct.pack("!BBI", 0x81, 0x80 | len(message), 0) + message)
             joined.wait(PATIENCE)
-            before = at_rest()
+            before = peak = at_rest()
             for number in range(n):
                 server.broadcast(TOPIC, "news", {"n": number, "pad": "x" * size})
-            held = settled() - before
-    return Held(held, n * size)
+                peak = max(peak, in_use())
+    return Held(peak - before, n * size)
 
 
 def unawaited_replies(uri: str) -> Held:
@@ -166,31 +167,40 @@ def unawaited_replies(uri: str) -> Held:
     return Held(held, n * size)
 
 
-def logging_seconds(of: str) -> Callable[[str], float]:
-    """How much longer a message of 9.5 MB takes when every message is logged."""
+def logging_seconds(message: Message) -> float:
+    """How long it takes to log a message that has come."""
+    logged = receiving(lambda message, now: True)
+    times = []
+    for _ in range(3):
+        began = perf_counter()
+        logged(message, 0.0)
+        times.append(perf_counter() - began)
+    return min(times)
 
-    def run(uri: str) -> float:
-        client = Counted(uri)
-        client.join(TOPIC)
 
-        def received() -> float:
-            asked = {"n": 1, "size": sized(9_500_000), "of": of}
-            with client.counts.more("flood_done", 1) as done:
-                began = perf_counter()
-                client.do(lambda s: s.push(TOPIC, "flood", asked))
-            return done.at - began
+def big_messages() -> dict[str, Message]:
+    """Messages of 9.5 MB, by what they consist of."""
+    size = sized(9_500_000)
+    names = {f"user:{number}": number for number in range(size // 20)}
 
-        plain = min(received() for _ in range(3))
-        client.stop()
-        FRAMES.setLevel(logging.DEBUG)
-        client = Counted(uri)
-        client.join(TOPIC)
-        logged = min(received() for _ in range(3))
-        client.stop()
-        FRAMES.setLevel(logging.NOTSET)
-        return logged - plain
+    def news(payload: Any) -> Message:
+        return Message("1", None, TOPIC, "news", {"pad": payload})
 
-    return run
+    reply = {"status": "ok", "response": names}
+    return {
+        "a text": news("x" * size),
+        "lists": news([[]] * (size // 3)),
+        "names": news(names),
+        "names, a join's answer": Message("1", "1", TOPIC, "phx_reply", reply),
+    }
+
+
+def report_logging() -> None:
+    """Print a line for each kind of message."""
+    FRAMES.setLevel(logging.DEBUG)
+    for kind, message in big_messages().items():
+        title = f"frame log, 9.5 MB: {kind}"
+        print(f"{title:<46}{logging_seconds(message) * 1000:>12,.1f} ms", flush=True)
 
 
 HELD: dict[str, tuple[str, Callable[[str], Held]]] = {
@@ -201,14 +211,11 @@ HELD: dict[str, tuple[str, Callable[[str], Held]]] = {
     "mail": ("embedded server, a client that does not read", unread_mail),
     "replies": ("replies that a plain thread never awaits", unawaited_replies),
 }
-SECONDS: dict[str, tuple[str, Callable[[str], float]]] = {
-    f"log_{of}": (f"frame log, a message of 9.5 MB of {of}", logging_seconds(of))
-    for of in ("text", "lists", "mappings")
-}
+LOGGING = "logging"
 
 
 def options() -> argparse.Namespace:
-    names = ",".join([*HELD, *SECONDS])
+    names = ",".join([*HELD, LOGGING])
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--only", help=f"some of {names}, with commas between")
     parser.add_argument("--measure", choices=HELD, help="one, in this process, as JSON")
@@ -229,24 +236,23 @@ def main() -> None:
         sys.exit("It reads what is resident from /proc, which is Linux's.")
     logging.getLogger("slipstream_actor").addHandler(logging.NullHandler())
     logging.getLogger("slipstream_actor").propagate = False
+    if not chosen.measure:
+        report(chosen.only.split(",") if chosen.only else [*HELD, LOGGING])
+        return
     with running_server() as uri:
-        if chosen.measure:
-            if chosen.trace:
-                tracemalloc.start()
-            print(json.dumps(HELD[chosen.measure][1](uri)))
-            return
-        report(chosen.only.split(",") if chosen.only else [*HELD, *SECONDS], uri)
+        if chosen.trace:
+            tracemalloc.start()
+        print(json.dumps(HELD[chosen.measure][1](uri)))
 
 
-def report(names: list[str], uri: str) -> None:
+def report(names: list[str]) -> None:
     """Print a line for each."""
-    if unknown := set(names) - HELD.keys() - SECONDS.keys():
+    if unknown := set(names) - HELD.keys() - {LOGGING}:
         sys.exit(f"No such measure: {', '.join(sorted(unknown))}.")
     print(f"{'':<46}{'wire':>12}{'resident':>12}{'of wire':>9}{'traced':>12}{'of wire':>9}")
     for name in names:
-        if name in SECONDS:
-            title, seconds = SECONDS[name]
-            print(f"{title:<46}{seconds(uri) * 1000:>12,.1f} ms", flush=True)
+        if name == LOGGING:
+            report_logging()
             continue
         resident, traced = in_own_process(name), in_own_process(name, "--trace")
         row = f"{HELD[name][0]:<46}{resident.wire / MEBIBYTE:>8.1f} MiB"

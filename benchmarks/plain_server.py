@@ -4,7 +4,7 @@ words for. It costs something, but not to the process that is measured.
 Every join, leave and push is answered with ok, but for those of these events:
 
 - "flood" {"n", "size", "of"}: so many messages "tick" of about so many bytes: a text, or, where
-  "of" says so, small "lists" or "mappings"; then one "flood_done";
+  "of" says so, small "lists"; then one "flood_done";
 - "presence" {"n", "diffs", "state", "integer", "size"}: the state of n presences, where "state"
   is true, and so many diffs, each of one that comes and one that goes; their `phx_ref` is a text or
   an integer, and each has so many bytes beside it;
@@ -35,7 +35,6 @@ TEXT, CLOSE = 1, 8
 PADS: dict[str, Callable[[int], Any]] = {
     "text": lambda size: "x" * size,
     "lists": lambda size: [[]] * (size // 4),
-    "mappings": lambda size: [{"name": "somebody", "n": 1}] * (size // 31),
 }
 
 
