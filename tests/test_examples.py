@@ -39,9 +39,19 @@ def assert_in_order(lines: list[str], expected: Iterable[str]) -> None:
         assert wanted in rest, f"{wanted!r} is missing, or too early, in {lines}"
 
 
+# A program that configures no logging has the warnings on its standard error.
+SAID = re.compile(r"\w+(-\d+| '\w+') (has lost its connection to|cannot connect to) ws://\S+: .*")
+
+
+def complaints(errors: str) -> list[str]:
+    """Return what a program has written to its standard error, but for what its clients say of a
+    server that has hung up."""
+    return [line for line in errors.splitlines() if not SAID.fullmatch(line)]
+
+
 def test_the_quickstart() -> None:
     result = run("-m", "examples.quickstart")
-    assert result.stderr == ""
+    assert complaints(result.stderr) == []
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith("connecting to ws://127.0.0.1:")
@@ -113,7 +123,7 @@ def test_a_program_that_ends_takes_its_leave(server: PhoenixServer) -> None:
 def run_example(name: str) -> list[str]:
     """Run an example against its embedded server; return what it has printed."""
     result = run("-m", f"examples.{name}")
-    assert result.stderr == ""
+    assert complaints(result.stderr) == []
     assert result.returncode == 0
     return result.stdout.splitlines()
 
