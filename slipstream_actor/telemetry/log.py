@@ -285,7 +285,8 @@ class OwnerLog:
 
     def left(self, topic: str) -> None:
         """The server has closed a topic."""
-        self._say("left", {}, topic=topic)
+        if self._topics.fail(topic, "left", self._clock())[1]:
+            self._say("left", {}, topic=topic)
 
     # messages and pushes
 

@@ -10,7 +10,7 @@ import pytest
 
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_tls import CA, server_context
-from tests.support.programs import Program, run
+from tests.support.programs import Outcome, Program, run
 from tests.support.raw_server import CLOSE, Peer, RawServer
 from tests.support.raw_server import serve as serve_raw
 
@@ -109,14 +109,20 @@ print("done")
 
 
 def test_a_conversation(server: PhoenixServer) -> None:
-    assert run(BEGIN + CONVERSATION, server.uri) == (0, "bye normal\ndone\n", "")
+    require_conversation(run(BEGIN + CONVERSATION, server.uri))
+
+
+def require_conversation(outcome: Outcome) -> None:
+    """It has ended well, and the log has said of its heartbeat what it says."""
+    assert (outcome.code, outcome.output) == (0, "bye normal\ndone\n"), outcome
+    said = [line for line in outcome.errors.splitlines() if "did not answer a heartbeat" in line]
+    assert outcome.errors.splitlines() == said
 
 
 def test_a_conversation_over_tls(tmp_path: Path) -> None:
     CA.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with PhoenixServer(ssl_context=server_context()) as server:
-        outcome = run(BEGIN + CONVERSATION, server.uri, str(tmp_path / "ca.pem"))
-        assert outcome == (0, "bye normal\ndone\n", "")
+        require_conversation(run(BEGIN + CONVERSATION, server.uri, str(tmp_path / "ca.pem")))
 
 
 WAITING = """

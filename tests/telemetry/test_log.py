@@ -263,3 +263,12 @@ def test_what_looks_like_a_format_is_text(lines: LogLines, log: OwnerLog) -> Non
     assert beginnings(lines) == [
         "WARNING Kitchen cannot join '%s {where} %d': the server refused it: \"{0} %s {client}\""
     ]
+
+
+def test_of_ten_thousand_topics_that_the_server_closes_not_each_is_said(
+    lines: LogLines, log: OwnerLog
+) -> None:
+    for n in range(10_000):
+        log.left(f"room:{n}")
+    assert 20 <= len(lines.texts()) <= 25
+    assert lines.texts()[0] == "INFO Kitchen 'room:0' was left by the server"
