@@ -39,7 +39,7 @@ def test_without_configuration_it_starts_without_the_client(
 def test_with_a_wrong_configuration_too(caplog: pytest.LogCaptureFixture) -> None:
     with program({"PRICES_URI": "http://test.invalid"}):
         assert whereis(NAME) is None
-    assert "ws://test.invalid" in caplog.text
+    assert "must begin with ws:// in the place of http://" in caplog.text
 
 
 def test_while_the_service_is_down_it_is_not_ready(
