@@ -48,20 +48,12 @@ class Search:
             return found
         inbox, passed = self._inbox, self._passed
         try:
-            for message in [inbox.burst, *[e.message for e in tuple(inbox._stash)]]:
-                self._pass_over(message)
-            while True:
-                if interruptible and inbox.stopping:
-                    raise Interrupted
-                came = int(inbox._fetch(None if deadline is None else self._time_left(deadline)))
-                if is_known_to_be_forked(inbox):
-                    raise Interrupted
-                if came and (more := inbox._fetch_more()):
-                    self._seen += 1
-                    came += more
-                if (found := self._look_at_what_came(came)) is not None:
-                    return found
-                self._require_time(came)
+            if inbox.burst is not None or inbox._stash:
+                for message in [inbox.burst, *[e.message for e in tuple(inbox._stash)]]:
+                    self._pass_over(message)
+            while (found := self._look_at_next(deadline, interruptible=interruptible)) is None:
+                pass
+            return found
         finally:
             # Inline, and each in one step: a signal is handled at the beginning of a function.
             while passed:
@@ -70,6 +62,22 @@ class Search:
                     flow.passed_bytes -= passed[flow][1]
                     del passed[flow]
                     break
+
+    def _look_at_next(self, deadline: float | None, *, interruptible: bool) -> Place | None:
+        """Wait for what comes next, and return the place of what matches in it."""
+        inbox = self._inbox
+        if interruptible and inbox.stopping:
+            raise Interrupted
+        came = int(inbox._fetch(None if deadline is None else self._time_left(deadline)))
+        if is_known_to_be_forked(inbox):
+            raise Interrupted
+        if came and (more := inbox._fetch_more()):
+            self._seen += 1
+            came += more
+        found = self._look_at_what_came(came)
+        if found is None and self._left_over is not None:
+            self._require_time(came, self._left_over)
+        return found
 
     def _time_left(self, deadline: float) -> float:
         """Return the seconds that are left; see to it that at the end there is an end."""
@@ -81,17 +89,18 @@ class Search:
             self._left_over = 2 * self._inbox._queue.qsize() + len(self._inbox._timers)
         return 0.0
 
-    def _require_time(self, came: int) -> None:
-        if self._left_over is not None:
-            if not came or self._left_over <= 0:
-                raise Expired
-            self._left_over -= came
+    def _require_time(self, came: int, left_over: int) -> None:
+        if not came or left_over <= 0:
+            raise Expired
+        self._left_over = left_over - came
 
     def _look_through(self) -> Place | None:
         """Return the place of the first message in the inbox that matches, without waiting."""
         inbox = self._inbox
         while True:
             self._seen = inbox._changes
+            if inbox.burst is None and not inbox._stash:
+                return None
             try:
                 burst = inbox.burst
                 if burst is not None and (found := self._look_into(burst, -1, None)) is not None:
