@@ -195,11 +195,11 @@ def without_connection(socket: S, reason: Any) -> S:
 
 def disconnected(socket: SocketState, join: Join, reason: Any, *, again: bool) -> Join:
     """Return a join as the end of its connection leaves it."""
-    if join.status == "requested" and join.join_ref is None:
-        # The leaves of former joins are told with the end of the connection.
+    never_sent = join.status == "requested" and join.join_ref is None
+    over = join.status == "closed" and join.join_ref is None and join.rejoin_in is None
+    if never_sent or over:
+        # Of earlier joins that were left, the end is told with that of the connection.
         return with_details(join, leaving=()) if join._details.leaving else join
-    if join.status == "closed" and join.join_ref is None and join.rejoin_in is None:
-        return join
     details = JoinDetails(timeout=join._details.timeout)
     if join.status == "closed":
         lost = join.rejoin_in is not None and again

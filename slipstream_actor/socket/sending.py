@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 import msgspec
-from pykka import ActorDeadError, Timeout
+from pykka import ActorDeadError
 
-from slipstream_actor.actors.envelopes import TAKE, Burst
+from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.ledger import Asked
 from slipstream_actor.actors.pressure import SendBuffer
@@ -22,7 +22,7 @@ from slipstream_actor.actors.search import Expired
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.message import Message, Ref
-from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
+from slipstream_actor.protocol.reasons import Disconnected
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
 from slipstream_actor.socket.standing import stands
 from slipstream_actor.socket.state import SocketState, encode
@@ -91,8 +91,10 @@ def send(
         # Whoever has settled it meanwhile has told of it, or will.
         if ledger.settle(ref) is not None:
             raise not_sent(socket, ref.topic, event)
-    elif not connection.is_alive() or not hears_outcomes(socket):
-        settle_late(socket, connection, ref, event)
+    elif not hears_outcomes(socket) and ledger.settle(ref) is not None:
+        # Its owner has ended meanwhile, which may have settled its pushes before this one came. A
+        # connection that has, has not: its end is told behind this.
+        raise not_sent(socket, ref.topic, event)
 
 
 def note_ref(owner: ThreadRef, ref: Ref) -> None:
@@ -125,19 +127,6 @@ def until_either(send_timeout: float | None, deadline: float | None) -> float | 
     return left if send_timeout is None else min(send_timeout, left)
 
 
-def settle_late(socket: SocketState, connection: Any, ref: Ref, event: str) -> None:
-    """Its connection or its owner has ended meanwhile, which may have settled its pushes before
-    this one came."""
-    owner = socket.socket_pid
-    if not hears_outcomes(socket):
-        if owner.actor_inbox.ledger.settle(ref) is not None:
-            raise not_sent(socket, ref.topic, event)
-    elif not isinstance(owner, ThreadRef):
-        # Whether it was sent nobody knows. Behind all that the connection said: also a reply.
-        failure = PushFailed(ref.topic, event, ref, Disconnected(why_ended(connection)))
-        owner.actor_inbox.tell(Burst(connection, [failure]))
-
-
 def tell(connection: Any, command: Any) -> bool:
     """Send a command to a connection; `False` when there is none that lives."""
     try:
@@ -145,14 +134,6 @@ def tell(connection: Any, command: Any) -> bool:
     except (ActorDeadError, AttributeError):
         return False
     return True
-
-
-def why_ended(connection: Any) -> Any:
-    """Return the reason of a connection that is dead, or about to be told so."""
-    try:
-        return connection.actor_inbox.ended.get(timeout=1.0)
-    except (AttributeError, Timeout):
-        return ClosedByClient()
 
 
 def hears_outcomes(socket: SocketState) -> bool:

@@ -204,6 +204,26 @@ def test_a_leave_whose_connection_ends_first(end: str) -> None:
         assert said(join_of(ref)) == LEFT
 
 
+@pytest.mark.parametrize("method", ["connect", "reconnect"])
+def test_a_leave_before_a_join_that_is_for_the_next_connection(
+    server: PhoenixServer, method: str
+) -> None:
+    """It is told with the end of its connection, and not again with the join."""
+
+    def go(socket: Socket) -> Socket:
+        closing = socket.leave(TOPIC).disconnect().join(TOPIC)
+        if method == "reconnect":
+            return closing.reconnect(delay=0)
+        return closing.connect(server.uri, **NEVER, **EXACT).join(TOPIC)
+
+    with recording(server.uri, Staying, **NEVER) as (ref, log):
+        joined(server, ref, log)
+        until_mark(ref, log)
+        do(ref, go)
+        came = [entry[0] for entry in until(log, "join") + until_mark(ref, log)]
+        assert came == ["leave", "disconnect", "connect", "join"]
+
+
 def test_a_thread_leaves_in_every_state(server: PhoenixServer) -> None:
     with connect(server.uri, **NEVER, **EXACT) as first:
         unsent = first.join(TOPIC, TOKEN).leave(TOPIC).await_leave(TOPIC, timeout=0)
