@@ -86,9 +86,10 @@ def say_undecodable(socket: SocketState) -> None:
 
 
 def say_disconnected(socket: SocketState) -> None:
-    """The owner has called off the next attempt."""
-    log, at = log_of(socket.socket_pid), place(socket)
-    if log is not None and at is not None:
+    """The owner has called off the next attempt; one that ends says nothing of that."""
+    owner = socket.socket_pid
+    log, at = log_of(owner), place(socket)
+    if log is not None and at is not None and not owner.actor_inbox.ending:
         log.stays(at, "disconnect was called")
 
 

@@ -187,6 +187,16 @@ def test_a_callback_that_asks_for_nothing_stays_away(
     )
 
 
+def test_a_client_that_ends_in_a_backoff_says_nothing_of_that(
+    lines: LogLines, kitchen: Any
+) -> None:
+    ref = kitchen()
+    tell(ref, ChannelConnectFailed(FAILED))
+    lines.clear()
+    ref.stop(timeout=PATIENCE)
+    assert lines.texts() == []
+
+
 def test_a_callback_that_reconnects_at_once(lines: LogLines, kitchen: Any) -> None:
     ref = kitchen(disconnect=lambda socket: socket.reconnect(delay=0))
     tell(ref, ChannelConnected(None))
