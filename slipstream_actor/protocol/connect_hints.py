@@ -173,7 +173,7 @@ def certificates() -> Iterator[Row]:
     """What is wrong with a certificate."""
     yield failed(
         "clock",
-        "the certificate begins in the future of this machine's clock: is the clock right?",
+        "the certificate is not valid yet by this machine's clock: is the clock right?",
         told("tls", "not yet valid"),
     )
     yield failed(
@@ -217,8 +217,8 @@ def handshakes() -> Iterator[Row]:
     )
     yield failed(
         "tls-not-expected",
-        "the port does not speak TLS: the URI begins with ws:// there, and another port may be the"
-        " one for TLS",
+        "the port does not speak TLS: the URI is to begin with ws:// there, and another port may be"
+        " the one for TLS",
         told(
             "tls",
             "wrong version number",

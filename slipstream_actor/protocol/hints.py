@@ -167,7 +167,7 @@ def serializers() -> Iterator[Row]:
     yield row(
         DecodingFailed,
         "vsn",
-        'the server speaks V1, and this client V2: vsn="1.0.0"',
+        'the server speaks V1, and this client V2: the option vsn="1.0.0"',
         sent("V2Serializer", "an object"),
     )
     yield row(

@@ -67,7 +67,7 @@ EXPECTED: dict[str, list[str]] = {
     "a clock before the certificate": [
         (
             "WARNING Kitchen 'pantry' cannot connect to {where}: 127.0.0.1: certificate is not "
-            "yet valid; tries again in 60 s. Hint: the certificate begins in the future of this "
+            "yet valid; tries again in 60 s. Hint: the certificate is not valid yet by this "
             "machine's clock: is the clock right? [troubleshooting#clock]"
         ),
     ],
@@ -98,8 +98,8 @@ EXPECTED: dict[str, list[str]] = {
         (
             "WARNING Kitchen 'pantry' cannot connect to {where}: 127.0.0.1: [SSL: "
             "WRONG_VERSION_NUMBER] wrong version number; tries again in 60 s. Hint: the port does"
-            " not speak TLS: the URI begins with ws:// there, and another port may be the one for"
-            " TLS [troubleshooting#tls-not-expected]"
+            " not speak TLS: the URI is to begin with ws:// there, and another port may be the one"
+            " for TLS [troubleshooting#tls-not-expected]"
         ),
     ],
     "plain to a tls port": [
@@ -213,8 +213,8 @@ EXPECTED: dict[str, list[str]] = {
         ("INFO Kitchen 'pantry' connected to {where}"),
         (
             "WARNING Kitchen 'pantry' cannot decode a message of {where}: V2Serializer raised "
-            "SerializerError at an object. Hint: the server speaks V1, and this client V2: "
-            'vsn="1.0.0" [troubleshooting#vsn]'
+            "SerializerError at an object. Hint: the server speaks V1, and this client V2: the "
+            'option vsn="1.0.0" [troubleshooting#vsn]'
         ),
     ],
     "a wrong serializer": [

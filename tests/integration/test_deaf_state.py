@@ -82,7 +82,7 @@ EXPECTED: dict[str, tuple[str, str]] = {
         "failure: 127.0.0.1: certificate is not yet valid>",
         "awaited Kitchen 'pantry' joining 'bench:stove' for N s: it is not connected, and "
         "tries {where} again in N s, attempt 1; the last failure: 127.0.0.1: certificate "
-        "is not yet valid (hint: the certificate begins in the future of this machine's "
+        "is not yet valid (hint: the certificate is not valid yet by this machine's "
         "clock: is the clock right? [troubleshooting#clock]); 'bench:stove' is requested",
     ),
     "a certificate that has expired": (
@@ -119,7 +119,7 @@ EXPECTED: dict[str, tuple[str, str]] = {
         "awaited Kitchen 'pantry' joining 'bench:stove' for N s: it is not connected, and "
         "tries {where} again in N s, attempt 1; the last failure: 127.0.0.1: [SSL: "
         "WRONG_VERSION_NUMBER] wrong version number (hint: the port does not speak TLS: "
-        "the URI begins with ws:// there, and another port may be the one for TLS "
+        "the URI is to begin with ws:// there, and another port may be the one for TLS "
         "[troubleshooting#tls-not-expected]); 'bench:stove' is requested",
     ),
     "plain to a tls port": (
@@ -246,7 +246,7 @@ EXPECTED: dict[str, tuple[str, str]] = {
         "awaited Kitchen 'pantry' joining 'bench:stove' for N s: it is connected to "
         "{where}; 'bench:stove' is requested; 1 message of the server could not be "
         "decoded: V2Serializer raised SerializerError at an object (hint: the server "
-        'speaks V1, and this client V2: vsn="1.0.0" [troubleshooting#vsn])',
+        'speaks V1, and this client V2: the option vsn="1.0.0" [troubleshooting#vsn])',
     ),
     "a wrong serializer": (
         "<Socket connected {where}, topics {bench:stove: requested}, 1 message of the "
