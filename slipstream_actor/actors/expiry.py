@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,8 @@ __all__ = ["Expiry", "call_at"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
 
-# Seconds for which the thread stays when there is nothing more to wait for.
+# Seconds that the thread sleeps at most: so long it stays when there is nothing to wait for, and
+# keeps what was cancelled.
 LINGER = 0.5
 
 
@@ -44,19 +46,31 @@ class Clock:
         self._changed = threading.Condition(threading.RLock())
         self._heap: list[tuple[float, int, Expiry]] = []
         self._numbers = itertools.count()
-        self._thread: threading.Thread | None = None
+        self._added = 0
+        self._running = False
+        # What is due before is to wake the thread up.
+        self._wakes_at = 0.0
+        self._tidied = time.monotonic()
 
     def add(self, expiry: Expiry) -> None:
         """Have it called when it is due."""
         with self._changed:
+            self._added += 1
             heapq.heappush(self._heap, (expiry.due, next(self._numbers), expiry))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="slipstream_actor deadlines", daemon=True
-                )
-                self._thread.start()
-            elif self._heap[0][2] is expiry:
+            if not self._running:
+                self._running = True
+                self._start()
+            elif expiry.due < self._wakes_at:
                 self._changed.notify()
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(
+                target=self._run, name="slipstream_actor deadlines", daemon=True
+            ).start()
+        except BaseException:  # The system has no more threads, or a signal handler has raised.
+            self._running = False
+            raise
 
     def _run(self) -> None:
         while (expiry := self._next()) is not None:
@@ -70,23 +84,29 @@ class Clock:
 
     def _next(self) -> Expiry | None:
         """Wait for what is due first; `None` when there is nothing more."""
-        idle_until = None
+        lingered = False
         with self._changed:
             while True:
-                while self._heap and self._heap[0][2].function is None:
-                    heapq.heappop(self._heap)
                 now = time.monotonic()
+                if now >= self._tidied + LINGER:
+                    self._forget_cancelled()
+                    self._tidied = now
                 if self._heap and self._heap[0][0] <= now:
                     return heapq.heappop(self._heap)[2]
-                if self._heap:
-                    idle_until = None
-                    self._changed.wait(min(self._heap[0][0] - now, threading.TIMEOUT_MAX))
-                    continue
-                idle_until = now + LINGER if idle_until is None else idle_until
-                if idle_until <= now:
-                    self._thread = None
+                if lingered and not self._heap:
+                    self._running = False
                     return None
-                self._changed.wait(idle_until - now)
+                lingered = not self._heap
+                first = self._heap[0][0] if self._heap else math.inf
+                self._wakes_at = min(first, now + LINGER)
+                self._changed.wait(self._wakes_at - now)
+
+    def _forget_cancelled(self) -> None:
+        added = self._added
+        left = [entry for entry in self._heap if entry[2].function is not None]
+        heapq.heapify(left)
+        if self._added == added:  # Else garbage has added something.
+            self._heap = left
 
 
 _clock = Clock()

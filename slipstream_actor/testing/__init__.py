@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         assert_push,
         connect_and_assert_join,
         disconnect,
+        override,
         push,
         refuse_connect,
         refute_disconnect,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         refute_leave,
         refute_push,
         reply,
+        serve,
+        serve_joins,
     )
     from slipstream_actor.testing.kit.kit import SocketTest
     from slipstream_actor.testing.kit.leaks import no_leaked_clients
@@ -64,6 +67,7 @@ __all__ = [
     "connect_and_assert_join",
     "disconnect",
     "no_leaked_clients",
+    "override",
     "phoenix_proxy",
     "phoenix_server",
     "push",
@@ -73,6 +77,8 @@ __all__ = [
     "refute_leave",
     "refute_push",
     "reply",
+    "serve",
+    "serve_joins",
     "socket_test",
 ]
 
@@ -98,6 +104,7 @@ _MODULES = {
     "connect_and_assert_join": "kit.functions",
     "disconnect": "kit.functions",
     "no_leaked_clients": "kit.leaks",
+    "override": "kit.functions",
     "phoenix_proxy": "contexts",
     "phoenix_server": "contexts",
     "push": "kit.functions",
@@ -107,6 +114,8 @@ _MODULES = {
     "refute_leave": "kit.functions",
     "refute_push": "kit.functions",
     "reply": "kit.functions",
+    "serve": "kit.functions",
+    "serve_joins": "kit.functions",
     "socket_test": "contexts",
 }
 

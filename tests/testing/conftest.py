@@ -19,6 +19,7 @@ OF_CLIENTS = {
     "test_leaks",
     "test_misuse",
     "test_payloads",
+    "test_serving",
     "test_socket_test",
 }
 

@@ -7,6 +7,7 @@ takes, and what the test answers becomes events of this connection and no other.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.pressure import Inflow
 from slipstream_actor.actors.process import current
@@ -29,7 +31,13 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.message import Ref, Reply
-from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, JoinRefused, PushTimeout
+from slipstream_actor.protocol.reasons import (
+    ChannelEnded,
+    ClosedByClient,
+    Disconnected,
+    JoinRefused,
+    PushTimeout,
+)
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
@@ -47,13 +55,17 @@ class FakeInbox:
     def __init__(self) -> None:
         self.close_requested = False
 
+    def tell(self, command: Any) -> None:
+        """Take a command of a subscription: a test is never told to read on."""
+
 
 class PendingPush(msgspec.Struct, frozen=True, eq=False):
-    """A push that its client is told of when it fails."""
+    """A push whose failure is told: to its client, or to whoever has made a `request`."""
 
     ref: Ref
     event: str
-    timer: Timer | None
+    timer: Timer | Expiry | None
+    request: Any = None
 
 
 class FakeConnection:
@@ -78,6 +90,10 @@ class FakeConnection:
         self._on_request = on_request
         self._joins: dict[str, str | None] = {}
         self._pending: dict[str, PendingPush] = {}
+        self._requested: set[str] = set()
+        self._answered: set[str] = set()
+        # Reentrant: a signal may be handled while it is held.
+        self._lock = threading.RLock()
         self._farewell: Inflow | None = None
         self._hung_up = False
         self._on_end: Callable[[Future[Any]], None] = lambda ended: None
@@ -98,6 +114,7 @@ class FakeConnection:
         if not self.is_alive():
             raise ClientEndedError("normal", f"{self!r} is closed")
         if isinstance(command, JoinTopic):
+            self._fail_requests(self._joins.get(command.topic), ChannelEnded("left"))
             self._joins[command.topic] = command.join_ref
             params = as_sent(command.payload)
             request: Request = JoinRequest(self.client, command.topic, params, command.join_ref)
@@ -109,7 +126,10 @@ class FakeConnection:
                 # Answered as Phoenix does: it is no request of the client's author.
                 self.send(ReplyReceived("phoenix", command.ref or "", Reply("ok")))
                 return
-            request = self._pushed(command)
+            pushed = self._pushed(command)
+            if pushed is None:
+                return
+            request = pushed
         elif isinstance(command, CloseConnection):
             if self._hung_up or self.actor_inbox.close_requested:
                 return
@@ -123,12 +143,34 @@ class FakeConnection:
             return
         self._on_request(self, request)
 
-    def _pushed(self, command: PushMessage) -> PushRequest:
+    def _pushed(self, command: PushMessage) -> PushRequest | None:
         ref = Ref(command.ref or "", command.topic, command.join_ref)
-        if command.awaited:
+        asked = command.request
+        if asked is not None:
+            if not asked.begin():
+                return None
+            timer = None
+            if command.deadline is not None:
+                timer = call_at(command.deadline, lambda: self._conclude(ref, PushTimeout()))
+            self._pending[ref] = PendingPush(ref, command.event, timer, asked)
+            self._requested.add(ref)
+        elif command.awaited:
             self._pending[ref] = PendingPush(ref, command.event, self._limit(ref, command))
         payload = as_sent(command.payload)
         return PushRequest(self.client, command.topic, command.event, payload, ref)
+
+    def _conclude(self, ref: str, outcome: Any) -> None:
+        """Tell whoever has made a request its outcome, unless it has one."""
+        pending = self._pending.pop(ref, None) if ref in self._requested else None
+        if pending is not None:
+            if pending.timer is not None:
+                pending.timer.cancel()
+            pending.request.conclude(outcome, paused=False)
+
+    def _fail_requests(self, join_ref: str | None, reason: Any) -> None:
+        for pending in list(self._pending.values()):
+            if pending.ref.join_ref == join_ref:
+                self._conclude(pending.ref, reason)
 
     def _limit(self, ref: Ref, command: PushMessage) -> Timer | None:
         """Have the client hear of a push that was not replied to in its time."""
@@ -154,14 +196,24 @@ class FakeConnection:
 
     def answer_join(self, request: JoinRequest, reply: Reply) -> None:
         """Accept a join, or refuse it."""
+        if request.join_ref is not None:
+            with self._lock:
+                if self.has_answered(request.join_ref):
+                    return
+                self._answered.add(request.join_ref)
         topic, response = request.topic, as_sent(reply.response)
         if reply.ok:
             self.send(TopicJoinSucceeded(topic, response, request.join_ref))
         else:
             self.send(TopicJoinFailed(topic, JoinRefused(response), request.join_ref))
 
+    def has_answered(self, ref: str | None) -> bool:
+        """Whether a join or a push has been answered: by its ref."""
+        return ref in self._answered
+
     def answer_leave(self, request: LeaveRequest) -> None:
         """Have a topic left, and what was pushed to it without an answer fail."""
+        self._fail_requests(request.join_ref, ChannelEnded("left"))
         failed = [
             PushFailed(request.topic, pending.event, pending.ref, ChannelEnded("left"))
             for pending in list(self._pending.values())
@@ -172,10 +224,15 @@ class FakeConnection:
         self.send(*failed, TopicLeft(request.topic, request.join_ref))
 
     def answer_push(self, topic: str, ref: str, reply: Reply) -> None:
-        """Reply to a push."""
+        """Reply to a push, or to a request."""
+        sent = Reply(reply.status, as_sent(reply.response))
+        self._answered.add(ref)
+        if ref in self._requested:
+            self._conclude(ref, sent)
+            return
         self._settle(ref)
         answered = Ref(ref, topic, getattr(ref, "join_ref", None))
-        self.send(ReplyReceived(topic, answered, Reply(reply.status, as_sent(reply.response))))
+        self.send(ReplyReceived(topic, answered, sent))
 
     def answer_disconnect(self) -> None:
         """Close the connection, as the client has asked."""
@@ -186,6 +243,8 @@ class FakeConnection:
         if self._hung_up:
             return
         self._hung_up = True
+        for pending in list(self._pending.values()):
+            self._conclude(pending.ref, Disconnected(reason))
         # First, lest the client has taken its event while it still seems to live.
         self._farewell = farewell = Inflow(0, 0, math.inf, lambda: None)
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
@@ -219,6 +278,8 @@ class FakeConnection:
     def _tell(self, burst: Burst) -> None:
         # Not `client.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         inbox = self.client.actor_inbox
+        for subscription in inbox.subscriptions:
+            subscription.take(tuple(burst.events), self.actor_inbox)
         if not inbox.deaf:
             inbox.tell(burst)
 

@@ -7,10 +7,15 @@ Outside of one the thread is a server of its own. Each does, waits and raises as
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
+from pykka import ActorRef
+
+from slipstream_actor.client.client import ClientActor
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.supervision.handle import ClientHandle
 from slipstream_actor.testing.kit.kit import GOING_AWAY, NOTHING, OK, REFUSED, current_test
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
@@ -27,6 +32,7 @@ __all__ = [
     "assert_push",
     "connect_and_assert_join",
     "disconnect",
+    "override",
     "push",
     "refuse_connect",
     "refute_disconnect",
@@ -34,7 +40,11 @@ __all__ = [
     "refute_leave",
     "refute_push",
     "reply",
+    "serve",
+    "serve_joins",
 ]
+
+C = TypeVar("C", bound=ClientActor)
 
 # Failures are reported where a test asserts, not here.
 __unittest = True
@@ -149,3 +159,20 @@ def reply(client: Any, ref: Ref | PushRequest | str, reply: Reply = OK) -> None:
 def disconnect(client: Any, reason: Any = GOING_AWAY) -> None:
     """Close a client's connection: its `handle_disconnect(reason)`."""
     current_test().disconnect(client, reason)
+
+
+def serve(topic: Any = ANY, event: Any = ANY, answer: Any = OK, *, client: Any = None) -> None:
+    """Reply to every push and `request` of `event` on `topic`, from now on, by itself."""
+    current_test().serve(topic, event, answer, client=client)
+
+
+def serve_joins(topic: Any = ANY, answer: Any = OK, *, client: Any = None) -> None:
+    """Answer every join of `topic`, from now on, by itself."""
+    current_test().serve_joins(topic, answer, client=client)
+
+
+def override(
+    handle: ClientHandle[C], *args: Any, **kwargs: Any
+) -> AbstractContextManager[ActorRef[C]]:
+    """Have a client of this test in the place of a handle's own, within the block."""
+    return current_test().override(handle, *args, **kwargs)

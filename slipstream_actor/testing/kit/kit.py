@@ -12,7 +12,8 @@ The functions of `slipstream_actor.testing` do the same for the thread that call
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -31,6 +32,7 @@ from slipstream_actor.protocol.events import (
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Ref, Reply
 from slipstream_actor.protocol.reasons import ClosedByPeer, ConnectFailed
+from slipstream_actor.supervision.handle import ClientHandle
 from slipstream_actor.testing.kit.clients import living, title
 from slipstream_actor.testing.kit.connections import Connections
 from slipstream_actor.testing.kit.crashes import Crashes
@@ -56,7 +58,9 @@ from slipstream_actor.testing.kit.requests import (
     JoinRequest,
     LeaveRequest,
     PushRequest,
+    Request,
 )
+from slipstream_actor.testing.kit.rules import Answering, Rule
 
 C = TypeVar("C", bound=ClientActor)
 
@@ -111,6 +115,7 @@ class SocketTest:
             self.fail_on_crash = fail_on_crash
         self._log = RequestLog()
         self._connections = Connections()
+        self._answering = Answering()
         self._crashes = Crashes()
         self._started: list[pykka.ActorRef[Any]] = []
         # What was there before the context was entered: the thread's server, and actors.
@@ -166,6 +171,7 @@ class SocketTest:
         for connection in connections:
             connection.hang_up(CLOSED_BY_TEST)
         self._log.forget(connections)
+        self._answering.close()
         if stuck:
             raise AssertionError(f"in {STOP_SECONDS} s these did not stop: {', '.join(stuck)}")
 
@@ -182,11 +188,15 @@ class SocketTest:
         that has connected without `test_mode=True`.
         """
         require_test_mode(client)
-        connection, void = self._connections.add(client, self._log.add)
+        connection, void = self._connections.add(client, self._note)
         self._log.forget(void)
         self._crashes.watch(connection.client)
         connection.client.tell(ChannelConnected(connection, dict(response_headers or {})))
         connection.watch(self._note_end)
+
+    def _note(self, connection: FakeConnection, request: Request) -> None:
+        self._log.add(connection, request)
+        self._answering.take(connection, request)
 
     def _note_end(self, connection: FakeConnection, reason: Any) -> None:
         """Note that a client has ended: unless it has crashed, it has disconnected by that."""
@@ -243,6 +253,40 @@ class SocketTest:
             connection.hang_up(reason)
         else:
             target.tell(ChannelClosed(reason))
+
+    # what is answered while the test waits elsewhere
+
+    def serve(
+        self, topic: Any = ANY, event: Any = ANY, answer: Any = OK, *, client: Any = None
+    ) -> None:
+        """Reply to every push and `request` of `event` on `topic`, from now on, by itself.
+
+        `answer` is a `Reply`, the response of one with "ok", or a function of the payload that
+        returns either, and `None` for no reply at all; it runs in a thread of the kit's. What it
+        raises `close` does as well. The latest rule that fits counts; `assert_push` still sees what
+        was answered.
+        """
+        expected = a_push(topic, event, ANY)
+        self._answering.add(Rule(expected, client, answer))
+
+    def serve_joins(self, topic: Any = ANY, answer: Any = OK, *, client: Any = None) -> None:
+        """Answer every join of `topic`, from now on, by itself: as `serve` does, by the params."""
+        self._answering.add(Rule(a_join(topic, ANY), client, answer))
+
+    @contextmanager
+    def override(self, handle: ClientHandle[C], *args: Any, **kwargs: Any) -> Iterator[ActorRef[C]]:
+        """Have a client of this test in the place of a handle's own, within the block.
+
+        It is started with the handle's arguments, or with `args` in their place, and with
+        `test_mode=True` and `kwargs` beside them, which its `init` has to hand on to `connect`. It
+        is connected, and its joins are accepted where no rule of `serve_joins` fits.
+        """
+        taken = {**handle._kwargs, "test_mode": True, **kwargs}
+        ref = self.start(handle.client_class, *(args or handle._args), **taken)
+        self._answering.add(Rule(a_join(ANY, ANY), ref, OK), last=True)
+        self.accept_connect(ref)
+        with handle.override(ref):
+            yield ref
 
     # what clients are expected to do
 
