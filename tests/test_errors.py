@@ -40,6 +40,7 @@ EXAMPLES: list[Callable[[], SlipstreamError]] = [
     lambda: errors.AwaitTimeoutError("the join of 'a'", 5.0, socket=a_socket(), hint="!"),
     lambda: errors.AwaitTimeoutError("an answer", None),
     lambda: errors.CallbackReturnError("init: not a socket"),
+    lambda: errors.CancelledError("a request"),
     lambda: errors.ClientEndedError("shutdown"),
     lambda: errors.ConfigurationError("vsn", "must be '2.0.0'"),
     lambda: errors.ConnectFailedError(REFUSED, socket=a_socket()),

@@ -32,7 +32,7 @@ def _no_thread_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     names = [thread.name for thread in threading.enumerate() if thread not in before]
     # Nor does a connection's thread end at once; a server's and a proxy's have.
-    left = [name for name in names if not name.startswith("Connection-")]
+    left = [name for name in names if not name.startswith("connection of ")]
     assert not left, f"threads that outlive their server: {left}"
 
 
