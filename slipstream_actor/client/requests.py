@@ -149,6 +149,8 @@ class PendingRequest:
         """From now on nobody but this sees to its time."""
         if self._expiry is None and self.deadline is not None and not self.future.done:
             self._expiry = call_at(self.deadline, self.time_out)
+            if self.future.done:  # Meanwhile.
+                self.stop_waiting()
 
     def stop_waiting(self) -> None:
         """The connection sees to its time, or nobody need."""
@@ -168,6 +170,8 @@ class PendingRequest:
 
     def fail_or_go_on(self, failure: SlipstreamError) -> None:
         """Its client has ended: it fails, or somebody takes it over."""
+        if self.owner is not None:
+            self.owner.forget(self)
         if self.when_ended is not None and not self.future.done:
             self.when_ended(self, failure)
         else:

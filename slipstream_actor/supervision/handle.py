@@ -269,8 +269,8 @@ class ClientHandle(Generic[C]):
             request.future.fail(failure)
             return
         request.ref, request.owner, request.handed = self, None, None
-        life.waiting.append(request)
         request.wait()
+        life.waiting.append(request)
         # Behind that: the client may have come, or the end, before it stood there.
         self._hand_out(life)
 
