@@ -140,6 +140,8 @@ class PendingRequest:
         self.handed: str | None = None
         self.data: str | bytes = ""
         self.span: Any = None
+        # Whether the connection has begun to send it.
+        self.maybe_sent: bool = False
         self._expiry: Expiry | None = None
 
     def __str__(self) -> str:
@@ -166,7 +168,8 @@ class PendingRequest:
     def timeout_error(self, timeout: float | None, hint: str = "") -> AwaitTimeoutError:
         """Return the error that says how it stands."""
         standing = Question(self.ref, text=str(self), topic=self.topic).standing()
-        return AwaitTimeoutError(str(self), timeout, hint=f"{hint}{standing}")
+        sent = self.maybe_sent
+        return AwaitTimeoutError(str(self), timeout, hint=f"{hint}{standing}", maybe_sent=sent)
 
     def fail_or_go_on(self, failure: SlipstreamError) -> None:
         """Its client has ended: it fails, or somebody takes it over."""
@@ -190,7 +193,8 @@ class PendingRequest:
 
     def begin(self) -> bool:
         """Whether it is still to be sent; from now on it may have been."""
-        return not self.future.done
+        self.maybe_sent = not self.future.done
+        return self.maybe_sent
 
     def conclude(self, outcome: Any, *, paused: bool = False) -> None:
         """Take the outcome of what was sent."""
@@ -205,6 +209,7 @@ class PendingRequest:
 
     def give_back(self) -> None:
         """It was not sent: it takes its turn again, behind what the client is told meanwhile."""
+        self.maybe_sent = False
         if self.deadline is not None and self.deadline <= time.monotonic():
             self.time_out()
         elif self.owner is not None:

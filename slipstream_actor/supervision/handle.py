@@ -19,6 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from pykka import ActorProxy, ActorRef
 
+from slipstream_actor.actors import here
 from slipstream_actor.actors.calls import call, cast
 from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.forks import current_epoch, ended_for
@@ -217,6 +218,11 @@ class ClientHandle(Generic[C]):
         for subscription in subscriptions:
             subscription.end()
 
+    def _reopen(self) -> None:
+        """Take back a `stop`: the application that stopped it begins once more, as in a test."""
+        if self._current().stopped is not None:
+            self._life = Life()
+
     @contextmanager
     def override(self, client: Any) -> Iterator[ClientHandle[C]]:
         """Have `client` in the place of the handle's own within the block, for tests.
@@ -334,6 +340,9 @@ class ClientHandle(Generic[C]):
         """The client has ended, in whose thread this runs: have it started again."""
         with life.lock:
             if life.ref is not ref or life.stopped is not None:
+                return
+            if here.exiting:
+                life.stopped = "shutdown"
                 return
             if time.monotonic() - life.started_at > STABLE:
                 life.delay = FIRST_DELAY
