@@ -65,6 +65,8 @@ class Life(Generic[C]):
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.stopped: Any = None
         self.starting: bool = False
+        # `run` has it: its client is not started again.
+        self.final: bool = False
 
 
 class ClientHandle(Generic[C]):
@@ -259,13 +261,27 @@ class ClientHandle(Generic[C]):
             return
         life = self._current()
         with life.lock:
-            subscription.outlives = True
+            subscription.outlives = not life.final
             life.subscriptions.add(subscription)
             if life.ref is not None:
                 subscription.attach(life.ref)
                 return
         if life.due is None:
             _ = self.ref  # Which attaches it.
+
+    # what `run` finds it by
+
+    def _serve(self) -> ActorRef[C]:
+        """Return the client, with which the handle ends too: its end is that of the service."""
+        if self._instead:
+            return self.ref
+        life = self._current()
+        ref = self.ref
+        with life.lock:
+            life.final = True
+            for subscription in list(life.subscriptions):
+                subscription.outlives = False
+        return ref
 
     # the lives of its clients
 
@@ -293,6 +309,9 @@ class ClientHandle(Generic[C]):
         """The client has ended, in whose thread this runs: have it started again."""
         with life.lock:
             if life.ref is not ref or life.stopped is not None:
+                return
+            if life.final:
+                life.ref, life.reason, life.stopped = None, reason, reason
                 return
             if time.monotonic() - life.started_at > STABLE:
                 life.delay = FIRST_DELAY
