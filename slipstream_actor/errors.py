@@ -121,16 +121,24 @@ class AwaitTimeoutError(SlipstreamError, TimeoutError, Timeout):
 
     Raised by `await_*`, `call`, `wait`, `wait_until_joined` and `get_state`, and by the futures of
     `ask`, `stop` and proxies. The text says how it stands: in which callback the client is, and for
-    how long, whether it is connected, and what went wrong last.
+    how long, whether it is connected, and what went wrong last. `maybe_sent`, of a `request`: the
+    server may have heard it.
     """
 
     def __init__(
-        self, awaited: str, timeout: float | None, *, socket: Any = None, hint: str = ""
+        self,
+        awaited: str,
+        timeout: float | None,
+        *,
+        socket: Any = None,
+        hint: str = "",
+        maybe_sent: bool = False,
     ) -> None:
         super().__init__(f"awaited {awaited} for {timeout} s{hint}")
         self.awaited = awaited
         self.timeout = timeout
         self.socket = socket
+        self.maybe_sent = maybe_sent
 
 
 class ClientEndedError(SlipstreamError, ActorDeadError):

@@ -76,6 +76,11 @@ class RequestFuture(Future[Reply]):
             return True
         return True
 
+    def _expired(self, timeout: float | None) -> AwaitTimeoutError:
+        error = super()._expired(timeout)
+        error.maybe_sent = self._request.maybe_sent
+        return error
+
     def _wait_in(self, inbox: Any, timeout: float | None) -> None:
         if isinstance(inbox, SelectorInbox):
             raise RuntimeError(
@@ -109,6 +114,8 @@ class PendingRequest:
         self.owner: Requests | None = None
         # The join on which it was not taken any more.
         self.refused: Any = None
+        # Whether the connection has begun to send it.
+        self.maybe_sent: bool = False
         self._expiry: Expiry | None = None
         self.future.question = Question(ref, text=str(self), topic=topic)
 
@@ -131,13 +138,16 @@ class PendingRequest:
         if not self.future.done:
             question = Question(self.ref, text=str(self), topic=self.topic)
             why = f"{hint}{question.standing()}"
-            self.future.fail(AwaitTimeoutError(str(self), self.timeout, hint=why))
+            self.future.fail(
+                AwaitTimeoutError(str(self), self.timeout, hint=why, maybe_sent=self.maybe_sent)
+            )
 
     # what the connection calls, in its thread
 
     def begin(self) -> bool:
         """Whether it is still to be sent; from now on it may have been."""
-        return not self.future.done
+        self.maybe_sent = not self.future.done
+        return self.maybe_sent
 
     def conclude(self, outcome: Any, *, paused: bool = False) -> None:
         """Take the outcome of what was sent."""
@@ -152,6 +162,7 @@ class PendingRequest:
 
     def give_back(self) -> None:
         """It was not sent: it takes its turn again, behind what the client is told meanwhile."""
+        self.maybe_sent = False
         if self.deadline is not None and self.deadline <= time.monotonic():
             self.time_out()
         elif self.owner is not None:

@@ -17,6 +17,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from pykka import ActorProxy, ActorRef
 
+from slipstream_actor.actors import here
 from slipstream_actor.actors.calls import call, cast
 from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.forks import current_epoch, ended_for
@@ -309,6 +310,9 @@ class ClientHandle(Generic[C]):
         """The client has ended, in whose thread this runs: have it started again."""
         with life.lock:
             if life.ref is not ref or life.stopped is not None:
+                return
+            if here.exiting:
+                life.stopped = "shutdown"
                 return
             if life.final:
                 life.ref, life.reason, life.stopped = None, reason, reason

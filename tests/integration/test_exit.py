@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.clients import eventually
-from tests.support.programs import DEADLINE, Outcome, Program
+from tests.support.programs import DEADLINE, Outcome, Program, run
 from tests.support.raw_server import CLOSE, Peer, RawServer, closing, switching
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a SIGTERM there is a kill")
@@ -414,3 +414,8 @@ reached.wait(10)
         with Program(BEGIN + quiet + BUSY[busy] + threads, server.uri) as program:
             outcome = program.end()
         assert (outcome.code, outcome.errors) == (0, "")
+
+
+def test_a_handle_starts_nothing_again_at_the_exit() -> None:
+    source = "from slipstream_actor import ClientActor, ClientHandle\nClientHandle(ClientActor).ref"
+    assert run(source) == Outcome(0, "", "")

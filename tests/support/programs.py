@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
@@ -29,26 +30,34 @@ class Outcome(NamedTuple):
 
 
 class Program:
-    """A program that runs while its context is entered, `DEADLINE` seconds at most.
+    """A program that runs while its context is entered, `deadline` seconds at most.
 
-    It is Python's source, or a file of it.
+    It is Python's source, or a file of it; `python` is what runs it, and `options` are those of
+    `subprocess.Popen`.
     """
 
-    def __init__(self, source: str | Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        *arguments: str,
+        python: Sequence[str] = PYTHON,
+        deadline: float = DEADLINE,
+        **options: Any,
+    ) -> None:
         what = [str(source)] if isinstance(source, Path) else ["-c", source]
         # A file, lest a program that complains a lot wait for a reader.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
-            [*PYTHON, *what, *arguments],
-            cwd=ROOT,
+            [*python, *what, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             start_new_session=True,
+            **{"cwd": ROOT, **options},
         )
         self._found_waiting = 0
-        self._deadline = threading.Timer(DEADLINE, self.kill)
+        self._deadline = threading.Timer(deadline, self.kill)
         self._deadline.daemon = True
 
     def __enter__(self) -> Program:

@@ -1,0 +1,84 @@
+"""An embedded Phoenix in a process of its own, which can be away at first, and be killed."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from tests.support.programs import Program
+from tests.web.server import free_port
+
+__all__ = ["Phoenix"]
+
+# `rooms:*` replies to what is pushed: to "slow" after half a second, others at once; "crash" ends
+# the channel without a reply, "refuse" is replied to with an error.
+SOURCE = """
+import sys
+from slipstream_actor.testing import Channel, PhoenixServer
+
+class Room(Channel):
+    def handle_in(self, event, payload):
+        if event == "slow":
+            self.send_after(0.5, (self.socket_ref(), payload))
+            return None
+        if event == "crash":
+            raise RuntimeError("as asked")
+        if event == "refuse":
+            return "error", {"reason": "refused"}
+        if event == "silent":
+            return None
+        if event == "shout":
+            self.broadcast("shout", payload)
+        return "ok", payload
+
+    def handle_info(self, message):
+        ref, payload = message
+        self.reply(ref, "ok", payload)
+
+with PhoenixServer({"rooms:*": Room}, port=int(sys.argv[1])) as server:
+    print("up", flush=True)
+    for _ in sys.stdin:
+        print(server.connections, flush=True)
+"""
+DEADLINE = 120.0
+
+
+class Phoenix:
+    """A Phoenix on a port of its own: `start`, `kill`, `start` again. Ends with its context."""
+
+    def __init__(self) -> None:
+        self.port: int = free_port()
+        self.uri: str = f"ws://127.0.0.1:{self.port}/socket/websocket"
+        self._program: Program | None = None
+
+    def __enter__(self) -> Phoenix:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._program is not None:
+            self._program.__exit__(kind, error, trace)
+
+    def start(self) -> Phoenix:
+        """Have it listen."""
+        program = Program(SOURCE, str(self.port), python=[sys.executable], deadline=DEADLINE)
+        self._program = program.__enter__()
+        assert program.line() == "up"
+        return self
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        program, self._program = self._program, None
+        assert program is not None
+        program.__exit__(None, None, None)
+
+    @property
+    def connections(self) -> int:
+        """How many websockets are open."""
+        assert self._program is not None
+        self._program.say("connections")
+        return int(self._program.line())
