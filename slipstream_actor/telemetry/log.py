@@ -133,6 +133,12 @@ LINES: dict[str, Line] = {
         "a callable in the configuration raised: the attempt fails for it",
         CONNECTION,
     ),
+    "no_threads": Line(
+        logging.WARNING,
+        "runs in a uWSGI without threads, and stands still between requests: start uWSGI with"
+        " --enable-threads",
+        "the first client of a process starts in a uWSGI whose `has_threads` is not set",
+    ),
 }
 
 
@@ -329,6 +335,12 @@ class OwnerLog:
     def callable_raised(self, option: str, error: Exception) -> None:
         """A callable in the configuration has raised."""
         self._say("callable_raised", {"option": option}, reason=type(error).__name__)
+
+    # where it runs
+
+    def no_threads(self) -> None:
+        """Nothing of it runs while no request does."""
+        self._say("no_threads", {})
 
     # saying
 

@@ -14,7 +14,6 @@ import os
 import queue
 import socket
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
