@@ -13,6 +13,7 @@ SEED ?= 1
 CONVERSATIONS ?= 40000
 BENCH_ARGS ?=
 SOAK_ARGS ?=
+WEB_ARGS ?=
 # The folder of `examples/` that `make demo` runs.
 EXAMPLE ?= quickstart
 
@@ -32,7 +33,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone state-machine wheel-test lint types format docs coverage bench soak clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine wheel-test lint types format docs coverage bench soak web-matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +46,7 @@ known-example:
 		exit 2;; esac
 
 demo: known-example $(DEMO_INSTALLED) ## an example against an embedded server; EXAMPLE=presence runs another one
+	@case "$(EXAMPLE)" in *_app) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,$(EXAMPLE:_app=)]';; esac
 	$(BIN)/python -m examples.$(EXAMPLE)
 
 setup: $(INSTALLED) $(NODE_MODULES) ## install all that developing needs, into .venv and tests/js/node_modules
@@ -113,6 +115,9 @@ bench: $(INSTALLED) ## compare with a bare websocket loop; BENCH_ARGS=--help
 
 soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
+
+web-matrix: $(INSTALLED) ## the example applications behind web servers, Phoenix failing; WEB_ARGS=--help
+	$(BIN)/python -m tests.web.matrix $(WEB_ARGS)
 
 clean: ## remove what was built and installed
 	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-__all__ = ["Interrupted", "Waiting", "park_if_exiting", "waiting"]
+__all__ = ["Interrupted", "Waiting", "park_if_exiting", "require_patched_first", "waiting"]
 
 # Whether the exit of the program ends its actors.
 exiting = False
@@ -16,6 +16,10 @@ class Interrupted(BaseException):
 
     No `Exception`, since it is no error that user code could handle.
     """
+
+
+# What this module's are made of; gevent replaces it.
+_local: Any = threading.local
 
 
 class Waiting(threading.local):
@@ -36,3 +40,17 @@ def park_if_exiting() -> None:
     """
     while exiting and waiting.inbox is None and threading.current_thread().daemon:
         threading.Event().wait()
+
+
+def require_patched_first() -> None:
+    """Raise `RuntimeError` where gevent has patched threads after the package was imported.
+
+    What each thread has of its own here is then one for all greenlets: actors would take each other
+    for themselves.
+    """
+    if threading.local is not _local:
+        raise RuntimeError(
+            "slipstream_actor was imported before gevent.monkey.patch_all(): patch first. Workers of"
+            " gunicorn patch after --preload has imported the application: then do it at the top of"
+            " gunicorn.conf.py"
+        )

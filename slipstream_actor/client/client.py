@@ -19,7 +19,7 @@ from slipstream_actor.actors.actor import await_start
 from slipstream_actor.actors.calls import Cast, From, answering, refuse_unknown
 from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.here import park_if_exiting
+from slipstream_actor.actors.here import park_if_exiting, require_patched_first
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
@@ -109,9 +109,10 @@ class ClientActor(EventDelivery):
         `name` makes it known to `whereis`. Raises what `init` raised, `StartError` when it
         returned `Stop`, `StartIgnored` when it returned `Ignore()`, `AlreadyStartedError` when a
         living actor has the name, `TypeError` for a class with an `__init__`, as `@dataclass`
-        writes one.
+        writes one, `RuntimeError` where gevent has patched threads after this package was imported.
         """
         require_no_hooks(ClientActor, cls)
+        require_patched_first()
         beginning = Beginning(args, kwargs, name, Future())
         try:
             ref = super().start(beginning)

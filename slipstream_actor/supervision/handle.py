@@ -204,6 +204,11 @@ class ClientHandle(Generic[C]):
         for subscription in subscriptions:
             subscription.close()
 
+    def _reopen(self) -> None:
+        """Take back a `stop`: the application that stopped it begins once more, as in a test."""
+        if self._current().stopped is not None:
+            self._life = Life()
+
     @contextmanager
     def override(self, client: Any) -> Iterator[ClientHandle[C]]:
         """Have `client` in the place of the handle's own within the block, for tests.

@@ -317,3 +317,17 @@ ref.stop()
 def test_a_fork(server: PhoenixServer) -> None:
     child, parent = "forked child\nbye normal\n['forked']\n", "0 parent\n" + "bye normal\n" * 3
     assert run(BEGIN + FORKED, server.uri) == (0, child + parent, "")
+
+
+def test_to_patch_too_late_is_said_at_the_start() -> None:
+    source = """
+from slipstream_actor import ClientActor
+from gevent import monkey
+monkey.patch_all()
+try:
+    ClientActor.start()
+except RuntimeError as error:
+    print(error)
+"""
+    said = run(source).output
+    assert said.startswith("slipstream_actor was imported before gevent.monkey.patch_all()")

@@ -10,26 +10,24 @@ from tests.web.server import free_port
 
 __all__ = ["Phoenix"]
 
-# `rooms:*` replies to what is pushed: to "slow" after half a second, others at once; "crash" ends
-# the channel without a reply, "refuse" is replied to with an error.
+# `rooms:*` replies to what is pushed with what has come: when its body is "slow" after half a
+# second, when that is empty with an error. The event "crash" ends the channel without a reply,
+# "silent" has none. On the line "crash" it pushes what an application's client cannot handle.
 SOURCE = """
 import sys
 from slipstream_actor.testing import Channel, PhoenixServer
 
 class Room(Channel):
     def handle_in(self, event, payload):
-        if event == "slow":
-            self.send_after(0.5, (self.socket_ref(), payload))
-            return None
         if event == "crash":
             raise RuntimeError("as asked")
-        if event == "refuse":
-            return "error", {"reason": "refused"}
         if event == "silent":
             return None
-        if event == "shout":
-            self.broadcast("shout", payload)
-        return "ok", payload
+        body = payload.get("body")
+        if body == "slow":
+            self.send_after(0.5, (self.socket_ref(), payload))
+            return None
+        return ("ok", payload) if body else ("error", {"reason": "empty"})
 
     def handle_info(self, message):
         ref, payload = message
@@ -37,7 +35,9 @@ class Room(Channel):
 
 with PhoenixServer({"rooms:*": Room}, port=int(sys.argv[1])) as server:
     print("up", flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if line == "crash\\n":
+            server.broadcast("rooms:lobby", "new:msg", {})
         print(server.connections, flush=True)
 """
 DEADLINE = 120.0
@@ -79,6 +79,13 @@ class Phoenix:
     @property
     def connections(self) -> int:
         """How many websockets are open."""
+        return self._ask("connections")
+
+    def crash_clients(self) -> None:
+        """Push a "new:msg" without a body to `rooms:lobby`."""
+        self._ask("crash")
+
+    def _ask(self, line: str) -> int:
         assert self._program is not None
-        self._program.say("connections")
+        self._program.say(line)
         return int(self._program.line())
