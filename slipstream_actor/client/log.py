@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnectFailed,
@@ -15,7 +17,30 @@ from slipstream_actor.socket.log import next_attempt, place
 from slipstream_actor.socket.state import SocketState
 from slipstream_actor.telemetry.log import OwnerLog, Place, log_of
 
-__all__ = ["say_after"]
+__all__ = ["say_after", "say_where"]
+
+# Whether this process was told already; a child is told anew.
+_told = False
+
+
+def say_where(owner: Any) -> None:
+    """Say that a client runs where its threads do not, once in a process."""
+    global _told  # noqa: PLW0603 - one of the process, for all of its clients
+    uwsgi = sys.modules.get("uwsgi")  # Only uWSGI's own interpreters have it.
+    if _told or uwsgi is None or getattr(uwsgi, "has_threads", True):
+        return
+    _told = True
+    log = log_of(owner)
+    if log is not None:
+        log.no_threads()
+
+
+def _reset_in_child() -> None:
+    global _told  # noqa: PLW0603
+    _told = False
+
+
+reset_in_child(_reset_in_child)
 
 
 def say_after(socket: SocketState, event: Any, *, ends: bool) -> None:

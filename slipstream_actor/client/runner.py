@@ -18,6 +18,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import register, unregister
 from slipstream_actor.client.defaults import Defaults
+from slipstream_actor.client.log import say_where
 from slipstream_actor.client.requests import Requests
 from slipstream_actor.client.returns import (
     Answer,
@@ -108,6 +109,7 @@ class CallbackRunner(Defaults, BaseActor):
         self._slipstream = Kept(beginning, self.actor_ref)
         if beginning.name is not None:
             register(beginning.name, self.actor_ref)
+        say_where(self.actor_ref)
 
     @property
     def socket(self) -> Socket:

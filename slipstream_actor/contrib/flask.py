@@ -17,24 +17,18 @@ The keys of the configuration are those of `contrib.settings`, and `SLIPSTREAM_E
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from slipstream_actor.actors.future import Future
-from slipstream_actor.contrib.health import begin, health, is_ready, words
+from slipstream_actor.contrib.health import health
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
+from slipstream_actor.contrib.probe import connect_briefly
 from slipstream_actor.contrib.settings import DEFAULT, PREFIX, handles
-from slipstream_actor.debug.state import get_state
-from slipstream_actor.errors import (
-    AwaitTimeoutError,
-    ClientEndedError,
-    ConfigurationError,
-    SlipstreamError,
-)
+from slipstream_actor.errors import ConfigurationError, SlipstreamError
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.supervision.handle import ClientHandle
@@ -57,8 +51,6 @@ R = TypeVar("R")
 NAME = "slipstream"
 ERROR_RESPONSES = f"{PREFIX}ERROR_RESPONSES"
 NO_PAYLOAD: dict[str, Any] = {}
-# Between two looks of `flask slipstream status`.
-LOOK_SECONDS = 0.02
 
 
 class Slipstream:
@@ -260,43 +252,3 @@ def commands() -> AppGroup:
             raise SystemExit(1)
 
     return group
-
-
-def connect_briefly(
-    clients: Mapping[str, ClientHandle[Any]], timeout: float, say: Callable[[str], object]
-) -> list[bool]:
-    """Start the clients, say how each stands when it is ready or the time is over, and end them."""
-    deadline = time.monotonic() + timeout
-    ready = []
-    try:
-        failures = {name: begin(handle) for name, handle in clients.items()}
-        for name, handle in clients.items():
-            failure = failures[name]
-            if failure is None:
-                ready.append(is_ready_by(handle, deadline))
-                text = words(handle.status())
-            else:
-                ready.append(False)
-                text = f"cannot be started: {type(failure).__name__}: {failure}"
-            say(f"{name} ({handle.client_class.__name__}): {text}")
-    finally:
-        for handle in clients.values():
-            handle.stop()
-    return ready
-
-
-def is_ready_by(handle: ClientHandle[Any], deadline: float) -> bool:
-    """Wait until a client is ready, or until the deadline."""
-    asked = False
-    while True:
-        if is_ready(handle.status()):
-            if asked:
-                return True
-            # `handle_connect` may be about to ask for topics: this is answered behind it.
-            with suppress(AwaitTimeoutError, ClientEndedError):
-                get_state(handle.ref, timeout=max(0.0, deadline - time.monotonic()))
-                asked = True
-                continue
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(LOOK_SECONDS)

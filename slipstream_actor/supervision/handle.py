@@ -79,6 +79,8 @@ class Life(Generic[C]):
         self.stopped: Any = None
         self.starting: bool = False
         self.starter: int = 0
+        # `run` has it: its client is not started again.
+        self.final: bool = False
 
 
 class ClientHandle(Generic[C]):
@@ -290,12 +292,27 @@ class ClientHandle(Generic[C]):
             life.subscriptions.add(subscription)
             return
         with life.lock:
+            subscription.outlives = not life.final
             life.subscriptions.add(subscription)
             if life.ref is not None:
                 subscription.attach(life.ref)
                 return
         if life.due is None:
             _ = self.ref  # Which attaches it.
+
+    # what `run` finds it by
+
+    def _serve(self) -> ActorRef[C]:
+        """Return the client, with which the handle ends too: its end is that of the service."""
+        if self._instead:
+            return self.ref
+        life = self._current()
+        ref = self.ref
+        with life.lock:
+            life.final = True
+            for subscription in list(life.subscriptions):
+                subscription.outlives = False
+        return ref
 
     # the lives of its clients
 
@@ -343,6 +360,9 @@ class ClientHandle(Generic[C]):
                 return
             if here.exiting:
                 life.stopped = "shutdown"
+                return
+            if life.final:
+                life.ref, life.reason, life.stopped = None, reason, reason
                 return
             if time.monotonic() - life.started_at > STABLE:
                 life.delay = FIRST_DELAY

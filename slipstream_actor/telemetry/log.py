@@ -128,6 +128,12 @@ LINES: dict[str, Line] = {
         "a message was nobody's, or could not be decoded",
         CONNECTION,
     ),
+    "no_threads": Line(
+        logging.WARNING,
+        "runs in a uWSGI without threads, and stands still between requests: start uWSGI with"
+        " --enable-threads",
+        "the first client of a process starts in a uWSGI whose `has_threads` is not set",
+    ),
 }
 
 
@@ -329,6 +335,12 @@ class OwnerLog:
     def dropped(self, size: int, why: str) -> None:
         """A message of so many bytes is nobody's."""
         self._say("dropped", {"size": str(size)}, reason=one_line(why))
+
+    # where it runs
+
+    def no_threads(self) -> None:
+        """Nothing of it runs while no request does."""
+        self._say("no_threads", {})
 
     # saying
 

@@ -1,0 +1,1 @@
+"""Messages of a topic become Celery tasks, and tasks push."""

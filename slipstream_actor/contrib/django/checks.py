@@ -1,0 +1,49 @@
+"""`manage.py check`: each mistake in the settings, by the name of the setting."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+from slipstream_actor.contrib.django.registry import SETTING, declared, made
+from slipstream_actor.errors import ConfigurationError
+
+__all__ = ["check_clients"]
+
+# How alike a name is to ours, for it to be a slip of the pen.
+ALIKE = 0.85
+
+
+def check_clients(**_: Any) -> list[CheckMessage]:
+    """Return what is wrong with `SLIPSTREAM_CLIENTS`, of each client the first mistake."""
+    return [*unknown_settings(), *wrong_clients()]
+
+
+def unknown_settings() -> Iterator[CheckMessage]:
+    """Yield a warning for each setting that looks like one of ours, and is none."""
+    for key in dir(settings):
+        if key != SETTING and difflib.get_close_matches(key, [SETTING], 1, ALIKE):
+            text = f"{key} is no setting; did you mean {SETTING}?"
+            yield Warning(text, id="slipstream.W001")
+
+
+def wrong_clients() -> Iterator[CheckMessage]:
+    """Yield an error for each client that could not be started."""
+    try:
+        every = declared()
+    except ConfigurationError as error:
+        yield Error(str(error), id="slipstream.E001")
+        return
+    for alias, given in every.items():
+        try:
+            made(alias, given)
+        except ConfigurationError as error:
+            yield Error(str(error), id="slipstream.E002")
+        except Exception as error:  # Raised by the module that its class is in.
+            place = f"{SETTING}[{alias!r}]['client']"
+            text = f"{place}: its import raised {type(error).__name__}: {error}"
+            yield Error(text, id="slipstream.E003")

@@ -1,0 +1,189 @@
+"""`clients`: the handles of the clients that Django's settings declare."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.configuration.configuration import suggest
+from slipstream_actor.contrib.django.orm import with_fresh_connections
+from slipstream_actor.contrib.settings import KEYS, PREFIX, class_of, handle, mapping
+from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.supervision.handle import ClientHandle
+
+__all__ = ["SETTING", "Clients", "ConfiguredHandle", "clients", "declared", "made"]
+
+SETTING = f"{PREFIX}CLIENTS"
+# Beside those of every framework: where secrets and addresses come from.
+URI_ENV, TOKEN_ENV = "uri_env", "token_env"
+EVERY_KEY = (*KEYS, URI_ENV, TOKEN_ENV)
+
+
+def declared() -> Mapping[str, Any]:
+    """Return what the settings declare. Raises `ConfigurationError`."""
+    from django.conf import settings
+
+    return mapping(SETTING, getattr(settings, SETTING, {}))
+
+
+def made(alias: str, given: Any) -> ClientHandle[Any]:
+    """Return a handle for one client as the settings declare it, importing its class.
+
+    Raises `ConfigurationError`, whose `option` is the setting at fault.
+    """
+    where = f"{SETTING}[{alias!r}]"
+    given = mapping(where, given)
+    written = {key.lower(): key for key in given}
+
+    def place(key: str) -> str:
+        return f"{where}[{written.get(key, key)!r}]"
+
+    for key in written:
+        if key not in EVERY_KEY:
+            raise ConfigurationError(place(key), f"is no key of a client{suggest(key, EVERY_KEY)}")
+    values = {key: given[written[key]] for key in written}
+    from_environment(values, place)
+    if "client" in values and "uri" not in values:
+        require_no_uri(class_of(place("client"), values["client"]), values, place)
+    values.setdefault("name", alias)
+    return handle(values, place)
+
+
+def from_environment(values: dict[str, Any], place: Callable[[str], str]) -> None:
+    """Put what the environment says in the place of its variables' names.
+
+    An address in it outranks the one that is written, which is for machines that have none.
+    """
+    uri = values.pop(URI_ENV, None)
+    if uri is not None:
+        found = variable(place(URI_ENV), uri, required="uri" not in values)
+        if found is not None:
+            values["uri"] = found
+    token = values.pop(TOKEN_ENV, None)
+    if token is not None:
+        options = dict(mapping(place("options"), values.get("options", {})))
+        options["auth_token"] = variable(place(TOKEN_ENV), token, required=True)
+        values["options"] = options
+
+
+def variable(place: str, name: Any, *, required: bool) -> str | None:
+    """Return what an environment variable says; raise if it is `required` and not set."""
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(place, "must be the name of an environment variable")
+    found = os.environ.get(name)
+    if not found and required:
+        raise ConfigurationError(place, f"the environment variable {name} is not set")
+    return found or None
+
+
+def require_no_uri(
+    client_class: type[ClientActor], values: Mapping[str, Any], place: Callable[[str], str]
+) -> None:
+    """Raise unless `init` of the class can be called without an address."""
+    options = mapping(place("options"), values.get("options", {}))
+    try:
+        inspect.signature(client_class.init).bind(None, **options)
+    except TypeError:
+        raise ConfigurationError(
+            place("uri"),
+            f"is missing (or {URI_ENV}, the name of an environment variable):"
+            f" {client_class.__name__}.init wants an address",
+        ) from None
+
+
+class ConfiguredHandle(ClientHandle[Any]):
+    """The handle of a client in the settings, which are read when it is first used.
+
+    So it may stand in a module that is imported before the apps are loaded. Raises
+    `ConfigurationError` at that use.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self.alias: str = alias
+        self._made: ClientHandle[Any] | None = None
+        self._making = threading.RLock()
+        super().__init__(ClientActor, name=alias)
+
+    def __repr__(self) -> str:
+        return f"<ClientHandle {self.alias!r} of {SETTING}>"
+
+    def reconfigure(self) -> None:
+        """End its client; the settings are read again, and another one started, at the next use."""
+        self.stop()
+        with self._making:
+            self._made = None
+            self._life = type(self._life)()
+
+    def _configured(self) -> ClientHandle[Any]:
+        with self._making:
+            if self._made is None:
+                self._made = made(self.alias, declared()[self.alias])
+                self._made.client_class = with_fresh_connections(self._made.client_class)
+                self.name = self._made.name
+            return self._made
+
+    # What `ClientHandle` keeps of its arguments, looked up when it is needed; what its `__init__`
+    # would put there is nobody's.
+
+    @property
+    def client_class(self) -> type[Any]:
+        """The class that the settings name, as a subclass that closes stale connections."""
+        return self._configured().client_class
+
+    @client_class.setter
+    def client_class(self, client_class: type[Any]) -> None:
+        pass
+
+    @property
+    def _args(self) -> tuple[Any, ...]:
+        return self._configured()._args
+
+    @_args.setter
+    def _args(self, args: tuple[Any, ...]) -> None:
+        pass
+
+    @property
+    def _kwargs(self) -> dict[str, Any]:
+        return self._configured()._kwargs
+
+    @_kwargs.setter
+    def _kwargs(self, kwargs: dict[str, Any]) -> None:
+        pass
+
+
+class Clients(Mapping[str, ClientHandle[Any]]):
+    """The handles of the clients in `SLIPSTREAM_CLIENTS`: one of each, and the same every time.
+
+    To take one out opens nothing, imports nothing and needs no apps. Raises `KeyError` for what
+    the settings do not have.
+    """
+
+    def __init__(self) -> None:
+        self._handles: dict[str, ConfiguredHandle] = {}
+
+    def __getitem__(self, alias: str) -> ClientHandle[Any]:
+        known = declared()
+        if alias not in known:
+            raise KeyError(f"{SETTING} has no {alias!r}{suggest(str(alias), known)}")
+        return self._handles.setdefault(alias, ConfiguredHandle(alias))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(declared())
+
+    def __len__(self) -> int:
+        return len(declared())
+
+    def __repr__(self) -> str:
+        return f"<the clients of {SETTING}>"
+
+    def reconfigure(self) -> None:
+        """The settings have changed, as in a test: begin anew with them."""
+        for made_one in list(self._handles.values()):
+            made_one.reconfigure()
+
+
+clients: Clients = Clients()
