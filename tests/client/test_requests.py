@@ -320,6 +320,15 @@ def test_they_are_sent_in_order_for_each_thread(server: SocketTest, rooms: Any) 
         asker.join(PATIENCE)
 
 
+def test_news_of_what_is_sent_already_is_none(server: SocketTest, rooms: Any) -> None:
+    """Whoever has the turn may have sent what another one leaves word of."""
+    asked = request(rooms, LOBBY, "say", timeout=PATIENCE)
+    requests = asking.requests_of(rooms)
+    requests.flush("rooms:sent")
+    assert requests._waiting.keys() == {LOBBY}
+    asked.cancel()
+
+
 def test_a_stuck_callback_does_not_delay_a_reply(server: SocketTest, joined: Any) -> None:
     actor = joined._actor_weakref()
     joined.tell("hang")
