@@ -55,7 +55,7 @@ def test_what_is_cancelled_is_forgotten_and_the_thread_ends() -> None:
 
 def test_what_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     clock, done = Clock(), threading.Event()
-    soon(clock, 0.0, lambda: {}["missing"])
+    soon(clock, 0.0, lambda: dict[str, int]()["missing"])
     soon(clock, 0.001, done.set)
     assert done.wait(PATIENCE)
     assert "KeyError" in caplog.text
@@ -82,7 +82,8 @@ def test_a_signal_handler_may_set_one_in_the_middle_of_another() -> None:
     all_called: list[list[str]] = []
 
     def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
-        clock, called = Clock(), []
+        clock = Clock()
+        called: list[str] = []
         all_called.append(called)
         return (
             lambda: soon(clock, 0.0, lambda: called.append("first")),
