@@ -1,5 +1,8 @@
 """What web workers do: calls from 8 threads and from one loop, beside a proxied method and
 python-socketio's blocking `call` (extra `bench`), which has a server of its own in its own process.
+
+That server is written in Python and ours in C: the comparison that says something is the one with
+the proxied method, over the same server.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from statistics import median
 from typing import Any
 
@@ -80,7 +84,7 @@ def from_a_loop(client: Any) -> float:
 def socketio_client() -> Iterator[Any]:
     """Yield a connected client of python-socketio, `None` where it is not installed."""
     try:
-        import socketio
+        socketio: Any = import_module("socketio")
     except ImportError:
         yield None
         return
