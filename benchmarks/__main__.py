@@ -13,6 +13,7 @@ from benchmarks.bare import Bare
 from benchmarks.load import Load, Side
 from benchmarks.ours import Ours
 from benchmarks.server import running_server
+from benchmarks.workers import report_workers
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def measure(task: Task, make: Callable[[str], Side], uri: str) -> float:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="of which the median counts")
-    parser.add_argument("--only", help=f"some of {','.join(TASKS)}, with commas between")
+    parser.add_argument(
+        "--only", help=f"some of {','.join(TASKS)}, with commas between; or workers"
+    )
     parser.add_argument("--side", choices=SIDES, help="only one, for a profiler to look at")
     return parser.parse_args()
 
@@ -75,7 +78,8 @@ def report(task: Task, rates: dict[str, float]) -> None:
 
 def main() -> None:
     chosen = options()
-    names = chosen.only.split(",") if chosen.only else list(TASKS)
+    names = chosen.only.split(",") if chosen.only not in (None, "workers") else list(TASKS)
+    names = [] if chosen.only == "workers" else names
     if unknown := set(names) - TASKS.keys():
         sys.exit(f"No such task: {', '.join(sorted(unknown))}. There are {', '.join(TASKS)}.")
     sides = {name: make for name, make in SIDES.items() if chosen.side in (None, name)}
@@ -88,6 +92,8 @@ def main() -> None:
                 for _ in range(chosen.rounds)
             ]
             report(task, {name: median(each[name] for each in rounds) for name in sides})
+        if (not chosen.only and not chosen.side) or chosen.only == "workers":
+            report_workers(uri, chosen.rounds)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,7 @@ class LocalRef(ActorRef[Any]):
         self.epoch: int = current_epoch()
         # How logs and errors call it: its owner's class and name, or a number.
         self.label: str = f"{self.actor_class.__name__}-{next(_numbers)}"
+        self._proxy: ActorProxy[Any] | None = None
 
     def __str__(self) -> str:
         return self.label
@@ -230,13 +231,23 @@ class LocalRef(ActorRef[Any]):
             raise RuntimeError(f"{method}: {self} would wait for itself")
 
     def proxy(self) -> ActorProxy[Any]:
-        """Return a proxy of the actor. Raises `ClientEndedError`."""
+        """Return a proxy of the actor, the same each time. Raises `ClientEndedError`."""
         require_here(self)
+        proxy = self._proxy
+        if proxy is not None and self.is_alive():
+            return proxy
         try:
-            return super().proxy()
+            self._proxy = proxy = super().proxy()
         except ActorDeadError:
             park_if_exiting()
-        raise ended_error(f"{self} is not there", self.actor_inbox)
+            raise ended_error(f"{self} is not there", self.actor_inbox) from None
+        # It holds the actor, which is not to outlive its end.
+        inbox: Any = self.actor_inbox
+        inbox.ended.add_done_callback(self._drop_proxy)
+        return proxy
+
+    def _drop_proxy(self, _: Any) -> None:
+        self._proxy = None
 
 
 def not_portable(what: str) -> TypeError:

@@ -357,6 +357,8 @@ class Requests:
     ) -> None:
         for name in list(self._waiting) if topic is None else [topic]:
             queue = self._waiting.get(name)
+            if queue is None:
+                continue  # Whoever had the turn before has sent it all.
             while queue:
                 # It is taken out first: it may come back before it is handed over.
                 entry = heapq.heappop(queue)

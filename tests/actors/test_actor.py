@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pykka
 import pytest
 
-from slipstream_actor import wait
+from slipstream_actor import ClientEndedError, wait
 from slipstream_actor.actors.actor import BaseActor
-from tests.support.clients import PATIENCE
+from tests.support.clients import PATIENCE, eventually
 
 
 class Mortal(BaseActor):
@@ -74,3 +76,20 @@ def test_what_is_asked_for_raises_there(caplog: pytest.LogCaptureFixture) -> Non
     assert ref.ask("failures", timeout=PATIENCE) == []
     ref.stop(timeout=PATIENCE)
     assert errors(caplog) == []
+
+
+# proxies
+
+
+def test_a_proxy_costs_once_and_keeps_no_dead_actor_alive() -> None:
+    ref: Any = BaseActor.start()
+    proxy = ref.proxy()
+    assert ref.proxy() is proxy
+    actor = weakref.ref(ref._actor_weakref())
+    assert actor() is not None
+    ref.stop()
+    ref.actor_inbox.ended.get(timeout=PATIENCE)
+    with pytest.raises(ClientEndedError):
+        ref.proxy()
+    del proxy
+    eventually(lambda: gc.collect() * 0 + (actor() is None), "the end of the actor")

@@ -88,7 +88,7 @@ def test_a_future_is_followed(rooms: Any) -> None:
 @pytest.mark.parametrize("method", ["say", None, Rooms._private, len])
 def test_what_is_no_method_of_it_raises_at_the_call(rooms: Any, method: Any) -> None:
     with pytest.raises(TypeError):
-        invoke(rooms, method)
+        _ = invoke(rooms, method)
 
 
 def test_an_end_comes_out_of_the_future(rooms: Any) -> None:

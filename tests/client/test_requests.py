@@ -111,7 +111,7 @@ def test_wrong_arguments_raise_at_the_call(
         server.connect_and_assert_join(rooms, LOBBY)
         wait_until_joined(rooms, LOBBY, PATIENCE)
     with pytest.raises(error):
-        request(rooms, *arguments, **options)
+        _ = request(rooms, *arguments, **options)
     assert open_requests(rooms) == 0
     server.refute_push(client=rooms if is_joined else None)
 
@@ -119,7 +119,7 @@ def test_wrong_arguments_raise_at_the_call(
 def test_what_is_no_client_raises_at_the_call() -> None:
     supervisor = Supervisor.start([])
     with pytest.raises(TypeError, match="for a client"):
-        request(supervisor, LOBBY, "say")
+        _ = request(supervisor, LOBBY, "say")
     supervisor.stop()
 
 
@@ -165,7 +165,7 @@ def test_it_waits_for_the_connection_and_the_join(server: SocketTest, rooms: Any
 
 def test_what_waits_is_as_it_was_at_the_call(server: SocketTest, rooms: Any) -> None:
     payload = {"words": ["hello"]}
-    request(rooms, LOBBY, "say", payload)
+    _ = request(rooms, LOBBY, "say", payload)
     payload["words"].append("!")
     server.connect_and_assert_join(rooms, LOBBY)
     assert server.assert_push(LOBBY, "say").payload == {"words": ["hello"]}
@@ -303,7 +303,7 @@ def test_they_are_sent_in_order_for_each_thread(server: SocketTest, rooms: Any) 
     def ask(name: int) -> None:
         started.wait(PATIENCE)
         for n in range(count):
-            request(rooms, LOBBY, "say", {"of": name, "n": n}, timeout=PATIENCE)
+            _ = request(rooms, LOBBY, "say", {"of": name, "n": n}, timeout=PATIENCE)
 
     askers = [threading.Thread(target=ask, args=(name,)) for name in range(threads)]
     for asker in askers:
@@ -318,6 +318,15 @@ def test_they_are_sent_in_order_for_each_thread(server: SocketTest, rooms: Any) 
         last[payload["of"]] += 1
     for asker in askers:
         asker.join(PATIENCE)
+
+
+def test_news_of_what_is_sent_already_is_none(server: SocketTest, rooms: Any) -> None:
+    """Whoever has the turn may have sent what another one leaves word of."""
+    asked = request(rooms, LOBBY, "say", timeout=PATIENCE)
+    requests = asking.requests_of(rooms)
+    requests.flush("rooms:sent")
+    assert requests._waiting.keys() == {LOBBY}
+    asked.cancel()
 
 
 def test_a_stuck_callback_does_not_delay_a_reply(server: SocketTest, joined: Any) -> None:
@@ -378,7 +387,9 @@ def test_callbacks_run_in_the_context_of_whoever_has_added_them(
     def unwanted(_: Any) -> None:
         seen.append("unwanted")
 
-    contextvars.copy_context().run(lambda: (variable.set("mine"), asked.add_done_callback(note)))
+    context = contextvars.copy_context()
+    context.run(variable.set, "mine")
+    context.run(asked.add_done_callback, note)
     asked.add_done_callback(unwanted)
     asked.remove_done_callback(unwanted)
     server.reply(joined, server.assert_push(LOBBY, "say"))
@@ -392,7 +403,7 @@ def commands(joined: Any) -> tuple[list[Any], Any]:
     """Have the client's connection keep the pushes that it is told, and tell nobody."""
     kept: list[Any] = []
     connection = joined._actor_weakref()._slipstream.socket._link.connection
-    around = connection.tell
+    around: Any = connection.tell
 
     def tell(command: Any) -> None:
         if hasattr(command, "request"):
@@ -432,13 +443,16 @@ def test_what_is_given_back_while_it_is_handed_over_is_not_lost(
         server.disconnect(joined)
         eventually(lambda: not joined.proxy().socket.get().connected)
     asked: list[Any] = []
-    ask = lambda: asked.append(request(joined, LOBBY, "say", timeout=PATIENCE))  # noqa: E731
+
+    def ask() -> None:
+        asked.append(request(joined, LOBBY, "say", timeout=PATIENCE))
+
     if waits:
         ask()
         server.accept_connect(joined)
         eventually(lambda: joined._actor_weakref()._slipstream.socket.connected)
     connection = joined._actor_weakref()._slipstream.socket._link.connection
-    around = connection.tell
+    around: Any = connection.tell
     refused: list[Any] = []
 
     def tell(command: Any) -> None:
