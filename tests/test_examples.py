@@ -251,7 +251,7 @@ def test_the_flask_app() -> None:
 
 def test_the_fastapi_app() -> None:
     assert run_example("fastapi_app") == [
-        "100 replies",
+        "10 replies",
         "heard: number 0",
         "connected: True",
         "after the lifespan: stopped",

@@ -14,11 +14,11 @@ from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
 
 
 async def serve(rooms: ClientHandle[Rooms]) -> None:
-    """Do what the routes do, a hundred at once, within the lifespan of an application."""
+    """Do what the routes do, ten at once, within the lifespan of an application."""
     running: AbstractAsyncContextManager[Any] = lifespan(rooms)(None)
     async with running:
         with rooms.subscribe(LOBBY, "new:msg") as heard:
-            asked = [rooms.request(LOBBY, "new:msg", {"body": f"number {n}"}) for n in range(100)]
+            asked = [rooms.request(LOBBY, "new:msg", {"body": f"number {n}"}) for n in range(10)]
             replies = await asyncio.gather(*asked)
             print(sum(reply.ok for reply in replies), "replies")
             message = await anext(heard)
