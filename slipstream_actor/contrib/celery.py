@@ -187,9 +187,7 @@ class Bridge:
             return 1
         return status
 
-    def task_for(
-        self, message: MessageReceived
-    ) -> tuple[str, list[Any], dict[str, Any]] | None:
+    def task_for(self, message: MessageReceived) -> tuple[str, list[Any], dict[str, Any]] | None:
         """Return the name and the arguments of the task for a message; `None` when it has none.
 
         For tests of a table of routes: nothing is enqueued.
