@@ -236,6 +236,32 @@ def test_the_celery_app() -> None:
     assert run_example("celery_app") == ["counted: 5", "counted: 12", "exit status: 0"]
 
 
+def test_the_flask_app() -> None:
+    result = run("-m", "examples.flask_app")
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        "POST /messages 'hello': 201 {'length': 5}",
+        "POST /messages '': 409 {'error': 'ReplyError'}",
+        "GET /messages/last: {'body': 'hello'}",
+        "GET /health: 200",
+        "-- Phoenix has gone --",
+        "POST /messages: 503 {'error': 'AwaitTimeoutError'}",
+        "GET /health: 503",
+    ]
+    # What a view has answered for is in the log, and no traceback.
+    assert "answered with 503: awaited the reply of Rooms-1 to 'new:msg'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_fastapi_app() -> None:
+    assert run_example("fastapi_app") == [
+        "10 replies",
+        "heard: number 0",
+        "connected: True",
+        "after the lifespan: stopped",
+    ]
+
+
 # their READMEs
 
 

@@ -45,6 +45,6 @@ async def say(message: Message, client: RoomsClient) -> Any:
 @app.websocket("/live")
 async def live(websocket: WebSocket, client: RoomsClient) -> None:
     """What is said in the lobby, for as long as the browser listens."""
-    await websocket.accept()
-    heard = client.subscribe(LOBBY, "new:msg", overflow="drop_oldest")
-    await forward(heard, websocket)
+    with client.subscribe(LOBBY, "new:msg", overflow="drop_oldest") as heard:
+        await websocket.accept()
+        await forward(heard, websocket)

@@ -50,7 +50,7 @@ def require_patched_first() -> None:
     """
     if threading.local is not _local:
         raise RuntimeError(
-            "slipstream_actor was imported before gevent.monkey.patch_all(): patch first. Workers of"
-            " gunicorn patch after --preload has imported the application: then do it at the top of"
+            "slipstream_actor was imported before gevent.monkey.patch_all(): patch first. Where"
+            " gunicorn has --preload, its workers patch after the import: then do it at the top of"
             " gunicorn.conf.py"
         )

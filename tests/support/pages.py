@@ -103,11 +103,13 @@ def run_page(page: Path, directory: Path) -> None:
 
 
 def run_blocks(page: Path, blocks: list[Fence], directory: Path, uri: str) -> None:
-    module = types.ModuleType(page.stem)
+    # Not the page's own name, which may be that of a module: asyncio.
+    name_of_module = f"page_{page.stem}"
+    module = types.ModuleType(name_of_module)
     module.__dict__["input"] = print
     before = set(sys.modules)
     printed = io.StringIO()
-    sys.modules[page.stem] = module
+    sys.modules[name_of_module] = module
     sys.path.insert(0, str(directory))
     try:
         for block in blocks:
@@ -129,7 +131,7 @@ def run_blocks(page: Path, blocks: list[Fence], directory: Path, uri: str) -> No
     finally:
         sys.path.remove(str(directory))
         for name in set(sys.modules) - before:
-            if name == page.stem or (directory / f"{name}.py").exists():
+            if name == name_of_module or (directory / f"{name}.py").exists():
                 del sys.modules[name]
 
 
