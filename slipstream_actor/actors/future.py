@@ -209,7 +209,7 @@ class Future(pykka.Future[T]):
     def map(self, func: Callable[[Any], Any]) -> Future[Any]:
         """Return a future of what `func` makes of the value: Pykka's `map`. It can be awaited."""
         mapped: Any = super().map(func)
-        mapped._mapped = self
+        mapped._mapped = self if self._mapped is None else self._mapped
         return mapped  # type: ignore[no-any-return]
 
     def as_concurrent(self) -> concurrent.futures.Future[T]:

@@ -79,18 +79,13 @@ def pending(topic: str, event: str, payload: Any, timeout: float | None) -> Pend
 def submit(asked: PendingRequest, client: Target) -> None:
     """Hand a request to a client. Raises `TypeError` for what is none, and `SerializerError`."""
     try:
-        ref = resolve(client)
+        ref = asked.ref = resolve(client)
         require_here(ref)
-    except ActorDeadError as error:
-        asked.future.fail(error)
-        return
-    asked.ref = ref
-    try:
         requests = requests_of(ref)
     except SlipstreamError as error:
-        asked.future.fail(error)
-        return
-    requests.submit(asked)
+        asked.fail_or_go_on(error)
+    else:
+        requests.submit(asked)
 
 
 def open_requests(ref: Any) -> int:

@@ -7,11 +7,12 @@ connection is away, it waits here, in its turn, for as long as it has.
 
 from __future__ import annotations
 
+import contextvars
 import copy
+import heapq
 import itertools
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -31,18 +32,46 @@ from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.message import Message, Reply
 from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import ChannelEnded, PushTimeout
+from slipstream_actor.protocol.serializer import decodes_as_ours
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError, SendBufferFullError
 from slipstream_actor.socket.sending import room_of, tell
-from slipstream_actor.socket.state import SocketState, encode, is_wanted, open_channel
+from slipstream_actor.socket.state import (
+    SocketState,
+    encode,
+    is_wanted,
+    open_channel,
+    serializer_of,
+)
+from slipstream_actor.socket.telemetry import CLIENT, begin_request, request_ended
 
 __all__ = ["PendingRequest", "RequestFuture", "Requests"]
 
-# Seconds after which whoever waits for a request ends it, if the connection has not: it may hang
-# in what a user's code does in its thread.
+# Seconds after which a request is ended that the connection has not: it may hang in what a user's
+# code does in its thread.
 GRACE = 0.25
 MOST_REQUESTS = 10_000
+# So many are done, and behind one that waits, before they are looked for.
+MANY = 64
 
 _numbers = itertools.count()
+
+
+class InContext:
+    """A function that runs in the context variables of whoever has given it."""
+
+    __slots__ = ("context", "function")
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self.function = function
+        self.context = contextvars.copy_context()
+
+    def __call__(self, future: Any) -> None:
+        self.context.run(self.function, future)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InContext) and other.function == self.function
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class RequestFuture(Future[Reply]):
@@ -52,14 +81,6 @@ class RequestFuture(Future[Reply]):
         super().__init__()
         self._request = request
 
-    def get(self, *, timeout: float | None = None) -> Reply:
-        """Return the reply, of any status; see `request` for what it raises."""
-        deadline = self._request.deadline
-        waits = timeout is None and deadline is not None and not self.done
-        if waits and not self._wait_until((deadline or 0.0) + GRACE):
-            self._request.time_out()
-        return super().get(timeout=timeout)
-
     def cancel(self) -> bool:
         """Complete with `CancelledError`; what was not sent by then is never sent.
 
@@ -67,19 +88,21 @@ class RequestFuture(Future[Reply]):
         """
         return self.fail(CancelledError(f"{self._request} was cancelled"))
 
-    def _wait_until(self, due: float) -> bool:
-        try:
-            super().get(timeout=max(0.0, due - time.monotonic()))
-        except AwaitTimeoutError:
-            return self.done
-        except Exception:  # Its own, for which it is asked again.
-            return True
-        return True
+    def add_done_callback(self, function: Callable[[Future[Reply]], object]) -> None:
+        """Call `function(self)` once done, in the caller's context variables, in the thread that
+        completes it: mostly the connection's, where nothing is to be waited for."""
+        super().add_done_callback(InContext(function))
+
+    def remove_done_callback(self, function: Callable[[Future[Reply]], object]) -> None:
+        """Call `function` no more, if it has not been called yet."""
+        super().remove_done_callback(InContext(function))
+
+    def _call_back(self) -> None:
+        self._request.over()
+        super()._call_back()
 
     def _expired(self, timeout: float | None) -> AwaitTimeoutError:
-        error = super()._expired(timeout)
-        error.maybe_sent = self._request.maybe_sent
-        return error
+        return self._request.timeout_error(timeout)
 
     def _wait_in(self, inbox: Any, timeout: float | None) -> None:
         if isinstance(inbox, SelectorInbox):
@@ -110,37 +133,61 @@ class PendingRequest:
         self.number: int = next(_numbers)
         self.future: RequestFuture = RequestFuture(self)
         self.when_ended: Callable[[PendingRequest, SlipstreamError], object] | None = None
-        # Where it waits, or was sent.
+        # Where it waits, or was sent, and what the push is called there.
         self.owner: Requests | None = None
-        # The join on which it was not taken any more.
-        self.refused: Any = None
+        self.push_ref: str = ""
+        # The join on which it was handed to a connection, and what was.
+        self.handed: str | None = None
+        self.data: str | bytes = ""
+        self.span: Any = None
         # Whether the connection has begun to send it.
         self.maybe_sent: bool = False
         self._expiry: Expiry | None = None
-        self.future.question = Question(ref, text=str(self), topic=topic)
 
     def __str__(self) -> str:
         return f"the reply of {self.ref} to {shown(self.event)} on {shown(self.topic)}"
 
     def wait(self) -> None:
         """From now on nobody but this sees to its time."""
-        if self._expiry is None and self.deadline is not None:
+        if self._expiry is None and self.deadline is not None and not self.future.done:
             self._expiry = call_at(self.deadline, self.time_out)
+            if self.future.done:  # Meanwhile.
+                self.stop_waiting()
 
-    def hand_over(self) -> None:
-        """The connection sees to its time."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
+    def stop_waiting(self) -> None:
+        """The connection sees to its time, or nobody need."""
+        expiry, self._expiry = self._expiry, None
+        if expiry is not None:
+            expiry.cancel()
 
     def time_out(self, hint: str = "") -> None:
         """Its time is over."""
         if not self.future.done:
-            question = Question(self.ref, text=str(self), topic=self.topic)
-            why = f"{hint}{question.standing()}"
-            self.future.fail(
-                AwaitTimeoutError(str(self), self.timeout, hint=why, maybe_sent=self.maybe_sent)
-            )
+            self.future.fail(self.timeout_error(self.timeout, hint))
+
+    def timeout_error(self, timeout: float | None, hint: str = "") -> AwaitTimeoutError:
+        """Return the error that says how it stands."""
+        standing = Question(self.ref, text=str(self), topic=self.topic).standing()
+        sent = self.maybe_sent
+        return AwaitTimeoutError(str(self), timeout, hint=f"{hint}{standing}", maybe_sent=sent)
+
+    def fail_or_go_on(self, failure: SlipstreamError) -> None:
+        """Its client has ended: it fails, or somebody takes it over."""
+        if self.owner is not None:
+            self.owner.forget(self)
+        if self.when_ended is not None and not self.future.done:
+            self.when_ended(self, failure)
+        else:
+            self.future.fail(failure)
+
+    def over(self) -> None:
+        """It has an outcome."""
+        self.stop_waiting()
+        if self.owner is not None:
+            self.owner.forget(self)
+        span, self.span = self.span, None
+        if span is not None:
+            request_ended(span, self.future)
 
     # what the connection calls, in its thread
 
@@ -170,16 +217,26 @@ class PendingRequest:
 
 
 class Requests:
-    """The requests of one client: those that wait, by topic, and how many have no outcome."""
+    """The requests of one client: those that wait, by topic, and how many have no outcome.
+
+    No lock is held while one is encoded, handed over or completed: whoever has the turn sends what
+    waits, and whoever comes meanwhile leaves word of what is new.
+    """
 
     def __init__(self, ref: Any, socket: Callable[[], SocketState | None]) -> None:
         self._ref = ref
         self._socket = socket
-        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        # Both reentrant: garbage may be collected, or a signal handled, while they are held.
         self._lock = threading.RLock()
-        self._waiting: dict[str, deque[PendingRequest]] = {}
+        self._turn = threading.RLock()
+        # Of each topic a heap, oldest first. It stays until its last one is sent: what is asked for
+        # meanwhile stands behind it.
+        self._waiting: dict[str, list[tuple[int, PendingRequest]]] = {}
+        # The topics for which there may be something to do; `None` for all.
+        self._news: dict[str | None, bool] = {}
         self._open: dict[int, PendingRequest] = {}
         self._end: Any = None
+        self._watch: Expiry | None = None
         # The connection whose `handle_connect` has returned.
         self._greeted: Any = None
 
@@ -193,80 +250,94 @@ class Requests:
 
     def submit(self, request: PendingRequest) -> None:
         """Send a request, or have it wait. Raises `SerializerError` for a payload that is none."""
+        request.ref, request.owner = self._ref, self
+        request.push_ref = self._ref.actor_inbox.next_ref()
+        if not self._admit(request):
+            return
+        if "push" in CLIENT and request.span is None:
+            request.span = begin_request(self._socket(), request)
+        try:
+            outcome = request.topic not in self._waiting and self._attempt(request)
+            if outcome is False:
+                self._copy_payload(request)
+                self._keep(request)
+        except SerializerError as error:
+            request.future.fail(error)
+            raise
+        if isinstance(outcome, SlipstreamError):
+            request.future.fail(outcome)
+
+    def _admit(self, request: PendingRequest) -> bool:
+        """Count it, or fail it: the client has ended, or there are too many."""
         socket = self._socket()
         config = socket.channel_config if socket is not None else None
         most = config.max_requests if config is not None else MOST_REQUESTS
-        request.ref, request.owner = self._ref, self
         with self._lock:
-            if self._end is not None:
-                failure: SlipstreamError | None = ended_for(self._end, str(request))
-            elif len(self._open) >= most:
-                failure = SendBufferFullError(
-                    f"request: {most} of {self._ref} have no outcome yet (max_requests)"
-                )
-            else:
-                failure = self._enter(request)
-        if failure is not None:
-            self._fail(request, failure)
-        # Again: what it waits for may have come before it stood there.
-        self.flush()
+            ended, full = self._end is not None, len(self._open) >= most
+            if not ended and not full:
+                self._open[request.number] = request
+                if request.deadline is not None:
+                    self._watch_until(request.deadline + GRACE)
+        if ended:
+            request.fail_or_go_on(ended_for(self._end, str(request)))
+        elif full:
+            text = f"request: {most} of {self._ref} have no outcome yet (max_requests)"
+            request.future.fail(SendBufferFullError(text))
+        elif request.future.done:  # It was, or is meanwhile: it has waited elsewhere.
+            self.forget(request)
+            return False
+        return not ended and not full
 
-    def _enter(self, request: PendingRequest) -> SlipstreamError | None:
-        self._open[request.number] = request
-        done, failure = False, None
-        try:
-            if request.topic not in self._waiting:
-                done, failure = self._attempt(request)
-            if not done:
-                request.payload = self._checked(request)
-                self._keep(request)
-        except SerializerError:
-            del self._open[request.number]
-            raise
-        request.future.add_done_callback(lambda _: self._open.pop(request.number, None))
-        return failure
+    def forget(self, request: PendingRequest) -> None:
+        """It has an outcome."""
+        self._open.pop(request.number, None)
+        if self._end is not None and not self._open:
+            self._watch_no_more()
 
-    def _checked(self, request: PendingRequest) -> Any:
-        """Return a copy of the payload, in which what its owner does meanwhile does not show."""
-        self._encoded(self._socket(), request, "0", "0")
+    def again(self, request: PendingRequest) -> None:
+        """A request comes back that was not sent, since its join or its connection was over."""
+        serializer = serializer_of(self._socket())
+        if isinstance(request.data, str) and decodes_as_ours(serializer):
+            # As it was at the call, whatever its owner has done with it since.
+            request.payload = serializer.decode_text(request.data).payload
+        self._keep(request)
+
+    def _copy_payload(self, request: PendingRequest) -> None:
+        """Have a payload in which what its owner does meanwhile does not show."""
+        encode(self._socket(), self._message(request, "0"))
         try:
-            return copy.deepcopy(request.payload)
+            request.payload = copy.deepcopy(request.payload)
         except Exception as error:
             raise SerializerError(
                 f"request: a payload that waits cannot be copied: {error}"
             ) from error
 
-    def again(self, request: PendingRequest) -> None:
-        """A request comes back that was not sent, since its join or its connection was over."""
+    def _keep(self, request: PendingRequest) -> None:
+        request.wait()
         with self._lock:
-            if self._end is None:
-                self._keep(request)
-                queue = self._waiting[request.topic]
-                self._waiting[request.topic] = deque(sorted(queue, key=lambda r: r.number))
-        if self._end is not None:
-            self._fail(request, ended_for(self._end, str(request)))
-        self.flush()
+            queue = self._waiting.setdefault(request.topic, [])
+            heapq.heappush(queue, (request.number, request))
+        # Behind that: what it waits for may have come before it stood there.
+        self.flush(request.topic)
 
-    def flush(self) -> None:
+    def flush(self, topic: str | None = None) -> None:
         """Send what need not wait any more: the socket has changed, or there is room."""
         if not self._waiting:
             return
-        failures: list[tuple[PendingRequest, SlipstreamError]] = []
-        with self._lock:
-            for topic in list(self._waiting):
-                queue = self._waiting[topic]
-                while queue:
-                    done, failure = self._attempt(queue[0])
-                    if failure is not None:
-                        failures.append((queue[0], failure))
-                    if not done:
-                        break
-                    queue.popleft()
-                if not queue:
-                    self._waiting.pop(topic, None)
-        # Not under the lock: whoever is called back then may do what he likes.
-        for request, failure in failures:
-            request.future.fail(failure)
+        self._news[topic] = True
+        over: list[tuple[PendingRequest, SlipstreamError]] = []
+        while self._news and self._turn.acquire(blocking=False):
+            try:
+                while self._news:
+                    self._send_waiting(self._news.popitem()[0], over)
+            finally:
+                self._turn.release()
+        # Behind its turn: whoever is called back then may do what he likes.
+        for request, failure in over:
+            if self._end is not None:
+                request.fail_or_go_on(failure)
+            else:
+                request.future.fail(failure)
 
     def greet(self, connection: Any) -> None:
         """Its `handle_connect` has returned: what it wants of this connection is known."""
@@ -277,61 +348,81 @@ class Requests:
         """The client has ended: what waits is failed, or taken over."""
         with self._lock:
             self._end = reason
-            waiting = sorted(
-                itertools.chain.from_iterable(self._waiting.values()), key=lambda r: r.number
-            )
-            self._waiting.clear()
-        for request in waiting:
-            self._fail(request, ended_for(reason, str(request)))
+        self.flush()
+        if not self._open:
+            self._watch_no_more()
 
-    def _fail(self, request: PendingRequest, failure: SlipstreamError) -> None:
-        self._open.pop(request.number, None)
-        if request.when_ended is not None and self._end is not None:
-            request.when_ended(request, failure)
-        else:
-            request.future.fail(failure)
+    def _send_waiting(
+        self, topic: str | None, over: list[tuple[PendingRequest, SlipstreamError]]
+    ) -> None:
+        for name in list(self._waiting) if topic is None else [topic]:
+            queue = self._waiting.get(name)
+            if queue is None:
+                continue  # Whoever had the turn before has sent it all.
+            while queue:
+                # It is taken out first: it may come back before it is handed over.
+                entry = heapq.heappop(queue)
+                request = entry[1]
+                outcome = self._attempt_again(request)
+                if outcome is False:
+                    heapq.heappush(queue, entry)
+                    self._tidy(queue)
+                    break
+                if outcome is not True:
+                    over.append((request, outcome))
+            with self._lock:
+                if not queue and self._waiting.get(name) is queue:
+                    del self._waiting[name]
 
-    def _keep(self, request: PendingRequest) -> None:
-        self._waiting.setdefault(request.topic, deque()).append(request)
-        request.wait()
+    def _attempt_again(self, request: PendingRequest) -> bool | SlipstreamError:
+        if self._end is not None:
+            return ended_for(self._end, str(request))
+        try:
+            return self._attempt(request)
+        except SerializerError as error:
+            return error
 
-    def _attempt(self, request: PendingRequest) -> tuple[bool, SlipstreamError | None]:
-        """Send it if it can be; return whether it waits no more, and what it failed with."""
+    def _tidy(self, queue: list[tuple[int, PendingRequest]]) -> None:
+        """Let go of those behind the first that have timed out, or were cancelled."""
+        if len(queue) > MANY + 2 * len(self._open):
+            with self._lock:
+                queue[:] = [entry for entry in queue if not entry[1].future.done]
+                heapq.heapify(queue)
+
+    def _attempt(self, request: PendingRequest) -> bool | SlipstreamError:
+        """Send it if it can be; return `False` when it has to wait, or what it has failed with."""
         if request.future.done:
-            return True, None
+            return True
         socket = self._socket()
         connection = open_channel(socket) if socket is not None else None
         if socket is None or connection is None or connection is not self._greeted:
-            return False, None
+            return False
         join = socket.joins.get(request.topic)
         if join is None or join.status != "joined":
             if is_wanted(socket, request.topic):
-                return False, None
+                return False
             reason = join.reason if join is not None else None
-            text = (
-                f"{request}: it was not sent{Question(self._ref, topic=request.topic).standing()}"
-            )
-            return True, NotJoinedError(text, reason=reason)
-        if join.join_ref is None or request.refused == join.join_ref:
-            return False, None
-        return self._send(socket, connection, join.join_ref, request), None
+            standing = Question(self._ref, topic=request.topic).standing()
+            return NotJoinedError(f"{request}: it was not sent{standing}", reason=reason)
+        if join.join_ref is None or request.handed == join.join_ref:
+            return False
+        return self._send(socket, connection, join.join_ref, request)
 
     def _send(
         self, socket: SocketState, connection: Any, join_ref: str, request: PendingRequest
     ) -> bool:
         """Hand it to the connection; `False` when that has no room, or is not there any more."""
-        number = socket.socket_pid.actor_inbox.next_ref()
-        data = self._encoded(socket, request, join_ref, number)
+        data = encode(socket, self._message(request, join_ref))
         room = room_of(connection)
         if room is not None and not room.reserve(len(data), self, self.flush):
             return False
-        request.refused = join_ref
-        request.hand_over()
+        request.handed, request.data = join_ref, data
+        request.stop_waiting()
         command = PushMessage(
             request.topic,
             request.event,
             request.payload,
-            number,
+            request.push_ref,
             join_ref,
             data,
             awaited=True,
@@ -343,8 +434,30 @@ class Requests:
         request.wait()
         return False
 
-    def _encoded(
-        self, socket: SocketState | None, request: PendingRequest, join_ref: str, number: str
-    ) -> str | bytes:
-        message = Message(join_ref, number, request.topic, request.event, request.payload)
-        return encode(socket, message)
+    def _message(self, request: PendingRequest, join_ref: str) -> Message:
+        return Message(join_ref, request.push_ref, request.topic, request.event, request.payload)
+
+    # what nobody else ends
+
+    def _watch_until(self, due: float) -> None:
+        if self._watch is None or due < self._watch.due:
+            self._watch_no_more()
+            self._watch = call_at(due, self._end_overdue)
+
+    def _watch_no_more(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+
+    def _end_overdue(self) -> None:
+        """End what the connection should have ended, and look again when the next one is due."""
+        now = time.monotonic()
+        with self._lock:
+            self._watch = None
+            timed = [(r.deadline + GRACE, r) for r in self.pending() if r.deadline is not None]
+            later = [due for due, _ in timed if due > now]
+            if later:
+                self._watch_until(max(now + GRACE, min(later)))
+        for due, request in timed:
+            if due <= now:
+                request.time_out()

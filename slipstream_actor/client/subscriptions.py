@@ -66,9 +66,13 @@ class Subscription:
 
     def close(self) -> None:
         """Take no more, and end whoever iterates; what waits is dropped."""
-        self._end(None)
+        self.end()
         with self._lock:
             self._messages.clear()
+
+    def end(self) -> None:
+        """Take no more; the iteration stops behind what waits."""
+        self._end(None)
         self._detach()
         self._resume()
 
@@ -138,10 +142,10 @@ class Subscription:
 
     # the connection's side, in its thread
 
-    @property
-    def full(self) -> bool:
-        """Whether the connection is to read no more."""
-        return self._waits and not self._ended and len(self._messages) >= self._size
+    def full(self, *, urgent: bool = False) -> bool:
+        """Whether the connection is to read no more: when it is `urgent`, from twice as much on."""
+        most = 2 * self._size if urgent else self._size
+        return self._waits and not self._ended and len(self._messages) >= most
 
     def take(self, events: Iterable[Any], connection: Any) -> None:
         """Take what matches of a burst; `connection` is the inbox of who reads it."""
@@ -155,7 +159,7 @@ class Subscription:
                 count += self._put(message)
         if count:
             self._wake(count)
-        if self.full:
+        if self.full():
             self._paused = connection
 
     def _matching(self, event: Any) -> MessageReceived | None:
@@ -188,7 +192,8 @@ class Subscription:
     def _resume(self) -> None:
         """Have the connection read again when there is room for half of what there may be."""
         connection = self._paused
-        if connection is not None and len(self._messages) <= self._size // 2:
+        few = self._ended or len(self._messages) <= self._size // 2
+        if connection is not None and few:
             self._paused = None
             connection.tell(ResumeReading())
 
@@ -196,6 +201,8 @@ class Subscription:
 
     def attach(self, ref: Any) -> None:
         """Have the messages of a client from now on, until it ends."""
+        if self._ended:
+            return
         inbox = ref.actor_inbox
         self._inbox = inbox
         add(inbox, self)

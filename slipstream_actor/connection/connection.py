@@ -27,7 +27,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.pushes import completed, conclude
+from slipstream_actor.connection.pushes import completed, conclude, is_full
 from slipstream_actor.connection.state import ConnectionState, counters_of, protocol_state
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
@@ -342,7 +342,7 @@ class Connection(BaseActor):
     def _reads(self, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
         inbox, urgent = self._owner.actor_inbox, bool(self._protocol.requests)
-        full = self.flow.pause(urgent=urgent) or any(s.full for s in inbox.subscriptions)
+        full = self.flow.pause(urgent=urgent) or is_full(inbox.subscriptions, urgent=urgent)
         paused = self._status != "closing" and full
         if paused != self._paused:
             self._paused = paused

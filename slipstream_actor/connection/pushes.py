@@ -6,6 +6,7 @@ A request is whatever has the three methods of `Requested`; who makes them stand
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.requests import OpenRequests
 from slipstream_actor.protocol.serializer import Serializer
 
-__all__ = ["Requested", "completed", "conclude"]
+__all__ = ["Requested", "completed", "conclude", "is_full"]
 
 
 class Requested(typing.Protocol):
@@ -42,6 +43,11 @@ def conclude(requests: OpenRequests, *, paused: bool) -> None:
         unsent, requests.unsent = requests.unsent, []
         for request, _ in unsent:
             request.give_back()
+
+
+def is_full(subscriptions: Iterable[Any], *, urgent: bool) -> bool:
+    """Whether one of the owner's subscriptions has no room, of twice the size when it is urgent."""
+    return any(subscription.full(urgent=urgent) for subscription in subscriptions)
 
 
 def completed(

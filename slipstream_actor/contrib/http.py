@@ -8,7 +8,6 @@ from slipstream_actor.errors import (
     AwaitTimeoutError,
     CancelledError,
     ClientEndedError,
-    SlipstreamError,
 )
 from slipstream_actor.protocol.message import ReplyError
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError, SendBufferFullError
@@ -44,7 +43,7 @@ def http_status(error: BaseException) -> int | None:
     return GATEWAY_TIMEOUT if maybe_sent else UNAVAILABLE
 
 
-def problem(error: SlipstreamError) -> dict[str, Any]:
+def problem(error: Exception) -> dict[str, Any]:
     """Return the body of such an answer: the kind of the error, and nothing of what it says.
 
     Its text names topics and addresses, which are nobody's business outside.

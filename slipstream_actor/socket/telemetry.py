@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from slipstream_actor.actors.ledger import Ledger
+from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.events import ChannelConnected, TopicJoinClosed, TopicJoinFailed
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
@@ -193,3 +194,22 @@ def push_ended(ledger: Ledger, ref: str, outcome: Any) -> None:
         begun.stop(**told, reason=None)
     else:
         begun.stop(outcome="failed", status=None, response=None, reason=outcome)
+
+
+def begin_request(socket: SocketState | None, request: Any) -> OpenSpan:
+    """Tell of a push that somebody makes by `request`; it ends with `request_ended`."""
+    details = {"topic": request.topic, "event": request.event, "ref": request.push_ref}
+    return open_span(PUSH, details, socket=socket, payload=request.payload)
+
+
+def request_ended(begun: OpenSpan, future: Any) -> None:
+    """Its future is done: with a `Reply`, or an error, of which a reason is told if it has one."""
+    try:
+        told = future.get(timeout=0.0)
+    except SlipstreamError as error:
+        reason = getattr(error, "reason", None)
+        told = {"outcome": "failed", "status": None, "response": None}
+        begun.stop(**told, reason=error if reason is None else reason)
+    else:
+        told = {"outcome": "replied", "status": told.status, "response": told.response}
+        begun.stop(**told, reason=None)

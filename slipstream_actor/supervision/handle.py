@@ -7,12 +7,14 @@ process in which that is, and a client that ends is started again with a growing
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from pykka import ActorProxy, ActorRef
@@ -23,13 +25,20 @@ from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.process import current
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.requests import PendingRequest
+from slipstream_actor.client.runner import Kept
 from slipstream_actor.client.subscriptions import Overflow, Subscription, subscribe
 from slipstream_actor.client.waiting import wait_until_joined
 from slipstream_actor.configuration.arguments import require_delay
-from slipstream_actor.errors import ClientEndedError, SlipstreamError, shown
+from slipstream_actor.errors import (
+    ClientEndedError,
+    SerializerError,
+    SlipstreamError,
+    shown,
+)
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.supervision.status import HandleStatus, status_of
@@ -62,10 +71,14 @@ class Life(Generic[C]):
         # While a client is to be started again: when, and what the last one has ended for.
         self.due: float | None = None
         self.reason: Any = None
-        self.waiting: list[PendingRequest] = []
+        self.waiting: deque[PendingRequest] = deque()
+        # Of whoever hands out what waits. Reentrant too, and nobody waits for it.
+        self.turn = threading.RLock()
+        self.handing_out: bool = False
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.stopped: Any = None
         self.starting: bool = False
+        self.starter: int = 0
         # `run` has it: its client is not started again.
         self.final: bool = False
 
@@ -89,7 +102,8 @@ class ClientHandle(Generic[C]):
         self.name: Hashable | None = name
         self._args = args
         self._kwargs = kwargs
-        self._life: Life[C] = Life()
+        # By the epoch of the process: one step of a dict makes the only one of a forked child.
+        self._lives: dict[int, Life[C]] = {}
         self._instead: list[Target] = []
 
     def __repr__(self) -> str:
@@ -109,6 +123,7 @@ class ClientHandle(Generic[C]):
             ref: ActorRef[C] = resolve(self._instead[-1])
             return ref
         life = self._current()
+        self._require_outside_init(life)
         with life.lock:
             if life.stopped is not None:
                 raise ended_for(life.stopped, repr(self))
@@ -121,8 +136,10 @@ class ClientHandle(Generic[C]):
                 )
             if life.ref is None:
                 self._start(life)
-            assert life.ref is not None
-            return life.ref
+            started = life.ref
+            assert started is not None
+        self._hand_out(life)
+        return started
 
     def proxy(self) -> ActorProxy[C]:
         """Return a proxy of the client: see `ref`."""
@@ -191,18 +208,17 @@ class ClientHandle(Generic[C]):
         """
         require_delay("drain", drain)
         life = self._current()
+        self._require_outside_init(life)
         with life.lock:
             life.stopped = life.stopped or "shutdown"
             ref, life.ref, life.due = life.ref, None, None
-            waiting, life.waiting = life.waiting, []
             subscriptions = list(life.subscriptions)
-        for request in waiting:
-            request.future.fail(ended_for(life.stopped, str(request)))
+        self._hand_out(life)
         if ref is not None:
             asking.drain(ref, drain)
             ref.stop()
         for subscription in subscriptions:
-            subscription.close()
+            subscription.end()
 
     def _reopen(self) -> None:
         """Take back a `stop`: the application that stopped it begins once more, as in a test."""
@@ -234,38 +250,47 @@ class ClientHandle(Generic[C]):
             return
         life = self._current()
         request.when_ended = self._take_over
-        with life.lock:
-            if life.due is not None and life.stopped is None:
-                request.ref = self
-                life.waiting.append(request)
-                request.wait()
-                return
+        # What waits is before it; who starts a client may take its time.
+        if life.starting or life.due is not None or life.waiting or life.handing_out:
+            self._have_wait(life, request)
+            return
         try:
             ref = self.ref
-        except ClientEndedError as error:
-            self._take_over(request, error)
+        except Exception as error:
+            if life.due is not None and life.stopped is None:
+                self._have_wait(life, request)
+            else:
+                request.future.fail(error)
             return
         asking.submit(request, ref)
+
+    def _have_wait(self, life: Life[C], request: PendingRequest) -> None:
+        """Keep a request for the next client, with a payload that its owner cannot change."""
+        with suppress(Exception):
+            request.payload = copy.deepcopy(request.payload)
+        self._take_over(request, ended_for(life.stopped, str(request)))
 
     def _take_over(self, request: PendingRequest, failure: SlipstreamError) -> None:
         """A request comes back that was not sent: it waits for the next client."""
         life = self._current()
-        with life.lock:
-            goes_on = life.stopped is None
-            if goes_on:
-                request.ref, request.owner, request.refused = self, None, None
-                life.waiting.append(request)
-                request.wait()
-        if not goes_on:
+        if life.stopped is not None:
             request.future.fail(failure)
-        elif life.due is None:
-            self._hand_out(life)
+            return
+        request.ref, request.owner, request.handed = self, None, None
+        request.wait()
+        life.waiting.append(request)
+        # Behind that: the client may have come, or the end, before it stood there.
+        self._hand_out(life)
 
     def _attach(self, subscription: Subscription) -> None:
         if self._instead:
-            subscription.attach(resolve(self._instead[-1]))
+            _attach(self._instead[-1], subscription)
             return
         life = self._current()
+        subscription.outlives = True
+        if self._in_init(life):  # Whoever starts the client attaches it.
+            life.subscriptions.add(subscription)
+            return
         with life.lock:
             subscription.outlives = not life.final
             life.subscriptions.add(subscription)
@@ -293,20 +318,37 @@ class ClientHandle(Generic[C]):
 
     def _current(self) -> Life[C]:
         """Return the life in this process; a child has one of its own."""
-        if self._life.epoch != current_epoch():
-            self._life = Life()
-        return self._life
+        epoch = current_epoch()
+        life = self._lives.get(epoch)
+        return life if life is not None else self._lives.setdefault(epoch, Life())
+
+    def _in_init(self, life: Life[C]) -> bool:
+        """Whether this runs in the `init` of the client that is being started, or in a signal
+        handler that came in the middle of the start: neither can wait for it."""
+        return life.starting and (
+            life.starter == threading.get_ident() or is_starting(current(), self.client_class)
+        )
+
+    def _require_outside_init(self, life: Life[C]) -> None:
+        if self._in_init(life):
+            raise RuntimeError(
+                f"{self!r}: its client is being started, and what runs in that start (init, a"
+                " signal handler) would wait for itself; request and subscribe work there"
+            )
 
     def _start(self, life: Life[C]) -> None:
-        if life.starting:
-            raise RuntimeError(f"{self!r}: a signal handler came in the middle of its start")
-        life.starting = True
+        life.starting, life.starter = True, threading.get_ident()
         try:
             ref = self.client_class.start(*self._args, name=self.name, **self._kwargs)
-        finally:
+        except BaseException as error:
             life.starting = False
+            if life.due is None:  # Else it is tried again.
+                _fail_all(life, error)
+            raise
         life.ref, life.due, life.started_at = ref, None, time.monotonic()
         inbox: Any = ref.actor_inbox
+        # Behind the ref: who finds that nobody is starting it finds the client.
+        life.starting = False
         for subscription in list(life.subscriptions):
             subscription.attach(ref)
         inbox.ended.add_done_callback(lambda ended: self._ended(life, ref, ended.get()))
@@ -360,14 +402,37 @@ class ClientHandle(Generic[C]):
 
     def _hand_out(self, life: Life[C]) -> None:
         """Hand what waits to the client that is there."""
-        with life.lock:
-            ref = life.ref
-            if ref is None:
+        while life.waiting and life.turn.acquire(blocking=False):
+            try:
+                life.handing_out = True
+                while life.waiting and (life.stopped is not None or life.ref is not None):
+                    self._hand_out_first(life)
+            finally:
+                life.handing_out = False
+                life.turn.release()
+            if life.stopped is None and life.ref is None:
                 return
-            waiting, life.waiting = life.waiting, []
-        for request in waiting:
-            if not request.future.done:
+
+    def _hand_out_first(self, life: Life[C]) -> None:
+        ref, request = life.ref, life.waiting.popleft()
+        if ref is None:
+            request.future.fail(ended_for(life.stopped, str(request)))
+        elif not request.future.done:
+            with suppress(SerializerError):  # It has failed with it.
                 asking.submit(request, ref)
+
+
+def _fail_all(life: Life[Any], error: BaseException) -> None:
+    while life.waiting:
+        life.waiting.popleft().future.fail(error)
+
+
+def is_starting(ref: Any, client_class: type[ClientActor]) -> bool:
+    """Whether `ref`, whose thread this is, is a client of that class in its `init`."""
+    if getattr(ref, "actor_class", None) is not client_class:
+        return False
+    kept = getattr(ref._actor_weakref(), "_slipstream", None)
+    return isinstance(kept, Kept) and not kept.beginning.started.done
 
 
 def _take(target: Target, request: PendingRequest) -> None:
@@ -376,3 +441,11 @@ def _take(target: Target, request: PendingRequest) -> None:
         take(request)
     else:
         asking.submit(request, target)
+
+
+def _attach(target: Target, subscription: Subscription) -> None:
+    attach = getattr(target, "_attach", None)
+    if attach is not None:
+        attach(subscription)
+    else:
+        subscription.attach(resolve(target))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import itertools
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pykka
 import pytest
 
 from slipstream_actor.actors.future import Future
+from slipstream_actor.errors import CancelledError
 
 PATIENCE = 20.0
 
@@ -390,3 +392,223 @@ def test_await_and_for_yield_the_value() -> None:
         return await done(5)
 
     assert asyncio.run(ask()) == 5
+
+
+# awaited, cancelled, handed on
+
+
+def completing(future: Future[Any], value: Any, delay: float = 0.0) -> threading.Thread:
+    """Have another thread complete it."""
+
+    def complete() -> None:
+        threading.Event().wait(delay)
+        if isinstance(value, BaseException):
+            future.fail(value)
+        else:
+            future.set(value)
+
+    thread = threading.Thread(target=complete)
+    thread.start()
+    return thread
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def run_loop(request: pytest.FixtureRequest) -> Any:
+    """Run a coroutine function in a loop of either kind."""
+    if request.param == "asyncio":
+        return lambda main: asyncio.run(main())
+    return pytest.importorskip("trio").run
+
+
+def test_it_is_awaited(run_loop: Any) -> None:
+    future: Future[int] = Future()
+
+    async def main() -> int:
+        completing(future, 7)
+        return await future + await future
+
+    assert run_loop(main) == 14
+
+
+def test_an_await_raises_what_it_has_failed_with(run_loop: Any) -> None:
+    future: Future[int] = Future()
+
+    async def main() -> None:
+        completing(future, ValueError("no"))
+        await future
+
+    with pytest.raises(ValueError, match="no"):
+        run_loop(main)
+
+
+def test_an_await_blocks_no_loop() -> None:
+    future: Future[int] = Future()
+
+    async def main() -> int:
+        async def complete() -> None:
+            future.set(1)
+
+        task = asyncio.create_task(complete())
+        result = await future
+        await task
+        return result
+
+    assert asyncio.run(asyncio.wait_for(main(), PATIENCE)) == 1
+
+
+def test_a_thousand_are_awaited_without_a_thread_for_each() -> None:
+    futures: list[Future[int]] = [Future() for _ in range(1000)]
+    before = threading.active_count()
+
+    async def main() -> list[int]:
+        async def one(future: Future[int]) -> int:
+            return await future
+
+        tasks = [asyncio.create_task(one(future)) for future in futures]
+        await asyncio.sleep(0)
+        assert threading.active_count() == before
+        for n, future in enumerate(futures):
+            future.set(n)
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(main()) == list(range(1000))
+
+
+class Cancellable(Future[int]):
+    """One that can be cancelled, as that of a request."""
+
+    def cancel(self) -> bool:
+        return self.fail(CancelledError("it was cancelled"))
+
+
+def test_a_cancelled_task_cancels_in_asyncio() -> None:
+    future = Cancellable()
+
+    async def main() -> None:
+        async def wait() -> int:
+            return await future
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    with pytest.raises(CancelledError):
+        future.get()
+    assert not future._callbacks
+
+
+def test_a_cancelled_scope_cancels_in_trio() -> None:
+    trio = pytest.importorskip("trio")
+    future = Cancellable()
+
+    async def main() -> None:
+        with trio.move_on_after(0.01) as scope:
+            await future
+        assert scope.cancelled_caught
+
+    trio.run(main)
+    with pytest.raises(CancelledError):
+        future.get()
+
+
+def test_a_loop_that_is_closed_meanwhile_is_nobodys() -> None:
+    future: Future[int] = Future()
+    loop = asyncio.new_event_loop()
+
+    async def wait() -> int:
+        return await future
+
+    task = loop.create_task(wait())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    future.set(1)  # Raises nothing in the thread that completes it.
+    assert future.get() == 1
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_an_await_where_no_loop_runs_raises() -> None:
+    async def wait() -> int:
+        return await Future[int]()
+
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        wait().send(None)
+
+
+def test_a_mapped_one_is_awaited(run_loop: Any) -> None:
+    future: Future[int] = Future()
+    mapped = future.map(lambda value: value + 1).map(str)
+
+    async def main() -> Any:
+        completing(future, 1)
+        return await mapped
+
+    assert run_loop(main) == "2"
+    assert mapped.get() == "2"
+
+
+def test_one_of_pykkas_own_is_awaited_by_ours(run_loop: Any) -> None:
+    theirs = pykka.ThreadingFuture[int]()
+    ours: Future[int] = Future()
+    ours.set(theirs)
+
+    async def main() -> int:
+        theirs.set(3)
+        return await ours
+
+    assert run_loop(main) == 3
+
+
+def test_it_becomes_a_concurrent_future() -> None:
+    future: Future[int] = Future()
+    twin = future.as_concurrent()
+    assert not twin.done()
+    completing(future, 4).join(PATIENCE)
+    assert twin.result(PATIENCE) == 4
+    failed: Future[int] = Future()
+    failed.fail(ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        failed.as_concurrent().result(PATIENCE)
+    mapped: Future[int] = Future()
+    other = mapped.map(lambda value: value + 1).as_concurrent()
+    mapped.set(1)
+    assert other.result(PATIENCE) == 2
+
+
+def test_one_of_pykkas_own_becomes_a_concurrent_future() -> None:
+    theirs = pykka.ThreadingFuture[int]()
+    ours: Future[int] = Future()
+    ours.set(theirs)
+    twin = ours.as_concurrent()
+    theirs.set(5)
+    assert twin.result(PATIENCE) == 5
+
+
+def test_to_cancel_either_cancels_both() -> None:
+    first, second = Cancellable(), Cancellable()
+    twin = first.as_concurrent()
+    assert twin.cancel()
+    with pytest.raises(CancelledError):
+        first.get()
+    twin = second.as_concurrent()
+    second.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        twin.result(PATIENCE)
+
+
+def test_a_wrapped_one_is_cancelled_with_its_task() -> None:
+    future = Cancellable()
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(future.as_concurrent()), 0.01)
+
+    asyncio.run(main())
+    with pytest.raises(CancelledError):
+        future.get(timeout=PATIENCE)
+
+
+def test_what_was_told_cannot_be_taken_back() -> None:
+    assert not Future[int]().cancel()

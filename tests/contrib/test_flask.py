@@ -118,7 +118,7 @@ def test_each_application_has_its_own_clients(slipstream: Slipstream) -> None:
 
 def test_without_an_application_it_says_so() -> None:
     with pytest.raises(RuntimeError, match="no application has been given to init_app"):
-        Slipstream().request(ROOM, "ask")
+        _ = Slipstream().request(ROOM, "ask")
 
 
 def test_a_thread_without_a_context_has_the_only_application(
@@ -177,7 +177,9 @@ def test_a_phoenix_that_is_away_is_a_503(
 
 def test_a_mistake_is_not_answered_for(app: Flask, slipstream: Slipstream) -> None:
     app.config["TESTING"] = True
-    app.add_url_rule("/wrong", view_func=lambda: slipstream.request(ROOM, "ask", object()).get())
+    app.add_url_rule(
+        "/wrong", view_func=lambda: str(slipstream.request(ROOM, "ask", object()).get())
+    )
     with pytest.raises(SlipstreamError):
         app.test_client().get("/wrong")
 
@@ -187,7 +189,7 @@ def test_the_application_may_answer_itself(slipstream: Slipstream, socket_test: 
     app.register_error_handler(SlipstreamError, lambda error: ("mine", 418))
     app.config.update(SLIPSTREAM_CLIENT=Rooms, SLIPSTREAM_URI=URI)
     slipstream.init_app(app)
-    app.add_url_rule("/", view_func=lambda: slipstream.request(ROOM, "ask", timeout=0).get())
+    app.add_url_rule("/", view_func=lambda: str(slipstream.request(ROOM, "ask", timeout=0).get()))
     with slipstream.override(socket_test.start(Rooms, URI, test_mode=True)):
         assert app.test_client().get("/").status_code == 418
 

@@ -70,6 +70,6 @@ def test_what_was_sent_and_not_replied_to_is_a_gateways_timeout(
 ) -> None:
     rooms = socket_test.start(Rooms)
     socket_test.connect_and_assert_join(rooms, "room")
-    request(rooms, "room", "first")
+    _ = request(rooms, "room", "first")
     socket_test.assert_push("room", "first")
     assert http_status(failure(rooms, **options)) == 504

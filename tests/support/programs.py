@@ -84,7 +84,8 @@ class Program:
     def line(self) -> str:
         """Return the next line that the program writes, without its end; "" when there is none."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().removesuffix("\n")
+        line: str = self.process.stdout.readline()
+        return line.removesuffix("\n")
 
     def say(self, text: str = "") -> None:
         """Write a line to the program's standard input."""

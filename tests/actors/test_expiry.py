@@ -1,0 +1,97 @@
+"""Deadlines of what no actor waits for: in order, once, in a thread that does not stay."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from slipstream_actor.actors.expiry import LINGER, Clock, Expiry
+from tests.support.clients import PATIENCE, eventually
+from tests.support.interruptions import interrupted
+
+
+def soon(clock: Clock, seconds: float, function: Callable[[], object]) -> Expiry:
+    expiry = Expiry(time.monotonic() + seconds, function)
+    clock.add(expiry)
+    return expiry
+
+
+def test_what_is_due_first_is_called_first() -> None:
+    clock, called, done = Clock(), [], threading.Event()
+    soon(clock, 0.06, done.set)
+    for seconds in (0.03, 0.01, 0.02):
+        soon(clock, seconds, lambda seconds=seconds: called.append(seconds))  # type: ignore[misc]
+    assert done.wait(PATIENCE)
+    assert called == [0.01, 0.02, 0.03]
+
+
+def test_what_is_due_before_all_others_wakes_the_thread() -> None:
+    clock, done = Clock(), threading.Event()
+    far = soon(clock, 60.0, lambda: None)
+    eventually(lambda: clock._wakes_at)
+    begun = time.monotonic()
+    soon(clock, 0.0, done.set)
+    assert done.wait(PATIENCE)
+    assert time.monotonic() - begun < LINGER
+    far.cancel()
+
+
+def test_what_is_cancelled_is_forgotten_and_the_thread_ends() -> None:
+    clock = Clock()
+    expiries = [soon(clock, 60.0, lambda: None) for _ in range(100)]
+    assert clock._running
+    for expiry in expiries:
+        expiry.cancel()
+    eventually(lambda: not clock._running, "the end of the thread")
+    assert not clock._heap
+    done = threading.Event()
+    soon(clock, 0.0, done.set)  # And comes back.
+    assert done.wait(PATIENCE)
+
+
+def test_what_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    clock, done = Clock(), threading.Event()
+    soon(clock, 0.0, lambda: {}["missing"])
+    soon(clock, 0.001, done.set)
+    assert done.wait(PATIENCE)
+    assert "KeyError" in caplog.text
+
+
+def test_each_is_called_once_from_many_threads() -> None:
+    clock, called = Clock(), []
+
+    def add(name: int) -> None:
+        for n in range(100):
+            soon(clock, n % 7 / 1000, lambda: called.append((name, n)))  # noqa: B023
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    eventually(lambda: len(called) == 800)
+
+
+def test_a_signal_handler_may_set_one_in_the_middle_of_another() -> None:
+    """The lock is re-entrant, and there is one thread all the same."""
+    before = set(threading.enumerate())
+    all_called: list[list[str]] = []
+
+    def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
+        clock, called = Clock(), []
+        all_called.append(called)
+        return (
+            lambda: soon(clock, 0.0, lambda: called.append("first")),
+            lambda: soon(clock, 0.0, lambda: called.append("second")),
+        )
+
+    rounds = sum(1 for _ in interrupted(prepare))
+    assert rounds > 5
+    for called in all_called[:-1]:
+        eventually(lambda: len(called) == 2, f"both of {called}")  # noqa: B023
+    started = [t for t in threading.enumerate() if t not in before]
+    assert len(started) <= len(all_called)

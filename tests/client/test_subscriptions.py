@@ -1,0 +1,268 @@
+"""Subscriptions: bounded, by patterns, for threads and coroutines, until somebody ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import (
+    ANY,
+    ClientActor,
+    ClientEndedError,
+    MessageReceived,
+    Socket,
+    Stop,
+    Supervisor,
+    connect,
+    subscribe,
+)
+from slipstream_actor.client.subscriptions import Subscription
+from slipstream_actor.protocol.commands import ResumeReading
+from slipstream_actor.testing import SocketTest
+from tests.support.clients import PATIENCE, eventually
+
+URI = "ws://test.invalid/socket/websocket"
+LOBBY = "rooms:lobby"
+
+
+class Rooms(ClientActor):
+    def init(self) -> Socket:
+        return connect(URI, test_mode=True, reconnect_after_msec=[60_000])
+
+    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
+        pass
+
+    def handle_info(self, message: Any, socket: Socket) -> Any:
+        if isinstance(message, BaseException):
+            raise message
+        return Stop(message, socket)
+
+
+@pytest.fixture
+def server() -> Iterator[SocketTest]:
+    with SocketTest(assert_timeout=PATIENCE) as server:
+        yield server
+
+
+@pytest.fixture
+def rooms(server: SocketTest) -> Any:
+    return server.start(Rooms)
+
+
+class Reader:
+    """What a connection's inbox is to a subscription."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def tell(self, command: Any) -> None:
+        self.told.append(type(command))
+
+
+def message(n: int, topic: str = LOBBY, event: str = "line") -> MessageReceived:
+    return MessageReceived(topic, event, {"n": n})
+
+
+def numbers(messages: Any) -> list[int]:
+    return [m.payload["n"] for m in messages]
+
+
+def taken(subscription: Subscription, count: int) -> list[int]:
+    return [next(subscription).payload["n"] for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"size": 0}, ValueError),
+        ({"size": 1.5}, TypeError),
+        ({"size": True}, TypeError),
+        ({"overflow": "drop"}, ValueError),
+    ],
+)
+def test_wrong_arguments(rooms: Any, options: Any, error: Any) -> None:
+    with pytest.raises(error):
+        subscribe(rooms, **options)
+
+
+def test_only_a_client_has_messages() -> None:
+    supervisor = Supervisor.start([])
+    with pytest.raises(TypeError):
+        subscribe(supervisor)
+    supervisor.stop()
+    with pytest.raises(ClientEndedError):
+        subscribe("nobody")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ((), [0, 1, 2, 3]),
+        ((LOBBY,), [0, 1, 2]),
+        ((ANY, "line"), [0, 1, 3]),
+        ((re.compile("rooms:.*"), ANY, {"n": 1}), [1]),
+        ((ANY, ANY, lambda payload: payload["n"] > 1), [2, 3]),
+    ],
+)
+def test_patterns(pattern: Any, wanted: list[int]) -> None:
+    topic, event, payload = (*pattern, ANY, ANY, ANY)[:3]
+    subscription = Subscription(topic, event, payload, size=10, overflow="wait")
+    events = [message(0), message(1), message(2, event="news"), message(3, topic="rooms:other")]
+    subscription.take(events, Reader())
+    subscription.end()
+    assert numbers(subscription) == wanted
+
+
+def test_it_holds_beside_the_callbacks_and_across_reconnects(
+    server: SocketTest, rooms: Any
+) -> None:
+    with subscribe(rooms, LOBBY) as messages:  # Before the first connect.
+        for n in range(2):
+            server.accept_connect(rooms)
+            server.push(rooms, LOBBY, "line", {"n": n})
+            server.push(rooms, "rooms:other", "line", {"n": -1})
+            server.disconnect(rooms)
+        assert taken(messages, 2) == [0, 1]
+    server.accept_connect(rooms)
+    server.push(rooms, LOBBY, "line", {"n": 2})
+    assert list(messages) == []
+
+
+def test_a_full_one_has_the_connection_wait_until_half_is_taken() -> None:
+    subscription = Subscription(ANY, ANY, ANY, size=4, overflow="wait")
+    reader = Reader()
+    subscription.take([message(n) for n in range(3)], reader)
+    assert not subscription.full()
+    subscription.take([message(3), message(4)], reader)
+    assert subscription.full()
+    assert not subscription.full(urgent=True)
+    assert taken(subscription, 2) == [0, 1]
+    assert reader.told == []
+    assert taken(subscription, 1) == [2]
+    assert reader.told == [ResumeReading]
+    subscription.take([message(n) for n in range(5, 11)], reader)
+    assert subscription.full(urgent=True)
+    assert subscription.dropped == 0
+
+
+def test_one_that_drops_keeps_the_latest() -> None:
+    subscription = Subscription(ANY, ANY, ANY, size=3, overflow="drop_oldest")
+    reader = Reader()
+    subscription.take([message(n) for n in range(5)], reader)
+    assert not subscription.full()
+    assert subscription.dropped == 2
+    assert taken(subscription, 3) == [2, 3, 4]
+    assert reader.told == []
+
+
+@pytest.mark.parametrize("how", ["close", "end"])
+def test_a_full_one_that_ends_has_the_connection_read(how: str) -> None:
+    subscription = Subscription(ANY, ANY, ANY, size=2, overflow="wait")
+    reader = Reader()
+    subscription.take([message(n) for n in range(3)], reader)
+    getattr(subscription, how)()
+    assert reader.told == [ResumeReading]
+    assert not subscription.full()
+    assert numbers(subscription) == ([] if how == "close" else [0, 1, 2])
+    subscription.take([message(9)], reader)
+    assert numbers(subscription) == []
+
+
+def test_each_message_goes_to_one_of_several(server: SocketTest, rooms: Any) -> None:
+    count = 100
+    messages = subscribe(rooms, LOBBY)
+    found: list[list[int]] = [[], []]
+
+    def iterate(into: list[int]) -> None:
+        into.extend(m.payload["n"] for m in messages)
+
+    threads = [threading.Thread(target=iterate, args=(into,)) for into in found]
+    for thread in threads:
+        thread.start()
+    server.accept_connect(rooms)
+    for n in range(count):
+        server.push(rooms, LOBBY, "line", {"n": n})
+    eventually(lambda: sum(map(len, found)) == count)
+    messages.close()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert sorted(found[0] + found[1]) == list(range(count))
+
+
+def test_coroutines_iterate(server: SocketTest, rooms: Any) -> None:
+    async def main() -> list[int]:
+        with subscribe(rooms, LOBBY) as messages:
+            found: list[int] = []
+
+            async def iterate() -> None:
+                async for m in messages:
+                    found.append(m.payload["n"])  # noqa: PERF401 - it is looked at meanwhile
+
+            tasks = [asyncio.create_task(iterate()) for _ in range(3)]
+            await asyncio.sleep(0)
+            tasks[0].cancel()  # What would have woken it wakes another.
+            server.accept_connect(rooms)
+            for n in range(3):
+                server.push(rooms, LOBBY, "line", {"n": n})
+            while len(found) < 3:
+                await asyncio.sleep(0.001)
+            messages.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return found
+
+    assert sorted(asyncio.run(asyncio.wait_for(main(), PATIENCE))) == [0, 1, 2]
+
+
+def test_who_gives_up_passes_on_what_woke_it() -> None:
+    subscription = Subscription(ANY, ANY, ANY, size=2, overflow="wait")
+    first, second = subscription._take()[1], subscription._take()[1]
+    assert first is not None
+    assert second is not None
+    subscription.take([message(0)], Reader())
+    assert first.done
+    assert not second.done
+    subscription._forget(first)
+    assert second.done
+    assert taken(subscription, 1) == [0]
+
+
+@pytest.mark.parametrize("reason", ["normal", "shutdown", ("shutdown", 1)])
+def test_it_stops_behind_what_waits_when_the_client_ends_normally(
+    server: SocketTest, rooms: Any, reason: Any
+) -> None:
+    messages = subscribe(rooms, LOBBY)
+    server.accept_connect(rooms)
+    server.push(rooms, LOBBY, "line", {"n": 1})
+    rooms.tell(reason)
+    assert numbers(messages) == [1]
+
+
+def test_it_raises_when_the_client_crashes(server: SocketTest, rooms: Any) -> None:
+    messages = subscribe(rooms, LOBBY)
+    server.accept_connect(rooms)
+    server.push(rooms, LOBBY, "line", {"n": 1})
+    rooms.tell(ValueError("no more"))
+    assert taken(messages, 1) == [1]
+    for _ in range(2):
+        with pytest.raises(ClientEndedError) as failed:
+            next(messages)
+        assert isinstance(failed.value.reason, ValueError)
+
+
+def test_it_is_closed_from_another_thread(rooms: Any) -> None:
+    messages = subscribe(rooms)
+    iterating = threading.Thread(target=lambda: list(messages))
+    iterating.start()
+    eventually(lambda: messages._waiting)
+    messages.close()
+    iterating.join(PATIENCE)
+    assert not iterating.is_alive()
+    messages.close()
+    assert rooms.actor_inbox.subscriptions == ()
+    assert "closed" in repr(messages)

@@ -1,0 +1,420 @@
+"""Handles: nothing at import, one client for each process, started again for ever."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import (
+    ClientActor,
+    ClientEndedError,
+    ClientHandle,
+    Future,
+    NotJoinedError,
+    Reply,
+    Socket,
+    StartError,
+    Stop,
+    connect,
+    invoke,
+    request,
+    subscribe,
+    wait_until_joined,
+)
+from slipstream_actor.supervision import handle as handles
+from slipstream_actor.testing import SocketTest
+from tests.support.clients import PATIENCE, eventually
+
+URI = "ws://test.invalid/socket/websocket"
+LOBBY = "rooms:lobby"
+
+
+class Rooms(ClientActor):
+    """Tells of its starts, and does as it is told."""
+
+    def init(self, starts: queue.Queue[Any], before: Any = None, **options: Any) -> Any:
+        starts.put(self.actor_ref)
+        self.gate = threading.Event()
+        self.busy = threading.Event()
+        if before is not None and (result := before()) is not None:
+            return result
+        return connect(URI, test_mode=True, **options)
+
+    def handle_connect(self, socket: Socket) -> Socket:
+        return socket.join(LOBBY)
+
+    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
+        pass
+
+    def handle_info(self, message: Any, socket: Socket) -> None:
+        if message == "hang":
+            self.busy.set()
+            self.gate.wait(PATIENCE)
+        else:
+            raise ValueError(message)
+
+    def handle_call(self, message: Any, from_: Any, socket: Socket) -> Any:
+        return Stop("normal", socket, answer="bye")
+
+    def handle_cast(self, message: Any, socket: Socket) -> None:
+        raise ValueError(message)
+
+    def twice(self, number: int) -> int:
+        return 2 * number
+
+
+@pytest.fixture
+def server() -> Iterator[SocketTest]:
+    with SocketTest(assert_timeout=PATIENCE, refute_timeout=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+def starts() -> queue.Queue[Any]:
+    return queue.Queue()
+
+
+@pytest.fixture
+def rooms(starts: queue.Queue[Any], server: SocketTest) -> Iterator[ClientHandle[Rooms]]:
+    handle = ClientHandle(Rooms, starts)
+    yield handle
+    handle.stop()
+
+
+def crash(handle: ClientHandle[Rooms], starts: queue.Queue[Any]) -> Any:
+    """Have the client crash; return the next one."""
+    handle.cast("crash")
+    starts.get(timeout=PATIENCE)
+    ref = starts.get(timeout=PATIENCE)
+    eventually(lambda: handle.status()["state"] == "running")
+    return ref
+
+
+def accept(server: SocketTest, ref: Any) -> None:
+    server.connect_and_assert_join(ref, LOBBY)
+    wait_until_joined(ref, LOBBY, PATIENCE)
+
+
+# the first use
+
+
+def test_nothing_happens_before_its_first_use(
+    rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    status = rooms.status()
+    assert status["state"] == "not started"
+    assert status["connection"] == "new"
+    assert not status["connected"]
+    assert starts.empty()
+    assert "Rooms" in repr(rooms)
+
+
+@pytest.mark.parametrize("wrong", [object, 1, None])
+def test_it_is_for_clients(wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        ClientHandle(wrong)
+
+
+def test_many_threads_start_one_client(
+    server: SocketTest, rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    barrier, count = threading.Barrier(16), 16
+    futures: queue.Queue[Future[Reply]] = queue.Queue()
+
+    def ask() -> None:
+        barrier.wait(PATIENCE)
+        futures.put(rooms.request(LOBBY, "say", timeout=PATIENCE))
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    server.serve(LOBBY)
+    accept(server, rooms.ref)
+    assert all(futures.get(timeout=PATIENCE).get().ok for _ in range(count))
+    assert starts.qsize() == 1
+
+
+def test_every_use_is_of_the_one_client(
+    server: SocketTest, rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    accept(server, rooms.ref)
+    server.serve(LOBBY, "say", 1)
+    assert rooms.proxy().twice(2).get(timeout=PATIENCE) == 4
+    assert rooms.invoke(Rooms.twice, 3).get(timeout=PATIENCE) == 6
+    assert invoke(rooms, Rooms.twice, number=4).get(timeout=PATIENCE) == 8
+    assert request(rooms, LOBBY, "say").get().response == 1
+    rooms.wait_until_joined(LOBBY, PATIENCE)
+    with subscribe(rooms, LOBBY) as messages:
+        server.push(rooms.ref, LOBBY, "news")
+        assert next(messages).event == "news"
+    assert rooms.call("bye", PATIENCE) == "bye"
+    assert starts.qsize() == 1
+
+
+def test_a_name_is_its_clients(server: SocketTest, starts: queue.Queue[Any]) -> None:
+    handle = ClientHandle(Rooms, starts, name="rooms")
+    assert not starts.qsize()
+    assert handle.proxy().twice(1).get(timeout=PATIENCE) == 2
+    assert invoke("rooms", Rooms.twice, 2).get(timeout=PATIENCE) == 4
+    handle.stop()
+
+
+def test_a_first_start_that_fails_is_told(starts: queue.Queue[Any], server: SocketTest) -> None:
+    results: list[Any] = [Stop("out of order", None), Stop("still", None), None]
+    handle = ClientHandle(Rooms, starts, lambda: results.pop(0))
+    with pytest.raises(StartError):
+        _ = handle.ref
+    asked = handle.request(LOBBY, "say")
+    with pytest.raises(StartError):
+        asked.get()
+    assert handle.status()["state"] == "not started"
+    assert handle.ref.is_alive()
+    handle.stop()
+
+
+def test_requests_wait_while_another_thread_starts_it(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    entered, gate = threading.Event(), threading.Event()
+
+    def before() -> None:
+        entered.set()
+        gate.wait(PATIENCE)
+
+    handle = ClientHandle(Rooms, starts, before)
+    starter = threading.Thread(target=lambda: handle.ref)
+    starter.start()
+    assert entered.wait(PATIENCE)
+    asked = [handle.request(LOBBY, "say", {"n": n}, timeout=PATIENCE) for n in range(3)]
+    status = handle.status()  # Nor does this wait.
+    assert status["in_flight"] == 3
+    gate.set()
+    starter.join(PATIENCE)
+    accept(server, handle.ref)
+    for n in range(3):
+        pushed = server.assert_push(LOBBY, "say")
+        assert pushed.payload == {"n": n}
+        server.reply(handle.ref, pushed)
+    assert all(future.get().ok for future in asked)
+    handle.stop()
+
+
+def test_init_may_not_wait_for_its_own_handle(server: SocketTest, starts: queue.Queue[Any]) -> None:
+    outcomes: list[Any] = []
+    messages: list[Any] = []
+
+    def before() -> None:
+        for use in (lambda: handle.ref, lambda: handle.call(1), handle.stop):
+            try:
+                use()
+            except RuntimeError as error:
+                outcomes.append(error)
+        outcomes.append(handle.request(LOBBY, "say", timeout=PATIENCE))
+        messages.append(handle.subscribe(LOBBY))
+
+    handle = ClientHandle(Rooms, starts, before)
+    accept(server, handle.ref)
+    server.serve(LOBBY)
+    assert all("wait for itself" in str(error) for error in outcomes[:3])
+    assert outcomes[3].get().ok
+    server.push(handle.ref, LOBBY, "news")
+    assert next(messages[0]).event == "news"
+    handle.stop()
+
+
+# again, for ever
+
+
+def test_it_is_started_again(
+    server: SocketTest,
+    rooms: ClientHandle[Rooms],
+    starts: queue.Queue[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = rooms.ref
+    second = crash(rooms, starts)
+    assert second is not first
+    eventually(lambda: rooms.status()["state"] == "running")
+    status = rooms.status()
+    assert status["restarts"] == 1
+    assert "ValueError" in str(status["last_end"])
+    assert "is started again in 0.1 s" in caplog.text
+    assert rooms.ref is second
+
+
+def test_a_normal_end_is_followed_by_a_start_too(
+    rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    rooms.call("bye", PATIENCE)
+    starts.get(timeout=PATIENCE)
+    assert starts.get(timeout=PATIENCE).is_alive()
+
+
+def test_while_it_restarts_requests_wait_and_all_else_raises(
+    server: SocketTest,
+    rooms: ClientHandle[Rooms],
+    starts: queue.Queue[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handles, "FIRST_DELAY", 0.3)
+    first = rooms.ref
+    waits = rooms.request(LOBBY, "say", {"n": 0}, timeout=PATIENCE)
+    starts.get(timeout=PATIENCE)
+    rooms.cast("crash")
+    eventually(lambda: rooms.status()["state"] == "restarting")
+    payload = {"n": 1}
+    asked = rooms.request(LOBBY, "say", payload, timeout=PATIENCE)
+    payload["n"] = 2
+    late = rooms.request(LOBBY, "say", timeout=0.0)
+    for use in (
+        lambda: rooms.call(1),
+        lambda: rooms.cast(1),
+        lambda: rooms.invoke(Rooms.twice, 1),
+        rooms.proxy,
+    ):
+        with pytest.raises(ClientEndedError, match="started again"):
+            use()
+    second = starts.get(timeout=PATIENCE)
+    assert second is not first
+    accept(server, second)
+    for n, future in ((0, waits), (1, asked)):
+        pushed = server.assert_push(LOBBY, "say")
+        assert pushed.payload == {"n": n}
+        server.reply(second, pushed)
+        assert future.get().ok
+    with pytest.raises(TimeoutError):
+        late.get()
+    server.refute_push()
+
+
+def test_the_delay_grows(
+    server: SocketTest, starts: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handles, "LONGEST_DELAY", 0.15)
+    results: list[Any] = [None, *(Stop("no", None) for _ in range(4)), None]
+    handle = ClientHandle(Rooms, starts, lambda: results.pop(0))
+    delays: list[str] = []
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            delays.append(record.getMessage()[-5:])
+
+    note = Note()
+    handles.logger.addHandler(note)
+    try:
+        handle.cast("crash")
+        for _ in range(6):
+            starts.get(timeout=PATIENCE)
+    finally:
+        handles.logger.removeHandler(note)
+    assert delays == ["0.1 s", *["0.1 s" if f"{0.15:.1f}" == "0.1" else "0.2 s"] * 4]
+    eventually(lambda: handle.status()["state"] == "running")
+    assert handle.status()["restarts"] == 5
+    handle.stop()
+
+
+def test_a_subscription_outlives_its_client(
+    server: SocketTest, rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    with rooms.subscribe(LOBBY) as messages:
+        closed = rooms.subscribe(LOBBY)
+        closed.close()
+        second = crash(rooms, starts)
+        accept(server, second)
+        server.push(second, LOBBY, "news")
+        assert next(messages).event == "news"
+        assert list(closed) == []
+
+
+# its end
+
+
+def test_what_is_stopped_stays_so(
+    server: SocketTest, rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    ref = rooms.ref
+    messages = rooms.subscribe()
+    accept(server, ref)
+    server.push(ref, LOBBY, "news")
+    waiting = rooms.request("rooms:later", "say", timeout=PATIENCE)
+    with pytest.raises((ClientEndedError, NotJoinedError)):
+        waiting.get()
+    rooms.stop()
+    assert not ref.is_alive()
+    assert [message.event for message in messages] == ["news"]
+    assert rooms.status()["state"] == "stopped"
+    for use in (lambda: rooms.ref, lambda: rooms.call(1), rooms.subscribe):
+        with pytest.raises(ClientEndedError):
+            use()
+    with pytest.raises(ClientEndedError):
+        rooms.request(LOBBY, "say").get()
+    rooms.stop()
+    assert starts.qsize() == 1
+
+
+def test_it_drains(server: SocketTest, rooms: ClientHandle[Rooms]) -> None:
+    accept(server, rooms.ref)
+    ref = rooms.ref
+    asked = rooms.request(LOBBY, "say", timeout=PATIENCE)
+    pushed = server.assert_push(LOBBY, "say")
+    stopping = threading.Thread(target=rooms.stop, kwargs={"drain": PATIENCE})
+    stopping.start()
+    eventually(lambda: rooms.status()["state"] == "stopped")
+    with pytest.raises(ClientEndedError):
+        rooms.request(LOBBY, "say").get()
+    assert ref.is_alive()
+    server.reply(ref, pushed)
+    assert asked.get().ok
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
+
+
+def test_status_waits_for_no_callback(rooms: ClientHandle[Rooms], server: SocketTest) -> None:
+    accept(server, rooms.ref)
+    actor: Any = rooms.ref._actor_weakref()
+    rooms.ref.tell("hang")
+    assert actor.busy.wait(PATIENCE)
+    rooms.cast("later")
+    asked = rooms.request(LOBBY, "say")
+    try:
+        status = rooms.status()
+        assert status["connected"]
+        assert status["topics"] == {LOBBY: "joined"}
+        assert status["in_flight"] == 1
+        assert status["mailbox"] == 1
+        assert status["heartbeat_rtt"] is None
+    finally:
+        asked.cancel()
+        actor.gate.set()
+
+
+# in tests
+
+
+def test_another_takes_its_place(
+    server: SocketTest, rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    other = server.start(Rooms, queue.Queue(), name="other")
+    second = ClientHandle(Rooms, queue.Queue())
+    with rooms.override(other) as same:
+        assert same is rooms
+        assert rooms.ref is other
+        with rooms.override(second):
+            assert rooms.ref is second.ref
+            with rooms.subscribe(LOBBY) as messages:
+                server.accept_connect(second)
+                server.push(second.ref, LOBBY, "news")
+                assert next(messages).event == "news"
+        assert rooms.status()["state"] == "running"
+        with rooms.override("other"):
+            assert rooms.ref is other
+    assert rooms.status()["state"] == "not started"
+    assert starts.empty()
+    second.stop()
