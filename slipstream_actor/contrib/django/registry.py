@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from slipstream_actor.client.client import ClientActor
@@ -101,6 +101,8 @@ class ConfiguredHandle(ClientHandle[Any]):
     So it may stand in a module that is imported before the apps are loaded. Raises
     `ConfigurationError` at that use.
     """
+
+    name: Hashable | None
 
     def __init__(self, alias: str) -> None:
         self.alias: str = alias
