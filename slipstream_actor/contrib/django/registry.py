@@ -118,7 +118,7 @@ class ConfiguredHandle(ClientHandle[Any]):
         self.stop()
         with self._making:
             self._made = None
-            self._life = type(self._life)()
+            self._reopen()
 
     def _configured(self) -> ClientHandle[Any]:
         with self._making:
