@@ -223,7 +223,7 @@ class ClientHandle(Generic[C]):
     def _reopen(self) -> None:
         """Take back a `stop`: the application that stopped it begins once more, as in a test."""
         if self._current().stopped is not None:
-            self._life = Life()
+            self._lives[current_epoch()] = Life()
 
     @contextmanager
     def override(self, client: Any) -> Iterator[ClientHandle[C]]:
