@@ -130,6 +130,7 @@ soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 
 web-matrix: $(INSTALLED) ## the example applications behind web servers, Phoenix failing; WEB_ARGS=--help
 	$(BIN)/python -m tests.web.matrix $(WEB_ARGS)
+	SLIPSTREAM_TASKS=2000 $(BIN)/python -m pytest tests/web/test_celery_worker.py
 
 clean: ## remove what was built and installed
 	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules

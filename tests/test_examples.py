@@ -232,6 +232,20 @@ def test_the_port() -> None:
     )
 
 
+def test_the_django_app() -> None:
+    assert run_example("django_app") == [
+        "said: 201 {'length': 5}",
+        "said: 201 {'length': 5}",
+        "last: {'body': 'hello'}",
+        "refused: 409 {'error': 'ReplyError'}",
+        "health: 200 {'rooms:lobby': 'joined'}",
+    ]
+
+
+def test_the_celery_app() -> None:
+    assert run_example("celery_app") == ["counted: 5", "counted: 12", "exit status: 0"]
+
+
 def test_the_flask_app() -> None:
     result = run("-m", "examples.flask_app")
     assert result.returncode == 0

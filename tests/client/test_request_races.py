@@ -92,12 +92,13 @@ def test_one_outcome_whatever_comes_while_it_is_sent(
         asked: PendingRequest = waiting(joined)
         kept[:], seen[:] = [asked], []
         asked.future.add_done_callback(seen.append)
-        return requests.flush, {
+        acts: dict[str, Callable[[], object]] = {
             "cancel": asked.future.cancel,
             "time out": asked.time_out,
             "fail": lambda: asked.future.fail(CancelledError("by hand")),
             "reply": lambda: asked.conclude(Reply("ok", "early")),
-        }[what]
+        }
+        return requests.flush, acts[what]
 
     for _ in interrupted(prepare):
         future = kept[0].future

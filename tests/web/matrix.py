@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tests.support.clients import eventually
 from tests.web.phoenix import Phoenix
-from tests.web.server import GUNICORN, UVICORN, Load, WebServer, process_tree, threads_of
+from tests.web.server import GUNICORN, UVICORN, UWSGI, Load, WebServer, process_tree, threads_of
 
 __all__ = ["SERVERS", "SITUATIONS", "Cell", "Web", "run"]
 
@@ -89,6 +89,24 @@ SERVERS["uvicorn"] = Web(
     8,
     "PHOENIX_URI",
     fragile=False,
+)
+DJANGO = "examples.django_app.wsgi"
+for kind in ("sync", "gthread"):
+    SERVERS[f"Django, gunicorn {kind}"] = Web(
+        f"Django, gunicorn {kind}",
+        GUNICORN,
+        ("--workers", str(WORKERS), *KINDS[kind][0], DJANGO),
+        KINDS[kind][1],
+        "PHOENIX_URI",
+        slow=KINDS[kind][2],
+    )
+SERVERS["Django, uWSGI"] = Web(
+    "Django, uWSGI",
+    UWSGI,
+    ("--processes", str(WORKERS), "--threads", "8", "--module", DJANGO),
+    8,
+    "PHOENIX_URI",
+    slow=None,
 )
 
 

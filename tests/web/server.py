@@ -29,6 +29,7 @@ from tests.support.programs import ROOT, Outcome, Program
 __all__ = [
     "GUNICORN",
     "UVICORN",
+    "UWSGI",
     "Answer",
     "Load",
     "WebServer",
@@ -52,6 +53,14 @@ from uvicorn.main import main
 sys.argv[0] = "uvicorn"
 sys.argv[1:1] = ["--fd", "{listener}", "--log-level", "error", "--ws", "wsproto"]
 main()
+"""
+UWSGI = """
+import os, sys
+uwsgi = os.path.join(os.path.dirname(sys.executable), "uwsgi")
+fixed = ["--master", "--die-on-term", "--disable-logging", "--logto", os.devnull]
+# Its interpreter finds the packages by its home.
+home = ["--home", sys.prefix, "--pythonpath", os.getcwd()]
+os.execv(uwsgi, [uwsgi, "--http-socket", "127.0.0.1:{port}", *fixed, *home, *sys.argv[1:]])
 """
 DEADLINE = 120.0
 # Seconds that one request may take before it counts as hanging.

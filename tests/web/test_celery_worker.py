@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ WORKER = """
 import sys
 from celery.__main__ import main
 sys.argv[0] = "celery"
+sys.path.insert(0, "")
 main()
 """
 # Enqueues, and waits for the results from 16 threads at once.
@@ -119,3 +121,46 @@ def redis_clients(redis: RedisServer) -> list[str]:
 
     with library.Redis.from_url(redis.url) as client:
         return [str(one) for one in client.client_list()]
+
+
+ORDERLY = """
+import os
+from celery import Celery
+from slipstream_actor import ClientActor, ClientHandle, connect
+from slipstream_actor.contrib.celery import stop_with_worker
+
+app = Celery("orderly", broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
+
+class Rooms(ClientActor):
+    def init(self, uri):
+        return connect(uri).join("rooms:lobby")
+
+    def terminate(self, reason, socket):
+        with open(os.environ["ENDS"], "a") as ends:
+            ends.write(f"{reason}\\n")
+
+rooms = stop_with_worker(ClientHandle(Rooms, os.environ["PHOENIX_URI"]))
+
+@app.task(name="examples.celery_app.tasks.say")
+def say(body):
+    return rooms.request("rooms:lobby", "new:msg", {"body": body}).get().unwrap()
+"""
+
+
+def test_children_of_the_pool_end_their_clients_in_order(
+    phoenix: Phoenix, redis: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "orderly.py").write_text(ORDERLY)
+    ends = tmp_path / "ends"
+    variables = {**environment(phoenix, redis), "ENDS": str(ends)}
+    arguments = ["--app", "orderly", "worker", "--loglevel", "ERROR", "--concurrency", "1"]
+    plain = [sys.executable]
+    phoenix.start()
+    with (
+        Program(WORKER, *arguments, python=plain, cwd=tmp_path, env=variables) as program,
+        ask(2, phoenix, redis) as asking,
+    ):
+        assert asking.end().output == "2\n"
+        program.terminate()
+        assert program.end().code == 0
+    assert ends.read_text() == "normal\n"

@@ -12,20 +12,12 @@ import pytest
 
 from tests.support.clients import eventually
 from tests.web.phoenix import Phoenix
-from tests.web.server import GUNICORN, WebServer
+from tests.web.server import GUNICORN, UWSGI, WebServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tried on Linux alone")
 
 WSGI = "examples.django_app.wsgi"
 SAY = b'{"body": "hello"}'
-UWSGI = """
-import os, sys
-uwsgi = os.path.join(os.path.dirname(sys.executable), "uwsgi")
-fixed = ["--master", "--die-on-term", "--disable-logging", "--logto", os.devnull]
-# Its interpreter finds the packages by its home.
-home = ["--home", sys.prefix, "--pythonpath", os.getcwd()]
-os.execv(uwsgi, [uwsgi, "--http-socket", "127.0.0.1:{port}", *fixed, *home, *sys.argv[1:]])
-"""
 # A program of its own: it starts itself again to reload.
 RUNSERVER = """
 import os, sys

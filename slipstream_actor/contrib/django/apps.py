@@ -19,7 +19,6 @@ class SlipstreamConfig(AppConfig):
 
     name = "slipstream_actor.contrib.django"
     label = "slipstream"
-    verbose_name = "Phoenix Channels"
 
     def ready(self) -> None:
         """Have `manage.py check` look at the settings."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from slipstream_actor.client.client import ClientActor
@@ -102,6 +102,8 @@ class ConfiguredHandle(ClientHandle[Any]):
     `ConfigurationError` at that use.
     """
 
+    name: Hashable | None
+
     def __init__(self, alias: str) -> None:
         self.alias: str = alias
         self._made: ClientHandle[Any] | None = None
@@ -116,7 +118,7 @@ class ConfiguredHandle(ClientHandle[Any]):
         self.stop()
         with self._making:
             self._made = None
-            self._life = type(self._life)()
+            self._reopen()
 
     def _configured(self) -> ClientHandle[Any]:
         with self._making:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Connection
+from kombu.connection import Connection
 
 from slipstream_actor import MessageReceived
 from slipstream_actor.contrib.celery import Bridge, Route
@@ -133,7 +133,8 @@ def bridge_to(server: PhoenixServer, redis: RedisServer, patience: float = 300.0
 
 def enqueued(redis: RedisServer, count: int) -> list[tuple[str, Any]]:
     """Take so many tasks: their names and arguments."""
-    with Connection(redis.url) as connection, connection.SimpleQueue("celery") as tasks:
+    broker: Any = Connection
+    with broker(redis.url) as connection, connection.SimpleQueue("celery") as tasks:
         found = []
         for _ in range(count):
             message = tasks.get(timeout=10)

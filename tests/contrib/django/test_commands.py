@@ -92,7 +92,8 @@ def project(tmp_path: Path) -> Path:
 
 def manage(project: Path, uri: str | None, *arguments: str) -> Program:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    for name in ("DJANGO_SETTINGS_MODULE", "PHOENIX_URI"):
+        environment.pop(name, None)
     if uri is not None:
         environment["PHOENIX_URI"] = uri
     return Program(MANAGE, *arguments, "--no-color", cwd=project, env=environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import django
@@ -27,6 +28,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.testing import SocketTest
+from tests.support.programs import Outcome, run
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "examples.django_app.settings")
 django.setup()
@@ -156,3 +158,49 @@ def test_settings_have_it_used(log: list[str]) -> None:
         assert clients["keeper"].invoke(Keeper.use).get(timeout=5) == 5
         assert "used by Keeper 'keeper'" in log
         assert log[-1] == "fresh"
+
+
+REAL = """
+import sys
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=["slipstream_actor.contrib.django"],
+    DATABASES={"default": {
+        "ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1], "CONN_MAX_AGE": None,
+    }},
+    SLIPSTREAM_CLIENTS={"keeper": {"client": "__main__.Keeper"}},
+)
+import django
+django.setup()
+from django.db import connection
+from slipstream_actor import ClientActor
+from slipstream_actor.contrib.django import clients
+
+class Keeper(ClientActor):
+    def use(self):
+        with connection.cursor() as cursor:
+            return cursor.execute("SELECT 5").fetchone()[0]
+
+    def keep(self):
+        self.use()
+        self.kept = connection.connection
+
+    def is_kept(self):
+        return self.use() == 5 and connection.connection is self.kept
+
+    def age(self):
+        connection.close_at = 0  # As CONN_MAX_AGE says it.
+
+keeper = clients["keeper"].proxy()
+keeper.keep().get()
+print(keeper.is_kept().get())
+keeper.age().get()
+print(keeper.is_kept().get())
+clients["keeper"].stop()
+"""
+
+
+def test_a_connection_that_is_too_old_is_replaced(tmp_path: Path) -> None:
+    """One that is well and not too old is kept."""
+    assert run(REAL, str(tmp_path / "db.sqlite3")) == Outcome(0, "True\nFalse\n", "")
