@@ -62,8 +62,8 @@ class InContext:
     __slots__ = ("context", "function")
 
     def __init__(self, function: Callable[[Any], object]) -> None:
-        self.function = function
-        self.context = contextvars.copy_context()
+        self.function: Callable[[Any], object] = function
+        self.context: contextvars.Context = contextvars.copy_context()
 
     def __call__(self, future: Any) -> None:
         self.context.run(self.function, future)
@@ -71,7 +71,8 @@ class InContext:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, InContext) and other.function == self.function
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash(self.function)
 
 
 class RequestFuture(Future[Reply]):

@@ -63,7 +63,7 @@ class Life(Generic[C]):
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
         # Reentrant: a signal handler may use the handle while it is held.
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.ref: ActorRef[C] | None = None
         self.restarts: int = 0
         self.started_at: float = 0.0
@@ -73,7 +73,7 @@ class Life(Generic[C]):
         self.reason: Any = None
         self.waiting: deque[PendingRequest] = deque()
         # Of whoever hands out what waits. Reentrant too, and nobody waits for it.
-        self.turn = threading.RLock()
+        self.turn: threading.RLock = threading.RLock()
         self.handing_out: bool = False
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.stopped: Any = None

@@ -148,7 +148,7 @@ class Way:
     """What is known of the connections of one owner to one place."""
 
     def __init__(self) -> None:
-        self.trouble = Trouble()
+        self.trouble: Trouble = Trouble()
         self.connected_before = False
         self.closed_at: float | None = None  # by its owner
         self.speaks = False  # of what cannot be decoded
