@@ -240,7 +240,8 @@ class LocalRef(ActorRef[Any]):
             self._proxy = proxy = super().proxy()
         except ActorDeadError:
             park_if_exiting()
-            raise ended_error(f"{self} is not there", self.actor_inbox) from None
+            ended = ended_error(f"{self} is not there", self.actor_inbox)
+            raise ended from ended.__cause__
         # It holds the actor, which is not to outlive its end.
         inbox: Any = self.actor_inbox
         inbox.ended.add_done_callback(self._drop_proxy)

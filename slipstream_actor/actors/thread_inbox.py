@@ -43,12 +43,19 @@ class ThreadInbox(Inbox):
 
     def tidy(self) -> None:
         """Drop what nobody can await, if much has come since it was last done; the owner asks."""
-        if len(self._stash) + self._queue.qsize() > self._many:
+        if self._has_grown(len(self._stash) + self._queue.qsize()):
             self._stash_all()
             self._drop_unwanted()
 
+    def _has_grown(self, count: int) -> bool:
+        """Whether as many messages more have come as there were at the fewest since."""
+        if count > self._many:
+            return True
+        self._many = min(self._many, max(FEW, 2 * count))
+        return False
+
     def _fetch(self, timeout: float | None) -> bool:
-        if len(self._stash) > self._many:
+        if self._has_grown(len(self._stash)):
             self._drop_unwanted()
         if self._timers:
             self._messages_turn = not self._messages_turn

@@ -271,6 +271,7 @@ def check(subject: Subject, here: GatedServer, other: GatedServer) -> None:
             lambda server=server, wanted=wanted: set(+server.joined) == wanted,  # type: ignore[misc]
             f"{set(wanted)} at {where}",
         )
+    subject.do(lambda s: None)  # Behind the callback of what the socket says already.
     subject.check_pairs()
     subject.check_leaves()
     subject.check_outcomes()
