@@ -18,6 +18,7 @@ import typer
 from slipstream_actor.cli.exits import Exit, Failure, Terminated, status_of_error
 from slipstream_actor.cli.listen import listen
 from slipstream_actor.cli.output import discard_output, say
+from slipstream_actor.cli.push import push
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.errors import SlipstreamError
 
@@ -138,4 +139,10 @@ add(
     """\
 slipstream-actor listen ws://localhost:4000/socket/websocket rooms:lobby
 slipstream-actor listen "$URI" rooms:lobby --event new:msg --count 1 | jq .payload""",
+)
+add(
+    push,
+    """\
+slipstream-actor push ws://localhost:4000/socket/websocket rooms:lobby new:msg '{"body": "hello"}'
+slipstream-actor push "$URI" rooms:lobby new:msg - --await-reply < messages.jsonl""",
 )

@@ -7,13 +7,12 @@ import threading
 import time
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from slipstream_actor.actors.calls import cast
 from slipstream_actor.cli.exits import Exit, Failure, status_of
 from slipstream_actor.cli.options import Connecting, seconds_of, with_connecting
-from slipstream_actor.cli.output import ReaderWatch, Writer, with_payload
+from slipstream_actor.cli.output import ReaderWatch, Writer, shown, with_payload
 from slipstream_actor.cli.sources import object_from
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.returns import Stop
@@ -163,13 +162,8 @@ def write(writer: Writer, message: MessageReceived) -> None:
         fields = {"topic": message.topic, "event": message.event}
         writer.line({**fields, **with_payload("payload", message.payload)})
         return
-    payload = message.payload
-    if isinstance(payload, (bytes, bytearray, memoryview)):
-        shown = f"{len(payload)} bytes: {bytes(payload[:32]).hex(' ')}"
-    else:
-        shown = msgspec.json.encode(payload).decode()
     now = time.strftime("%H:%M:%S")
     writer.text(
         (f"{now} ", "dim"), (message.topic, "cyan"), (" ", ""), (message.event, "bold green")
     )
-    writer.text((f"         {shown}", ""))
+    writer.text((f"         {shown(message.payload)}", ""))

@@ -16,7 +16,19 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ReaderWatch", "Writer", "discard_output", "json_line", "plain", "say", "with_payload"]
+__all__ = [
+    "ReaderWatch",
+    "Writer",
+    "discard_output",
+    "json_line",
+    "plain",
+    "say",
+    "shown",
+    "with_payload",
+]
+
+# Of a binary payload so many are shown.
+MOST_BYTES = 32
 
 
 def say(text: str) -> None:
@@ -37,6 +49,13 @@ def with_payload(name: str, payload: Any) -> dict[str, Any]:
     if isinstance(payload, (bytes, bytearray, memoryview)):
         return {name: base64.b64encode(payload).decode(), "binary": True}
     return {name: payload}
+
+
+def shown(payload: Any) -> str:
+    """Return a payload as a person reads it."""
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return f"{len(payload)} bytes: {bytes(payload[:MOST_BYTES]).hex(' ')}"
+    return msgspec.json.encode(payload).decode()
 
 
 def json_line(value: Any) -> bytes:
