@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from slipstream_actor.cli.doctor import doctor
 from slipstream_actor.cli.exits import Exit, Failure, Terminated, status_of_error
 from slipstream_actor.cli.listen import listen
 from slipstream_actor.cli.output import discard_output, say
@@ -145,4 +146,10 @@ add(
     """\
 slipstream-actor push ws://localhost:4000/socket/websocket rooms:lobby new:msg '{"body": "hello"}'
 slipstream-actor push "$URI" rooms:lobby new:msg - --await-reply < messages.jsonl""",
+)
+add(
+    doctor,
+    """\
+slipstream-actor doctor wss://example.com/socket/websocket rooms:lobby
+slipstream-actor doctor env:URI --json | jq .failed""",
 )

@@ -83,7 +83,10 @@ class Writer:
 
         if self._console is None:
             self._console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
-        self._console.print(Text.assemble(*((plain(text), style) for text, style in parts)))
+        # Rich ends the interpreter, in its own way, at a pipe that nobody reads.
+        with self._console.capture() as captured:
+            self._console.print(Text.assemble(*((plain(text), style) for text, style in parts)))
+        sys.stdout.write(captured.get())
         sys.stdout.flush()
 
 
