@@ -19,7 +19,9 @@ from slipstream_actor.cli.doctor import doctor
 from slipstream_actor.cli.exits import Exit, Failure, Terminated, status_of_error
 from slipstream_actor.cli.listen import listen
 from slipstream_actor.cli.output import discard_output, say
+from slipstream_actor.cli.proxy import proxy
 from slipstream_actor.cli.push import push
+from slipstream_actor.cli.serve import serve
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.errors import SlipstreamError
 
@@ -89,7 +91,8 @@ def guarded(command: Callable[..., Any]) -> Callable[..., None]:
                 ended(Exit.TERMINATED)
 
     functools.update_wrapper(guarded_command, command)
-    guarded_command.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    signature = inspect.signature(command, eval_str=True)
+    guarded_command.__signature__ = signature  # type: ignore[attr-defined]
     return guarded_command
 
 
@@ -152,4 +155,16 @@ add(
     """\
 slipstream-actor doctor wss://example.com/socket/websocket rooms:lobby
 slipstream-actor doctor env:URI --json | jq .failed""",
+)
+add(
+    serve,
+    """\
+slipstream-actor serve --port 4000
+slipstream-actor serve my_app:channels""",
+)
+add(
+    proxy,
+    """\
+slipstream-actor proxy ws://localhost:4000/socket/websocket --port 4001
+echo "delay 200ms" | slipstream-actor proxy ws://localhost:4000/socket/websocket""",
 )

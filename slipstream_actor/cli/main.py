@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 USAGE = 2
 INTERRUPTED = 130
-EXTRAS = {"typer": "cli", "rich": "cli", "prompt_toolkit": "cli", "wsproto": "testing"}
+OF_THE_EXTRA = {"typer", "rich", "prompt_toolkit"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,12 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return USAGE
         return run(given)
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+        if (error.name or "").partition(".")[0] not in OF_THE_EXTRA:
             raise
         print(
-            "slipstream-actor: this command needs the extra:"
-            f" pip install 'slipstream_actor[{extra}]'",
+            "slipstream-actor: this command needs the extra slipstream_actor[cli]",
             file=sys.stderr,
         )
         return USAGE

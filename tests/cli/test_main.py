@@ -13,7 +13,7 @@ from slipstream_actor.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
-COMMANDS = ["listen", "push", "doctor"]
+COMMANDS = ["listen", "push", "doctor", "serve", "proxy"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,14 @@ def without(missing: list[str], arguments: list[str]) -> subprocess.CompletedPro
 def test_a_command_without_its_extra_names_it() -> None:
     done = without(["typer"], ["listen", "ws://localhost/socket/websocket", "t"])
     assert done.returncode == 2
-    assert "pip install 'slipstream_actor[cli]'" in done.stderr
+    assert "needs the extra slipstream_actor[cli]" in done.stderr
+
+
+def test_the_server_needs_an_extra_of_its_own() -> None:
+    done = without(["wsproto"], ["serve", "--port", "0"])
+    assert done.returncode == 2
+    assert "install the extra slipstream_actor[testing]" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_version_needs_no_extra_and_loads_none() -> None:

@@ -53,6 +53,10 @@ class Command:
         while text.encode() not in self._came[stream]:
             assert self._read(), f"no {text!r} came: {self.output!r} {self.errors!r}"
 
+    def wait_for_more(self) -> None:
+        """Read what comes next."""
+        assert self._read(), f"nothing came: {self.output!r} {self.errors!r}"
+
     def send(self, number: signal.Signals) -> None:
         """Send the command a signal."""
         self.process.send_signal(number)
@@ -111,11 +115,11 @@ class Command:
 
 
 @contextmanager
-def command(*arguments: str, **environ: str) -> Iterator[Command]:
-    """Run the tool with pipes for its streams."""
+def command(*arguments: str, at: Path = ROOT, **environ: str) -> Iterator[Command]:
+    """Run the tool in a directory, with pipes for its streams."""
     reading, writing = os.pipe()
     errors_reading, errors_writing = os.pipe()
-    running = start(arguments, environ, subprocess.PIPE, writing, errors_writing)
+    running = start(arguments, environ, subprocess.PIPE, writing, errors_writing, at)
     with ended(Command(running, reading, errors_reading)) as started:
         yield started
 
@@ -131,12 +135,17 @@ def at_terminal(*arguments: str, **environ: str) -> Iterator[Command]:
 
 
 def start(
-    arguments: Sequence[str], environ: dict[str, str], stdin: int, stdout: int, stderr: int
+    arguments: Sequence[str],
+    environ: dict[str, str],
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    at: Path = ROOT,
 ) -> subprocess.Popen[bytes]:
     """Start the tool; its ends of the streams are closed here."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
-        cwd=ROOT,
+        cwd=at,
         env=environment(**environ),
         stdin=stdin,
         stdout=stdout,
