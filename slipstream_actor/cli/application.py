@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from slipstream_actor.cli.bench import bench
 from slipstream_actor.cli.doctor import doctor
 from slipstream_actor.cli.exits import Exit, Failure, Terminated, status_of_error
 from slipstream_actor.cli.listen import listen
@@ -167,4 +168,10 @@ add(
     """\
 slipstream-actor proxy ws://localhost:4000/socket/websocket --port 4001
 echo "delay 200ms" | slipstream-actor proxy ws://localhost:4000/socket/websocket""",
+)
+add(
+    bench,
+    """\
+slipstream-actor bench ws://localhost:4000/socket/websocket bench:a echo '{"a": 1}'
+slipstream-actor bench env:URI rooms:lobby ping --count 10000 --json""",
 )
