@@ -34,10 +34,11 @@ class Listener(ClientActor):
 
     def init(self, uri: str, topics: list[str], params: Any, options: dict[str, Any]) -> Socket:
         self.joined: set[str] = set()
-        self.topics = topics
-        self.params = params
-        self.connected = False
-        self.uri, self.options = uri, options
+        self.topics: list[str] = topics
+        self.params: Any = params
+        self.connected: bool = False
+        self.uri: str = uri
+        self.options: dict[str, Any] = options
         return new_socket()
 
     def handle_cast(self, _: Any, __: Socket) -> Socket:
@@ -76,7 +77,7 @@ class Ending:
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
-        self.broken_pipe = False
+        self.broken_pipe: bool = False
 
     def reader_gone(self) -> None:
         self.broken_pipe = True
