@@ -6,7 +6,6 @@ import functools
 import inspect
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from slipstream_actor.cli.listen import listen
 from slipstream_actor.cli.output import discard_output, say
 from slipstream_actor.cli.proxy import proxy
 from slipstream_actor.cli.push import push
+from slipstream_actor.cli.repl import repl
 from slipstream_actor.cli.serve import serve
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.errors import SlipstreamError
@@ -103,10 +103,17 @@ def add(command: Callable[..., Any], example: str) -> None:
     application.command(epilog=f"\b\nFor example:\n{lines}")(guarded(command))
 
 
+class Lines(logging.Handler):
+    """Writes to what is standard error by then: a prompt puts something in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
 @contextmanager
 def saying(*, verbose: bool, quiet: bool) -> Iterator[None]:
     """Have the package's log on standard error meanwhile, as lines for people."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines()
     handler.setFormatter(logging.Formatter("%(message)s"))
     level, propagates = LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(handler)
@@ -174,4 +181,10 @@ add(
     """\
 slipstream-actor bench ws://localhost:4000/socket/websocket bench:a echo '{"a": 1}'
 slipstream-actor bench env:URI rooms:lobby ping --count 10000 --json""",
+)
+add(
+    repl,
+    """\
+slipstream-actor repl ws://localhost:4000/socket/websocket
+slipstream-actor repl wss://example.com/socket/websocket --token prompt""",
 )

@@ -18,21 +18,31 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DEADLINE = 40.0
 COMMAND = [sys.executable, "-m", "slipstream_actor"]
-# A terminal's size and kind, and no proxy or token of whoever runs the tests.
+# One that cannot say where its cursor is.
+TERMINAL = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
+# No terminal's size, proxy or token of whoever runs the tests.
 HIDDEN = ("PROXY", "SLIPSTREAM_", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a command."""
     kept = {k: v for k, v in os.environ.items() if not any(h in k.upper() for h in HIDDEN)}
-    return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **more}
+    return {**kept, "PYTHONPATH": str(ROOT), **TERMINAL, **more}
 
 
 class Command:
     """A running command; what it writes is read as it comes, with a deadline."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: int, errors: int) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        output: int,
+        errors: int,
+        held: int | None = None,
+    ) -> None:
         self.process = process
+        # The other side of its terminal, which has no end while somebody has it open.
+        self._held = held
         self._streams = {"out": output, "err": errors}
         self._came = {"out": b"", "err": b""}
         self._open = set(self._streams)
@@ -66,6 +76,10 @@ class Command:
         os.close(self._streams.pop("out"))
         self._open.discard("out")
 
+    def type(self, text: str) -> None:
+        """Type at its terminal."""
+        os.write(self._streams["out"], text.encode())
+
     def write(self, text: str) -> None:
         """Write to its standard input."""
         assert self.process.stdin is not None
@@ -79,6 +93,7 @@ class Command:
 
     def end(self) -> int:
         """Wait for its end, and return its status."""
+        self._let_go()
         while self._read():
             pass
         return self.process.wait(DEADLINE)
@@ -102,11 +117,17 @@ class Command:
                 self._open.discard(name)
         return True
 
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+
     def close(self) -> None:
         """End it if it has not ended, and close what is open."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(DEADLINE)
+        self._let_go()
         for descriptor in self._streams.values():
             os.close(descriptor)
         if self.process.stdin is not None:
@@ -131,6 +152,27 @@ def at_terminal(*arguments: str, **environ: str) -> Iterator[Command]:
     errors_reading, errors_writing = os.pipe()
     running = start(arguments, environ, subprocess.DEVNULL, slave, errors_writing)
     with ended(Command(running, master, errors_reading)) as started:
+        yield started
+
+
+@contextmanager
+def typing_at_terminal(*arguments: str, **environ: str) -> Iterator[Command]:
+    """Run the tool at a terminal of its own, which is what it controls: all streams are that."""
+    master, slave = pty.openpty()
+    # A session's first process takes the terminal that it opens for its own.
+    shell = ["sh", "-c", 'exec "$@" <>"$0" >&0 2>&0', os.ttyname(slave), *COMMAND, *arguments]
+    process = subprocess.Popen(
+        shell,
+        cwd=ROOT,
+        env=environment(**environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    reading, writing = os.pipe()
+    os.close(writing)
+    with ended(Command(process, master, reading, slave)) as started:
         yield started
 
 
