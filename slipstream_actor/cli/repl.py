@@ -127,7 +127,9 @@ def prompted(talk: Talk) -> Iterator[str]:
         return NestedCompleter.from_nested_dict(words)
 
     session: PromptSession[str] = PromptSession(
-        history=InMemoryHistory(), completer=DynamicCompleter(completer)
+        history=InMemoryHistory(),
+        completer=DynamicCompleter(completer),
+        complete_while_typing=False,
     )
     while True:
         try:
