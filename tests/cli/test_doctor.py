@@ -105,6 +105,14 @@ def speak_v1(peer: Peer) -> None:
     peer.hold()
 
 
+def join_in_v1(peer: Peer) -> None:
+    peer.upgrade()
+    peer.reply(peer.expect("heartbeat"))
+    peer.expect("phx_join")
+    peer.send(frame(TEXT, b'{"topic": "t", "event": "phx_reply", "payload": {}, "ref": "2"}'))
+    peer.hold()
+
+
 def answer_no_heartbeat(peer: Peer) -> None:
     peer.upgrade()
     peer.hold()
@@ -180,6 +188,7 @@ BROKEN = {
     "no answer": Broken(raw(Peer.hold), BRIEF, "upgrade", 7, "the upgrade took", "timeout-upgrade"),
     "another service": Broken(raw(greet), [], "upgrade", 7, "no HTTP", "no-answer"),
     "another version": Broken(raw(speak_v1), [], "version", 8, "an object", "vsn"),
+    "another version, later": Broken(raw(join_in_v1), ["t"], "join", 8, "an object", "vsn"),
     "no heartbeat": Broken(
         raw(answer_no_heartbeat), BRIEF, "heartbeat", 9, "did not answer", "heartbeat"
     ),
