@@ -62,6 +62,7 @@ NOT_IN_PROTOCOL = {
     "threading",
     "time",
 }
+OF_THE_SHELL_TOOL = {"typer", "rich", "prompt_toolkit"}
 # gevent patches these modules: what it replaces is looked up at run time.
 PATCHED = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 LONGEST = 500
@@ -189,8 +190,11 @@ def test_only_the_wire_imports_websocket_client() -> None:
 def test_the_extras_stay_with_those_that_need_them() -> None:
     extras = {"wsproto", "hypothesis", "pytest", "tests", "opentelemetry"}
     for module in MODULES:
+        found = {name.partition(".")[0] for name in imports(module)}
         if room_of(module) not in OUTSIDE:
-            assert not {name.partition(".")[0] for name in imports(module)} & extras, module
+            assert not found & extras, module
+        if room_of(module) != "cli":
+            assert not found & OF_THE_SHELL_TOOL, module
 
 
 def test_patched_modules_are_looked_up_at_run_time() -> None:
@@ -208,5 +212,6 @@ def test_importing_the_package_imports_no_extra() -> None:
     ).stdout.split()
     assert f"{NAME}.client.client" in loaded
     # python_socks is tried by websocket-client.
-    unwanted = {"wsproto", "orjson", "opentelemetry", f"{NAME}.testing", f"{NAME}.contrib"}
+    rooms = {f"{NAME}.testing", f"{NAME}.contrib", f"{NAME}.cli"}
+    unwanted = {"wsproto", "orjson", "opentelemetry", *OF_THE_SHELL_TOOL, *rooms}
     assert not unwanted & set(loaded)

@@ -1,36 +1,41 @@
-"""What the shell tool is told, and what it answers."""
+"""The tool's door: its version needs no extra, all else is behind one."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from slipstream_actor.debug.version import installed_version
 
-NO_COMMAND = 2
-"""The exit status when there is nothing to do: argparse's own for wrong arguments."""
+__all__ = ["main"]
+
+USAGE = 2
+INTERRUPTED = 130
+OF_THE_EXTRA = {"typer", "rich", "prompt_toolkit"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the tool and return its exit status; `arguments` are the command line's by default.
-
-    Raises `SystemExit` after `--help` (0), and for wrong arguments (2).
-    """
-    parser = parser_of_arguments()
-    options = parser.parse_args(arguments)
-    if options.version:
+    """Run the tool and return its exit status; `arguments` are the command line's by default."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
         print(f"slipstream_actor {installed_version()}")
         return 0
-    parser.print_help(sys.stderr)
-    return NO_COMMAND
+    try:
+        from slipstream_actor.cli.application import run
 
-
-def parser_of_arguments() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m slipstream_actor",
-        description="A synchronous Phoenix Channels client on Pykka actors.",
-    )
-    parser.add_argument("--version", action="store_true", help="print the version, and exit")
-    return parser
+        if not given:
+            with contextlib.redirect_stdout(sys.stderr):
+                run(["--help"])
+            return USAGE
+        return run(given)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in OF_THE_EXTRA:
+            raise
+        print(
+            "slipstream-actor: this command needs the extra slipstream_actor[cli]",
+            file=sys.stderr,
+        )
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED

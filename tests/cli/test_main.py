@@ -13,6 +13,7 @@ from slipstream_actor.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
+COMMANDS = ["listen", "push", "doctor", "serve", "proxy", "bench", "repl"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,24 +25,31 @@ def test_without_a_command_it_shows_its_help_and_fails(capsys: pytest.CaptureFix
     assert main([]) == 2
     output, errors = capsys.readouterr()
     assert output == ""
-    assert errors.startswith("usage: python -m slipstream_actor ")
+    assert errors.startswith("Usage: slipstream-actor ")
     assert "--version" in errors
 
 
 def test_help_that_is_asked_for_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0
+    assert main(["--help"]) == 0
     output, errors = capsys.readouterr()
-    assert output.startswith("usage: python -m slipstream_actor ")
+    assert output.startswith("Usage: slipstream-actor ")
+    assert errors == ""
+    assert all(command in output for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    output, errors = capsys.readouterr()
+    assert f"For example:\n    slipstream-actor {command}" in output
     assert errors == ""
 
 
 def test_what_it_does_not_know_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--nonsense"])
-    assert ended.value.code == 2
-    assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
+    assert main(["--nonsense"]) == 2
+    assert "--nonsense" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--version"], 0), ([], 2)])
@@ -53,3 +61,42 @@ def test_from_the_shell(arguments: list[str], status: int) -> None:
     assert done.returncode == status
     assert bool(done.stdout) == (status == 0)
     assert bool(done.stderr) == (status != 0)
+
+
+WITHOUT = """
+import sys
+for name in {missing!r}:
+    sys.modules[name] = None
+from slipstream_actor.cli.main import main
+status = main({arguments!r})
+print(*sys.modules)
+sys.exit(status)
+"""
+
+
+def without(missing: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run the tool where these modules are not installed."""
+    program = WITHOUT.format(missing=missing, arguments=arguments)
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+
+
+def test_a_command_without_its_extra_names_it() -> None:
+    done = without(["typer"], ["listen", "ws://localhost/socket/websocket", "t"])
+    assert done.returncode == 2
+    assert "needs the extra slipstream_actor[cli]" in done.stderr
+
+
+def test_the_server_needs_an_extra_of_its_own() -> None:
+    done = without(["wsproto"], ["serve", "--port", "0"])
+    assert done.returncode == 2
+    assert "install the extra slipstream_actor[testing]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_needs_no_extra_and_loads_none() -> None:
+    done = without([], ["--version"])
+    assert done.returncode == 0
+    assert not {"typer", "rich", "prompt_toolkit"} & set(done.stdout.split())

@@ -1,0 +1,142 @@
+"""What `serve` does: the embedded server, begun anew when its channels' code changes.
+
+Imported when it is asked for: the server needs an extra of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from slipstream_actor.cli.exits import Exit, Failure
+from slipstream_actor.cli.output import say
+from slipstream_actor.cli.sources import wrong
+from slipstream_actor.testing.server.channel import Channel
+from slipstream_actor.testing.server.router import Channels
+from slipstream_actor.testing.server.server import PhoenixServer
+from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
+
+__all__ = ["Watch", "begin_anew", "listen", "load"]
+
+LOOK_AGAIN = 0.3
+"""Seconds between looks at the files."""
+
+
+class Watch:
+    """The files that matter: the modules' below the current directory."""
+
+    def __init__(self, target: str) -> None:
+        self.port: int | None = None
+        self._target = target.partition(":")[0]
+        look_here()
+        # Before the modules are loaded, lest a change meanwhile go unnoticed.
+        self._seen: dict[str, int] = dict(self._look())
+
+    def wait(self) -> None:
+        """Return when a file has changed since the last `look`."""
+        while not dict(self._look()).items() - self._seen.items():
+            time.sleep(LOOK_AGAIN)
+
+    def look(self) -> None:
+        """Look at the modules that are loaded now, too; of all others the first look counts."""
+        self._seen = {**dict(self._look()), **self._seen}
+
+    def _look(self) -> Iterator[tuple[str, int]]:
+        for name in self._files():
+            try:
+                yield name, Path(name).stat().st_mtime_ns
+            except OSError:
+                yield name, 0
+
+    def _files(self) -> set[str]:
+        here = os.getcwd() + os.sep
+        files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        try:
+            # One that could not be imported is not among the modules.
+            spec = importlib.util.find_spec(self._target)
+            files.add(None if spec is None else spec.origin)
+        except (ImportError, ValueError, SyntaxError):
+            files.add(str(Path(here, *self._target.split(".")).with_suffix(".py")))
+        return {name for name in files if name is not None and name.startswith(here)}
+
+
+def listen(
+    channels: Channels, host: str, port: int, watch: Watch | None, *, reloaded: bool, quiet: bool
+) -> None:
+    """Serve until a file has changed, or for ever."""
+    try:
+        server = PhoenixServer(channels, host, port)
+    except OSError as error:
+        where = f"{host}:{port}"
+        raise Failure(Exit.OTHER, f"cannot listen at {where}: {error.strerror}") from None
+    with server:
+        if reloaded:
+            if not quiet:
+                say(f"serves {server.uri} again")
+        else:
+            print(server.uri, flush=True)
+        if watch is None:
+            while True:
+                time.sleep(3600.0)
+        watch.port = server.port
+        watch.wait()
+
+
+def load(target: str | None, *, stay: bool) -> Channels | None:
+    """Return the channels. Of code that fails after a reload the error is told, and it is `None`:
+    the next change may mend it."""
+    if target is None:
+        return SHELL_CHANNELS
+    name, colon, attribute = target.partition(":")
+    if not colon or not name or not attribute:
+        raise wrong("MODULE:CHANNELS", "takes a module and a name in it, such as my_app:channels")
+    look_here()
+    # Python takes cached bytecode for current after a change within the same second.
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        return checked(getattr(importlib.import_module(name), attribute))
+    except Failure as failure:
+        text = failure.text
+    except Exception as error:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    finally:
+        sys.dont_write_bytecode = before
+    if not stay:
+        raise Failure(Exit.USAGE, f"{target} cannot be loaded:\n{text}")
+    say(f"{target} cannot be loaded, and waits for the next change:\n{text}")
+    return None
+
+
+def look_here() -> None:
+    """Have modules looked for in the current directory first."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def checked(found: Any) -> Channels:
+    """Return channels that are some."""
+    channels = found() if callable(found) and not isinstance(found, Mapping) else found
+    if not isinstance(channels, Mapping) or not all(
+        isinstance(pattern, str)
+        and (kind is None or (isinstance(kind, type) and issubclass(kind, Channel)))
+        for pattern, kind in channels.items()
+    ):
+        raise wrong("MODULE:CHANNELS", "is no mapping of topic patterns to Channel classes")
+    return channels
+
+
+def begin_anew(target: str | None, host: str, port: int, watch: Watch, *, quiet: bool) -> NoReturn:
+    """Put a new interpreter in the place of this one, once a file has changed."""
+    watch.wait()
+    if not quiet:
+        say("a file has changed")
+    more = ["--quiet"] if quiet else []
+    arguments = ["serve", str(target), "--host", host, "--port", str(port), "--reloaded", *more]
+    os.execv(sys.executable, [sys.executable, "-m", "slipstream_actor", *arguments])
