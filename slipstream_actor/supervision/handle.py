@@ -33,7 +33,7 @@ from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.supervision.status import HandleStatus, status_of
 
-__all__ = ["ClientHandle"]
+__all__ = ["ClientHandle", "living_handles"]
 
 C = TypeVar("C", bound=ClientActor)
 P = ParamSpec("P")
@@ -45,6 +45,9 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.handle")
 # again when a client has lasted for `STABLE`.
 FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
 NO_PAYLOAD: dict[str, Any] = {}
+
+# Those that there are, for whoever looks in from outside.
+_handles: weakref.WeakSet[ClientHandle[Any]] = weakref.WeakSet()
 
 
 class Life(Generic[C]):
@@ -65,6 +68,15 @@ class Life(Generic[C]):
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.stopped: Any = None
         self.starting: bool = False
+
+    @property
+    def state(self) -> str:
+        """`"not started"`, `"running"`, `"restarting"` or `"stopped"`."""
+        if self.stopped is not None:
+            return "stopped"
+        if self.due is not None:
+            return "restarting"
+        return "running" if self.ref is not None else "not started"
 
 
 class ClientHandle(Generic[C]):
@@ -88,6 +100,7 @@ class ClientHandle(Generic[C]):
         self._kwargs = kwargs
         self._life: Life[C] = Life()
         self._instead: list[Target] = []
+        _handles.add(self)
 
     def __repr__(self) -> str:
         named = "" if self.name is None else f" {self.name!r}"
@@ -173,13 +186,7 @@ class ClientHandle(Generic[C]):
         if self._instead:
             return status_of(resolve(self._instead[-1]), "running", life.restarts, None, 0)
         # Without the lock, which is held while a client is being started.
-        ref = life.ref
-        state = "running" if ref is not None else "not started"
-        if life.due is not None:
-            state = "restarting"
-        if life.stopped is not None:
-            state = "stopped"
-        return status_of(ref, state, life.restarts, life.reason, len(life.waiting))
+        return status_of(life.ref, life.state, life.restarts, life.reason, len(life.waiting))
 
     def stop(self, drain: float = 0.0) -> None:
         """End the client of this process, for good: whoever uses it later has `ClientEndedError`.
@@ -348,3 +355,8 @@ def _take(target: Target, request: PendingRequest) -> None:
         take(request)
     else:
         asking.submit(request, target)
+
+
+def living_handles() -> list[ClientHandle[Any]]:
+    """Return the handles that are there, used or not."""
+    return list(_handles)
