@@ -58,6 +58,8 @@ class Inbox:
     log: Any = None
     # How its owner's connections came and went, a `socket.history`, once one has.
     history: Any = None
+    # Who sees what its owner is told, while somebody looks in from outside.
+    observer: Any = None
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()

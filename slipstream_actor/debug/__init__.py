@@ -1,9 +1,20 @@
 """Looking into running actors, with the names of Erlang's `sys`, and reports of all of them.
 
-Open `report.py` first; `state.py` has `get_state`. May use `supervision` and below.
+Open `report.py` first; `state.py` has `get_state`, `control.py` what changes a client, and
+`observer.py` how one is watched. May use `supervision` and below.
 """
 
+from slipstream_actor.debug.control import replace_state, resume, suspend
 from slipstream_actor.debug.report import get_status, report
 from slipstream_actor.debug.state import get_state
+from slipstream_actor.debug.statistics import statistics
 
-__all__ = ["get_state", "get_status", "report"]
+__all__ = [
+    "get_state",
+    "get_status",
+    "replace_state",
+    "report",
+    "resume",
+    "statistics",
+    "suspend",
+]

@@ -26,6 +26,7 @@ from slipstream_actor.debug.plain import (
     plain_reason,
     steadily,
 )
+from slipstream_actor.debug.suspension import is_suspended
 from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.socket import Socket
@@ -46,6 +47,7 @@ def client_part(
         "name": name_of_actor(name_of(ref)),
         "class": class_name(ref.actor_class),
         "callback": callback_of(ref, stacks=stacks),
+        "suspended": is_suspended(ref),
         "mailbox": mailbox_of(inbox),
         "requests": steadily(lambda: open_requests(ref), 0),
         "awaited_pushes": len(inbox.ledger),

@@ -149,3 +149,5 @@ def get_stuck(ref: Any) -> None:
     assert actor.stuck.wait(PATIENCE)
     ref.tell({"token": secret("call")})
     _ = request(ref, "vault:a", "silent", {"password": secret("request")}, timeout=60)
+    connection: Any = ref._actor_weakref().socket._link.connection
+    eventually(lambda: len(connection._actor_weakref()._protocol.requests), "the request's way")
