@@ -8,6 +8,7 @@ from slipstream_actor.debug.control import replace_state, resume, suspend
 from slipstream_actor.debug.report import get_status, report
 from slipstream_actor.debug.state import get_state
 from slipstream_actor.debug.statistics import statistics
+from slipstream_actor.debug.tracing import trace
 
 __all__ = [
     "get_state",
@@ -17,4 +18,5 @@ __all__ = [
     "resume",
     "statistics",
     "suspend",
+    "trace",
 ]

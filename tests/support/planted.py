@@ -104,6 +104,9 @@ class Planted(ClientActor):
         push("vault:a", "binary", secret("binary").encode())
         push("vault:a", "silent", {"password": secret("push")}, reply_timeout=60)
 
+    def do_again(self) -> None:
+        self.socket = self.socket.join("vault:b", {"token": secret("join_param")})
+
     def handle_reply(self, ref: Any, reply: Any, socket: Socket) -> None:
         self.told.set()
 
