@@ -31,6 +31,7 @@ from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import ClientEndedError, SlipstreamError, shown
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
+from slipstream_actor.supervision.first_use import tell_started
 from slipstream_actor.supervision.status import HandleStatus, status_of
 
 __all__ = ["ClientHandle", "living_handles"]
@@ -86,6 +87,7 @@ class ClientHandle(Generic[C]):
     first use, which does not wait for the connection; then there is one client per process,
     whatever the number of threads, also in a process that was forked later. When the client ends it
     is started again, for ever, after 0.1 s at first and at most 30 s. It ends with the process.
+    Where SLIPSTREAM_DEBUG_DIR names a directory, the process serves `debug.report` there.
     """
 
     def __init__(
@@ -295,6 +297,7 @@ class ClientHandle(Generic[C]):
         for subscription in list(life.subscriptions):
             subscription.attach(ref)
         inbox.ended.add_done_callback(lambda ended: self._ended(life, ref, ended.get()))
+        tell_started()
 
     def _ended(self, life: Life[C], ref: ActorRef[C], reason: Any) -> None:
         """The client has ended, in whose thread this runs: have it started again."""
