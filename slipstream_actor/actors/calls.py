@@ -71,8 +71,14 @@ def call(target: Target, message: Any, timeout: float | None = 5.0) -> Answered 
     return await_answer(Request(message, Future()), Question(ref, text=text), timeout)
 
 
-def await_answer(request: Request, question: Question, timeout: float | None) -> Any:
-    """Send `request` to whom the `question` is for, and return its answer.
+def await_answer(
+    request: Request,
+    question: Question,
+    timeout: float | None,
+    offer: Callable[[Request], bool] | None = None,
+) -> Any:
+    """Send `request` to whom the `question` is for, and return its answer. It goes another way
+    than through the mailbox where an `offer` takes it.
 
     Raises `AwaitTimeoutError` after `timeout` seconds, `ClientEndedError`, and `TypeError` for
     whoever answers nobody.
@@ -81,7 +87,8 @@ def await_answer(request: Request, question: Question, timeout: float | None) ->
     if isinstance(ref, ThreadRef) or not isinstance(getattr(ref, "actor_inbox", None), Inbox):
         raise TypeError(f"{ref} cannot be asked: it is no actor of slipstream_actor")
     request.future.question = question
-    ref.tell(request)
+    if offer is None or not offer(request):
+        ref.tell(request)
     try:
         return request.future.get(timeout=timeout)
     finally:

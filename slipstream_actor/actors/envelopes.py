@@ -23,6 +23,7 @@ __all__ = [
     "LEAVE",
     "TAKE",
     "UNCOUNTED",
+    "Between",
     "Burst",
     "GetState",
     "Interrupted",
@@ -80,6 +81,13 @@ class Request:
 
 class GetState(Request):
     """Ask an actor for a snapshot of its state."""
+
+
+class Between(Request):
+    """Have an actor run the message, a function of it and of the future, between callbacks.
+
+    The function completes the future; one whose future is done by then is not run.
+    """
 
 
 class Timer:

@@ -17,7 +17,7 @@ import pykka
 from slipstream_actor.actors import here
 from slipstream_actor.actors.process import ThreadRef, current
 
-__all__ = ["closes_at_exit", "stop_at_exit"]
+__all__ = ["closes_at_exit", "living_connections", "stop_at_exit"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.shutdown")
 
@@ -154,5 +154,10 @@ def seconds_of(owner: Any) -> float:
 
 def connections_of(owner: Any) -> list[Any]:
     """Return the connections of `owner` that are alive."""
+    return [ref for ref, whose in living_connections() if whose is owner]
+
+
+def living_connections() -> list[tuple[Any, Any]]:
+    """Return the connections that are alive, each with the client or thread that it belongs to."""
     refs = (reference() for reference in _owners.keyrefs())
-    return [ref for ref in refs if ref is not None and ref.is_alive() and owner_of(ref) is owner]
+    return [(ref, owner_of(ref)) for ref in refs if ref is not None and ref.is_alive()]

@@ -56,6 +56,10 @@ class Inbox:
     FOR_CALLBACKS = True
     # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
     log: Any = None
+    # How its owner's connections came and went, a `socket.history`, once one has.
+    history: Any = None
+    # Who sees what its owner is told, while somebody looks in from outside.
+    observer: Any = None
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
@@ -122,7 +126,8 @@ class Inbox:
         held = sum(
             len(e.message.events) if type(e.message) is Burst else 1 for e in tuple(self._stash)
         )
-        return held + self._queue.qsize() + (len(self.burst.events) if self.burst else 0)
+        burst = self.burst  # Once: it ends while another thread asks.
+        return held + self._queue.qsize() + (len(burst.events) if burst is not None else 0)
 
     # Pykka's inbox protocol
 

@@ -31,6 +31,9 @@ class Ledger:
         # What telemetry tells of them, while somebody listens.
         self.open_spans: dict[str, Any] = {}
 
+    def __len__(self) -> int:
+        return len(self._asked)
+
     def ask(self, asked: Asked) -> None:
         """Enter a push."""
         self._asked[asked.ref] = asked

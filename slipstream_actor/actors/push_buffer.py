@@ -53,6 +53,11 @@ class PushBuffer:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def bytes(self) -> int:
+        """How many bytes wait."""
+        return self._bytes
+
     def add(self, push: BufferedPush, max_pushes: int, max_bytes: int) -> list[BufferedPush]:
         """Keep `push`; return the oldest ones, which had to make room for it."""
         with self._lock:

@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-__all__ = ["Running", "running_in", "this_thread"]
+__all__ = ["Running", "running_in", "stack_of", "this_thread"]
 
 OURS = "slipstream_actor."
 # Whose frames stand between ours and those of a user.
 BENEATH = ("pykka", "threading", "functools", "contextlib", "gevent", "greenlet")
 # Where the bottom of an actor's thread is, and callbacks of our own.
 BOTTOM, DEFAULTS = "_actor_loop", "slipstream_actor.client.defaults"
-# No deeper than this: a runaway recursion is not to be walked to its end.
-DEEPEST = 2_000
+# No deeper than this: a runaway recursion is not to be walked to its end. And so many are shown.
+DEEPEST, MOST_SHOWN = 2_000, 100
 
 
 class Running(NamedTuple):
@@ -58,6 +58,19 @@ def running_in(ref: Any) -> Running | None:
     code = next((code for code in codes if is_method(ref.actor_class, code)), codes[0])
     seconds = None if since is None else max(0.0, time.monotonic() - since)
     return Running(code.co_name, seconds)
+
+
+def stack_of(ref: Any) -> list[str]:
+    """Return what runs in the thread of the actor `ref`, the innermost last: file, line and name
+    of each call, and of no call its arguments."""
+    thread = ref.actor_inbox.thread
+    frame = None if thread is None else frame_of(thread)
+    lines: list[str] = []
+    while frame is not None and frame.f_code.co_name != BOTTOM and len(lines) < MOST_SHOWN:
+        code = frame.f_code
+        lines.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
+        frame = frame.f_back
+    return lines[::-1]
 
 
 def is_method(actor_class: type, code: CodeType) -> bool:

@@ -17,7 +17,14 @@ from pykka.messages import ProxyCall
 from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import await_start
 from slipstream_actor.actors.calls import Cast, From, answering, refuse_unknown
-from slipstream_actor.actors.envelopes import Burst, GetState, Interrupted, Request, Timer
+from slipstream_actor.actors.envelopes import (
+    Between,
+    Burst,
+    GetState,
+    Interrupted,
+    Request,
+    Timer,
+)
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import park_if_exiting, require_patched_first
 from slipstream_actor.actors.process import current
@@ -60,7 +67,7 @@ from slipstream_actor.socket.connecting import open_connection, revive_timers
 from slipstream_actor.socket.joining import request
 from slipstream_actor.socket.sending import RoomMade
 
-__all__ = ["ClientActor", "WatchJoin"]
+__all__ = ["UNNOTICED", "ClientActor", "WatchJoin"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.client")
 
@@ -76,7 +83,7 @@ class WatchJoin(Request):
 
 
 # Messages of the library's own, which do not end a client's idling.
-UNNOTICED = (GetState, Timer, WatchJoin, BufferDue, RoomMade, LeaveAsked)
+UNNOTICED = (Between, GetState, Timer, WatchJoin, BufferDue, RoomMade, LeaveAsked)
 
 
 class ClientActor(EventDelivery):
@@ -343,6 +350,22 @@ def answer_state(client: ClientActor, asked: GetState) -> None:
     asked.future.set(state_of(client.socket, client.actor_inbox.depth, asked.message))
 
 
+def run_between(client: ClientActor, asked: Between) -> None:
+    """Run what somebody wants to be run between callbacks: what it raises is theirs."""
+    if asked.future.done:
+        return
+    try:
+        asked.message(client, asked.future)
+    except Interrupted:
+        asked.future.fail(client._stopped())
+        raise
+    except Exception as error:
+        asked.future.fail(error)
+    except BaseException as error:
+        asked.future.fail(error)
+        raise
+
+
 HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
     Cast: lambda client, cast: client._run("handle_cast", cast.message),
     Continue: lambda client, message: client._run("handle_continue", message.term),
@@ -355,6 +378,7 @@ HANDLERS: dict[type, Callable[[Any, Any], Any]] = {
     WatchJoin: ClientActor._watch_join,
     Invocation: ClientActor._invoke,
     GetState: answer_state,
+    Between: run_between,
     Timer: lambda client, timer: client.actor_inbox.schedule(timer),
     BufferDue: ClientActor._buffer_due,
     RoomMade: lambda client, message: None,

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 from pykka import ActorProxy, ActorRef
 
-from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
@@ -20,6 +19,7 @@ from slipstream_actor.client.state import ClientState
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.connection.state import ConnectionState
+from slipstream_actor.debug.suspension import await_between
 from slipstream_actor.socket.socket import Socket
 from slipstream_actor.supervision.state import SupervisorState
 from slipstream_actor.supervision.supervisor import Supervisor
@@ -64,4 +64,4 @@ def get_state(target: Target, timeout: float | None = 5.0) -> Any:
         require_other("get_state", ref)
     running = running_in(ref) if isinstance(getattr(ref, "actor_inbox", None), Inbox) else None
     question = Question(ref, text=f"the state of {ref}")
-    return await_answer(GetState(running, Future()), question, timeout)
+    return await_between(GetState(running, Future()), question, timeout)

@@ -6,6 +6,7 @@ rules are those of a real server: docs/protocol.md has them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,8 @@ class Protocol:
         self.refs: dict[str, Waiting] = {}
         self.heartbeat: Heartbeat | None = None
         self.heartbeat_rtt: float | None = None
+        # The last ones, the newest last.
+        self.round_trips: deque[float] = deque(maxlen=20)
         self.heartbeat_failed: bool = False
         self._next_ref = next_ref
         self._has_join_refs = has_join_refs
@@ -296,6 +299,7 @@ class Protocol:
         if message.topic != "phoenix":
             return False
         self.heartbeat_rtt = now - self.heartbeat.since
+        self.round_trips.append(self.heartbeat_rtt)
         self.heartbeat = None
         self._beat_within_an_interval(now)
         return True

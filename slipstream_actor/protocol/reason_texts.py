@@ -30,10 +30,29 @@ from slipstream_actor.protocol.reasons import (
     TransportFailed,
 )
 
-__all__ = ["described", "one_line", "said_by_server", "text_of"]
+__all__ = [
+    "PHOENIX_REASONS",
+    "described",
+    "kind_of",
+    "named",
+    "one_line",
+    "said_by_server",
+    "text_of",
+]
 
 # Characters of a text that the server chose, and names of its fields.
 LONGEST, MOST_NAMES = 200, 10
+
+# What Phoenix itself gives as the reason of an answer (docs/protocol.md#note-5, #note-11).
+PHOENIX_REASONS: frozenset[str] = frozenset(
+    {"unmatched topic", "join crashed", "too many channels joined", "stale", "channel_crash"}
+)
+# And what its guides do: nobody's secret.
+WELL_KNOWN = PHOENIX_REASONS | {
+    *("unauthorized", "unauthenticated", "forbidden", "not_found", "not found", "closed"),
+}
+# Why an actor has ended, in a word.
+ENDS = frozenset({"normal", "shutdown", "killed", "forked", "ignore", "noproc", "left"})
 
 
 def text_of(reason: Any) -> str:
@@ -46,6 +65,22 @@ def described(reason: Any, path: str | None = None) -> str:
     """Return a reason in words, with its hint if there is one; `path` is that of the URI."""
     known = hint(reason, path)
     return text_of(reason) if known is None else f"{text_of(reason)} (hint: {known})"
+
+
+def kind_of(reason: Any) -> str:
+    """Return the type's name of a reason, or the word of ours that it is."""
+    if isinstance(reason, tuple) and reason and reason[0] == "shutdown":
+        return "shutdown"
+    return reason if isinstance(reason, str) and reason in ENDS else type(reason).__name__
+
+
+def named(reason: Any) -> str:
+    """Return a reason in words of which none is the server's or a user's own: for whoever looks
+    in from outside. Of what the server says a reason of Phoenix's own is shown."""
+    words = NAMED.get(type(reason))
+    if words is not None:
+        return words(reason)
+    return text_of(reason) if type(reason) in TEXTS else kind_of(reason)
 
 
 def one_line(text: str) -> str:
@@ -114,3 +149,20 @@ TEXTS: dict[type, Callable[[Any], str]] = {
 def ended(reason: Any) -> str:
     """Return why a channel has ended, which may be a word of ours."""
     return one_line(reason) if isinstance(reason, str) else text_of(reason)
+
+
+def well_known(response: Any) -> str:
+    """Return a reason of Phoenix's own in quotes; else what the response's fields are called."""
+    reason = response.get("reason") if isinstance(response, Mapping) else None
+    if isinstance(reason, str) and reason not in WELL_KNOWN:
+        return said_by_server(dict.fromkeys(itertools.islice(response, MOST_NAMES)))
+    return said_by_server(response)
+
+
+NAMED: dict[type, Callable[[Any], str]] = {
+    ClosedByPeer: lambda reason: closed(ClosedByPeer(reason.code)),
+    JoinRefused: lambda reason: f"the server refused it: {well_known(reason.response)}",
+    ChannelCrashed: lambda reason: f"the channel crashed: {well_known(reason.payload)}",
+    Disconnected: lambda reason: f"disconnected: {named(reason.reason)}",
+    ChannelEnded: lambda reason: f"the channel has ended: {named(reason.reason)}",
+}

@@ -15,6 +15,7 @@ from slipstream_actor.protocol.events import (
 )
 from slipstream_actor.protocol.hints import DecodingFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, ClosedByServer
+from slipstream_actor.socket.history import note
 from slipstream_actor.socket.records import left_until
 from slipstream_actor.socket.state import SocketState
 from slipstream_actor.telemetry.log import OwnerLog, Place, log_of
@@ -49,6 +50,7 @@ def next_attempt(socket: SocketState) -> float | None:
 
 def say_applied(before: SocketState, after: SocketState, event: Any) -> None:
     """An event has changed the socket; what follows of it is not known yet."""
+    note(after.socket_pid, event)
     say = SAID.get(type(event))
     if say is not None and (log := log_of(after.socket_pid)) is not None:
         say(log, before, after, event)

@@ -31,11 +31,12 @@ class SupervisorCall(Request):
 class SupervisedChild:
     """A child's specification, and its ref while it runs."""
 
-    __slots__ = ("_inbox", "_monitor", "ref", "restarting", "spec")
+    __slots__ = ("_inbox", "_monitor", "ref", "restarting", "spec", "starts")
 
     def __init__(self, spec: ChildSpec, inbox: Inbox) -> None:
         self.spec: ChildSpec = spec
         self.ref: ActorRef[Any] | None = None
+        self.starts: int = 0
         self.restarting: bool = False  # A start has failed, and is to be tried again.
         self._inbox = inbox
         self._monitor: Monitor | None = None
@@ -118,6 +119,7 @@ class SupervisedChild:
         return TAKE if looks else 0
 
     def _runs_as(self, ref: ActorRef[Any]) -> None:
+        self.starts += 1
         self.ref = ref
         self._monitor = Monitor(ref, end_of(ref), self._inbox)
 

@@ -41,9 +41,10 @@ from slipstream_actor.errors import (
 )
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
+from slipstream_actor.supervision.first_use import tell_started
 from slipstream_actor.supervision.status import HandleStatus, status_of
 
-__all__ = ["ClientHandle"]
+__all__ = ["ClientHandle", "living_handles"]
 
 C = TypeVar("C", bound=ClientActor)
 P = ParamSpec("P")
@@ -55,6 +56,9 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.handle")
 # again when a client has lasted for `STABLE`.
 FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
 NO_PAYLOAD: dict[str, Any] = {}
+
+# Those that there are, for whoever looks in from outside.
+_handles: weakref.WeakSet[ClientHandle[Any]] = weakref.WeakSet()
 
 
 class Life(Generic[C]):
@@ -82,6 +86,15 @@ class Life(Generic[C]):
         # `run` has it: its client is not started again.
         self.final: bool = False
 
+    @property
+    def state(self) -> str:
+        """`"not started"`, `"running"`, `"restarting"` or `"stopped"`."""
+        if self.stopped is not None:
+            return "stopped"
+        if self.due is not None:
+            return "restarting"
+        return "running" if self.ref is not None else "not started"
+
 
 class ClientHandle(Generic[C]):
     """A client of `client_class`, started with the arguments when it is first used.
@@ -90,6 +103,7 @@ class ClientHandle(Generic[C]):
     first use, which does not wait for the connection; then there is one client per process,
     whatever the number of threads, also in a process that was forked later. When the client ends it
     is started again, for ever, after 0.1 s at first and at most 30 s. It ends with the process.
+    Where SLIPSTREAM_DEBUG_DIR names a directory, the process serves `debug.report` there.
     """
 
     def __init__(
@@ -105,6 +119,7 @@ class ClientHandle(Generic[C]):
         # By the epoch of the process: one step of a dict makes the only one of a forked child.
         self._lives: dict[int, Life[C]] = {}
         self._instead: list[Target] = []
+        _handles.add(self)
 
     def __repr__(self) -> str:
         named = "" if self.name is None else f" {self.name!r}"
@@ -193,13 +208,7 @@ class ClientHandle(Generic[C]):
         if self._instead:
             return status_of(resolve(self._instead[-1]), "running", life.restarts, None, 0)
         # Without the lock, which is held while a client is being started.
-        ref = life.ref
-        state = "running" if ref is not None else "not started"
-        if life.due is not None:
-            state = "restarting"
-        if life.stopped is not None:
-            state = "stopped"
-        return status_of(ref, state, life.restarts, life.reason, len(life.waiting))
+        return status_of(life.ref, life.state, life.restarts, life.reason, len(life.waiting))
 
     def stop(self, drain: float = 0.0) -> None:
         """End the client of this process, for good: whoever uses it later has `ClientEndedError`.
@@ -352,6 +361,7 @@ class ClientHandle(Generic[C]):
         for subscription in list(life.subscriptions):
             subscription.attach(ref)
         inbox.ended.add_done_callback(lambda ended: self._ended(life, ref, ended.get()))
+        tell_started()
 
     def _ended(self, life: Life[C], ref: ActorRef[C], reason: Any) -> None:
         """The client has ended, in whose thread this runs: have it started again."""
@@ -449,3 +459,8 @@ def _attach(target: Target, subscription: Subscription) -> None:
         attach(subscription)
     else:
         subscription.attach(resolve(target))
+
+
+def living_handles() -> list[ClientHandle[Any]]:
+    """Return the handles that are there, used or not."""
+    return list(_handles)

@@ -32,3 +32,7 @@ class Intensity:
         while self._restarts and self._restarts[0] < now - self.max_seconds:
             self._restarts.popleft()
         return len(self._restarts)
+
+    def within(self, now: float) -> int:
+        """Return the same, and change nothing: any thread may ask."""
+        return sum(at >= now - self.max_seconds for at in self._restarts.copy())

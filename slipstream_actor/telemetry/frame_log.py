@@ -22,14 +22,12 @@ import msgspec
 
 from slipstream_actor.errors import Shown
 from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.reason_texts import PHOENIX_REASONS
 from slipstream_actor.telemetry.beginning import beginning_of
 
-__all__ = ["receiving", "sending"]
+__all__ = ["answer_of", "name", "names_of", "payload_of", "receiving", "redacted", "sending"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.frames")
-
-# What Phoenix itself gives as the reason of an answer (docs/protocol.md#note-5, #note-11).
-REASONS = {"unmatched topic", "join crashed", "too many channels joined", "stale", "channel_crash"}
 
 LONGEST = 500
 # How much of a text is read, and how much is shown of it.
@@ -241,7 +239,7 @@ def answer_of(payload: Any) -> Any:
     """Return the answer to a join without its values, but for a reason of Phoenix's own."""
     names = names_of(payload)
     reason = payload.get("reason") if isinstance(payload, Mapping) else None
-    if isinstance(reason, str) and reason in REASONS:
+    if isinstance(reason, str) and reason in PHOENIX_REASONS:
         names["reason"] = reason
     return names
 

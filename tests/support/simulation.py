@@ -169,7 +169,7 @@ class World:
 
     def _patch(self) -> None:
         patch = self._patches.setattr
-        clock = SimpleNamespace(monotonic=lambda: self.now)
+        clock = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
         for name, module in list(sys.modules.items()):
             ours = name.partition(".")[0] == PACKAGE and ".testing" not in name
             if ours and getattr(module, "time", None) is time:

@@ -1,0 +1,185 @@
+"""Who sees what a client is told and what it sends, while somebody looks: nobody else pays for it.
+
+Two methods of its inbox, and one of its connection's, are replaced by those of an observer, and the
+events of a burst by what tells of each that is taken. So it is seen what is handled, and for how
+long; what an await takes; and what is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import operator
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from pykka import ActorRef
+
+from slipstream_actor.actors.envelopes import Burst, GetState
+from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.client.runner import known_socket
+from slipstream_actor.protocol.events import ChannelConnected
+
+__all__ = ["Listener", "listen", "stop_listening"]
+
+logger: logging.Logger = logging.getLogger("slipstream_actor.debug")
+
+# Whoever adds or takes away a listener. Reentrant, as all locks here.
+_lock = threading.RLock()
+
+
+class Listener(Protocol):
+    """Who is told, in the thread in which it happens; one that raises is told no more."""
+
+    def handled(self, message: Any, seconds: float) -> None:
+        """The client has handled a message or an event, which took so many seconds."""
+
+    def awaited(self, event: Any) -> None:
+        """An await of the client has taken an event."""
+
+    def sent(self, command: Any) -> None:
+        """A command is told the client's connection."""
+
+
+class Events(deque[Any]):
+    """The events of a burst; `observer` sees each that is taken."""
+
+    observer: Observer
+
+    def popleft(self) -> Any:
+        """Take the next one, which is handled now."""
+        event = super().popleft()
+        self.observer.begin(event)
+        return event
+
+    def __delitem__(self, at: Any) -> None:
+        event = self[at]
+        super().__delitem__(at)
+        self.observer.tell("awaited", event)
+
+
+class Observer:
+    """Sees one client, from when it is installed until it is removed."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._put: Callable[[Any], None] = inbox.put
+        self._get: Callable[[], Any] = inbox.get
+        self.listeners: tuple[Listener, ...] = ()
+        self._connections: list[Inbox] = []
+        self._handling: Any = None
+        self._begun = 0.0
+
+    def install(self, connection: Any) -> None:
+        """See what comes from now on, and what is sent over the `connection` that there is."""
+        self.watch(connection)
+        self._inbox.observer = self
+        vars(self._inbox).update(put=self.put, get=self.get)
+        # It may wait in the method that was replaced.
+        self._inbox.tell(GetState(None, Future()))
+
+    def remove(self) -> None:
+        """See nothing more."""
+        for inbox in (self._inbox, *self._connections):
+            for name in ("put", "get"):
+                vars(inbox).pop(name, None)
+        self._inbox.observer = None
+
+    def watch(self, connection: Any) -> None:
+        """See what is sent over a connection, which is an actor."""
+        inbox = connection.actor_inbox if isinstance(connection, ActorRef) else None
+        if isinstance(inbox, Inbox) and inbox not in self._connections:
+            self._connections = [inbox]  # A client has one.
+            vars(inbox)["put"] = functools.partial(self.send, inbox.put)
+
+    # in the place of the methods
+
+    def put(self, envelope: Any) -> None:
+        """Take in a message, in any thread; the events of a burst are seen when they are taken."""
+        burst = envelope.message
+        if type(burst) is Burst:
+            for event in burst.events:
+                if type(event) is ChannelConnected:
+                    self.watch(burst.source)
+            events = Events(burst.events)
+            events.observer, burst.events = self, events
+        self._put(envelope)
+
+    def get(self) -> Any:
+        """Return the next message; what was handled until now is done."""
+        self.finish()
+        envelope = self._get()
+        if type(envelope.message) is not Burst:
+            self.begin(envelope.message)
+        return envelope
+
+    def send(self, put: Callable[[Any], None], envelope: Any) -> None:
+        """Tell of a command, and hand it on."""
+        self.tell("sent", envelope.message)
+        put(envelope)
+
+    # what is told
+
+    def begin(self, message: Any) -> None:
+        """The client handles a message now, and no other."""
+        self.finish()
+        self._handling, self._begun = message, time.monotonic()
+
+    def finish(self) -> None:
+        """It has handled what it had in hand."""
+        handled, self._handling = self._handling, None
+        if handled is not None:
+            self.tell("handled", handled, time.monotonic() - self._begun)
+
+    def tell(self, what: str, *arguments: Any) -> None:
+        """Tell the listeners."""
+        for listener in self.listeners:
+            try:
+                getattr(listener, what)(*arguments)
+            except Exception:
+                logger.exception("%r has failed and is told no more", listener)
+                keep(self, functools.partial(operator.is_not, listener))
+
+
+def listen(ref: Any, listener: Listener) -> None:
+    """Have `listener` told what the client `ref` is told and sends."""
+    with _lock:
+        observer = ref.actor_inbox.observer
+        if observer is None:
+            socket = known_socket(ref)
+            link = None if socket is None else socket._link
+            observer = Observer(ref.actor_inbox)
+            observer.listeners = (listener,)
+            observer.install(None if link is None else link.connection)
+        else:
+            observer.listeners = (*observer.listeners, listener)
+
+
+def stop_listening(ref: Any, wanted: Callable[[Listener], bool]) -> list[Listener]:
+    """Tell no more those listeners of a client that are not `wanted`; return these."""
+    observer = ref.actor_inbox.observer
+    return [] if observer is None else keep(observer, wanted)
+
+
+def keep(observer: Observer, wanted: Callable[[Any], Any]) -> list[Listener]:
+    """Keep the listeners that are wanted, and the observer as long as there is one."""
+    with _lock:
+        told: Iterable[Listener] = observer.listeners
+        observer.listeners = tuple(listener for listener in told if wanted(listener))
+        if not observer.listeners:
+            observer.remove()
+        return [listener for listener in told if listener not in observer.listeners]
+
+
+def _reset_in_child() -> None:
+    """Forget a lock that nobody may be there to release."""
+    global _lock  # noqa: PLW0603 - nothing else could free it
+    _lock = threading.RLock()
+
+
+reset_in_child(_reset_in_child)

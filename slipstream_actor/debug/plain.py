@@ -1,0 +1,114 @@
+"""What the parts of a report have in common: plain data, within bounds, and nothing that is
+secret."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.errors import shown
+from slipstream_actor.protocol.hints import hint
+from slipstream_actor.protocol.reason_texts import kind_of, named
+from slipstream_actor.telemetry.frame_log import name
+
+__all__ = [
+    "Plain",
+    "class_name",
+    "few",
+    "items_of",
+    "label",
+    "list_of",
+    "mailbox_of",
+    "name_of_actor",
+    "plain_reason",
+    "steadily",
+]
+
+# What JSON can have.
+Plain = dict[str, Any]
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+# Of topics, refs and names of a client so many are shown.
+MOST_SHOWN = 100
+# How often something is looked at anew that changes meanwhile.
+TRIES = 10
+
+
+def steadily(look: Callable[[], T], otherwise: T) -> T:
+    """Return what `look` returns of what another thread may change meanwhile."""
+    for _ in range(TRIES):
+        try:
+            return look()
+        except (RuntimeError, IndexError):  # It changed while it was walked through.
+            continue
+    return otherwise
+
+
+def few(items: Iterable[T], most: int = MOST_SHOWN) -> list[T]:
+    """Return the first of many."""
+    return list(itertools.islice(items, most))
+
+
+def list_of(look: Callable[[], Iterable[T]], most: int = MOST_SHOWN) -> list[T]:
+    """Return the first of what another thread may change meanwhile."""
+    nothing: list[T] = []
+    return steadily(lambda: few(look(), most), nothing)
+
+
+def items_of(mapping: Mapping[K, V], most: int = MOST_SHOWN) -> list[tuple[K, V]]:
+    """Return the first items of a mapping that another thread may change meanwhile."""
+    return list_of(mapping.items, most)
+
+
+def class_name(kind: type) -> str:
+    """Return the name of a class, with its module."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def label(ref: Any) -> str:
+    """Return how logs call an actor or a thread."""
+    return name(str(getattr(ref, "label", ref)))
+
+
+def name_of_actor(actor_name: Any) -> str | None:
+    """Return the name that an actor was started with as text."""
+    if actor_name is None:
+        return None
+    return name(actor_name) if isinstance(actor_name, str) else shown(actor_name)
+
+
+def plain_reason(reason: Any, path: str | None = None) -> Plain | None:
+    """Return why something has ended: its type, words, and the hint that there is; `None` while
+    nothing has."""
+    if reason is None:
+        return None
+    known = hint(reason, path)
+    return {
+        "type": kind_of(reason),
+        "text": named(reason),
+        "hint": None if known is None else str(known),
+    }
+
+
+def mailbox_of(inbox: Any) -> Plain:
+    """Return how many messages wait, and what the oldest is, if that can be seen."""
+    return {
+        "depth": steadily(lambda: inbox.depth, 0),
+        "oldest": steadily(lambda: oldest_of(inbox), None),
+    }
+
+
+def oldest_of(inbox: Any) -> str | None:
+    """Return the kind of the message that waits longest, `None` if it is none that can be seen:
+    those that nobody has looked at yet lie where only the actor can take them out."""
+    for burst in (inbox.burst, *(envelope.message for envelope in few(inbox._stash, 1))):
+        if type(burst) is not Burst:
+            if burst is not None:
+                return type(burst).__name__
+        elif burst.events:
+            return type(burst.events[0]).__name__
+    return None

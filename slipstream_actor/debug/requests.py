@@ -1,0 +1,65 @@
+"""What may be asked over a local socket: a line of JSON each, and what is answered.
+
+`report` and `trace` change nothing. All else is control, which has to be allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from slipstream_actor.actors.names import name_of
+from slipstream_actor.debug.control import replace_state, resume, suspend
+from slipstream_actor.debug.report import clients, report
+from slipstream_actor.socket.socket import Socket
+
+__all__ = ["Refused", "answer", "client_called", "parsed"]
+
+
+class Refused(Exception):
+    """A request that is not answered; its text goes to whoever asked."""
+
+
+CONTROL: dict[str, Callable[[Any], object]] = {
+    "disconnect": lambda ref: replace_state(ref, Socket.disconnect),
+    "reconnect": lambda ref: replace_state(ref, lambda socket: socket.reconnect(delay=0)),
+    "resume": resume,
+    "suspend": suspend,
+}
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """Return the request that a line is. Raises `Refused`."""
+    try:
+        request = msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict) or not isinstance(request.get("request"), str):
+        raise Refused('a request is a line of JSON: {"request": "report"}')
+    return request
+
+
+def answer(request: dict[str, Any], *, allow_control: bool) -> Any:
+    """Return the answer to a request other than `trace`. Raises `Refused`, and what control
+    raises."""
+    what = request["request"]
+    if what == "report":
+        return report(stacks=request.get("stacks") is True)
+    control = CONTROL.get(what)
+    if control is None:
+        known = ", ".join(("report", "trace", *CONTROL))
+        raise Refused(f"there is no such request; there are {known}")
+    if not allow_control:
+        raise Refused(f"{what} is not allowed here: serve(path, allow_control=True) allows it")
+    control(client_called(request.get("client")))
+    return None
+
+
+def client_called(known_as: Any) -> Any:
+    """Return the ref of the client with this id, label or name. Raises `Refused`."""
+    for ref in clients() if isinstance(known_as, str) else ():
+        if known_as in (ref.actor_urn, str(getattr(ref, "label", "")), name_of(ref)):
+            return ref
+    raise Refused("there is no such client: name it by its id, its label or its name")

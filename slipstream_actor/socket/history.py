@@ -1,0 +1,41 @@
+"""How an owner's connections came and went: the last of them, with the time and the reason."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
+from slipstream_actor.protocol.reason_texts import kind_of, named
+
+__all__ = ["Passage", "note"]
+
+MOST = 20
+WHAT: dict[type, str] = {
+    ChannelConnected: "connected",
+    ChannelConnectFailed: "failed",
+    ChannelClosed: "closed",
+}
+
+
+class Passage(NamedTuple):
+    """A connection came, went, or did not come: `time` is `time.time()`."""
+
+    time: float
+    what: str
+    reason: str | None = None
+    text: str | None = None
+
+
+def note(owner: Any, event: Any) -> None:
+    """Remember what a connection's event says, and nothing that the event holds."""
+    what, inbox = WHAT.get(type(event)), getattr(owner, "actor_inbox", None)
+    if what is None or inbox is None:
+        return
+    history = inbox.history
+    if history is None:
+        history = inbox.history = deque(maxlen=MOST)
+    reason = getattr(event, "reason", None)
+    words = () if reason is None else (kind_of(reason), named(reason))
+    history.append(Passage(time.time(), what, *words))
