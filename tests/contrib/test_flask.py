@@ -175,6 +175,21 @@ def test_a_phoenix_that_is_away_is_a_503(
     assert answer.headers["Retry-After"] == "1"
 
 
+def test_what_may_have_been_done_is_a_504_without_retry_after(
+    app: Flask, slipstream: Slipstream, socket_test: SocketTest
+) -> None:
+    with socket_test.override(slipstream.client) as rooms:
+
+        def hang_up(payload: Any) -> None:
+            socket_test.disconnect(rooms)
+
+        socket_test.serve(ROOM, "ask", hang_up)
+        answer = app.test_client().post("/ask")
+    body = {"error": "NotConnectedError", "maybe_sent": True}
+    assert (answer.status_code, answer.json) == (504, body)
+    assert "Retry-After" not in answer.headers
+
+
 def test_a_mistake_is_not_answered_for(app: Flask, slipstream: Slipstream) -> None:
     app.config["TESTING"] = True
     app.add_url_rule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import django
 import pytest
@@ -49,6 +50,24 @@ urlpatterns = [path("fail/<kind>", fail), path("health", health)]
 def browser() -> Iterator[Client]:
     with override_settings(ROOT_URLCONF=__name__):
         yield Client(raise_request_exception=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "retry_after", "body"),
+    [
+        ("away", 503, "1", {"error": "NotConnectedError"}),
+        ("late", 504, None, {"error": "AwaitTimeoutError", "maybe_sent": True}),
+        ("lost", 504, None, {"error": "NotConnectedError", "maybe_sent": True}),
+        ("left", 504, None, {"error": "NotJoinedError", "maybe_sent": True}),
+        ("refused", 409, None, {"error": "ReplyError"}),
+    ],
+)
+def test_each_failure_has_its_answer(
+    browser: Client, kind: str, status: int, retry_after: str | None, body: dict[str, Any]
+) -> None:
+    answer = browser.get(f"/fail/{kind}")
+    assert (answer.status_code, answer.json()) == (status, body)
+    assert answer.headers.get("Retry-After") == retry_after
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
