@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.contrib.flask import Slipstream
 from slipstream_actor.testing import PhoenixServer, SocketTest
+from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
+from tests.support.pages import DOCS, ROOT, fences
 
 URI = "ws://test.invalid/socket/websocket"
 ROOM = "bench:a"
@@ -264,6 +268,27 @@ def status(*arguments: str, **config: Any) -> tuple[int, str]:
     app = make_app(Slipstream(), **config)
     result = app.test_cli_runner().invoke(args=["slipstream", "status", *arguments])
     return result.exit_code, result.stdout
+
+
+def test_the_application_of_the_guide_has_its_address_from_the_environment(
+    tmp_path: Path,
+) -> None:
+    """Which is what `flask`, and gunicorn, start it with."""
+    page = (DOCS / "guides" / "web.md").read_text(encoding="utf-8")
+    [source] = [block.code for block in fences(page) if block.title == "app.py"]
+    (tmp_path / "app.py").write_text(source, encoding="utf-8")
+    with PhoenixServer(SHELL_CHANNELS) as server:
+        found = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "app", "slipstream", "status"],
+            cwd=tmp_path,
+            env={**os.environ, "FLASK_SLIPSTREAM_URI": server.uri, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert "default (Rooms): connected, rooms:lobby joined" in found.stdout, found
+    assert found.returncode == 0
 
 
 def test_status_connects_for_itself_and_takes_its_leave(server: PhoenixServer) -> None:
