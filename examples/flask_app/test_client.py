@@ -19,7 +19,6 @@ URI = "ws://test.invalid/socket/websocket"
 def browser(socket_test: SocketTest) -> Iterator[FlaskClient]:
     app = create_app(SLIPSTREAM_URI=URI)
     with app.app_context(), socket_test.override(slipstream.client):
-        slipstream.wait_until_joined(LOBBY)
         yield app.test_client()
 
 

@@ -17,7 +17,7 @@ import msgspec
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.reason_texts import one_line, text_of
-from slipstream_actor.telemetry.trouble import TopicTroubles, Trouble
+from slipstream_actor.telemetry.trouble import Count, TopicTroubles, Trouble
 
 __all__ = ["FIELDS", "LINES", "Line", "OwnerLog", "Place", "log_of", "log_table"]
 
@@ -33,7 +33,8 @@ FIELDS = {
     "attempt": "how many attempts have failed since it was well, a disconnect not counted",
     "delay": "the seconds until it is tried again",
     "away": "the seconds since it was well",
-    "times": "how often it has failed by now, as far as that is remembered",
+    "times": "how often this has happened by now, as far as that is remembered: attempts that fail,"
+    " and losses, each for themselves",
     "hint": "the place of the troubleshooting page that says more",
 }
 
@@ -197,21 +198,22 @@ class OwnerLog:
 
     def _fail(self, line: str, place: Place, reason: Any, delay: float | None, topics: Any) -> bool:
         way, now, text = self._way(place), self._clock(), text_of(reason)
-        tells = way.trouble.fail(f"{line} {text}", now)
-        if line == "lost":
+        lost = line == "lost"
+        tells = way.trouble.fail(f"{line} {text}", now, lost=lost)
+        if lost:
             way.lost = frozenset(topics) if tells and len(topics) <= MOST_LOST else frozenset()
         if tells:
             known = hint(reason, place.path)
-            again = tried(way.trouble, now) if line == "connect_failed" else times(way.trouble, now)
+            again = times(way.trouble.losses, now) if lost else tried(way.trouble, now)
             self._say(
                 line,
                 {"where": place.uri, "again": again},
                 reason=text,
                 delay=delay,
                 known=known,
-                **counts(way.trouble, now),
+                **counts(way.trouble, now, lost=lost),
             )
-        elif line == "connect_failed" and is_another(delay, way.delay):
+        elif not lost and is_another(delay, way.delay):
             self.postponed(delay or 0.0)
         else:
             return tells
@@ -263,11 +265,12 @@ class OwnerLog:
 
     def _fail_topic(self, line: str, topic: str, reason: Any, delay: float | None) -> None:
         now, text = self._clock(), text_of(reason)
-        trouble, tells = self._topics.fail(topic, f"{line} {text}", now)
+        lost = line == "crashed"
+        trouble, tells = self._topics.fail(topic, f"{line} {text}", now, lost=lost)
         if tells:
-            again = tried(trouble, now) if line == "join_failed" else times(trouble, now)
+            again = times(trouble.losses, now) if lost else tried(trouble, now)
             known = hint(reason)
-            counted = counts(trouble, now)
+            counted = counts(trouble, now, lost=lost)
             self._say(
                 line,
                 {"again": again},
@@ -291,7 +294,7 @@ class OwnerLog:
 
     def left(self, topic: str) -> None:
         """The server has closed a topic."""
-        if self._topics.fail(topic, "left", self._clock())[1]:
+        if self._topics.fail(topic, "left", self._clock(), lost=True)[1]:
             self._say("left", {}, topic=topic)
 
     # messages and pushes
@@ -309,7 +312,7 @@ class OwnerLog:
         """A message that had waited for its delivery is none."""
         text = text_of(failure)
         if self._late.fail(text, self._clock()):
-            self._say_undecodable(place, failure, self._late.times)
+            self._say_undecodable(place, failure, self._late.failures.times)
         self._late.recover(self._clock())
 
     def _say_undecodable(self, place: Place, failure: DecodingFailed, count: int) -> None:
@@ -321,8 +324,8 @@ class OwnerLog:
         """A push has failed that asked for an outcome."""
         now, text = self._clock(), text_of(reason)
         if self._pushes.fail(text, now):
-            put = {"event": quoted(event), "again": times(self._pushes, now)}
-            counted = {"times": self._pushes.times}
+            put = {"event": quoted(event), "again": times(self._pushes.failures, now)}
+            counted = {"times": self._pushes.failures.times}
             self._say("push_failed", put, topic=topic, reason=text, known=hint(reason), **counted)
         self._pushes.recover(now)
 
@@ -387,8 +390,9 @@ def log_of(owner: Any) -> OwnerLog | None:
 # words
 
 
-def counts(trouble: Trouble, now: float) -> dict[str, Any]:
-    return {"attempt": trouble.attempts, "away": now - trouble.since, "times": trouble.times}
+def counts(trouble: Trouble, now: float, *, lost: bool) -> dict[str, Any]:
+    count = trouble.losses if lost else trouble.failures
+    return {"attempt": trouble.attempts, "away": now - trouble.since, "times": count.times}
 
 
 def is_another(delay: float | None, told: float | None) -> bool:
@@ -401,15 +405,15 @@ def is_another(delay: float | None, told: float | None) -> bool:
 def tried(trouble: Trouble, now: float) -> str:
     """Return how often something was tried, unless it is the first time."""
     if trouble.attempts < 2:
-        return times(trouble, now)
+        return times(trouble.failures, now)
     return f" (attempt {trouble.attempts}, away for {duration(now - trouble.since)})"
 
 
-def times(trouble: Trouble, now: float) -> str:
+def times(count: Count, now: float) -> str:
     """Return how often something has happened, unless it is the first time."""
-    if trouble.times < 2:
+    if count.times < 2:
         return ""
-    return f" ({trouble.times} times in {duration(now - trouble.began)})"
+    return f" ({count.times} times in {duration(now - count.began)})"
 
 
 def next_one(delay: float | None, *, postponed: bool = False) -> str:

@@ -6,7 +6,7 @@ times for one reason, however often it fails, and however often it is well in be
 
 from __future__ import annotations
 
-__all__ = ["CALM", "TopicTroubles", "Trouble"]
+__all__ = ["CALM", "Count", "TopicTroubles", "Trouble"]
 
 # It is told again so many seconds after a reason was told first, and hourly behind the last.
 STEPS = (60.0, 600.0, 3600.0)
@@ -21,11 +21,26 @@ MOST_RELAPSES = 3
 MOST_TOPICS = 20
 
 
+class Count:
+    """How often something has happened, `times`, and when first, `began`."""
+
+    def __init__(self) -> None:
+        self.times: int = 0
+        self.began: float = 0.0
+
+    def add(self, now: float) -> None:
+        """It happens."""
+        if not self.times:
+            self.began = now
+        self.times += 1
+
+
 class Trouble:
     """What fails, is well again, and may fail again: one connection, or one topic.
 
-    `times`: how often it has failed since `began`. `attempts`: how often since it was well, at
-    `since`. The count goes on when it is well for less than `CALM`.
+    `failures`: attempts that have failed; `losses`: how often it was lost that had been well.
+    `attempts`: how many attempts have failed since it was well, at `since`. The two counts go on
+    when it is well for less than `CALM`.
     """
 
     def __init__(self) -> None:
@@ -34,25 +49,25 @@ class Trouble:
         self._begin(0.0)
 
     def _begin(self, now: float) -> None:
-        self.began: float = now
+        self.failures: Count = Count()
+        self.losses: Count = Count()
         self.since: float = now
-        self.times: int = 0
         self.attempts: int = 0
         self._told = False  # since it was well
         self._reasons: dict[str, int] = {}
         self._step = 0
         self._told_first = self._due = now
 
-    def fail(self, reason: str, now: float) -> bool:
-        """It has failed, for `reason`; return whether that is to be told."""
+    def fail(self, reason: str, now: float, *, lost: bool = False) -> bool:
+        """An attempt has failed, or it is `lost`, for `reason`; return whether to tell that."""
         relapse = self.well
         if relapse:
             if self.is_over(now):
                 self._begin(now)
             self.well, self._told, self.since, self.attempts = False, False, now, 0
         self._last = now
-        self.times += 1
-        self.attempts += 1
+        (self.losses if lost else self.failures).add(now)
+        self.attempts += not lost
         tells = self._is_new(reason, now, relapse=relapse) or self._is_due(now)
         self._told = self._told or tells
         return tells
@@ -97,15 +112,18 @@ class TopicTroubles:
         self._of: dict[str, Trouble] = {}
         self._others = Trouble()
 
-    def fail(self, topic: str, reason: str, now: float) -> tuple[Trouble, bool]:
-        """A topic has failed; return the trouble that it is part of, and whether to tell it."""
+    def fail(
+        self, topic: str, reason: str, now: float, *, lost: bool = False
+    ) -> tuple[Trouble, bool]:
+        """A join has failed, or a topic is `lost`; return the trouble that it is part of, and
+        whether to tell it."""
         trouble = self._of.get(topic)
         if trouble is None and len(self._of) >= MOST_TOPICS:
             self._of = {t: known for t, known in self._of.items() if not known.is_over(now)}
         if trouble is None and len(self._of) < MOST_TOPICS:
             trouble = self._of[topic] = Trouble()
         trouble = trouble or self._others
-        return trouble, trouble.fail(reason, now)
+        return trouble, trouble.fail(reason, now, lost=lost)
 
     def recover(self, topic: str, now: float) -> float | None:
         """A topic is joined; return the seconds since it was so last, if its failure was told."""

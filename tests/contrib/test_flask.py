@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.contrib.flask import Slipstream
 from slipstream_actor.testing import PhoenixServer, SocketTest
+from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
+from tests.support.pages import DOCS, ROOT, fences
 
 URI = "ws://test.invalid/socket/websocket"
 ROOM = "bench:a"
@@ -175,6 +179,21 @@ def test_a_phoenix_that_is_away_is_a_503(
     assert answer.headers["Retry-After"] == "1"
 
 
+def test_what_may_have_been_done_is_a_504_without_retry_after(
+    app: Flask, slipstream: Slipstream, socket_test: SocketTest
+) -> None:
+    with socket_test.override(slipstream.client) as rooms:
+
+        def hang_up(payload: Any) -> None:
+            socket_test.disconnect(rooms)
+
+        socket_test.serve(ROOM, "ask", hang_up)
+        answer = app.test_client().post("/ask")
+    body = {"error": "NotConnectedError", "maybe_sent": True}
+    assert (answer.status_code, answer.json) == (504, body)
+    assert "Retry-After" not in answer.headers
+
+
 def test_a_mistake_is_not_answered_for(app: Flask, slipstream: Slipstream) -> None:
     app.config["TESTING"] = True
     app.add_url_rule(
@@ -249,6 +268,27 @@ def status(*arguments: str, **config: Any) -> tuple[int, str]:
     app = make_app(Slipstream(), **config)
     result = app.test_cli_runner().invoke(args=["slipstream", "status", *arguments])
     return result.exit_code, result.stdout
+
+
+def test_the_application_of_the_guide_has_its_address_from_the_environment(
+    tmp_path: Path,
+) -> None:
+    """Which is what `flask`, and gunicorn, start it with."""
+    page = (DOCS / "guides" / "web.md").read_text(encoding="utf-8")
+    [source] = [block.code for block in fences(page) if block.title == "app.py"]
+    (tmp_path / "app.py").write_text(source, encoding="utf-8")
+    with PhoenixServer(SHELL_CHANNELS) as server:
+        found = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "app", "slipstream", "status"],
+            cwd=tmp_path,
+            env={**os.environ, "FLASK_SLIPSTREAM_URI": server.uri, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert "default (Rooms): connected, rooms:lobby joined" in found.stdout, found
+    assert found.returncode == 0
 
 
 def test_status_connects_for_itself_and_takes_its_leave(server: PhoenixServer) -> None:

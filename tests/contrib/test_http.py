@@ -22,7 +22,7 @@ from slipstream_actor import (
     connect,
     request,
 )
-from slipstream_actor.contrib.http import http_status
+from slipstream_actor.contrib.http import http_status, problem
 from slipstream_actor.testing import SocketTest
 
 
@@ -34,6 +34,8 @@ class Rooms(ClientActor):
 STATUSES = [
     (NotConnectedError("not there"), 503),
     (NotJoinedError("not in"), 503),
+    (NotConnectedError("gone", maybe_sent=True), 504),
+    (NotJoinedError("gone", maybe_sent=True), 504),
     (ClientEndedError("normal"), 503),
     (SendBufferFullError("full"), 503),
     (AwaitTimeoutError("a reply", 1.0), 503),
@@ -49,6 +51,12 @@ STATUSES = [
 @pytest.mark.parametrize(("error", "status"), STATUSES)
 def test_each_failure_has_its_status(error: Exception, status: int | None) -> None:
     assert http_status(error) == status
+
+
+@pytest.mark.parametrize("error", [error for error, status in STATUSES if status is not None])
+def test_a_body_says_whether_it_may_have_been_done(error: Exception) -> None:
+    maybe = {"maybe_sent": True} if http_status(error) == 504 else {}
+    assert problem(error) == {"error": type(error).__name__, **maybe}
 
 
 def failure(client: Any, **options: Any) -> BaseException:
@@ -73,3 +81,14 @@ def test_what_was_sent_and_not_replied_to_is_a_gateways_timeout(
     _ = request(rooms, "room", "first")
     socket_test.assert_push("room", "first")
     assert http_status(failure(rooms, **options)) == 504
+
+
+def test_a_connection_that_ends_behind_what_was_sent_is_one_too(socket_test: SocketTest) -> None:
+    rooms = socket_test.start(Rooms)
+    socket_test.connect_and_assert_join(rooms, "room")
+    asked = request(rooms, "room", "ask", timeout=5.0)
+    socket_test.assert_push("room", "ask")
+    socket_test.disconnect(rooms)
+    with pytest.raises(NotConnectedError) as raised:
+        asked.get()
+    assert http_status(raised.value) == 504

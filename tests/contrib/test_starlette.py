@@ -23,6 +23,7 @@ from slipstream_actor import (
     ClientActor,
     ClientEndedError,
     ClientHandle,
+    NotConnectedError,
     Socket,
     Subscription,
     connect,
@@ -181,6 +182,21 @@ def test_errors_are_answered_with_their_status(
         answer = browser.get("/ask")
         assert (answer.status_code, answer.json()) == (503, {"error": "AwaitTimeoutError"})
         assert answer.headers["retry-after"] == "1"
+
+
+def test_what_may_have_been_done_is_a_504_without_retry_after(
+    rooms: ClientHandle[Rooms], socket_test: SocketTest
+) -> None:
+    async def ask(request: Any) -> JSONResponse:
+        raise NotConnectedError("gone", maybe_sent=True)
+
+    app = application(rooms)
+    app.add_route("/ask", ask)
+    with TestClient(app) as browser:
+        answer = browser.get("/ask")
+    body = {"error": "NotConnectedError", "maybe_sent": True}
+    assert (answer.status_code, answer.json()) == (504, body)
+    assert "retry-after" not in answer.headers
 
 
 def test_health_and_readiness(rooms: ClientHandle[Rooms], socket_test: SocketTest) -> None:

@@ -147,10 +147,38 @@ def test_an_outage(lines: LogLines, log: OwnerLog, clock: Clock) -> None:
         f"INFO Kitchen connected to {HERE.uri}",
         f"WARNING Kitchen has lost its connection to {HERE.uri}: it ended without a close frame"
         " (1006); tries again in 1 s",
-        f"{failed} (attempt 2, away for 1 s); tries again in 1 s",
-        f"{failed} (attempt 62, away for 61 s); tries again in 1 s",
-        f"{failed} (attempt 602, away for 10 min); tries again in 1 s",
+        f"{failed}; tries again in 1 s",
+        f"{failed} (attempt 61, away for 61 s); tries again in 1 s",
+        f"{failed} (attempt 601, away for 10 min); tries again in 1 s",
         f"INFO Kitchen connected again to {HERE.uri}, after 12 min",
+    ]
+
+
+def test_a_loss_does_not_count_the_attempts_that_failed_before(
+    lines: LogLines, log: OwnerLog, clock: Clock
+) -> None:
+    for _ in range(8):
+        log.connect_failed(HERE, REFUSED, 0.5)
+        clock.now += 0.5
+    log.connected(HERE)
+    for _ in range(2):
+        clock.now += 3
+        log.lost(HERE, LOST, 0.1)
+        clock.now += 1
+        log.connect_failed(HERE, REFUSED, 0.1)
+        log.connected(HERE)
+    lost = f"WARNING Kitchen has lost its connection to {HERE.uri}: it ended without a close frame"
+    failed = f"WARNING Kitchen cannot connect to {HERE.uri}: {REFUSED.detail}"
+    assert [text for text in beginnings(lines) if text.startswith("WARNING")] == [
+        f"{failed}; tries again in 0.5 s",
+        f"{lost} (1006); tries again in 0.1 s",
+        f"{lost} (1006) (2 times in 4 s); tries again in 0.1 s",
+    ]
+    told = [(vars(r)["line"], vars(r)["attempt"], vars(r)["times"]) for r in lines.records]
+    assert [one for one in told if one[0] in ("lost", "connect_failed")] == [
+        ("connect_failed", 1, 1),
+        ("lost", 0, 1),
+        ("lost", 0, 2),
     ]
 
 

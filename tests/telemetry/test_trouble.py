@@ -78,7 +78,7 @@ def test_who_is_well_again_learns_for_how_long_it_was_not() -> None:
     assert trouble.recover(5.0) is None
     trouble.fail("r", 10.0)
     trouble.fail("r", 20.0)
-    assert (trouble.attempts, trouble.times, trouble.since) == (2, 2, 10.0)
+    assert (trouble.attempts, trouble.failures.times, trouble.since) == (2, 2, 10.0)
     assert trouble.recover(22.0) == 12.0
     assert trouble.recover(23.0) is None
 
@@ -107,7 +107,8 @@ def test_after_an_hour_of_calm_it_begins_anew() -> None:
     assert not trouble.fail("r", 55.0)
     trouble.recover(56.0)
     assert trouble.fail("r", 56.0 + CALM)
-    assert (trouble.times, trouble.attempts, trouble.began) == (1, 1, 56.0 + CALM)
+    count = trouble.failures
+    assert (count.times, trouble.attempts, count.began) == (1, 1, 56.0 + CALM)
 
 
 def test_the_count_goes_on_over_a_short_recovery() -> None:
@@ -115,7 +116,22 @@ def test_the_count_goes_on_over_a_short_recovery() -> None:
     trouble.fail("r", 0.0)
     trouble.recover(1.0)
     trouble.fail("r", 100.0)
-    assert (trouble.times, trouble.attempts, trouble.began, trouble.since) == (2, 1, 0.0, 100.0)
+    count = trouble.failures
+    assert (count.times, trouble.attempts, count.began, trouble.since) == (2, 1, 0.0, 100.0)
+
+
+def test_losses_and_failed_attempts_are_counted_each_for_themselves() -> None:
+    trouble = Trouble()
+    for now in range(8):
+        trouble.fail("refused", float(now))
+    trouble.recover(8.0)
+    trouble.fail("gone", 9.0, lost=True)
+    assert (trouble.losses.times, trouble.losses.began, trouble.attempts) == (1, 9.0, 0)
+    trouble.fail("refused", 10.0)
+    assert (trouble.failures.times, trouble.failures.began, trouble.attempts) == (9, 0.0, 1)
+    trouble.recover(11.0)
+    trouble.fail("gone", 12.0, lost=True)
+    assert (trouble.losses.times, trouble.losses.began) == (2, 9.0)
 
 
 # a day
@@ -173,7 +189,7 @@ def test_of_ten_thousand_topics_not_each_is_told() -> None:
     assert told == MOST_TOPICS + 1
     trouble, tells = topics.fail("room:9999", "r", 61.0)
     assert tells
-    assert trouble.times == 10_000 - MOST_TOPICS + 1
+    assert trouble.failures.times == 10_000 - MOST_TOPICS + 1
 
 
 def test_topics_that_are_calm_make_room() -> None:

@@ -7,6 +7,7 @@ import logging
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
+from slipstream_actor.contrib.django.responses import already_logged
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
 from slipstream_actor.errors import SlipstreamError
 
@@ -31,4 +32,4 @@ class ErrorResponses(MiddlewareMixin):
         response = JsonResponse(problem(exception), status=status)
         if status == 503:
             response["Retry-After"] = str(RETRY_AFTER)
-        return response
+        return already_logged(response)

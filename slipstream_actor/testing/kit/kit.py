@@ -12,8 +12,9 @@ The functions of `slipstream_actor.testing` do the same for the thread that call
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -22,6 +23,8 @@ from pykka import ActorRef
 
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.debug.state import get_state
+from slipstream_actor.errors import AwaitTimeoutError, ClientEndedError
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnected,
@@ -279,14 +282,31 @@ class SocketTest:
 
         It is started with the handle's arguments, or with `args` in their place, and with
         `test_mode=True` and `kwargs` beside them, which its `init` has to hand on to `connect`. It
-        is connected, and its joins are accepted where no rule of `serve_joins` fits.
+        is connected, and its joins are accepted where no rule of `serve_joins` fits. The block
+        begins when what it has asked for by then is joined, at the latest after `assert_timeout`
+        seconds.
         """
         taken = {**handle._kwargs, "test_mode": True, **kwargs}
         ref = self.start(handle.client_class, *(args or handle._args), **taken)
         self._answering.add(Rule(a_join(ANY, ANY), ref, OK), last=True)
         self.accept_connect(ref)
         with handle.override(ref):
+            self._await_joins(ref)
             yield ref
+
+    def _await_joins(self, client: Any) -> None:
+        """Wait until a client has taken the answers to its joins, those of their callbacks too."""
+        deadline, answered = time.monotonic() + self.assert_timeout, -1
+        # One that ends, or does not come to it in time, is for the test's own assertions.
+        with suppress(AwaitTimeoutError, ClientEndedError):
+            while True:
+                # It answers when it has handled what it was told before.
+                get_state(client, max(0.0, deadline - time.monotonic()))
+                asked = self._log.of(self._connections.of(client))
+                joins = sum(isinstance(entry.what, JoinRequest) for entry in asked)
+                if joins == answered or not self._answering.catch_up(deadline):
+                    return
+                answered = joins
 
     # what clients are expected to do
 

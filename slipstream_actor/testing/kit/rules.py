@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -49,7 +50,9 @@ class Answering:
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
-        self._requests: queue.SimpleQueue[tuple[FakeConnection, Any] | None] = queue.SimpleQueue()
+        # What is to be answered; an event is set in its turn, and `None` is the end.
+        self._requests: queue.SimpleQueue[tuple[FakeConnection, Any] | threading.Event | None]
+        self._requests = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._waiting: list[tuple[FakeConnection, Any]] = []
         self._errors: list[Exception] = []
@@ -74,6 +77,15 @@ class Answering:
             else:
                 self._requests.put((connection, request))
 
+    def catch_up(self, deadline: float) -> bool:
+        """Wait until what has come by now has its answers; whether it had by `deadline`.
+
+        That is a time of `time.monotonic()`.
+        """
+        turn = threading.Event()
+        self._requests.put(turn)
+        return turn.wait(max(0.0, deadline - time.monotonic()))
+
     def close(self) -> None:
         """Answer no more. Raises what a test's own function has raised."""
         __tracebackhide__ = True
@@ -89,6 +101,9 @@ class Answering:
 
     def _run(self) -> None:
         while (entry := self._requests.get()) is not None:
+            if isinstance(entry, threading.Event):
+                entry.set()
+                continue
             connection, request = entry
             try:
                 answered = self._answer(connection, request)

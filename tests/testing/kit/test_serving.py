@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from slipstream_actor import (
     AwaitTimeoutError,
     ChannelEnded,
     ClientActor,
+    ClientEndedError,
     ClientHandle,
     ClosedByPeer,
     Disconnected,
@@ -22,6 +24,7 @@ from slipstream_actor import (
     ReplyError,
     Socket,
     connect,
+    get_state,
     request,
     subscribe,
     wait_until_joined,
@@ -230,6 +233,67 @@ def test_a_view_is_served(server: SocketTest) -> None:
         assert handle.status()["connected"]
         server.assert_push(LOBBY, "say", {"text": "hello"})
     assert handle.status()["state"] == "not started"
+
+
+class Eager(ClientActor):
+    """Joins one topic before it is connected, one when it is, and one behind that."""
+
+    def init(self, uri: str, **options: Any) -> Socket:
+        return connect(uri, **options).join("first")
+
+    def handle_connect(self, socket: Socket) -> Socket:
+        return socket.join("second")
+
+    def handle_join(self, topic: str, response: Any, socket: Socket) -> Socket | None:
+        return socket.join("third") if topic == "second" else None
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_what_takes_a_handles_place_is_joined(server: SocketTest, attempt: int) -> None:
+    eager = ClientHandle(Eager, URI)
+    with server.override(eager):
+        topics = eager.status()["topics"]
+    assert topics == dict.fromkeys(["first", "second", "third"], "joined")
+
+
+def test_a_join_that_is_left_to_the_test_is_not_waited_for(server: SocketTest) -> None:
+    server.assert_timeout = PATIENCE
+    server.serve_joins("second", lambda params: None)
+    eager = ClientHandle(Eager, URI)
+    with server.override(eager):
+        assert eager.status()["topics"] == {"first": "joined", "second": "requested"}
+        server.assert_join("second")
+        eager.wait_until_joined("third", PATIENCE)
+
+
+class Stuck(Rooms):
+    def handle_connect(self, socket: Socket) -> Socket:
+        release.wait(PATIENCE)
+        return socket
+
+
+release = threading.Event()
+
+
+def test_a_client_that_stays_in_a_callback_is_not_waited_for_without_end(
+    server: SocketTest,
+) -> None:
+    release.clear()
+    server.assert_timeout = 0.05
+    with server.override(ClientHandle(Stuck, URI)) as ref:
+        release.set()
+        assert get_state(ref, PATIENCE).socket.connected
+
+
+class Crashing(Rooms):
+    def handle_connect(self, socket: Socket) -> Socket:
+        raise LookupError("no token")
+
+
+def test_a_client_that_crashes_on_the_way_is_told_by_what_uses_it(server: SocketTest) -> None:
+    crashing = ClientHandle(Crashing, URI)
+    with server.override(crashing), pytest.raises(ClientEndedError, match="no token"):
+        crashing.call("anything")
 
 
 def test_the_functions_do_the_same() -> None:
