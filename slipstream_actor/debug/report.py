@@ -127,8 +127,10 @@ def handle_part(handle: Any) -> Plain:
     """Return how a handle's client came to be what it is."""
     life = handle._current()
     ref, due = life.ref, life.due
+    # Not `handle.client_class`: one of the settings reads them for that, and imports the class.
+    kind = ref.actor_class if ref is not None else vars(handle).get("client_class")
     return {
-        "class": class_name(handle.client_class),
+        "class": None if kind is None else class_name(kind),
         "name": name_of_actor(handle.name),
         "state": life.state,
         "client": None if ref is None else ref.actor_urn,

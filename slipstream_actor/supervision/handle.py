@@ -44,7 +44,7 @@ from slipstream_actor.protocol.message import Reply
 from slipstream_actor.supervision.first_use import tell_started
 from slipstream_actor.supervision.status import HandleStatus, status_of
 
-__all__ = ["ClientHandle", "living_handles"]
+__all__ = ["ClientHandle", "conceal", "living_handles"]
 
 C = TypeVar("C", bound=ClientActor)
 P = ParamSpec("P")
@@ -464,3 +464,8 @@ def _attach(target: Target, subscription: Subscription) -> None:
 def living_handles() -> list[ClientHandle[Any]]:
     """Return the handles that are there, used or not."""
     return list(_handles)
+
+
+def conceal(handle: ClientHandle[Any]) -> None:
+    """Have `living_handles` not return one that only keeps the arguments of another."""
+    _handles.discard(handle)

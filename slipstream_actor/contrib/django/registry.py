@@ -13,7 +13,7 @@ from slipstream_actor.configuration.configuration import suggest
 from slipstream_actor.contrib.django.orm import with_fresh_connections
 from slipstream_actor.contrib.settings import KEYS, PREFIX, class_of, handle, mapping
 from slipstream_actor.errors import ConfigurationError
-from slipstream_actor.supervision.handle import ClientHandle
+from slipstream_actor.supervision.handle import ClientHandle, conceal
 
 __all__ = ["SETTING", "Clients", "ConfiguredHandle", "clients", "declared", "made"]
 
@@ -124,6 +124,7 @@ class ConfiguredHandle(ClientHandle[Any]):
         with self._making:
             if self._made is None:
                 self._made = made(self.alias, declared()[self.alias])
+                conceal(self._made)
                 self._made.client_class = with_fresh_connections(self._made.client_class)
                 self.name = self._made.name
             return self._made

@@ -9,7 +9,7 @@ import django
 import pytest
 from django.test import override_settings
 
-from slipstream_actor import ClientActor, ConfigurationError, Socket, connect
+from slipstream_actor import ClientActor, ConfigurationError, Socket, connect, debug
 from slipstream_actor.testing import PhoenixServer
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "examples.django_app.settings")
@@ -17,6 +17,7 @@ django.setup()
 
 from slipstream_actor.contrib.django import clients  # noqa: E402 - behind the setup
 from slipstream_actor.contrib.django.checks import check_clients  # noqa: E402
+from slipstream_actor.contrib.django.registry import ConfiguredHandle  # noqa: E402
 
 URI = "ws://localhost:4000/socket/websocket"
 HERE = "tests.contrib.django.test_settings"
@@ -185,3 +186,10 @@ def test_other_settings_are_another_client(server: PhoenixServer) -> None:
             chat.wait_until_joined(room)
             assert list(chat.status()["topics"]) == [room]
         server.wait_for_connections(0)
+
+
+def test_a_report_reads_no_settings() -> None:
+    kept = ConfiguredHandle("nobody")  # To read what the settings say of it raises.
+    told = [part for part in debug.report()["handles"] if part["class"] is None]
+    assert [part["state"] for part in told if "nobody" in str(part["name"])] == ["not started"]
+    assert kept.alias == "nobody"
