@@ -5,55 +5,30 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from slipstream_actor.wire.waiter import AttemptFailed, Route
+from slipstream_actor.wire.waiter import AttemptFailed, DeadlineWaiter
 
 __all__ = ["BlockingWaiter"]
 
 T = TypeVar("T")
 
 
-class BlockingWaiter:
+class BlockingWaiter(DeadlineWaiter):
     """A `Waiter` for somebody who waits for nothing else meanwhile."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
-        self.route: Route | None = None
-
-    def left(self, phase: str) -> float:
-        """Return the seconds until the deadline; `AttemptFailed` when there are none."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise AttemptFailed("timeout", f"{phase} took more than {self._seconds:g} s")
-        return left
-
-    def ready(
+    def _ready(
         self,
-        sock: socket.socket,
+        socks: Sequence[socket.socket],
         phase: str,
+        at_most: float | None,
         *,
-        read: bool = False,
-        write: bool = False,
-        at_most: float | None = None,
-    ) -> bool:
-        """Wait for `sock`; `False` when `at_most` seconds passed first."""
-        events = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
-        return self._wait([sock], events, phase, at_most)
-
-    def any_writable(
-        self, socks: Sequence[socket.socket], phase: str, at_most: float | None = None
-    ) -> bool:
-        """Wait for any of `socks`; `False` when `at_most` seconds passed first."""
-        return self._wait(socks, selectors.EVENT_WRITE, phase, at_most)
-
-    def _wait(
-        self, socks: Sequence[socket.socket], events: int, phase: str, at_most: float | None
+        read: bool,
+        write: bool,
     ) -> bool:
         left = self.left(phase)
+        events = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
         with selectors.DefaultSelector() as selector:
             for sock in socks:
                 selector.register(sock, events)

@@ -14,7 +14,15 @@ from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, W
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.reasons import ConnectFailed, ConnectFailedKind
 
-__all__ = ["AttemptFailed", "Cancelled", "InboxWaiter", "Route", "Waiter", "text"]
+__all__ = [
+    "AttemptFailed",
+    "Cancelled",
+    "DeadlineWaiter",
+    "InboxWaiter",
+    "Route",
+    "Waiter",
+    "text",
+]
 
 T = TypeVar("T")
 # Where an error of TLS was raised, which says nothing to anybody.
@@ -108,20 +116,10 @@ class ThreadJob:
                 self._discard(self.value)
 
 
-class InboxWaiter:
-    """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it.
+class DeadlineWaiter:
+    """A `Waiter` with one deadline for all that it waits for; how, `_ready` says."""
 
-    `meanwhile` are the messages that are handled in between, by type.
-    """
-
-    def __init__(
-        self,
-        inbox: SelectorInbox,
-        seconds: float,
-        meanwhile: Mapping[type, Callable[[Any], None]] | None = None,
-    ) -> None:
-        self._inbox = inbox
-        self._meanwhile = meanwhile or {}
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         self.route: Route | None = None
@@ -150,6 +148,35 @@ class InboxWaiter:
     ) -> bool:
         """Wait for any of `socks`; `False` when `at_most` seconds passed first."""
         return self._ready(socks, phase, at_most, read=False, write=True)
+
+    def _ready(
+        self,
+        socks: Sequence[socket.socket],
+        phase: str,
+        at_most: float | None,
+        *,
+        read: bool,
+        write: bool,
+    ) -> bool:
+        """Wait for any of `socks`; `False` when `at_most` seconds passed first."""
+        raise NotImplementedError
+
+
+class InboxWaiter(DeadlineWaiter):
+    """Waits in the mailbox while connecting, until one deadline; a close or a stop ends it.
+
+    `meanwhile` are the messages that are handled in between, by type.
+    """
+
+    def __init__(
+        self,
+        inbox: SelectorInbox,
+        seconds: float,
+        meanwhile: Mapping[type, Callable[[Any], None]] | None = None,
+    ) -> None:
+        super().__init__(seconds)
+        self._inbox = inbox
+        self._meanwhile = meanwhile or {}
 
     def _ready(
         self,
