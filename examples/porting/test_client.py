@@ -36,7 +36,8 @@ class Asking(threading.Thread):
 
 @pytest.fixture
 def orders() -> Iterator[Any]:
-    ref = start({"uri": "ws://test.invalid/socket/websocket", "test_mode": True})
+    options = {"test_mode": True, "rejoin_jitter_msec": 0}
+    ref = start({"uri": "ws://test.invalid/socket/websocket", **options})
     yield ref
     ref.stop()
 

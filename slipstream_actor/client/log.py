@@ -36,7 +36,7 @@ def say_where(owner: Any) -> None:
 
 
 def _reset_in_child() -> None:
-    global _told  # noqa: PLW0603
+    global _told  # noqa: PLW0603 - it is the parent's
     _told = False
 
 

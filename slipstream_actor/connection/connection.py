@@ -271,6 +271,7 @@ class Connection(BaseActor):
         for push in (command, *self.actor_inbox.drain(PushMessage)):
             if push.data is None:
                 ref = push.ref or self._owner.actor_inbox.next_ref()
+                # In its place: this one has what that lacks.
                 push = completed(push, ref, self._protocol, self._serializer)  # noqa: PLW2901
             else:
                 taken += len(push.data)

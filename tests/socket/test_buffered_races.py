@@ -6,21 +6,16 @@ asked for. It has one outcome, and that as soon as what it waits for has come or
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pykka import ActorDeadError
 
 from slipstream_actor import (
     ChannelConnected,
     ChannelCrashed,
     ChannelEnded,
     JoinRefused,
-    NotConnectedError,
-    NotJoinedError,
-    SlipstreamError,
     Socket,
     TopicJoinClosed,
     TopicJoinFailed,
@@ -42,11 +37,11 @@ from tests.socket.test_push_races import (
     disconnects_slowly,
     ends,
     ends_unheard,
+    require_one_outcome,
     stops,
     stops_slowly,
 )
 from tests.support.clients import PATIENCE, Log, Recorder
-from tests.support.interruptions import interrupted
 
 
 class Staying(Recorder):
@@ -209,28 +204,4 @@ def test_a_buffered_push_has_one_outcome(meanwhile: Callable[[Any], None]) -> No
 
         return lambda: client.socket.push(TOPIC, "echo", {}, buffer=True), other
 
-    told: Counter[str] = Counter()
-    try:
-        for moment, result in enumerate(interrupted(prepare)):
-            client = clients[-1]
-            conclude(client)
-            outcomes = client.outcomes()
-            if isinstance(result, BaseException):
-                assert isinstance(result, SlipstreamError), (moment, result)
-                assert isinstance(result, (NotConnectedError, NotJoinedError, ActorDeadError))
-                outcomes.append(("raised", None, result))
-            else:
-                assert [ref for _, ref, _ in outcomes] == [str(result)], (moment, outcomes)
-            assert len(outcomes) == 1, (moment, outcomes)
-            assert not client.ref.actor_inbox.ledger.settle_all(), moment
-            assert not client.ref.actor_inbox.buffer.take_all(), moment
-            told[outcomes[0][0]] += 1
-            if client.ref.is_alive():
-                client.ref.stop(timeout=PATIENCE)
-            clients.clear()
-    finally:
-        for client in clients:
-            client.wire.end()
-            if client.ref.is_alive():
-                client.ref.stop(timeout=PATIENCE)
-    assert sum(told.values()) > 20, "the push was stopped at each of its steps"
+    require_one_outcome(clients, prepare, conclude)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pykka import ActorDeadError
@@ -40,6 +40,8 @@ from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, PushM
 from tests.client.test_client import Line
 from tests.support.clients import PATIENCE, Log, Recorder
 from tests.support.interruptions import interrupted
+
+C = TypeVar("C", bound="Client")
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "rooms:lobby"
@@ -239,11 +241,23 @@ def test_a_push_has_one_outcome(meanwhile: Callable[[Client], None]) -> None:
 
         return lambda: client.socket.push(TOPIC, "echo", {}, reply_timeout=60), other
 
+    require_one_outcome(clients, prepare, lambda client: conclude(client, meanwhile))
+
+
+def require_one_outcome(
+    clients: list[C],
+    prepare: Callable[[], tuple[Callable[[], Any], Callable[[], object]]],
+    conclude: Callable[[C], None],
+) -> None:
+    """Whatever the moment, whoever pushed is told one outcome, and nothing of the push is left.
+
+    `prepare` puts a client of its own into `clients`, and `conclude` ends what is open then.
+    """
     told: Counter[str] = Counter()
     try:
         for moment, result in enumerate(interrupted(prepare)):
             client = clients[-1]
-            conclude(client, meanwhile)
+            conclude(client)
             outcomes = client.outcomes()
             if isinstance(result, BaseException):
                 assert isinstance(result, SlipstreamError), (moment, result)
@@ -253,6 +267,7 @@ def test_a_push_has_one_outcome(meanwhile: Callable[[Client], None]) -> None:
                 assert [ref for _, ref, _ in outcomes] == [str(result)], (moment, outcomes)
             assert len(outcomes) == 1, (moment, outcomes)
             assert not client.ref.actor_inbox.ledger.settle_all(), moment
+            assert not client.ref.actor_inbox.buffer.take_all(), moment
             told[outcomes[0][0]] += 1
             if client.ref.is_alive():
                 client.ref.stop(timeout=PATIENCE)
