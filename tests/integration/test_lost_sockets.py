@@ -16,9 +16,11 @@ from slipstream_actor import (
     JoinRefused,
     LeftByClient,
     Socket,
+    debug,
     get_state,
     wait,
 )
+from slipstream_actor.socket import joining, sending
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_pairs import NEVER, do, socket_of, until, until_mark
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -136,6 +138,27 @@ def test_a_leave_that_is_lost_has_been_made(server: PhoenixServer, way: str) -> 
         do(ref, lambda s: s.reconnect(delay=0))
         log.take("connect")
         require_agreement(server, ref)
+        assert until_mark(ref, log) == []
+
+
+def test_a_leave_that_is_lost_and_answered_at_once(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's answer is there before the method that asked has gone on."""
+    told = sending.tell
+
+    def tell_and_be_answered(connection: Any, command: Any) -> bool:
+        depth = debug.get_status(ref)["mailbox"]["depth"]
+        made = told(connection, command)
+        eventually(lambda: debug.get_status(ref)["mailbox"]["depth"] > depth, "the server's answer")
+        return made
+
+    with recording(server.uri, Forgetful, **NEVER) as (ref, log):
+        joined(ref, log)
+        monkeypatch.setattr(joining, "tell", tell_and_be_answered)
+        ref.proxy().forget(lambda s: s.leave(TOPIC)).get(timeout=PATIENCE)
+        log.take("leave", TOPIC)
+        assert socket_of(ref).joins[TOPIC].reason == LeftByClient()
         assert until_mark(ref, log) == []
 
 
