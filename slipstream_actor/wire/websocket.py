@@ -2,7 +2,7 @@
 
 The only module that imports `websocket`. It waits for nothing but during the upgrade, and there
 through the `Waiter`; everything else does what can be done now. Only the connection's thread
-calls it.
+calls it, and whoever has that thread's turn.
 """
 
 from __future__ import annotations
