@@ -43,9 +43,11 @@ def test_a_script_is_done_line_by_line(server: PhoenixServer) -> None:
         "leave bench:a",
         "topics",
     )
-    assert shown[0] == ("joined", "bench:a", '{"hello":1}')
-    assert {("shout", "bench:a", '{"n":1}'), ("reply ok", "bench:a", "{}")} == set(shown[1:3])
-    assert shown[3:] == [
+    # A message goes through the client, a reply past it: whose comes first is not said.
+    shown.remove(("shout", "bench:a", '{"n":1}'))
+    assert shown == [
+        ("joined", "bench:a", '{"hello":1}'),
+        ("reply ok", "bench:a", "{}"),
         ("reply ok", "bench:a", '{"n":2}'),
         ("joined", "bench:a", ""),
         ("left", "bench:a", ""),
