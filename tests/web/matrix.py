@@ -124,6 +124,8 @@ def both_answer(web: WebServer, phoenix: Phoenix) -> None:
     """Ask until each worker has a client that is connected."""
 
     def connected() -> bool:
+        if not web.have_each_connect(phoenix.port, WORKERS, "/messages", body("hello")):
+            return False
         return say(web, AT_ONCE).statuses == {201: AT_ONCE} and phoenix.connections == WORKERS
 
     eventually(connected, "a client in each of the workers")
