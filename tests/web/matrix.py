@@ -25,7 +25,7 @@ AT_ONCE = 16
 # Of the views that say something; they wait 2 seconds for Phoenix.
 VIEW_SECONDS = 2.0
 # What a busy machine may need besides.
-SLACK = 2.0
+SLACK = 8.0
 WORKERS = 2
 SLOW = 200
 CRASHES = 12
