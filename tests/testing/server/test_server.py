@@ -187,7 +187,7 @@ def test_pushes_of_a_channel_to_a_client_that_does_not_read_are_bounded_too(
 ) -> None:
     with connected(server) as deaf:
         join(deaf, "bench:a")
-        flood = {"n": 2_000, "size": 100_000, "ahead": 1_000_000}
+        flood = {"n": 300, "size": 100_000, "ahead": 1_000_000}
         deaf.message("1", "2", "bench:a", "flood", flood)
         server.wait_for_connections(0)
 
