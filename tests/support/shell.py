@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 40.0
+DEADLINE = 60.0
 COMMAND = [sys.executable, "-m", "slipstream_actor"]
 # One that cannot say where its cursor is.
 TERMINAL = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}

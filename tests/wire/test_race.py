@@ -21,7 +21,7 @@ from slipstream_actor.wire.addresses import Address
 from slipstream_actor.wire.race import MOST_TOLD, STAGGER, Race
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled, InboxWaiter
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 # A part of the stagger that a busy machine may lose in its clock.
 ALMOST = 0.9 * 0.25
 
