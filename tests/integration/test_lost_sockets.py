@@ -26,7 +26,7 @@ from tests.integration.test_pairs import NEVER, do, socket_of, until, until_mark
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 
 TOPIC, OTHER = "bench:room", "bench:other"
-A_SECOND = 1.0
+SOON = 5.0
 
 
 class Forgetful(Recorder):
@@ -73,7 +73,7 @@ def joined(ref: Any, log: Log) -> None:
 
 
 def require_agreement(server: PhoenixServer, ref: Any, connections: int = 1) -> None:
-    """Within a second the client says what the server knows, in topics and in connections."""
+    """Soon the client says what the server knows, in topics and in connections."""
 
     def agree() -> bool:
         socket = socket_of(ref)
@@ -87,7 +87,7 @@ def require_agreement(server: PhoenixServer, ref: Any, connections: int = 1) -> 
 
     begun = time.monotonic()
     eventually(agree, "that client and server agree")
-    assert time.monotonic() - begun < A_SECOND
+    assert time.monotonic() - begun < SOON
 
 
 @each_way
@@ -115,7 +115,7 @@ def test_a_join_that_is_lost_fails_what_was_buffered_for_it(
         begun = time.monotonic()
         failed = log.take("push_failed")
         assert failed == ("push_failed", pushes[0], ChannelEnded("left"))
-        assert time.monotonic() - begun < A_SECOND
+        assert time.monotonic() - begun < SOON
         require_agreement(server, ref)
 
 
@@ -275,4 +275,4 @@ def test_a_callback_that_forgets_ends_its_client(server: PhoenixServer, ask: Any
         joined(ref, log)
         ref.tell("forget")
         assert isinstance(wait(ref, timeout=PATIENCE), CallbackReturnError)
-        server.wait_for_connections(0, A_SECOND)
+        server.wait_for_connections(0, SOON)

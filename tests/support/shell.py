@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 40.0
+DEADLINE = 60.0
 COMMAND = [sys.executable, "-m", "slipstream_actor"]
 # One that cannot say where its cursor is.
 TERMINAL = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
@@ -79,6 +80,12 @@ class Command:
     def type(self, text: str) -> None:
         """Type at its terminal."""
         os.write(self._streams["out"], text.encode())
+
+    @property
+    def raw(self) -> bool:
+        """Whether its terminal hands on each key as it is typed, and echoes none."""
+        local: int = termios.tcgetattr(self._streams["out"])[3]
+        return not local & (termios.ICANON | termios.ECHO)
 
     def write(self, text: str) -> None:
         """Write to its standard input."""
