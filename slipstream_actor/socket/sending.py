@@ -114,7 +114,6 @@ def written_here(owner: Any, connection: Any, command: PushMessage) -> bool:
         and current() is owner
         and inbox.observer is None
         and inbox.first_since_wait()
-        and connection.is_alive()
         and write(command)
     )
 
