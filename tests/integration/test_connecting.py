@@ -514,12 +514,14 @@ def test_an_await_that_a_disconnect_ends(phase: Phase) -> None:
 @pytest.mark.filterwarnings("ignore:the last socket:ResourceWarning")
 def test_the_end_of_the_owning_thread_ends_the_attempt(phase: Phase) -> None:
     def own() -> None:
-        connect(phase.uri, connect_timeout_msec=NEVER_MSEC, **phase.options)
-        phase.reached.wait(PATIENCE)
+        _socket = connect(phase.uri, connect_timeout_msec=NEVER_MSEC, **phase.options)
+        reached.append(phase.reached.wait(PATIENCE))
 
+    reached: list[bool] = []
     thread = threading.Thread(target=own, name="raw-owner")
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(2 * PATIENCE)
+    assert reached == [True]
     assert_released(phase)
 
 

@@ -83,7 +83,7 @@ if len(sys.argv) > 2:
     options = {"ssl_context": ssl.create_default_context(cafile=sys.argv[2])}
 else:
     options = {}
-ref = start(heartbeat_interval_msec=20, **options)
+ref = start(heartbeat_interval_msec=200, **options)
 client = ref.proxy()
 assert client.echo("proxy").get() == "proxy"
 assert call(ref, "call") == ref.ask("call") == "call"

@@ -390,7 +390,7 @@ def test_what_is_awaited_shows_in_the_state() -> None:
 
 
 def test_the_round_trip_of_a_heartbeat(server: PhoenixServer) -> None:
-    socket = connect(server.uri, heartbeat_interval_msec=20).await_connect()
+    socket = connect(server.uri, heartbeat_interval_msec=200).await_connect()
     rtt = eventually(lambda: look(socket).heartbeat_rtt, "a heartbeat")
     assert 0 < rtt < PATIENCE
     socket.disconnect().await_disconnect()

@@ -145,7 +145,7 @@ def test_tcp_pushes_back(turns: threading.Semaphore) -> None:
 def test_heartbeats_go_on_and_nobody_is_blamed(
     server: PhoenixServer, turns: threading.Semaphore
 ) -> None:
-    with recording(server.uri, Slow, heartbeat_interval_msec=20, **SMALL) as (ref, log):
+    with recording(server.uri, Slow, heartbeat_interval_msec=250, **SMALL) as (ref, log):
         connection = joined(ref, log)
         do(ref, lambda s: s.push(TOPIC, "flood", {"n": 20_000, "size": 100}))
         before = paused(connection).counters.frames_out

@@ -215,7 +215,8 @@ def slow(server: Web, requests: int) -> tuple[str, str]:
         load = web.load("/messages", body("slow"), requests=SLOW, at_once=SLOW)
         wrong = ending(web, phoenix)
     seen = f"{load.statuses}, {load.seconds:.1f} s for all of them"
-    if load.statuses != {201: SLOW} or load.seconds > 0.5 + SLACK:
+    # With the eight threads of other situations it would take more than six.
+    if load.statuses != {201: SLOW} or load.seconds > 4.0:
         wrong = f"{load.surprises(201)[:3]} {wrong}"
     return seen, wrong
 
