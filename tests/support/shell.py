@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -79,6 +82,12 @@ class Command:
     def type(self, text: str) -> None:
         """Type at its terminal."""
         os.write(self._streams["out"], text.encode())
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give its terminal another size."""
+        fcntl.ioctl(
+            self._streams["out"], termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0)
+        )
 
     def write(self, text: str) -> None:
         """Write to its standard input."""

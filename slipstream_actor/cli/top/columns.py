@@ -84,7 +84,7 @@ class Column:
 COLUMNS: list[tuple[int, Column]] = [
     (0, Column("PID", 7, lambda row: whole(row.pid), right=True)),
     (10, Column("COMMAND", 12, lambda row: row.command or NOTHING, share=1)),
-    (1, Column("CLIENT", 14, lambda row: row.client or NOTHING, share=3)),
+    (1, Column("CLIENT", 16, lambda row: row.client or NOTHING, share=3)),
     (2, Column("STATUS", 12, status, share=1)),
     (9, Column("HOST", 14, lambda row: row.host or NOTHING, share=2)),
     (5, Column("TOPICS", 7, lambda row: f"{whole(row.joined)}/{whole(row.topics)}", right=True)),

@@ -25,6 +25,7 @@ ROUTE = "report.json"
 SCHEMES = ("http", "https")
 # Bytes of an answer, and seconds for one.
 LONGEST, PATIENCE = 256 << 20, 10.0
+MOMENT = 0.2
 # Seconds that a process is shown for that is not told of any more: behind a web server with several
 # workers each request comes to another one.
 REMEMBERED = 30.0
@@ -95,9 +96,9 @@ def fetch(address: Address, patience: float = PATIENCE) -> list[Process]:
     where = address.where
     try:
         connection.request("GET", address.path, headers=address.headers)
-        answer = connection.getresponse()
-        body = answer.read(LONGEST) if answer.status == 200 else b""
-        status = answer.status
+        with connection.getresponse() as answer:
+            status = answer.status
+            body = answer.read(LONGEST) if status == 200 else b""
     except socket.gaierror as error:
         raise Failure(Exit.RESOLVE, f"{where}: {error.strerror}") from None
     except ssl.SSLError as error:
@@ -153,7 +154,8 @@ class RemoteProcesses:
         self._reading, self._writing = os.pipe()
         self._selector = selector
         selector.register(self._reading, selectors.EVENT_READ, self)
-        threading.Thread(target=self._run, name="slipstream-top", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="slipstream-top", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         # Nobody reads any more, once this has been closed.
@@ -214,7 +216,8 @@ class RemoteProcesses:
             raise Failure(Exit.NO_REPLY, f"{self.where}: no answer in time")
 
     def close(self) -> None:
-        """Ask no more; what is asked now is waited for by nobody."""
+        """Ask no more; what is asked now is not waited for, but for a moment."""
         self._over.set()
+        self._thread.join(MOMENT)
         self._selector.unregister(self._reading)
         os.close(self._reading)

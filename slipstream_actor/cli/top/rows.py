@@ -6,6 +6,7 @@ What other processes say is not to be believed: it is escaped here, before anybo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -148,7 +149,7 @@ Sort: TypeAlias = Callable[[Row], Any]
 
 # What they may be ordered by: the greatest first, names and processes the least first.
 SORTS: dict[str, Sort] = {
-    "process": lambda row: (row.pid or 0, row.process, (row.client or "").casefold()),
+    "process": lambda row: (row.pid or math.inf, row.process, (row.client or "").casefold()),
     "client": lambda row: ((row.client or "").casefold(), row.pid or 0),
     "status": lambda row: (row.status, (row.client or "").casefold()),
     "topics": lambda row: -row.topics,

@@ -43,7 +43,7 @@ def summary(rows: Sequence[Row], where: str) -> str:
         for row in processes.values()
         if row.silent_for is not None
     ]
-    return f"{where}: {', '.join(told)}"
+    return f"{', '.join(told)} ({where})"
 
 
 def counted(number: int, noun: str, plural: str) -> str:
