@@ -56,7 +56,7 @@ for line in sys.stdin:
 """
 # The screen is given back: the cursor is seen, and the other screen has gone.
 GIVEN_BACK = ("\x1b[?25h", "\x1b[?1049l")
-STYLES = re.compile(r"\x1b\[[0-9;]*m")
+STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @contextmanager
@@ -500,7 +500,7 @@ def test_no_secret_is_shown(directory: Path) -> None:
                 running.resize(*size)
                 running.wait_for("Planted")
                 running.type("/planted\r")
-                running.wait_for("handle_cast for")
+                running.wait_for("topics 1 joined of 2")
                 running.type("q")
                 assert running.end() == 0
                 texts.append(running.output)
