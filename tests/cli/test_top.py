@@ -439,6 +439,22 @@ def test_ctrl_c_ends_it_quietly(directory: Path) -> None:
         assert "Traceback" not in running.output
 
 
+def test_ctrl_z_gives_the_terminal_back(directory: Path) -> None:
+    with worker(directory, 1), typing_at_terminal("top", str(directory)) as running:
+        running.wait_for("1 client")
+        running.type("\x1a")
+        running.wait_for(GIVEN_BACK[1])
+        status = Path(f"/proc/{running.process.pid}/stat")
+        eventually(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", "the stop")
+        seen = running.output.count("1 client")
+        running.send(signal.SIGCONT)
+        while running.output.count("1 client") == seen:
+            running.wait_for_more()
+        running.type("q")
+        assert running.end() == 0
+        assert running.output.count("\x1b[?1049h") == running.output.count("\x1b[?1049l") == 2
+
+
 def test_without_a_keyboard_it_is_live_too(directory: Path) -> None:
     with worker(directory, 1), at_terminal("top", str(directory), "--interval", "50ms") as running:
         running.wait_for("1 client")

@@ -256,8 +256,8 @@ def test_the_selected_row_stays_selected() -> None:
     pressed(view, "down", "j")
     assert view.row is not None
     assert view.row.client == "Chat-002"
-    view.show([*rows(4), Row(process="p", id="new", client="new", mailbox=9)])
-    assert view.row.client == "Chat-002"
+    view.show([*rows(5), Row(process="p", id="new", client="new", mailbox=9)])
+    assert (view.selected, view.row.client) == (3, "Chat-002")
     # One that has gone is followed by whoever stands there.
     view.show(rows(1))
     assert view.row.client == "Chat-000"

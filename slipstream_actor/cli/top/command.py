@@ -22,7 +22,7 @@ from slipstream_actor.cli.top.remote import RemoteProcesses, address_of, is_addr
 from slipstream_actor.cli.top.reports import Process
 from slipstream_actor.cli.top.rows import SORTS, Row, filtered, ordered, rows_of
 from slipstream_actor.cli.top.screen import as_plain, lines_of, summary
-from slipstream_actor.cli.top.terminal import Keys, Screen, can_be_live
+from slipstream_actor.cli.top.terminal import Keys, Screen, Stops, can_be_live
 from slipstream_actor.cli.top.view import View
 from slipstream_actor.debug.directory import VARIABLE
 
@@ -179,15 +179,27 @@ def turn(source: Source, selector: selectors.BaseSelector, seconds: float) -> li
 
 def run(source: Source, selector: selectors.BaseSelector, view: View) -> None:
     """Show what there is until somebody wants to see no more."""
+    with Stops() as stops:
+        while not view.over:
+            look(source, selector, view, stops)
+            stops.stop()
+
+
+def look(source: Source, selector: selectors.BaseSelector, view: View, stops: Stops) -> None:
+    """Have the terminal until somebody wants to see no more, or types Ctrl-Z."""
     screen = Screen()
     with Keys() as keys, screen.shown():
         if keys.descriptor is not None:
             selector.register(keys.descriptor, selectors.EVENT_READ, keys)
-        while not view.over and not keys.over:
+        while not (view.over or stops.wanted):
             draw(source, screen, view)
             for _ in turn(source, selector, LOOK_AGAIN):
                 for key in keys.read():
                     view.press(key)
+            if keys.over:
+                view.quit()
+        if keys.descriptor is not None:
+            selector.unregister(keys.descriptor)
 
 
 def draw(source: Source, screen: Screen, view: View) -> None:

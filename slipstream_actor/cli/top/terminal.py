@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from slipstream_actor.cli.top.screen import Line
 
-__all__ = ["Keys", "Screen", "can_be_live", "keys_in"]
+__all__ = ["Keys", "Screen", "Stops", "can_be_live", "keys_in"]
 
 # What a terminal sends for a key that is no character.
 NAMES = {
@@ -98,6 +99,33 @@ class Keys:
             data = b""
         self.over = not data
         return list(keys_in(self._decoder.decode(data)))
+
+
+class Stops:
+    """Ctrl-Z, while its context is entered: it is `wanted`, and done when the terminal is free."""
+
+    def __init__(self) -> None:
+        self.wanted: bool = False
+        self._number: int | None = getattr(signal, "SIGTSTP", None)
+        self._before: Any = None
+
+    def __enter__(self) -> Stops:
+        if self._number is not None:
+            self._before = signal.signal(self._number, self._want)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._number is not None:
+            signal.signal(self._number, self._before)
+
+    def _want(self, *_: object) -> None:
+        self.wanted = True
+
+    def stop(self) -> None:
+        """Stop the process, if that is wanted, until it is to go on."""
+        if self.wanted:
+            self.wanted = False
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class Screen:
