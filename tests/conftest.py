@@ -25,7 +25,7 @@ settings.register_profile("slipstream", deadline=None, suppress_health_check=[He
 settings.load_profile("slipstream")
 
 DESCRIPTORS = Path("/proc/self/fd")
-PATIENCE = 5.0
+PATIENCE = 20.0
 # `make test-random` sets it.
 ORDER = os.environ.get("TEST_ORDER")
 

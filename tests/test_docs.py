@@ -46,7 +46,7 @@ FETCHED = {
 }
 
 
-DEADLINE = 55.0
+DEADLINE = 100.0
 
 
 def read(page: Path) -> str:

@@ -17,7 +17,7 @@ from tests.support.pages import FENCE
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(page.parent for page in (ROOT / "examples").glob("*/README.md"))
-DEADLINE = 50.0
+DEADLINE = 100.0
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -104,6 +104,19 @@ def mark_of_this_process() -> Any:
 _mark: Any = mark_of_this_process()
 
 
+class Turn:
+    """That of the thread which sees to a fork; its lock is held until it has."""
+
+    def __init__(self) -> None:
+        self.thread: int = threading.get_ident()
+        self.taken: threading.Lock = threading.Lock()
+        self.taken.acquire()
+
+
+# Of which mark, in which process: a fork may come in the middle of a turn.
+_turns: dict[tuple[Any, int], Turn] = {}
+
+
 def current_epoch() -> int:
     """Return how often the ancestors of this process have forked down to it."""
     if not _mark[0]:
@@ -297,13 +310,38 @@ def end_copied_thread() -> NoReturn:
 
 
 def _in_child() -> None:
+    """See to a fork, once: without hooks several threads may notice it, and the others wait."""
+    mark = _mark
+    if mark[0]:
+        return
+    turn = first = Turn()
+    beginnings: list[Callable[[], object]] = []
+    try:
+        first = _turns.setdefault((mark, os.getpid()), turn)
+        if first is turn:
+            beginnings = _reset()
+    finally:
+        turn.taken.release()
+    if first.thread != turn.thread:
+        with first.taken:
+            return
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if beginnings and monkey is not None and monkey.is_module_patched("threading"):
+        _thread.start_new_thread(_begin, (beginnings,))  # A `Thread` would wait for its start.
+    else:
+        _begin(beginnings)
+
+
+def _reset() -> list[Callable[[], object]]:
+    """Forget what was the parent's; return what is to begin anew."""
     global _epoch, _mark, _survivor  # noqa: PLW0603 - numbers are compared faster than what holds them
-    _mark = mark_of_this_process()
     _epoch += 1
     here.exiting = False
     _survivor = threading.get_ident()
     beginnings = _beginnings[:]
     _beginnings.clear()
+    for earlier in [turn for turn in _turns if turn[0] is not _mark]:
+        del _turns[earlier]
     # All of Pykka's actors run in threads; whoever held the lock is gone too.
     ActorRegistry._actor_refs_lock = threading.RLock()
     ActorRegistry._actor_refs.clear()
@@ -312,11 +350,9 @@ def _in_child() -> None:
     _sockets.clear()
     for function in _resets:
         _guarded(function)
-    monkey: Any = sys.modules.get("gevent.monkey")
-    if beginnings and monkey is not None and monkey.is_module_patched("threading"):
-        _thread.start_new_thread(_begin, (beginnings,))  # A `Thread` would wait for its start.
-    else:
-        _begin(beginnings)
+    # Last: whoever finds it finds all else as it is to be.
+    _mark = mark_of_this_process()
+    return beginnings
 
 
 def _begin(functions: list[Callable[[], object]]) -> None:

@@ -71,6 +71,8 @@ class Inbox:
         self._timers_given = 0
         self._crowded = 64
         self._messages_turn = True
+        # Whether it has waited since `first_since_wait` was true last.
+        self._waited = True
         # One step of it gives one out, in whatever thread or signal handler.
         self._refs = iter(range(1, MOST_REFS + 1))
         self.closed: bool = False
@@ -128,6 +130,17 @@ class Inbox:
         )
         burst = self.burst  # Once: it ends while another thread asks.
         return held + self._queue.qsize() + (len(burst.events) if burst is not None else 0)
+
+    def first_since_wait(self) -> bool:
+        """Whether the owner has come from a wait, for the first time asked, and nothing waits."""
+        if (
+            not self._waited
+            or self._queue.qsize()
+            or (self.burst is not None and self.burst.events)
+        ):
+            return False
+        self._waited = False
+        return True
 
     # Pykka's inbox protocol
 
@@ -324,6 +337,7 @@ class Inbox:
 
     def _take(self, timeout: float | None) -> Envelope[Any] | None:
         """Return the next message or timer; `None` when neither came within `timeout`."""
+        self._waited = True
         if self._timers:
             # Timers and messages take turns, lest a short interval starve the queue.
             self._messages_turn = not self._messages_turn

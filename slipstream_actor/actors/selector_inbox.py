@@ -1,6 +1,7 @@
 """The inbox of a connection: messages, timers and its socket, in one wait.
 
-Only the owner's thread calls anything but `put` and `wake`, which may be called from everywhere.
+Only the owner's thread calls anything but `put` and `wake`, which may be called from everywhere,
+and `take_turn`: while the owner sleeps, whoever has that may do in its place what needs no waiting.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pykka._envelope import Envelope
@@ -66,6 +68,11 @@ class SelectorInbox(Inbox):
         self._again = False
         self._since_poll = 0
         self.room: SendBuffer | None = None
+        # Writes a push in the thread that pushes it, if it can; `None` when there is no socket.
+        self.write_here: Callable[[Any], bool] | None = None
+        # Held by the owner whenever it does not sleep.
+        self._turn = threading.Lock()
+        self._turn.acquire()
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
 
@@ -81,6 +88,19 @@ class SelectorInbox(Inbox):
                 except BaseException:  # A signal handler's, perhaps before the byte was sent.
                     self._sleeping = True
                     raise
+
+    def take_turn(self) -> bool:
+        """Whether the owner sleeps and has nothing to do; it goes on only after `end_turn`."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        if not self._stash and not self._queue.qsize() and not self.stopping:
+            return True
+        self._turn.release()
+        return False
+
+    def end_turn(self) -> None:
+        """Let the owner go on."""
+        self._turn.release()
 
     def attach(self, sock: socket.socket, *others: socket.socket) -> None:
         """Wait for `sock` too, which is non-blocking; say for what with `watch`.
@@ -166,7 +186,7 @@ class SelectorInbox(Inbox):
         try:
             if self._registered != self._interest:
                 self._register()
-            for key, events in self._selector.select(timeout):
+            for key, events in self._look(timeout):
                 if key.data is self:
                     self._drain_wakes()
                 else:
@@ -176,6 +196,17 @@ class SelectorInbox(Inbox):
             self._let_go()
             ready = selectors.EVENT_READ
         return READY[ready]
+
+    def _look(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready; who waits for it gives its turn away."""
+        assert self._selector is not None
+        if timeout == 0.0:
+            return self._selector.select(timeout)
+        self._turn.release()
+        try:
+            return self._selector.select(timeout)
+        finally:
+            self._turn.acquire()
 
     def _register(self) -> None:
         """Bring the selector in line with the interest."""

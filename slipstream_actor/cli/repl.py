@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -51,7 +51,8 @@ def repl(
             client.actor_inbox.ended.add_done_callback(lambda _: ready.set())
             cast(client, "begin")
             ready.wait()
-            converse(client, talk, show, prompted(talk) if interactive else sys.stdin)
+            with prompted(talk) if interactive else nullcontext(sys.stdin) as lines:
+                converse(client, talk, show, lines)
             drain(client, connecting.seconds)
         finally:
             client.stop()
@@ -115,22 +116,34 @@ def above_the_prompt() -> Any:
     return patch_stdout(raw=True)
 
 
-def prompted(talk: Talk) -> Iterator[str]:
-    """Yield the lines that are typed, until Ctrl-D."""
+@contextmanager
+def prompted(talk: Talk) -> Iterator[Iterator[str]]:
+    """Have the terminal's lines typed at a prompt, until Ctrl-D."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import DynamicCompleter, NestedCompleter
     from prompt_toolkit.history import InMemoryHistory
+
+    from slipstream_actor.cli.keyboard import keyboard
 
     def completer() -> NestedCompleter:
         topics = dict.fromkeys(topics_of(talk))
         words = {name: topics if name in WITH_TOPIC else None for name in COMMANDS}
         return NestedCompleter.from_nested_dict(words)
 
+    keys = keyboard()
     session: PromptSession[str] = PromptSession(
         history=InMemoryHistory(),
         completer=DynamicCompleter(completer),
         complete_while_typing=False,
+        input=keys,
     )
+    # From one prompt to the next, too.
+    with keys.raw_mode():
+        yield typed(session)
+
+
+def typed(session: Any) -> Iterator[str]:
+    """Yield the lines of a session, until Ctrl-D."""
     while True:
         try:
             yield session.prompt(PROMPT)

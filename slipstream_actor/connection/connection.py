@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -27,7 +28,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.pushes import completed, conclude, is_full
+from slipstream_actor.connection.pushes import completed, conclude, is_full, write_here
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
@@ -197,6 +198,7 @@ class Connection(BaseActor):
         self._log.attempt("opened")
         self._protocol.start(time.monotonic())
         self.actor_inbox.attach(transport.sock)
+        self.actor_inbox.write_here = partial(write_here, self)
         self._tell([ChannelConnected(self.actor_ref, transport.headers)])
         # Frames may have come with the 101, where no selector sees them.
         self._ready(SocketReady(readable=True, writable=False))
@@ -253,12 +255,8 @@ class Connection(BaseActor):
         self._settle()
 
     def _leave(self, command: LeaveTopic) -> None:
-        self._protocol.leave(
-            command.topic,
-            time.monotonic(),
-            join_ref=command.join_ref,
-            timeout=command.timeout,
-        )
+        ref, timeout = command.join_ref, command.timeout
+        self._protocol.leave(command.topic, time.monotonic(), join_ref=ref, timeout=timeout)
         self._settle()
 
     def _push(self, command: PushMessage) -> None:
@@ -426,6 +424,7 @@ class Connection(BaseActor):
         if self._status == "closed":
             return
         self._status = "closed"
+        self.actor_inbox.write_here = None
         try:
             self.actor_inbox.detach()
             if self._transport is not None:

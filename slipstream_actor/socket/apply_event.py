@@ -86,12 +86,13 @@ class LeaveDone(msgspec.Struct, frozen=True, eq=False):
     former: Join | None = None
 
 
-class LeaveAsked(msgspec.Struct, frozen=True):
+class LeaveAsked(msgspec.Struct):
     """The server was told to leave a join, told to oneself: a socket that does not know of it,
-    since a callback has not returned it, learns it so."""
+    since a callback has not returned it, learns it so. Not `made` when nobody was there to tell."""
 
     topic: str
     join_ref: str
+    made: bool = True
 
 
 def left_by_client(join: Join) -> Join:
@@ -109,7 +110,9 @@ def being_left(join: Join) -> Join:
 def apply_leave_asked(socket: S, asked: LeaveAsked) -> S:
     """Return the socket with a join left that it still has."""
     join = socket.joins.get(asked.topic)
-    if join is None or join.status == "closed" or join.join_ref != asked.join_ref:
+    if not asked.made or join is None or join.status == "closed":
+        return socket
+    if join.join_ref != asked.join_ref:
         return socket
     return replace(socket, joins=joins_with(socket, being_left(join)))
 

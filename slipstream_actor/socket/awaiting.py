@@ -88,29 +88,36 @@ class Deadline:
 
 
 def receive(
-    socket: SocketState,
-    awaited: str,
-    deadline: Deadline,
-    match: Match,
-    topic: Any = None,
-    *,
-    since_ref: int = 0,
+    socket: SocketState, awaited: str, deadline: Deadline, match: Match, topic: Any = None
 ) -> Any:
     """Return the first event of the socket's connection that matches.
 
     Raises `AwaitTimeoutError`, whose text says how the socket and `topic` stand.
     """
+    try:
+        return search(socket, deadline.left(), match)
+    except Expired:
+        raise timed_out(socket, awaited, deadline, topic) from None
+
+
+def search(socket: SocketState, seconds: float | None, match: Match, since_ref: int = 0) -> Any:
+    """Return the first event of the socket's connection that matches. Raises `Expired`."""
     source = socket._link.connection if socket._link is not None else None
     try:
         inbox = socket.socket_pid.actor_inbox
-        return inbox.receive(match, deadline.left(), source=source, since_ref=since_ref)
+        return inbox.receive(match, seconds, source=source, since_ref=since_ref)
     except Interrupted:
         if isinstance(socket.socket_pid, ThreadRef):
             require_here(socket.socket_pid)  # A greenlet, which a fork copies.
         raise
-    except Expired:
-        hint = stands(socket, topic)
-        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint) from None
+
+
+def timed_out(
+    socket: SocketState, awaited: str, deadline: Deadline, topic: Any
+) -> AwaitTimeoutError:
+    """Return the error of what did not come; it says how the socket and `topic` stand."""
+    hint = stands(socket, topic)
+    return AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint)
 
 
 def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
@@ -300,15 +307,16 @@ def ends_leave(message: Any, join: Join) -> bool:
 def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
     """See `Socket.await_reply`."""
     require_owner(socket, "await_reply")
-    if type(ref) is not Ref:
-        require_text("ref", ref)
-    topic, join_ref = getattr(ref, "topic", None), getattr(ref, "join_ref", None)
-    awaited = f"the reply to {ref!r}" + (f" on {topic!r}" if topic is not None else "")
     deadline = Deadline(timeout)
-    if isinstance(ref, Ref) and ref.failure is not None:
-        raise push_error(ref.failure, awaited, deadline, socket)
-    if topic is not None and join_ref is None and topic != "phoenix":
-        join_ref = await_sending(socket, ref, topic, awaited, deadline)
+    topic = join_ref = None
+    if isinstance(ref, Ref):
+        topic, join_ref = ref.topic, ref.join_ref
+        if ref.failure is not None:
+            raise push_error(ref.failure, ref, deadline, socket)
+        if join_ref is None and topic != "phoenix":
+            join_ref = await_sending(socket, ref, topic, deadline)
+    else:
+        require_text("ref", ref)
 
     def match(message: Any, _: Any) -> int:
         kind = type(message)
@@ -322,13 +330,18 @@ def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> R
     over = topic is not None and join_is_over(socket, topic, join_ref)
     try:
         since_ref = 0 if over else earliest(socket, ref, join_ref)
-        left = Deadline(0.0) if over else deadline
-        event = receive(socket, awaited, left, match, topic, since_ref=since_ref)
-    except AwaitTimeoutError:
+        event = search(socket, 0.0 if over else deadline.left(), match, since_ref)
+    except Expired:
         if over:
-            raise join_over_error(socket, ref, awaited) from None
-        raise
-    return reply_or_raise(event, ref, awaited, deadline, socket)
+            raise join_over_error(socket, ref) from None
+        raise timed_out(socket, reply_to(ref), deadline, topic) from None
+    return reply_or_raise(event, ref, deadline, socket)
+
+
+def reply_to(ref: Ref | str) -> str:
+    """Return how errors call what `await_reply` waits for."""
+    text = f"the reply to {ref!r}"
+    return text + f" on {ref.topic!r}" if isinstance(ref, Ref) else text
 
 
 def earliest(socket: SocketState, ref: Any, join_ref: str | None) -> int:
@@ -346,21 +359,19 @@ def earliest(socket: SocketState, ref: Any, join_ref: str | None) -> int:
         return 0
 
 
-def join_over_error(socket: SocketState, ref: str, awaited: str) -> SlipstreamError:
+def join_over_error(socket: SocketState, ref: Ref | str) -> SlipstreamError:
     """Return the error of an await of a reply whose join is over; the push has its outcome."""
     ledger, reason = socket.socket_pid.actor_inbox.ledger, ChannelEnded("left")
     ledger.settle(ref)
     push_ended(ledger, ref, reason)
-    stand = stands(socket, getattr(ref, "topic", None))
+    awaited, stand = reply_to(ref), stands(socket, getattr(ref, "topic", None))
     if not socket.connected:
         return NotConnectedError(f"awaited {awaited}{stand}", socket=socket)
     text = f"awaited {awaited}: its join is over{stand}"
     return NotJoinedError(text, reason=reason, socket=socket)
 
 
-def reply_or_raise(
-    event: Any, ref: str, awaited: str, deadline: Deadline, socket: SocketState
-) -> Reply:
+def reply_or_raise(event: Any, ref: Ref | str, deadline: Deadline, socket: SocketState) -> Reply:
     """Return the reply that an event is, or raise why there will be none."""
     ledger = socket.socket_pid.actor_inbox.ledger
     ledger.settle(ref)
@@ -370,18 +381,16 @@ def reply_or_raise(
         return reply
     if type(event) is PushFailed:
         push_ended(ledger, ref, event.reason)
-        raise push_error(event.reason, awaited, deadline, socket)
+        raise push_error(event.reason, ref, deadline, socket)
     if type(event) in CONNECTION_ENDS:
         push_ended(ledger, ref, Disconnected(event.reason))
-        raise disconnected_error(awaited, event, socket)
+        raise disconnected_error(reply_to(ref), event, socket)
     reason = ChannelEnded("left" if type(event) is TopicLeft else event.reason)
     push_ended(ledger, ref, reason)
-    raise push_error(reason, awaited, deadline, socket)
+    raise push_error(reason, ref, deadline, socket)
 
 
-def await_sending(
-    socket: SocketState, ref: Any, topic: str, awaited: str, deadline: Deadline
-) -> str | None:
+def await_sending(socket: SocketState, ref: Ref, topic: str, deadline: Deadline) -> str | None:
     """Wait until a buffered push is sent, and return the join_ref that it was sent with.
 
     The event of the join is left where it is, for `await_join` or `handle_join`.
@@ -395,7 +404,7 @@ def await_sending(
         try:
             event = receive(
                 socket,
-                awaited,
+                reply_to(ref),
                 Deadline(max(0.0, left)),
                 lambda m, _: LEAVE if decides(socket, m, topic) else 0,
                 topic,
@@ -409,12 +418,12 @@ def await_sending(
             elif buffer.take_out(ref):
                 ref.failure = ChannelEnded(getattr(event, "reason", "left"))
                 push_ended(owner.actor_inbox.ledger, ref, ref.failure)
-    if isinstance(ref, Ref) and ref.failure is not None:
-        raise push_error(ref.failure, awaited, deadline, socket)
+    if ref.failure is not None:
+        raise push_error(ref.failure, ref, deadline, socket)
     if buffer.expiry(ref) is not None:
         hint = ": it is kept, and may be sent yet"
-        raise AwaitTimeoutError(awaited, deadline.timeout, socket=socket, hint=hint)
-    return ref.join_ref if isinstance(ref, Ref) else None
+        raise AwaitTimeoutError(reply_to(ref), deadline.timeout, socket=socket, hint=hint)
+    return ref.join_ref
 
 
 def decides(socket: SocketState, message: Any, topic: str) -> bool:
@@ -427,9 +436,10 @@ def decides(socket: SocketState, message: Any, topic: str) -> bool:
 
 
 def push_error(
-    reason: Any, awaited: str, deadline: Deadline, socket: SocketState
+    reason: Any, ref: Ref | str, deadline: Deadline, socket: SocketState
 ) -> SlipstreamError:
     """Return the error of an await whose push has failed for `reason`."""
+    awaited = reply_to(ref)
     text = f"awaited {awaited}: {described(reason)}"
     if isinstance(reason, ChannelEnded):
         return NotJoinedError(text, reason=reason, socket=socket)

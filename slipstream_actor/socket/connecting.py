@@ -86,7 +86,8 @@ def reconnect(socket: S, delay: float | None) -> S:
     lost = socket
     if link is not None:
         replace_link(socket)
-        lost = without_connection(socket, ClosedByClient())
+        if status != "waiting":
+            lost = without_connection(socket, ClosedByClient())
     is_another = status not in ("connected", "waiting")
     attempt = lost.reconnect_counter + is_another
     seconds = seconds_until(lost, config, attempt) if delay is None else delay

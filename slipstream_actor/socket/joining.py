@@ -124,9 +124,8 @@ def leave(socket: S, topic: str, timeout: float | None) -> S:
         gone = replace(gone, join_ref=None)  # Only the socket knows of it.
     left = conclude(replace(socket, joins=joins_with(socket, gone)))
     give_up_buffered(left, ChannelEnded("left"))
-    if not isinstance(socket.socket_pid, ThreadRef):
-        told = LeaveAsked(topic, str(known.join_ref)) if is_asked else LeaveDone(topic, known)
-        socket.socket_pid.actor_inbox.tell(told)
+    if not is_asked and not isinstance(socket.socket_pid, ThreadRef):
+        socket.socket_pid.actor_inbox.tell(LeaveDone(topic, known))
     # What the server answers is told, also if this is lost.
     return left if is_asked else commit(socket, "leave", left)
 
@@ -136,7 +135,13 @@ def tell_to_leave(socket: SocketState, join: Join, timeout: float | None) -> boo
     link = socket._link
     if link is None or join.join_ref is None:
         return False
-    return tell(link.connection, LeaveTopic(join.topic, join.join_ref, timeout))
+    command = LeaveTopic(join.topic, join.join_ref, timeout)
+    if isinstance(socket.socket_pid, ThreadRef):
+        return tell(link.connection, command)
+    asked = LeaveAsked(join.topic, str(join.join_ref))
+    socket.socket_pid.actor_inbox.tell(asked)  # Ahead of the server's answer.
+    asked.made = tell(link.connection, command)
+    return asked.made
 
 
 def forget(socket: S, topic: str) -> S:

@@ -2,7 +2,7 @@
 
 The only module that imports `websocket`. It waits for nothing but during the upgrade, and there
 through the `Waiter`; everything else does what can be done now. Only the connection's thread
-calls it.
+calls it, and whoever has that thread's turn.
 """
 
 from __future__ import annotations
@@ -350,7 +350,8 @@ class Transport:
         try:
             while self._current is not None or (self.pending_bytes and self._next_chunk()):
                 assert self._current is not None
-                sent = self.sock.send(self._current[: self._portion])
+                portion = self._current if self._portion is None else self._current[: self._portion]
+                sent = self.sock.send(portion)
                 self.bytes_out += sent
                 self.pending_bytes -= sent
                 # With TLS a refused send is repeated with the same bytes; a taken one goes on.
@@ -370,6 +371,9 @@ class Transport:
 
     def _next_chunk(self) -> bool:
         """Join what waits into one piece for one `send`."""
+        if len(self._output) == 1 and not self._urgent:
+            self._current = memoryview(self._output.popleft())
+            return True
         chunk = list(self._urgent.values())
         self._urgent.clear()
         size = sum(map(len, chunk))

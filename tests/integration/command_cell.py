@@ -194,7 +194,12 @@ class Subject:
         return socket.connected and joined == command.topics and known != command.forgets
 
     def is_answered(self) -> bool:
-        """Whether the server is of the same opinion: each topic's push has its reply."""
+        """Whether the server is of the same opinion: each topic's push has its reply, and so has a
+        heartbeat, where there is a connection."""
+        try:
+            self.do(lambda s: s.ping(PATIENCE) if s.connected else None)
+        except NotConnectedError:
+            return False
         refs = [self.push(topic) for topic in self.command.topics]
         return all(ref is not None and self._is_answered(ref) for ref in refs)
 

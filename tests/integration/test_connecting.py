@@ -189,7 +189,7 @@ def test_black_holes_before_the_address_that_answers(
         begun = time.monotonic()
         close(connect("ws://many.invalid:9/socket/websocket").await_connect(PATIENCE))
         # Two staggers, and what a busy machine adds.
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 6
 
 
 def test_the_address_that_worked_is_tried_first_next_time(
@@ -243,7 +243,7 @@ def test_a_disconnect_between_black_holes(addresses: Callable[..., None], second
             socket.await_connect(seconds)
         begun = time.monotonic()
         close(socket)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 6
 
 
 def test_a_proxy_with_black_holes_among_its_addresses(
@@ -254,7 +254,7 @@ def test_a_proxy_with_black_holes_among_its_addresses(
         url = "http://many.invalid:9"
         begun = time.monotonic()
         close(connect("ws://phoenix.invalid/socket/websocket", proxy=url).await_connect(PATIENCE))
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 6
 
 
 def test_no_address_that_works(addresses: Callable[..., None], unused_port: int) -> None:
@@ -430,7 +430,7 @@ def test_a_dripping_answer_does_not_move_the_deadline(
         begun = time.monotonic()
         failure(phase.uri, connect_timeout_msec=300, **phase.options)
         # By drips it would take hours; the margin is for a machine that is busy.
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
 
 
 def test_the_await_may_give_up_before_the_attempt_does(phase: Phase) -> None:

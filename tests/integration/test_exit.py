@@ -16,7 +16,7 @@ from tests.support.raw_server import CLOSE, Peer, RawServer, closing, switching
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a SIGTERM there is a kill")
 
 # What an interpreter and a busy machine may need besides what the clients are given.
-SLACK = 1.0
+SLACK = 5.0
 
 BEGIN = """
 import os, signal, sys, threading, time
@@ -328,7 +328,7 @@ def test_a_second_signal_ends_the_waiting(server: RawServer, closes: queue.Queue
         program.terminate()
         outcome = program.end()
         assert (outcome.code, outcome.errors) == (ENDS[end][1], "")
-        assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < 15.0
 
 
 THREAD_THAT_ENDS = """

@@ -662,6 +662,52 @@ def test_a_fork_without_hooks_is_noticed(server: PhoenixServer, mark: str) -> No
     assert outcome == (0, "all raised\n", "")
 
 
+AT_ONCE = """
+import ctypes
+from slipstream_actor.actors import forks
+
+handle = ClientHandle(Client, sys.argv[1], name="rooms")
+done = []
+
+def reset():
+    time.sleep(0.2)
+    done.append(True)
+
+# The others come in the middle of what the first of them sees to.
+forks.reset_in_child(reset)
+pid = ctypes.PyDLL(None).fork()
+if pid:
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+else:
+    gate = threading.Barrier(8)
+    seen = []
+
+    def use():
+        gate.wait()
+        forks.current_epoch()
+        seen.append(done[:])
+        try:
+            assert handle.request("bench:a", "echo", timeout=30).get().ok
+        except BaseException as error:
+            seen.append(repr(error))
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(seen, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the C library's fork")
+def test_threads_that_notice_a_fork_at_once(server: PhoenixServer) -> None:
+    """As those of a uWSGI worker do, at its first requests."""
+    outcome = run(BEGIN + AT_ONCE, server.uri)
+    assert outcome == (0, f"{[[True]] * 8}\n0\n", "")
+
+
 IN_A_CALLBACK = """
 import ctypes
 

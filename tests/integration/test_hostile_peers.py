@@ -796,7 +796,7 @@ def test_a_drip_does_not_outlast_the_heartbeat(begin: bytes, drop: bytes) -> Non
         begun = time.monotonic()
         assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
         # Two intervals; the margin is for a machine that is busy.
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
 
 
 def test_a_drip_does_not_either_while_we_push_much() -> None:
@@ -818,7 +818,7 @@ def test_a_drip_does_not_either_while_we_push_much() -> None:
                 talk.do(lambda socket: socket.push("room", "news", {"pad": "x" * 1000}))
             except NotConnectedError:
                 break
-            assert time.monotonic() - begun < 3, "it goes on"
+            assert time.monotonic() - begun < 8, "it goes on"
         assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
 
 
@@ -855,7 +855,7 @@ def test_a_peer_that_reads_byte_by_byte_does_not_outlast_the_heartbeat() -> None
         begun = time.monotonic()
         talk.do(push_while_there_is_a_connection)
         assert talk.log.take("disconnect") == ("disconnect", HeartbeatTimeout())
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 8
 
 
 def test_a_peer_that_reads_at_a_pace_outlasts_the_heartbeat() -> None:
@@ -925,7 +925,7 @@ def test_a_peer_that_drips_instead_of_its_close_is_dropped(begin: bytes, drop: b
     with talking(script, close_timeout_msec=300, heartbeat_interval_msec=0) as talk:
         begun = time.monotonic()
         talk.assert_disconnects()
-        assert 0.3 <= time.monotonic() - begun < 3
+        assert 0.3 <= time.monotonic() - begun < 8
 
 
 @pytest.mark.parametrize("answer", [closing(1000), closing(4001), closing(None), b""])

@@ -352,7 +352,7 @@ def test_a_join_has_its_own_time(method: str) -> None:
         if method == "rejoin":
             do(ref, lambda s: s.rejoin(TOPIC, delay=0))
             assert log.take("topic_close", TOPIC)[2] == JoinTimeout()
-        assert 0.05 <= time.monotonic() - begun < PATIENCE / 2
+        assert 0.05 <= time.monotonic() - begun < 5.0
         assert join_of(ref).reason == JoinTimeout()
 
 
@@ -387,7 +387,7 @@ def test_a_leave_has_its_own_time() -> None:
         came = until(log, "leave")
         assert [entry[0] for entry in came] == ["push_failed", "leave"]
         assert came[0][1:] == (push, ChannelEnded("left"))
-        assert 0.05 <= time.monotonic() - begun < PATIENCE / 2
+        assert 0.05 <= time.monotonic() - begun < 5.0
         assert said(join_of(ref)) == LEFT
         told.set()
         do(ref, lambda s: s.ping(PATIENCE) and None)

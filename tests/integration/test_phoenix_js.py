@@ -17,7 +17,7 @@ import pytest
 from slipstream_actor.testing import PhoenixServer
 
 FOLDER = Path(__file__).parent.parent / "js"
-DEADLINE = 45
+DEADLINE = 100
 
 EXPECTED: dict[str, Any] = {
     "connecting": {

@@ -282,7 +282,7 @@ def test_a_handle_boots_without_phoenix(phoenix: PhoenixServer) -> None:
         begun = time.monotonic()
         with pytest.raises(AwaitTimeoutError):
             handle.request(LOBBY, "echo", timeout=0.1).get()
-        assert time.monotonic() - begun < PATIENCE / 2
+        assert time.monotonic() - begun < 4.0
         status = handle.status()
         assert not status["connected"]
         assert status["last_failure"] is not None

@@ -504,6 +504,19 @@ def test_rejoins_have_their_delays(connection: FakeConnection, clock: Clock) -> 
     assert socket.joins[T].rejoin_counter == 0
 
 
+def test_a_reconnect_that_is_moved_leaves_rejoins_where_they_are(
+    connection: FakeConnection, clock: Clock
+) -> None:
+    """No connection ends by it: the rejoin does not wait for the next one."""
+    closed = apply_event(connected_to(connection).join(T), ChannelClosed(ClosedByPeer(1012)))
+    waiting = closed.reconnect(delay=60).leave(T).rejoin(T, {}, delay=3)
+    for delay in (30, 90):
+        waiting = waiting.reconnect(delay=delay)
+        assert waiting.joins[T].rejoin_in == pytest.approx(3, abs=0.05)
+        assert not waiting.joins[T]._details.lost
+    waiting.disconnect()
+
+
 def test_a_rejoin_keeps_the_params_or_replaces_them(joined: Socket) -> None:
     crashed = apply_event(joined, TopicJoinClosed(T, ChannelCrashed({}), "1"))
     assert crashed.rejoin(T).joins[T].params == {"a": 1}

@@ -13,7 +13,7 @@ import pykka
 
 from slipstream_actor import ClientActor, Socket, connect
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:

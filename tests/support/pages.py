@@ -39,7 +39,7 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]
-DEADLINE = 50.0
+DEADLINE = 100.0
 GENERATED = "ws://localhost:4000/socket/websocket"
 PRINTED = "it prints"
 FENCE = re.compile(

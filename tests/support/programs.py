@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 # From 3.12 on Python warns of every fork beside threads, which is what is tested here.
 PYTHON = [sys.executable, "-X", "dev", "-W", "ignore:This process:DeprecationWarning"]

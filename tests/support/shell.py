@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 40.0
+DEADLINE = 60.0
 COMMAND = [sys.executable, "-m", "slipstream_actor"]
 # One that cannot say where its cursor is.
 TERMINAL = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
@@ -88,6 +88,12 @@ class Command:
         fcntl.ioctl(
             self._streams["out"], termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0)
         )
+
+    @property
+    def raw(self) -> bool:
+        """Whether its terminal hands on each key as it is typed, and echoes none."""
+        local: int = termios.tcgetattr(self._streams["out"])[3]
+        return not local & (termios.ICANON | termios.ECHO)
 
     def write(self, text: str) -> None:
         """Write to its standard input."""

@@ -89,6 +89,12 @@ class SteppedSelectorInbox(SteppedInbox, SelectorInbox):
             self.world.asked_to_join(envelope.message)
         super().put(envelope)
 
+    def take_turn(self) -> bool:
+        return not self._stash and not self._queue.qsize() and not self.stopping
+
+    def end_turn(self) -> None:
+        pass
+
     def _ready(self) -> Envelope[Any] | None:
         ready = selectors.EVENT_READ if self._again else 0
         self._again = False

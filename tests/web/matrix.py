@@ -25,7 +25,7 @@ AT_ONCE = 16
 # Of the views that say something; they wait 2 seconds for Phoenix.
 VIEW_SECONDS = 2.0
 # What a busy machine may need besides.
-SLACK = 2.0
+SLACK = 8.0
 WORKERS = 2
 SLOW = 200
 CRASHES = 12
@@ -124,6 +124,8 @@ def both_answer(web: WebServer, phoenix: Phoenix) -> None:
     """Ask until each worker has a client that is connected."""
 
     def connected() -> bool:
+        if not web.have_each_connect(phoenix.port, WORKERS, "/messages", body("hello")):
+            return False
         return say(web, AT_ONCE).statuses == {201: AT_ONCE} and phoenix.connections == WORKERS
 
     eventually(connected, "a client in each of the workers")

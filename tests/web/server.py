@@ -12,13 +12,15 @@ from __future__ import annotations
 import http.client
 import os
 import queue
+import signal
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -33,6 +35,7 @@ __all__ = [
     "Answer",
     "Load",
     "WebServer",
+    "connections_to",
     "free_port",
     "process_tree",
     "threads_of",
@@ -191,6 +194,21 @@ class WebServer:
         """The web server's own process and those that it has forked."""
         return process_tree(self.program.process.pid)
 
+    def have_each_connect(self, port: int, workers: int, path: str, body: bytes = b"{}") -> bool:
+        """Ask once of each worker that has no connection to a port; return whether all have one.
+
+        Who takes a request is the kernel's choice, and it may be the same one for ever: those that
+        have a connection stand still meanwhile.
+        """
+        for _ in range(workers):
+            if len(connected := self._connected_to(port)) < workers:
+                with standing_still(connected):
+                    self.post(path, body)
+        return len(self._connected_to(port)) == workers
+
+    def _connected_to(self, port: int) -> list[int]:
+        return [process for process in self.processes() if connections_to(process, port)]
+
     def end(self) -> Outcome:
         """End it as a process manager does."""
         self.program.terminate()
@@ -211,6 +229,37 @@ def process_tree(process: int) -> list[int]:
             with suppress(OSError):  # It has just ended.
                 found += [int(child) for child in task.read_text().split()]
     return found
+
+
+@contextmanager
+def standing_still(processes: Iterable[int]) -> Iterator[None]:
+    """Have processes stopped, and continue afterwards."""
+    stopped = list(processes)
+    for process in stopped:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        for process in stopped:
+            eventually(partial(stands_still, process), "the stop of a process")
+        yield
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+
+
+def stands_still(process: int) -> bool:
+    """Return whether all threads of a process are stopped, a while after the signal to be so."""
+    states = [task.read_text() for task in Path(f"/proc/{process}/task").glob("*/stat")]
+    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+
+
+def connections_to(process: int, port: int) -> int:
+    """Return how many established TCP connections to a port a process has (Linux)."""
+    here = f"/proc/{process}"
+    with suppress(OSError):  # It has just ended.
+        rows = [row.split() for row in Path(f"{here}/net/tcp").read_text().splitlines()[1:]]
+        there = {f"socket:[{row[9]}]" for row in rows if row[2:4] == [f"0100007F:{port:04X}", "01"]}
+        return sum(os.readlink(fd) in there for fd in Path(f"{here}/fd").iterdir())
+    return 0
 
 
 def threads_of(process: int) -> int:

@@ -53,9 +53,11 @@ def test_healthy(name: str, phoenix: Phoenix) -> None:
     phoenix.start()
     with web_server(name, phoenix) as web:
         web.wait_until_up("/health")
+        workers = WORKERS.get(name, 2)
+        assert web.have_each_connect(phoenix.port, workers, "/messages", SAY)
         load = web.load("/messages", SAY, requests=300, at_once=16)
         assert load.statuses == {201: 300}, load.surprises(201)[:3]
-        assert phoenix.connections == WORKERS.get(name, 2)
+        assert phoenix.connections == workers
         web.program.terminate()
         eventually(lambda: phoenix.connections == 0, "the clients' leave")
 
@@ -66,7 +68,7 @@ def test_phoenix_away_at_boot(name: str, phoenix: Phoenix) -> None:
         web.wait_until_up("/health")
         answer = web.post("/messages", SAY)
         assert answer.status == 503, answer
-        assert answer.seconds < 4.0
+        assert answer.seconds < 10.0
         phoenix.start()
         eventually(lambda: web.post("/messages", SAY).status == 201, "its recovery")
 

@@ -456,7 +456,7 @@ def test_what_does_not_end_is_ended(before: bytes, piece: bytes) -> None:
         with pytest.raises(AttemptFailed) as failed:
             upgrade(cast(Any, peer), CONFIG, cast(Any, peer), "/", [])
         assert failed.value.reason.kind == "upgrade"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
         assert peer.given < 200_000
         assert tracemalloc.get_traced_memory()[1] < 3_000_000
     finally:

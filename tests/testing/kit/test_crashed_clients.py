@@ -33,7 +33,7 @@ def test_a_crash_fails_a_waiting_assertion_at_once(server: SocketTest, joined: A
     threading.Timer(0.05, server.push, (joined, TOPIC, "raise", {"text": "oh"})).start()
     with pytest.raises(AssertionError, match=r"\Aclient crashed: RuntimeError\('oh'\)\n") as caught:
         server.assert_push(timeout=60)
-    assert time.monotonic() - started < PATIENCE
+    assert time.monotonic() - started < 10.0
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 

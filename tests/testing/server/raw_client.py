@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple
 
-DEADLINE = 10.0 * float(os.environ.get("SLIPSTREAM_TEST_TIMEOUT_FACTOR", "1"))
+DEADLINE = 30.0 * float(os.environ.get("SLIPSTREAM_TEST_TIMEOUT_FACTOR", "1"))
 """Seconds that anything may take before a test fails."""
 
 OPCODES = {"continuation": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}

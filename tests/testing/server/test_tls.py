@@ -100,7 +100,7 @@ def test_silent_and_plain_clients_hold_up_nobody(server: PhoenixServer) -> None:
             plain.response()
         begun = time.monotonic()
         server.stop()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 6
 
 
 def test_stop_closes_with_a_code(server: PhoenixServer) -> None:

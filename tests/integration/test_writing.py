@@ -1,0 +1,168 @@
+"""Who writes a push: the client that has nothing else to do, and else its connection."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import Reply, Socket, connect, get_state, telemetry
+from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.testing import FaultProxy, PhoenixServer
+from tests.integration.test_pairs import do
+from tests.support.clients import Log, eventually, recording
+
+TOPIC = "bench:room"
+FRAMES = "slipstream_actor.frames"
+HERE, CONNECTION = "Recorder", "connection"
+
+
+class Writers(logging.Handler):
+    """Which threads have written the pushes, as the frame log has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith("push") and " phx_" not in text:
+            self.threads.append(re.split(r"[ -]", str(record.threadName))[0])
+
+
+@pytest.fixture
+def writers() -> Iterator[Writers]:
+    handler = Writers()
+    logger = logging.getLogger(FRAMES)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+def at_rest(socket: Socket) -> Socket:
+    """Return the socket when its connection's thread sleeps."""
+    inbox: Any = socket._link.connection.actor_inbox if socket._link is not None else None
+    eventually(lambda: not inbox._turn.locked(), "that the connection has nothing to do")
+    return socket
+
+
+def joined(ref: Any, log: Log) -> None:
+    do(ref, lambda s: s.join(TOPIC))
+    log.take("join")
+
+
+def numbers(socket: Socket, count: int) -> None:
+    for number in range(count):
+        at_rest(socket).push(TOPIC, "echo", {"n": number})
+
+
+def replies(log: Log, count: int) -> list[Any]:
+    return [log.take("reply")[2] for _ in range(count)]
+
+
+def in_order(count: int) -> list[Reply]:
+    return [Reply("ok", {"n": number}) for number in range(count)]
+
+
+def test_a_client_writes_what_it_pushes_first(server: PhoenixServer, writers: Writers) -> None:
+    """Of many, the others are for one `send`."""
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        for _ in range(2):
+            do(ref, lambda s: numbers(s, 3))
+            assert replies(log, 3) == in_order(3)
+        assert writers.threads == [HERE, CONNECTION, CONNECTION] * 2
+
+
+def test_behind_each_reply_it_writes_again(server: PhoenixServer, writers: Writers) -> None:
+    def await_each(socket: Socket) -> None:
+        for number in range(3):
+            ref = at_rest(socket).push(TOPIC, "echo", {"n": number})
+            assert socket.await_reply(ref) == Reply("ok", {"n": number})
+
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        do(ref, await_each)
+        assert writers.threads == [HERE] * 3
+
+
+def test_a_client_that_has_more_to_do_has_its_connection_write(
+    server: PhoenixServer, writers: Writers
+) -> None:
+    def push_with_mail(socket: Socket) -> None:
+        ref.tell("more")
+        numbers(socket, 1)
+
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        do(ref, push_with_mail)
+        assert replies(log, 1) == in_order(1)
+        assert writers.threads == [CONNECTION]
+
+
+def test_a_push_that_asks_for_its_outcome_has_its_deadline(
+    server: PhoenixServer, writers: Writers
+) -> None:
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        do(ref, lambda s: at_rest(s).push(TOPIC, "echo", reply_timeout=5))
+        log.take("reply")
+        assert writers.threads == [CONNECTION]
+
+
+def test_a_plain_thread_has_its_connection_write(server: PhoenixServer, writers: Writers) -> None:
+    """A signal handler may raise there, in the middle of it."""
+    with connect(server.uri) as new:
+        socket = new.join(TOPIC).await_join(TOPIC)
+        assert socket.await_reply(at_rest(socket).push(TOPIC, "echo")).ok
+        assert writers.threads == [CONNECTION]
+
+
+def test_telemetry_sees_the_connection_at_work(server: PhoenixServer, writers: Writers) -> None:
+    seen: list[Any] = []
+    event = ("slipstream", "connection", "traffic")
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        telemetry.attach("writing", event, lambda *args: seen.append(args))
+        try:
+            do(ref, lambda s: numbers(s, 1))
+            assert replies(log, 1) == in_order(1)
+        finally:
+            telemetry.detach("writing")
+        assert writers.threads == [CONNECTION]
+        assert seen
+
+
+def test_what_the_socket_does_not_take_is_written_behind(
+    server: PhoenixServer, writers: Writers
+) -> None:
+    with FaultProxy(server.uri) as proxy, recording(proxy.uri) as (ref, log):
+        joined(ref, log)
+        proxy.throttle(1000, "up")
+        body = "x" * 5_000_000
+        do(ref, lambda s: [s.push(TOPIC, "echo", {"n": body}) for _ in range(3)])
+        do(ref, lambda s: numbers(s, 1))
+        proxy.heal()
+        assert replies(log, 4) == [*[Reply("ok", {"n": body})] * 3, *in_order(1)]
+        assert writers.threads[-1] == CONNECTION
+
+
+def test_a_connection_that_closes_writes_nothing_more(
+    server: PhoenixServer, writers: Writers
+) -> None:
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        connection: Any = get_state(ref).connection
+        inbox = connection.actor_inbox
+        write = inbox.write_here
+        do(ref, lambda s: s.disconnect())
+        log.take("disconnect")
+        assert inbox.write_here is None
+        assert not write(PushMessage(TOPIC, "echo", {}, "1", "1", "[]"))
+        assert writers.threads == []
