@@ -23,6 +23,7 @@ from slipstream_actor.cli.proxy import proxy
 from slipstream_actor.cli.push import push
 from slipstream_actor.cli.repl import repl
 from slipstream_actor.cli.serve import serve
+from slipstream_actor.cli.top.command import top
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.errors import SlipstreamError
 
@@ -47,7 +48,7 @@ def show_version(value: bool) -> None:
 
 
 @application.callback()
-def top(
+def common(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="The version.")
     ] = False,
@@ -187,4 +188,10 @@ add(
     """\
 slipstream-actor repl ws://localhost:4000/socket/websocket
 slipstream-actor repl wss://example.com/socket/websocket --token prompt""",
+)
+add(
+    top,
+    """\
+slipstream-actor top /run/chat/debug
+slipstream-actor top https://example.com/slipstream --token env:TOKEN --once""",
 )

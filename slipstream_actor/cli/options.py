@@ -14,7 +14,7 @@ import typer
 from slipstream_actor.cli.sources import object_from, secret_from, text_from, wrong
 from slipstream_actor.configuration.configuration import Configuration
 
-__all__ = ["Connecting", "seconds_of", "with_connecting"]
+__all__ = ["Connecting", "header_of", "seconds_of", "trusting", "with_connecting"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

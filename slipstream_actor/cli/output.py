@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import select
 import sys
@@ -59,8 +60,12 @@ def shown(payload: Any) -> str:
 
 
 def json_line(value: Any) -> bytes:
-    """Return a value as a line of JSON."""
-    return msgspec.json.encode(value) + b"\n"
+    """Return a value as a line of JSON; what a terminal would obey is escaped in it."""
+    line = msgspec.json.encode(value)
+    text = line.decode()
+    if not text.isprintable():
+        line = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()
+    return line + b"\n"
 
 
 class Writer:

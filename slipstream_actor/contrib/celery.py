@@ -12,6 +12,7 @@ tasks use a handle as views do, and `stop_with_worker` closes its connection in 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ from slipstream_actor.actors.actor import stop_for
 from slipstream_actor.actors.names import resolve
 from slipstream_actor.client.subscriptions import Subscription, subscribe
 from slipstream_actor.configuration.arguments import require_delay
+from slipstream_actor.debug.directory import serve_in, serve_no_more
 from slipstream_actor.errors import ClientEndedError
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.matching import ANY, matches
@@ -138,7 +140,8 @@ class Bridge:
     While the broker is away the message in hand is tried again, after 0.5 s at first and at most
     30 s. Up to `size` others wait meanwhile, then the connection reads no more and Phoenix waits;
     after `patience` seconds (`None`: never) the bridge gives up. A message that no task can be
-    made of is logged, and left out.
+    made of is logged, and left out. `debug_dir`: with a handle, the process serves `debug.report`
+    there, see `debug.serve_in`.
     """
 
     def __init__(
@@ -149,12 +152,15 @@ class Bridge:
         app: Any = None,
         size: int = 1000,
         patience: float | None = 300.0,
+        debug_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self._routes = list(routes)
         if not self._routes or not all(isinstance(route, Route) for route in self._routes):
             raise TypeError("routes must be one Route or more")
         if patience is not None:
             require_delay("patience", patience)
+        if debug_dir is not None:
+            serve_in(debug_dir)
         self._client = client
         self._app = app
         self._size = size
@@ -249,16 +255,20 @@ class Bridge:
             pass
 
 
-def stop_with_worker(handle: H) -> H:
+def stop_with_worker(handle: H, *, debug_dir: str | os.PathLike[str] | None = None) -> H:
     """Have a handle's client closed in order when a process of Celery's prefork pool ends.
 
     Those leave by `os._exit`, which ends no client. Returns the handle. In other pools, and in all
-    other processes, the interpreter's exit does it.
+    other processes, the interpreter's exit does it. `debug_dir`: each process that uses a handle
+    serves `debug.report` there, see `debug.serve_in`.
     """
+    if debug_dir is not None:
+        serve_in(debug_dir)
 
     def stop(**_: Any) -> None:
         if handle.status()["state"] != "not started":
             handle.stop()
+        serve_no_more()
 
     signals.worker_process_shutdown.connect(stop, weak=False)
     return handle

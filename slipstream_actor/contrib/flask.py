@@ -12,7 +12,8 @@
     def say():
         return slipstream.request("rooms:lobby", "new:msg", request.json).get().unwrap()
 
-The keys of the configuration are those of `contrib.settings`, and `SLIPSTREAM_ERROR_RESPONSES`.
+The keys of the configuration are those of `contrib.settings`, `SLIPSTREAM_ERROR_RESPONSES`, and
+`SLIPSTREAM_DEBUG_DIR`, a directory in which each process serves `debug.report`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.contrib.health import health
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
 from slipstream_actor.contrib.probe import connect_briefly
-from slipstream_actor.contrib.settings import DEFAULT, PREFIX, handles
+from slipstream_actor.contrib.settings import (
+    DEBUG_DIR,
+    DEFAULT,
+    PREFIX,
+    handles,
+    serve_where_told,
+)
 from slipstream_actor.errors import ConfigurationError, SlipstreamError
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
@@ -84,6 +91,7 @@ class Slipstream:
             raise ConfigurationError(
                 ERROR_RESPONSES, f"must be True or False; got a {type(responds).__name__}"
             )
+        serve_where_told(app.config.get(DEBUG_DIR))
         app.extensions[NAME] = MappingProxyType(handles(app.config, others=(ERROR_RESPONSES,)))
         app.cli.add_command(commands())
         if responds:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.configuration import Configuration, suggest
+from slipstream_actor.debug.directory import VARIABLE, serve_in
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.supervision.handle import ClientHandle
 
-__all__ = ["DEFAULT", "PREFIX", "handles"]
+__all__ = ["DEBUG_DIR", "DEFAULT", "PREFIX", "handles", "require_directory", "serve_where_told"]
 
 PREFIX = "SLIPSTREAM_"
 # What the client is called that stands in the settings by itself.
@@ -25,6 +27,8 @@ DEFAULT = "default"
 KEYS = ("client", "uri", "options", "name")
 SINGLE = {f"{PREFIX}{key.upper()}": key for key in KEYS}
 SEVERAL = f"{PREFIX}CLIENTS"
+# The setting is called as the environment's variable is, which outranks it.
+DEBUG_DIR = VARIABLE
 # In the place of an address that is missing, when the options are looked at.
 SOME_URI = "ws://localhost/socket/websocket"
 
@@ -37,10 +41,10 @@ def handles(
     `SLIPSTREAM_CLIENT` (a class, or where it is: `"myapp.chat.Chat"`), `SLIPSTREAM_URI`,
     `SLIPSTREAM_OPTIONS` and `SLIPSTREAM_NAME` declare the client `"default"`;
     `SLIPSTREAM_CLIENTS` maps names to mappings with the keys `client`, `uri`, `options` and
-    `name`. `others` are keys with the prefix that somebody else reads. The class' `init` takes the
-    URI, and the options by name. Opens nothing. Raises `ConfigurationError`.
+    `name`. `SLIPSTREAM_DEBUG_DIR` and `others` are keys that somebody else reads. The class'
+    `init` takes the URI, and the options by name. Opens nothing. Raises `ConfigurationError`.
     """
-    known = (*SINGLE, SEVERAL, *others)
+    known = (*SINGLE, SEVERAL, DEBUG_DIR, *others)
     for key in settings:
         if key.startswith(PREFIX) and key not in known:
             raise ConfigurationError(key, f"is no setting{suggest(key, known)}")
@@ -57,6 +61,22 @@ def handles(
     if not found:
         raise ConfigurationError(f"{PREFIX}CLIENT", "is missing: a subclass of ClientActor")
     return found
+
+
+def serve_where_told(directory: Any) -> None:
+    """Have every process that uses a handle serve itself in the directory that `DEBUG_DIR` names,
+    if it does. Raises `ConfigurationError`."""
+    require_directory(directory)
+    if directory is not None:
+        serve_in(directory)
+
+
+def require_directory(directory: Any) -> None:
+    """Raise unless it is the path of a directory, or `None`."""
+    if directory is not None and not isinstance(directory, (str, os.PathLike)):
+        raise ConfigurationError(
+            DEBUG_DIR, f"must be the path of a directory; got a {type(directory).__name__}"
+        )
 
 
 def listed(place: str, declared: Mapping[str, Any]) -> ClientHandle[Any]:

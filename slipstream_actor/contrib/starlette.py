@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.contrib.health import health
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
+from slipstream_actor.debug.directory import serve_in
 from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.supervision.handle import ClientHandle
@@ -53,19 +55,25 @@ NORMAL, INTERNAL_ERROR = 1000, 1011
 
 
 def lifespan(
-    *handles: ClientHandle[Any], drain: float = 5.0, inner: Lifespan | None = None
+    *handles: ClientHandle[Any],
+    drain: float = 5.0,
+    inner: Lifespan | None = None,
+    debug_dir: str | os.PathLike[str] | None = None,
 ) -> Lifespan:
     """Return a lifespan for `Starlette(lifespan=…)` that ends the clients of `handles`.
 
     At startup it starts none: each is started when it is first used. At shutdown they are stopped,
     all at once, after up to `drain` seconds for the requests that are under way. `inner` is a
     lifespan of your own: it runs within this one, so the clients can still be used at its end, and
-    what it yields is the state of the application.
+    what it yields is the state of the application. `debug_dir`: each process that uses a
+    handle serves `debug.report` there, see `debug.serve_in`.
     """
     require_delay("drain", drain)
     for handle in handles:
         if not isinstance(handle, ClientHandle):
             raise TypeError(f"lifespan takes handles, not {type(handle).__name__}")
+    if debug_dir is not None:
+        serve_in(debug_dir)
 
     @asynccontextmanager
     async def run(app: Any) -> AsyncIterator[Any]:

@@ -5,7 +5,7 @@ Open `report.py` first; `state.py` has `get_state`, `control.py` what changes a 
 """
 
 from slipstream_actor.debug.control import replace_state, resume, suspend
-from slipstream_actor.debug.directory import serve_as_configured as serve_as_configured
+from slipstream_actor.debug.directory import serve_in
 from slipstream_actor.debug.report import get_status, report
 from slipstream_actor.debug.serving import DebugServer, serve
 from slipstream_actor.debug.state import get_state
@@ -20,6 +20,7 @@ __all__ = [
     "report",
     "resume",
     "serve",
+    "serve_in",
     "statistics",
     "suspend",
     "trace",

@@ -52,6 +52,7 @@ def client_part(
         "requests": steadily(lambda: open_requests(ref), 0),
         "awaited_pushes": len(inbox.ledger),
         "buffered": {"pushes": len(inbox.buffer), "bytes": inbox.buffer.bytes},
+        "reconnects": max(0, getattr(inbox.history, "connections", 0) - 1),
         "history": [passage._asdict() for passage in list_of(lambda: inbox.history or ())],
     }
     socket = known_socket(ref)

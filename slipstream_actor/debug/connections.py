@@ -6,9 +6,17 @@ from typing import Any
 
 from slipstream_actor.configuration.configuration import redact
 from slipstream_actor.connection.connection import Connection
-from slipstream_actor.debug.plain import Plain, items_of, label, list_of, mailbox_of
+from slipstream_actor.debug.plain import (
+    Plain,
+    items_of,
+    label,
+    list_of,
+    mailbox_of,
+    steadily,
+)
 from slipstream_actor.debug.rates import COUNTED, rates_of
 from slipstream_actor.protocol.channels import Protocol
+from slipstream_actor.protocol.joins import JOINED, Waiting
 from slipstream_actor.telemetry.frame_log import name
 from slipstream_actor.wire.websocket import Transport
 
@@ -32,6 +40,7 @@ def connection_part(ref: Any, owner: Any, now: float) -> Plain | None:
             for topic, channel in items_of(protocol.channels)
         ],
         "topic_count": len(protocol.channels),
+        "joined_count": steadily(lambda: joined_in(protocol), 0),
         "refs": refs_of(protocol, now),
         "ref_count": len(protocol.refs),
         "counters": counters_of(transport, actor._dropped),
@@ -47,6 +56,11 @@ def connection_part(ref: Any, owner: Any, now: float) -> Plain | None:
             "max_send_buffer_bytes": actor._config.max_send_buffer_bytes,
         },
     }
+
+
+def joined_in(protocol: Protocol) -> int:
+    """Return how many topics are joined."""
+    return sum(channel.state is JOINED for channel in protocol.channels.values())
 
 
 def counted(transport: Transport | None) -> tuple[int, ...]:
@@ -73,8 +87,8 @@ def heartbeat_of(protocol: Protocol, now: float) -> Plain:
 def refs_of(protocol: Protocol, now: float) -> list[Plain]:
     """Return the refs that something waits for, those that wait longest first.
 
-    `due_in`: seconds until its time is over, where it has one; `age`: since when it waits, where
-    that is known, of requests: what is sent notes no time of its own.
+    `due_in`: seconds until its time is over, where it has one; `age`: for how long it has waited,
+    a request since it was asked, all else since it was sent.
     """
     parts = []
     for ref, waiting in items_of(protocol.refs):
@@ -87,18 +101,19 @@ def refs_of(protocol: Protocol, now: float) -> list[Plain]:
                 "topic": name(waiting.channel.topic),
                 "event": name(waiting.event),
                 "due_in": None if due is None else due - now,
-                "age": age_of(request, now),
+                "age": age_of(ref, waiting, request, now),
             }
         )
     return parts
 
 
-def age_of(request: Any, now: float) -> float | None:
-    """Return for how long a request has waited; `None` of what is none, or has no time."""
+def age_of(ref: str, waiting: Waiting, request: Any, now: float) -> float | None:
+    """Return for how many seconds a ref has waited; `None` of one that is settled meanwhile."""
     timeout, deadline = getattr(request, "timeout", None), getattr(request, "deadline", None)
-    if timeout is None or deadline is None:
-        return None
-    return max(0.0, float(timeout - (deadline - now)))
+    if timeout is not None and deadline is not None:
+        return max(0.0, float(timeout - (deadline - now)))
+    since = waiting.channel.pushes.get(ref, waiting.since)
+    return None if since is None else max(0.0, now - since)
 
 
 def due_at(protocol: Protocol, ref: str) -> float | None:

@@ -4,10 +4,12 @@ secret."""
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.debug.ages import in_hand, oldest_age
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.reason_texts import kind_of, named
@@ -95,10 +97,13 @@ def plain_reason(reason: Any, path: str | None = None) -> Plain | None:
 
 
 def mailbox_of(inbox: Any) -> Plain:
-    """Return how many messages wait, and what the oldest is, if that can be seen."""
+    """Return how many messages wait, what the oldest is, if that can be seen, and for how many
+    seconds it has waited at least, if that is known."""
+    before, depth = in_hand(inbox), steadily(lambda: inbox.depth, 0)
     return {
-        "depth": steadily(lambda: inbox.depth, 0),
+        "depth": depth,
         "oldest": steadily(lambda: oldest_of(inbox), None),
+        "oldest_age": oldest_age(inbox, depth, before, time.monotonic()),
     }
 
 

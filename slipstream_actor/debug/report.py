@@ -29,6 +29,7 @@ from slipstream_actor.debug.plain import (
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.supervision.handle import living_handles
 from slipstream_actor.supervision.supervisor import Supervisor
+from slipstream_actor.telemetry.frame_log import name
 
 __all__ = ["clients", "get_status", "report"]
 
@@ -38,8 +39,9 @@ def report(*, stacks: bool = False) -> dict[str, Any]:
 
     Asks nobody and waits for no callback, so that it also shows a client that hangs; `stacks` adds
     the calls that run in each callback. Times are in seconds, `time` and those of a client's
-    history are `time.time()`. Of what is many (topics, refs) the first 100 are shown, and their
-    count. No token, header's value, param, query or payload is in it.
+    history are `time.time()`; `command` is the program's name, without arguments. Of what is many
+    (topics, refs) the first 100 are shown, and their count. No token, header's value, param, query
+    or payload is in it.
 
     `clients`: see `get_status`. `connections`: all of them, those of plain threads too.
     `supervisors`: with their children. `handles`: those of `ClientHandle`, used or not.
@@ -53,6 +55,7 @@ def report(*, stacks: bool = False) -> dict[str, Any]:
         "version": installed_version(),
         "python": sys.version.partition(" ")[0],
         "pid": os.getpid(),
+        "command": command(),
         "forks": epoch,
         "time": time.time(),
         "clients": [client_part(ref, connections, now, stacks=stacks) for ref in clients()],
@@ -60,6 +63,14 @@ def report(*, stacks: bool = False) -> dict[str, Any]:
         "supervisors": [supervisor_part(ref, now) for ref in supervisors],
         "handles": [handle_part(handle) for handle in living_handles()],
     }
+
+
+def command() -> str:
+    """Return which program this is, and none of its arguments: they may hold tokens."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:
+        return name(f"-m {spec.name.removesuffix('.__main__')}")
+    return name(os.path.basename(sys.argv[0]) if sys.argv else "")
 
 
 def clients() -> list[Any]:

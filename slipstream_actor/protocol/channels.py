@@ -121,7 +121,7 @@ class Protocol:
         self.channels[command.topic] = channel
         self._joining[join_ref] = channel
         self._join_deadlines.add(join_ref, self._answer_by(now, command.timeout))
-        self.refs[join_ref] = Waiting("join", "phx_join", channel)
+        self.refs[join_ref] = Waiting("join", "phx_join", channel, now)
         # join_ref == ref: with a null join_ref the server drops what comes later
         # (docs/protocol.md#note-6).
         self._send(join_ref, join_ref, command.topic, "phx_join", command.payload)
@@ -146,7 +146,7 @@ class Protocol:
             return
         self._step(channel, "leave")
         channel.leave_ref = ref = self._next_ref()
-        self.refs[ref] = Waiting("leave", "phx_leave", channel)
+        self.refs[ref] = Waiting("leave", "phx_leave", channel, now)
         self._leaving[ref] = channel
         self._leave_deadlines.add(ref, self._answer_by(now, timeout))
         self._send(channel.join_ref, ref, topic, "phx_leave", {})
@@ -170,7 +170,7 @@ class Protocol:
         if command.request is not None and not command.request.begin():
             return False
         self.refs[command.ref] = Waiting("push", command.event, channel)
-        channel.pushes[command.ref] = None
+        channel.pushes[command.ref] = now
         if command.request is not None:
             self.requests.add(command.ref, command.request, command.deadline or now)
         elif command.deadline is not None:

@@ -64,7 +64,8 @@ JOIN_TRANSITIONS: dict[tuple[JoinState, Input], tuple[JoinState, Outcome | None]
 
 
 class Channel(msgspec.Struct, eq=False):
-    """One join of a topic, from its request to its end; `pushes` are its awaited refs."""
+    """One join of a topic, from its request to its end; `pushes` are its awaited refs, and since
+    when each is awaited."""
 
     topic: str
     join_ref: str
@@ -72,15 +73,17 @@ class Channel(msgspec.Struct, eq=False):
     leave_ref: str | None = None
     # Those of the topic that were left before it, and whose end has not been told.
     left_before: tuple[Channel, ...] = ()
-    pushes: dict[str, None] = msgspec.field(default_factory=dict)
+    pushes: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A ref that something waits for: an entry of the ledger."""
+    """A ref that something waits for: an entry of the ledger. `since`: of a join or a leave; since
+    when a push waits its channel knows."""
 
     kind: Literal["join", "leave", "push"]
     event: str
     channel: Channel
+    since: float | None = None
 
 
 class Heartbeat(msgspec.Struct):

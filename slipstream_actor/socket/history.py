@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
 from slipstream_actor.protocol.reason_texts import kind_of, named
 
-__all__ = ["Passage", "note"]
+__all__ = ["History", "Passage", "note"]
 
 MOST = 20
 WHAT: dict[type, str] = {
@@ -28,6 +28,14 @@ class Passage(NamedTuple):
     text: str | None = None
 
 
+class History(deque[Passage]):
+    """The last passages; `connections`: how many came in all."""
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=MOST)
+        self.connections: int = 0
+
+
 def note(owner: Any, event: Any) -> None:
     """Remember what a connection's event says, and nothing that the event holds."""
     what, inbox = WHAT.get(type(event)), getattr(owner, "actor_inbox", None)
@@ -35,7 +43,8 @@ def note(owner: Any, event: Any) -> None:
         return
     history = inbox.history
     if history is None:
-        history = inbox.history = deque(maxlen=MOST)
+        history = inbox.history = History()
+    history.connections += what == "connected"
     reason = getattr(event, "reason", None)
     words = () if reason is None else (kind_of(reason), named(reason))
     history.append(Passage(time.time(), what, *words))

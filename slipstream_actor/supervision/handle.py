@@ -103,7 +103,8 @@ class ClientHandle(Generic[C]):
     first use, which does not wait for the connection; then there is one client per process,
     whatever the number of threads, also in a process that was forked later. When the client ends it
     is started again, for ever, after 0.1 s at first and at most 30 s. It ends with the process.
-    Where SLIPSTREAM_DEBUG_DIR names a directory, the process serves `debug.report` there.
+    Where SLIPSTREAM_DEBUG_DIR, or `debug.serve_in`, names a directory, the process serves
+    `debug.report` there.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from slipstream_actor.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
-COMMANDS = ["listen", "push", "doctor", "serve", "proxy", "bench", "repl"]
+COMMANDS = ["listen", "push", "doctor", "serve", "proxy", "bench", "repl", "top"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,10 +149,12 @@ def test_several_clients_are_found_by_their_names(slipstream: Slipstream) -> Non
         _ = several.client
 
 
-@pytest.mark.parametrize("key", ["SLIPSTREAM_URL", "SLIPSTREAM_ERROR_RESPONSES"])
+@pytest.mark.parametrize(
+    "key", ["SLIPSTREAM_URL", "SLIPSTREAM_ERROR_RESPONSES", "SLIPSTREAM_DEBUG_DIR"]
+)
 def test_what_is_wrong_raises_at_init_app(slipstream: Slipstream, key: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        make_app(slipstream, **{key: "maybe"})
+        make_app(slipstream, **{key: ["maybe"]})
     assert raised.value.option == key
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,11 +29,13 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.inbox import Inbox
-from slipstream_actor.debug.connections import refs_of
+from slipstream_actor.debug.ages import in_hand, oldest_age
+from slipstream_actor.debug.connections import age_of, refs_of
 from slipstream_actor.debug.options import options_of
 from slipstream_actor.debug.rates import rates_of
 from slipstream_actor.protocol.channels import Protocol
-from slipstream_actor.protocol.commands import JoinTopic
+from slipstream_actor.protocol.commands import JoinTopic, PushMessage
+from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.reason_texts import named
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
@@ -41,10 +46,11 @@ from slipstream_actor.protocol.reasons import (
 from slipstream_actor.testing import FaultProxy, PhoenixServer, accept_connect
 from tests.support.clients import PATIENCE, eventually, recording
 from tests.support.planted import SECRETS, get_stuck, leaked, planted, secret
-from tests.support.programs import run
+from tests.support.programs import DEADLINE, ROOT, run
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "bench:a"
+OK: dict[str, Any] = {"status": "ok", "response": {}}
 
 
 class Quiet(ClientActor):
@@ -84,12 +90,14 @@ def test_a_client_that_is_well(quiet: Any) -> None:
         (TOPIC, "joined", None)
     ]
     assert part["callback"] is None
-    assert part["mailbox"] == {"depth": 0, "oldest": None}
+    assert part["mailbox"] == {"depth": 0, "oldest": None, "oldest_age": None}
+    assert part["reconnects"] == 0
     assert [passage["what"] for passage in part["history"]] == ["connected"]
     connection = part["connection"]
     assert connection["status"] == "connected"
     assert connection["counters"]["frames_in"] == 1
     assert connection["owner"] == "Quiet 'quiet'"
+    assert (connection["topic_count"], connection["joined_count"]) == (1, 1)
     whole = debug.report()
     assert [c["id"] for c in whole["connections"]] == [connection["id"]]
     assert json.loads(json.dumps(whole)) == whole
@@ -194,8 +202,8 @@ def test_no_secret_is_in_a_report() -> None:
         refs = part["connection"]["refs"]
         assert {"push", "request"} <= {r["kind"] for r in refs}
         asked = next(r for r in refs if r["kind"] == "request")
-        assert 0 <= asked["age"] < 60
         assert 0 < asked["due_in"] <= 60
+        assert all(0 <= r["age"] < 60 for r in refs)
 
 
 def test_only_well_known_reasons_are_shown() -> None:
@@ -333,6 +341,74 @@ def test_a_mailbox_is_looked_at_while_a_burst_ends() -> None:
     assert inbox.depth == 0
 
 
+def test_the_oldest_message_is_at_least_so_old() -> None:
+    """As long as nothing is taken out between two looks."""
+    inbox = Inbox()
+    assert oldest_age(inbox, 1, in_hand(inbox), 100.0) is None  # Nothing is known of its owner.
+    inbox.busy_since = 99.0
+    assert oldest_age(inbox, 2, in_hand(inbox), 100.0) is None  # Seen for the first time.
+    assert oldest_age(inbox, 3, in_hand(inbox), 104.0) == 4.0
+    before = in_hand(inbox)
+    inbox.busy_since = 105.0
+    assert oldest_age(inbox, 3, before, 106.0) is None  # The next one was begun while we looked.
+    assert oldest_age(inbox, 3, in_hand(inbox), 107.0) is None
+    assert oldest_age(inbox, 3, in_hand(inbox), 108.0) == 1.0
+    inbox.burst = Burst(None, [1, 2])
+    assert oldest_age(inbox, 3, in_hand(inbox), 109.0) is None
+    inbox.burst.events.popleft()
+    assert oldest_age(inbox, 2, in_hand(inbox), 110.0) is None
+    assert oldest_age(inbox, 2, in_hand(inbox), 112.0) == 2.0
+    inbox.tell("one")
+    inbox.receive(lambda message, _: message == "one")  # An await has taken something.
+    assert oldest_age(inbox, 2, in_hand(inbox), 113.0) is None
+    assert oldest_age(inbox, 0, in_hand(inbox), 114.0) is None
+    assert oldest_age(inbox, 1, in_hand(inbox), 115.0) is None  # Another one, since then.
+
+
+def test_what_waits_behind_a_callback_grows_older() -> None:
+    with planted() as ref:
+        get_stuck(ref)
+        ages = [debug.get_status(ref)["mailbox"]["oldest_age"] for _ in range(3)]
+        assert ages[0] is None
+        assert 0 <= ages[1] <= ages[2]
+        ref._actor_weakref().go_on.set()
+        eventually(lambda: debug.get_status(ref)["mailbox"]["depth"] == 0, "the end")
+        assert debug.get_status(ref)["mailbox"]["oldest_age"] is None
+
+
+def test_how_often_it_came_back(proxy: FaultProxy) -> None:
+    with recording(proxy.uri, reconnect_after_msec=[0]) as (ref, log):
+        log.take("connect")
+        for times in (1, 2):
+            proxy.cut()
+            log.take("disconnect")
+            proxy.heal()
+            log.take("connect")
+            assert debug.get_status(ref)["reconnects"] == times
+
+
+def test_the_program_is_named_without_its_arguments(tmp_path: Path) -> None:
+    program = "import json; from slipstream_actor import debug; print(json.dumps(debug.report()))"
+    assert json.loads(run(program, secret("argument")).output)["command"] == "-c"
+    for file in (tmp_path / "worker.py", tmp_path / "pack" / "__main__.py"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(program, encoding="utf-8")
+    output = run(tmp_path / "worker.py", secret("argument")).output
+    assert json.loads(output)["command"] == "worker.py"
+    assert not leaked(output)
+    module = [sys.executable, "-m", "pack", secret("argument")]
+    done = subprocess.run(
+        module,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+    assert json.loads(done.stdout)["command"] == "-m pack"
+
+
 def test_rates_are_the_difference_of_two_reports() -> None:
     class Connection:
         pass
@@ -364,7 +440,28 @@ def test_a_join_says_when_its_time_is_over() -> None:
     protocol.join(JoinTopic("room:1"), 100.0)
     (part,) = refs_of(protocol, 104.0)
     assert (part["kind"], part["topic"], part["event"]) == ("join", "room:1", "phx_join")
-    assert part["due_in"] == 6.0
+    assert (part["due_in"], part["age"]) == (6.0, 4.0)
+
+
+def test_each_ref_says_for_how_long_it_has_waited() -> None:
+    """What is sent together has the time of that."""
+    numbers = iter(range(1, 100))
+    protocol = Protocol(next_ref=lambda: str(next(numbers)))
+    for topic in ("room:1", "room:2"):
+        protocol.join(JoinTopic(topic), 100.0)
+        protocol.receive(
+            Message(protocol.channels[topic].join_ref, "1", topic, "phx_reply", OK), 101.0
+        )
+    for ref, now in (("70", 102.0), ("71", 103.0)):
+        push = PushMessage("room:1", "e", {}, Ref(ref, "room:1", "1"), "1", awaited=True)
+        assert protocol.push(push, now)
+    protocol.leave("room:2", 104.0)
+    ages = {(part["kind"], part["age"]) for part in refs_of(protocol, 110.0)}
+    assert {("push", 8.0), ("push", 7.0), ("leave", 6.0)} <= ages
+    # Settled between the two looks.
+    waiting = protocol.refs["70"]
+    protocol.receive(Message("1", "70", "room:1", "phx_reply", OK), 111.0)
+    assert age_of("70", waiting, None, 112.0) is None
 
 
 def test_round_trips_of_heartbeats(server: PhoenixServer) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -80,6 +82,12 @@ class Command:
     def type(self, text: str) -> None:
         """Type at its terminal."""
         os.write(self._streams["out"], text.encode())
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give its terminal another size."""
+        fcntl.ioctl(
+            self._streams["out"], termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0)
+        )
 
     @property
     def raw(self) -> bool:

@@ -9,26 +9,37 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from slipstream_actor.contrib.django.registry import SETTING, declared, made
+from slipstream_actor.contrib.django.registry import SETTING, debug_dir, declared, made
+from slipstream_actor.contrib.settings import DEBUG_DIR, require_directory
 from slipstream_actor.errors import ConfigurationError
 
 __all__ = ["check_clients"]
 
 # How alike a name is to ours, for it to be a slip of the pen.
 ALIKE = 0.85
+KNOWN = (SETTING, DEBUG_DIR)
 
 
 def check_clients(**_: Any) -> list[CheckMessage]:
-    """Return what is wrong with `SLIPSTREAM_CLIENTS`, of each client the first mistake."""
-    return [*unknown_settings(), *wrong_clients()]
+    """Return what is wrong with the settings, of each client the first mistake."""
+    return [*unknown_settings(), *wrong_directory(), *wrong_clients()]
 
 
 def unknown_settings() -> Iterator[CheckMessage]:
     """Yield a warning for each setting that looks like one of ours, and is none."""
     for key in dir(settings):
-        if key != SETTING and difflib.get_close_matches(key, [SETTING], 1, ALIKE):
-            text = f"{key} is no setting; did you mean {SETTING}?"
+        meant = difflib.get_close_matches(key, KNOWN, 1, ALIKE)
+        if meant and key not in KNOWN:
+            text = f"{key} is no setting; did you mean {meant[0]}?"
             yield Warning(text, id="slipstream.W001")
+
+
+def wrong_directory() -> Iterator[CheckMessage]:
+    """Yield an error where `SLIPSTREAM_DEBUG_DIR` is no path."""
+    try:
+        require_directory(debug_dir())
+    except ConfigurationError as error:
+        yield Error(str(error), id="slipstream.E004")
 
 
 def wrong_clients() -> Iterator[CheckMessage]:

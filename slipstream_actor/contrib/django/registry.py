@@ -11,11 +11,19 @@ from typing import Any
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.configuration import suggest
 from slipstream_actor.contrib.django.orm import with_fresh_connections
-from slipstream_actor.contrib.settings import KEYS, PREFIX, class_of, handle, mapping
+from slipstream_actor.contrib.settings import (
+    DEBUG_DIR,
+    KEYS,
+    PREFIX,
+    class_of,
+    handle,
+    mapping,
+    serve_where_told,
+)
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.supervision.handle import ClientHandle, conceal
 
-__all__ = ["SETTING", "Clients", "ConfiguredHandle", "clients", "declared", "made"]
+__all__ = ["SETTING", "Clients", "ConfiguredHandle", "clients", "debug_dir", "declared", "made"]
 
 SETTING = f"{PREFIX}CLIENTS"
 # Beside those of every framework: where secrets and addresses come from.
@@ -28,6 +36,13 @@ def declared() -> Mapping[str, Any]:
     from django.conf import settings
 
     return mapping(SETTING, getattr(settings, SETTING, {}))
+
+
+def debug_dir() -> Any:
+    """Return the setting that names a directory in which each process serves itself."""
+    from django.conf import settings
+
+    return getattr(settings, DEBUG_DIR, None)
 
 
 def made(alias: str, given: Any) -> ClientHandle[Any]:
@@ -123,6 +138,7 @@ class ConfiguredHandle(ClientHandle[Any]):
     def _configured(self) -> ClientHandle[Any]:
         with self._making:
             if self._made is None:
+                serve_where_told(debug_dir())
                 self._made = made(self.alias, declared()[self.alias])
                 conceal(self._made)
                 self._made.client_class = with_fresh_connections(self._made.client_class)

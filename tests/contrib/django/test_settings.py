@@ -140,6 +140,19 @@ def test_a_setting_that_looks_like_ours() -> None:
         ]
 
 
+def test_a_directory_that_is_none() -> None:
+    with override_settings(SLIPSTREAM_CLIENTS={"chat": CHAT}, SLIPSTREAM_DEBUG_DIR=5):
+        [(id, text)] = found()
+        assert id == "slipstream.E004"
+        assert text.startswith("SLIPSTREAM_DEBUG_DIR: ")
+        with pytest.raises(ConfigurationError):
+            _ = clients["chat"].ref
+    with override_settings(SLIPSTREAM_CLIENTS={}, SLIPSTREAM_DEBUG_DIRS="x"):
+        assert [id for id, _ in found()] == ["slipstream.W001"]
+    with override_settings(SLIPSTREAM_CLIENTS={}, SLIPSTREAM_DEBUG_DIR="x"):
+        assert found() == []
+
+
 def test_a_client_that_is_not_there() -> None:
     with (
         override_settings(SLIPSTREAM_CLIENTS={"chat": CHAT}),
