@@ -76,9 +76,10 @@ class Processes:
         path = next((path for path in self._paths()[0] if key_of(path) == key), None)
         if path is None:
             return Answer(False, error=ELSEWHERE)
-        answered = ask([path], [request], PATIENCE_WITH_CONTROL).get(path)
+        found = ask([path], [request], PATIENCE_WITH_CONTROL)
+        answered = found.get(path)
         if not answered:
-            return Answer(False, error="it does not answer")
+            return Answer(False, error="it does not answer" if path in found else "it has ended")
         return answered[0]
 
     def _own(self) -> Plain:
