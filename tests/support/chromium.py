@@ -148,22 +148,22 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, script: str, what: str) -> Any:
-        """Wait until an expression is true in the page; return what it is worth."""
+    def until(self, script: str, what: str) -> None:
+        """Wait until an expression is true in the page."""
         deadline = time.monotonic() + PATIENCE
         # The page itself waits between two looks, and tells as soon as one has succeeded.
         waiting = f"""(async () => {{
             for (let tries = 0; tries < 20; tries += 1) {{
                 // There may be no body yet.
                 const found = document.body && (await (() => {script})());
-                if (found) return found;
+                if (found) return true;
                 await new Promise((go) => setTimeout(go, 50));
             }}
-            return null;
+            return false;
         }})()"""
         while time.monotonic() < deadline:
-            if found := self.run(waiting):
-                return found
+            if self.run(waiting):
+                return
         shown = self.run("document.body.innerText")
         raise AssertionError(f"{what} did not come about; the page is: {shown}")
 

@@ -19,6 +19,7 @@ let answeredAt = null;
 let begunAt = Date.now();
 let failed = null;
 let timer = null;
+let due = Infinity;
 let asking = false;
 let took = 0;
 let source = null;
@@ -26,8 +27,9 @@ let source = null;
 // asking
 
 async function refresh() {
-  clearTimeout(timer);
   if (asking) return;
+  clearTimeout(timer);
+  due = Infinity;
   asking = true;
   const begun = Date.now();
   try {
@@ -52,10 +54,14 @@ async function refresh() {
   schedule(PACE);
 }
 
-// What takes the server long is not asked for without a pause, and nothing while nobody looks.
+// What takes the server long is not asked for without a pause, and nothing while nobody looks. What
+// is due sooner stays so: many events one after the other would put it off for ever.
 function schedule(pause) {
+  const at = Date.now() + Math.max(pause, 2 * took);
+  if (document.visibilityState !== "visible" || at >= due) return;
   clearTimeout(timer);
-  if (document.visibilityState === "visible") timer = setTimeout(refresh, Math.max(pause, 2 * took));
+  due = at;
+  timer = setTimeout(refresh, at - Date.now());
 }
 
 function stream() {
