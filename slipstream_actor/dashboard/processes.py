@@ -48,7 +48,8 @@ class Processes:
         self._silent: dict[str, float] = {}
 
     def parts(self) -> Plain:
-        """Return the report of each process, and how many were not asked.
+        """Return the report of each process, how many were not asked, and whether there is a
+        directory: whether all of the host's are among them.
 
         One that does not answer within a second has `answers: false`, and since when.
         """
@@ -58,7 +59,8 @@ class Processes:
         own = [self._own()] if self._here else []
         others = [part for path in answers if (part := self._other(path, answers[path], now))]
         self._silent = {path: at for path, at in self._silent.items() if path in answers}
-        return {"processes": [*own, *others], "left_out": left_out}
+        host = self._where() is not None
+        return {"processes": [*own, *others], "left_out": left_out, "host": host}
 
     def events(self) -> dict[str, list[Plain]]:
         """Return what has happened in the other processes, by their keys."""
@@ -101,10 +103,13 @@ class Processes:
         events: Any = answers[1].result if answers[1].ok else []
         return part_of(key, pid, answers[0].result, events)
 
+    def _where(self) -> str | None:
+        return self._directory or os.environ.get(VARIABLE) or None
+
     def _paths(self) -> tuple[list[str], int]:
         """Return the sockets of others, and how many there are besides."""
-        directory = self._directory or os.environ.get(VARIABLE)
-        if not directory:
+        directory = self._where()
+        if directory is None:
             return [], 0
         mine = f"{os.getpid()}{SUFFIX}" if self._here else None
         try:

@@ -245,9 +245,7 @@ def test_five_hundred_clients_change_in_place(chromium: Chromium, local: LocalSe
             page.until("document.querySelectorAll('#rows tr:not([hidden])').length === 1", "one")
     finally:
         for ref in refs:
-            ref.stop(block=False)
-        for ref in refs:
-            ref.actor_stopped.wait(PATIENCE)
+            ref.stop()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -95,9 +95,11 @@ def test_the_environment_is_asked_each_time(
 ) -> None:
     application = dashboard.app(lambda _: True)
     with silent(tmp_path):
-        assert len(told(application)["processes"]) == 1
+        alone = told(application)
+        assert (len(alone["processes"]), alone["host"]) == (1, False)
         monkeypatch.setenv(VARIABLE, str(tmp_path))
-        assert len(told(application)["processes"]) == 2
+        both = told(application)
+        assert (len(both["processes"]), both["host"]) == (2, True)
         monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
         assert len(told(application)["processes"]) == 1
 

@@ -2,7 +2,7 @@
 
 import { spark } from "./charts.js";
 import { byId, clone, list, setAttribute, setText, show } from "./dom.js";
-import { isFound, isStuck, isTrouble, joined, kindOf, now, processes, sorted } from "./model.js";
+import { areMore, isFound, isStuck, isTrouble, joined, kindOf, now, processes, sorted } from "./model.js";
 import { ago, count, milliseconds, rate, seconds } from "./words.js";
 
 const FILTERS = {
@@ -78,7 +78,8 @@ function update(row, client, selected, several) {
   setText(parts.note, note);
   setAttribute(parts.note, "title", note);
   const there = joined(client);
-  setText(parts.topics, part.topics.length ? `${there}/${part.topics.length}` : "–");
+  const more = areMore(client) ? "+" : "";
+  setText(parts.topics, part.topics.length ? `${count(there)}${more}/${count(part.topic_count)}` : "–");
   setAttribute(parts.topics, "data-short", there < part.topics.length);
   setText(parts.in, live ? rate(part.connection?.rates?.frames_in) : "–");
   setText(parts.out, live ? rate(part.connection?.rates?.frames_out) : "–");

@@ -3,7 +3,7 @@
 import { history, spark, trips } from "./charts.js";
 import { byId, clone, list, setAttribute, setText, show } from "./dom.js";
 import { clients, kindOf, now, page } from "./model.js";
-import { ago, bytes, clock, count, milliseconds, moment, rate, seconds } from "./words.js";
+import { ago, bytes, clock, count, milliseconds, moment, rate, seconds, several } from "./words.js";
 
 const detail = byId("detail");
 const chart = (name) => detail.querySelector(`[data-chart="${name}"]`);
@@ -51,12 +51,12 @@ function facts({ part, process }) {
     ["suspended", part.suspended ? "yes, by debug.suspend" : "", "bad"],
     ["attempt", part.attempt ? `${part.attempt}` : ""],
     ["next attempt", typeof part.next_attempt_in === "number" ? `in ${seconds(Math.max(0, part.next_attempt_in))}` : ""],
-    ["last failure", failure?.text, "bad"],
-    ["hint", failure?.hint],
+    ["last failure", failure?.text, part.status === "connected" ? "" : "bad"],
+    ["hint", part.status === "connected" ? "" : failure?.hint],
     ["mailbox", part.mailbox.oldest ? `${count(part.mailbox.depth)}, the oldest a ${part.mailbox.oldest}` : count(part.mailbox.depth)],
-    ["in flight", part.plain ? "" : `${count(part.requests)} requests, ${count(part.awaited_pushes)} pushes`],
+    ["in flight", part.plain ? "" : `${several(part.requests, "request")}, ${count(part.awaited_pushes)} pushes`],
     ["buffered", buffered?.pushes ? `${count(buffered.pushes)} pushes, ${bytes(buffered.bytes)}` : ""],
-    ["undelivered", connection ? `${count(connection.undelivered)} messages, ${bytes(memory.undelivered_bytes)}` : ""],
+    ["undelivered", connection ? `${several(connection.undelivered, "message")}, ${bytes(memory.undelivered_bytes)}` : ""],
     ["to be sent", memory?.send_buffer_bytes ? bytes(memory.send_buffer_bytes) : ""],
     ["reading", connection?.reading_paused ? "paused: the client does not keep up" : "", "bad"],
     ["traffic", connection ? `${bytes(connection.counters.bytes_in)} in, ${bytes(connection.counters.bytes_out)} out` : ""],
@@ -92,7 +92,7 @@ function drawTopics({ part, process }) {
     setText(name, topic.topic);
     const notes = [topic.reason?.text, topic.reason?.hint];
     if (typeof topic.rejoin_in === "number") notes.push(`again in ${seconds(Math.max(0, topic.rejoin_in))}`);
-    if (topic.rejoins) notes.push(`${topic.rejoins} rejoins`);
+    if (topic.rejoins) notes.push(several(topic.rejoins, "rejoin"));
     setText(note, notes.filter(Boolean).join(" · "));
   });
   const more = part.topic_count - part.topics.length;

@@ -2,7 +2,8 @@
 
 const SAMPLES = 90; // At every other second: three minutes.
 const MOST_EVENTS = 300;
-const FORGOTTEN_AFTER = 120; // Seconds after which a process that is not there any more is forgotten.
+const FORGOTTEN_AFTER = 60; // Seconds after which a process that is not there any more is forgotten.
+const FRESH = 15; // Seconds for which another worker's report is taken for how it is.
 export const STUCK_AFTER = 5; // Seconds of one callback.
 
 export const processes = new Map();
@@ -34,7 +35,7 @@ export function apply(report) {
     else silent(part);
   }
   for (const process of processes.values()) {
-    if (!here.has(process.key)) missing(process);
+    if (!here.has(process.key)) missing(process, report.host);
   }
   for (const client of clients.values()) {
     if (!processes.has(client.process.key)) clients.delete(client.id);
@@ -65,11 +66,19 @@ function silent(part) {
   process.since = process.seen ?? part.since;
 }
 
-function missing(process) {
-  process.answers = false;
+// A process that has ended; or another worker of a web server whose processes are asked in turns,
+// where none can be asked for the others.
+function missing(process, isHost) {
   process.missing = true;
   process.since = process.seen ?? process.since;
-  if (now() - process.since > FORGOTTEN_AFTER) processes.delete(process.key);
+  const passed = now() - process.since;
+  process.inTurns = !isHost && passed < FRESH;
+  process.answers = process.inTurns;
+  if (passed > FORGOTTEN_AFTER) processes.delete(process.key);
+  if (!isHost) return;
+  for (const client of clients.values()) {
+    if (client.process === process) clients.delete(client.id);
+  }
 }
 
 function applyProcess(part) {
@@ -80,6 +89,7 @@ function applyProcess(part) {
     here: part.here,
     answers: true,
     missing: false,
+    inTurns: false,
     seen: report.time,
     since: null,
     version: report.version,
@@ -208,6 +218,11 @@ export function kindOf(client) {
 
 export function joined(client) {
   return client.part.topics.filter((topic) => topic.status === "joined").length;
+}
+
+// Of many topics a report has the first.
+export function areMore(client) {
+  return client.part.topic_count > client.part.topics.length;
 }
 
 export function isStuck(client) {

@@ -5,18 +5,21 @@ import * as table from "./clients.js";
 import * as detail from "./detail.js";
 import { byId, clone, list, setAttribute, setText, show } from "./dom.js";
 import * as eventList from "./events.js";
-import { addEvent, apply, clients, joined, kindOf, now, page, processes, totals } from "./model.js";
-import { ago, clock, count, milliseconds, rate } from "./words.js";
+import { addEvent, apply, areMore, clients, joined, kindOf, now, page, processes, totals } from "./model.js";
+import { ago, clock, count, milliseconds, rate, several } from "./words.js";
 
 const PACE = 2000; // Milliseconds between two questions; more where an answer takes long.
 const PATIENCE = 10000; // Until a question is given up.
 const SILENT_AFTER = 4000; // Until the page says that nobody answers.
 const SOON = 250; // After an event.
+const SELDOM = 10000; // While the page is in the background.
+const OLD = 15000; // What is older is not called live.
 
 const { selection } = detail;
 const search = byId("search");
 let answeredAt = null;
-let begunAt = Date.now();
+const begunAt = Date.now();
+let askedAt = begunAt;
 let failed = null;
 let timer = null;
 let due = Infinity;
@@ -31,7 +34,7 @@ async function refresh() {
   clearTimeout(timer);
   due = Infinity;
   asking = true;
-  const begun = Date.now();
+  askedAt = Date.now();
   try {
     const response = await fetch("report.json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (response.ok) {
@@ -50,15 +53,16 @@ async function refresh() {
     stream();
     detail.refreshMessages();
   }
-  took = Date.now() - begun;
+  took = Date.now() - askedAt;
   schedule(PACE);
 }
 
-// What takes the server long is not asked for without a pause, and nothing while nobody looks. What
+// What takes the server long is not asked for without a pause, and seldom while nobody looks. What
 // is due sooner stays so: many events one after the other would put it off for ever.
 function schedule(pause) {
-  const at = Date.now() + Math.max(pause, 2 * took);
-  if (document.visibilityState !== "visible" || at >= due) return;
+  const least = document.visibilityState === "visible" ? 2 * took : SELDOM;
+  const at = Date.now() + Math.max(pause, least);
+  if (at >= due) return;
   clearTimeout(timer);
   due = at;
   timer = setTimeout(refresh, at - Date.now());
@@ -96,26 +100,38 @@ function draw() {
 }
 
 function isSilent() {
-  return failed !== null || Date.now() - (answeredAt ?? begunAt) > SILENT_AFTER + PACE;
+  return failed !== null || (asking && Date.now() - askedAt > SILENT_AFTER);
 }
 
+function standing() {
+  if (failed === "refused") return "refused";
+  if (isSilent()) return "stale";
+  if (answeredAt === null) return "waiting";
+  return Date.now() - answeredAt > OLD ? "paused" : "live";
+}
+
+const PULSE = {
+  waiting: () => "asking …",
+  live: (since) => `live, ${since}`,
+  paused: (since) => `as of ${since}, asking again …`,
+  stale: (since) => `not live, as of ${since}`,
+  refused: (since) => `not live, as of ${since}`,
+};
+
 function drawPulse() {
+  const state = standing();
   const since = (answeredAt ?? begunAt) / 1000;
-  const passed = ago(since, Date.now() / 1000);
-  if (!isSilent()) {
-    setAttribute(document.body, "data-state", answeredAt ? "live" : "waiting");
-    setText(byId("pulse-text"), answeredAt ? `live, ${clock(since)}` : "asking …");
-    show(byId("alarm"), false);
-    return;
-  }
-  setAttribute(document.body, "data-state", failed === "refused" ? "refused" : "stale");
-  setText(byId("pulse-text"), `not live, as of ${answeredAt ? clock(since) : "never"}`);
+  setAttribute(document.body, "data-state", state);
+  setText(byId("pulse-text"), PULSE[state](answeredAt ? clock(since) : "never"));
+  const isAlarm = state === "stale" || state === "refused";
+  show(byId("alarm"), isAlarm);
+  if (!isAlarm) return;
   const what =
-    failed === "refused"
+    state === "refused"
       ? "You may not see this any more: log in again, and load the page anew."
-      : `The server of this page does not answer since ${clock(since)}, ${passed} ago.`;
-  setText(byId("alarm"), answeredAt ? `${what} What is below is as of ${clock(since)}, and not live.` : what);
-  show(byId("alarm"), true);
+      : `The server of this page does not answer since ${clock(since)}, ${ago(since, Date.now() / 1000)} ago.`;
+  const rest = ` What is below is as of ${clock(since)}, and not live.`;
+  setText(byId("alarm"), answeredAt ? what + rest : what);
 }
 
 function total(name, text, note) {
@@ -126,19 +142,22 @@ function total(name, text, note) {
 function drawTotals() {
   const kinds = { connected: 0, connecting: 0, waiting: 0, closing: 0, new: 0, disconnected: 0, unknown: 0 };
   const topics = { joined: 0, requested: 0, closed: 0 };
+  let all = 0;
+  let more = "";
   for (const client of clients.values()) {
     kinds[kindOf(client)] = (kinds[kindOf(client)] ?? 0) + 1;
     if (!client.process.answers) continue;
     const there = joined(client);
     topics.joined += there;
+    all += client.part.topic_count;
+    if (areMore(client)) more = "+";
     for (const topic of client.part.topics) {
       if (topic.status !== "joined") topics[topic.status === "requested" ? "requested" : "closed"] += 1;
     }
   }
   if (answeredAt === null) return;
-  const allTopics = topics.joined + topics.requested + topics.closed;
   total("connected", count(kinds.connected), `of ${count(clients.size)} connected`);
-  total("topics", count(topics.joined), `of ${count(allTopics)} joined`);
+  total("topics", `${count(topics.joined)}${more}`, `of ${count(all)} joined`);
   for (const name of ["in", "out", "rtt", "mailbox"]) {
     spark(document.querySelector(`#totals [data-chart="${name}"]`), [totals[name]]);
   }
@@ -150,13 +169,14 @@ function drawTotals() {
   shares(byId("topic-states"), topics);
 }
 
-function standing(process) {
+function standingOf(process) {
+  if (process.inTurns) return `${several(process.count, "client")}, as of ${ago(process.seen, now())} ago: another worker of this server`;
   if (process.missing) return `not there since ${clock(process.since)}, ${ago(process.since, now())} ago`;
   if (!process.answers) return `does not answer since ${clock(process.since)}, ${ago(process.since, now())} ago`;
   const idle = process.handles.filter((handle) => handle.client === null).length;
-  const parts = [`${count(process.count)} clients`];
-  if (process.supervisors.length) parts.push(`${process.supervisors.length} supervisors`);
-  if (idle) parts.push(`${idle} handles without a client`);
+  const parts = [several(process.count, "client")];
+  if (process.supervisors.length) parts.push(several(process.supervisors.length, "supervisor"));
+  if (idle) parts.push(`${several(idle, "handle")} without a client`);
   return [...parts, `Python ${process.python}`, process.version].join(" · ");
 }
 
@@ -165,7 +185,7 @@ function drawProcesses() {
   list(byId("process-list"), all, (process) => process.key, () => clone("process"), (node, process) => {
     setAttribute(node, "data-answers", process.answers);
     setText(node.querySelector("b"), `process ${process.key}`);
-    setText(node.lastElementChild, standing(process) + (process.here && all.length > 1 ? " · this page's" : ""));
+    setText(node.lastElementChild, standingOf(process) + (process.here && all.length > 1 ? " · this page's" : ""));
   });
 }
 
@@ -220,7 +240,5 @@ detail.listen(refresh, close);
 const theme = new URLSearchParams(location.search).get("theme");
 if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
 if (location.hash.length > 1 && !byId(location.hash.slice(1))) selection.id = location.hash.slice(1);
-setInterval(() => {
-  if (answeredAt === null || isSilent()) drawPulse();
-}, 1000);
+setInterval(drawPulse, 1000);
 refresh();

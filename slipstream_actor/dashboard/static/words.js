@@ -30,7 +30,13 @@ export function seconds(value) {
 }
 
 export function ago(time, now) {
-  return typeof time === "number" ? seconds(Math.max(0, Math.round(now - time))) : "some time";
+  if (typeof time !== "number") return "some time";
+  const passed = Math.max(0, Math.round(now - time));
+  return passed < 10 ? `${passed} s` : seconds(passed);
+}
+
+export function several(number, word) {
+  return `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 }
 
 export function clock(time) {
