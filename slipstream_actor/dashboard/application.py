@@ -78,7 +78,9 @@ class Problem(Exception):
         super().__init__(text)
         self.status = status
         self.text: str = text or status.phrase
-        self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+        self.headers: tuple[tuple[str, str], ...] = tuple(
+            (name.replace("_", "-"), value) for name, value in headers.items()
+        )
 
 
 class Dashboard:

@@ -37,7 +37,7 @@ class Conversation:
         self._out = b"".join(msgspec.json.encode(request) + b"\n" for request in requests)
         self._in = bytearray()
         self._lines = 0
-        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock: socket.socket = socket.socket(socket.AF_UNIX)
         self.sock.setblocking(False)
         try:
             self.sock.connect(path)

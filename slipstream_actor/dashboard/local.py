@@ -10,7 +10,7 @@ import sys
 import threading
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.util import shift_path_info
 
@@ -37,7 +37,7 @@ PATIENCE = 30.0
 class Handler(WSGIRequestHandler):
     """Says nothing on standard error; the address has a secret in it."""
 
-    timeout = PATIENCE
+    timeout: ClassVar[float | None] = PATIENCE
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -52,7 +52,8 @@ class ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
         """Bind, and ask no name server what this host is called."""
         socketserver.TCPServer.server_bind(self)
         close_in_child(self.socket)
-        self.server_name, self.server_port = LOOPBACK, self.server_address[1]
+        self.server_name: str = LOOPBACK
+        self.server_port: int = self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -22,8 +22,11 @@ from tests.support.clients import eventually
 
 __all__ = ["Chromium", "Page", "needs_chromium"]
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+
 needs_chromium = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="there is no chromium (Debian's package)"
+    BROWSER is None, reason="there is no chromium (Debian's package)"
 )
 
 # Seconds for whatever is waited for: the machine may be busy with the other tests.
@@ -51,7 +54,7 @@ class Chromium:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._profile = tempfile.mkdtemp(prefix="slipstream-chromium-")
         self._process = subprocess.Popen(
-            ["chromium", *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
+            [str(BROWSER), *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
