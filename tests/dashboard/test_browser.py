@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ import pytest
 from slipstream_actor import ClientActor, Socket, cast, connect, dashboard
 from slipstream_actor.dashboard import LocalServer
 from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer
-from tests.dashboard.test_processes import worker
+from tests.dashboard.test_processes import silent, worker
 from tests.support.chromium import Chromium, Page, needs_chromium
 from tests.support.clients import PATIENCE, Recorder, recording
 
@@ -193,6 +194,32 @@ def test_who_hangs_is_said_to(chromium: Chromium, tmp_path: Path, server: Phoeni
         assert "does not answer since" in alarm
         assert "not live" in alarm
         assert "not live" in page.text("#pulse")
+
+
+def test_one_that_says_something_else_hides_nobody(
+    chromium: Chromium, tmp_path: Path, server: PhoenixServer
+) -> None:
+    """A process of another version, say."""
+    answer = b'{"ok": true, "result": {"pid": 1}}\n{"ok": true, "result": [{}]}\n'
+    with silent(tmp_path) as sock, recording(server.uri), ExitStack() as stack:
+
+        def serve() -> None:
+            while True:
+                try:
+                    peer, _ = sock.accept()
+                except OSError:
+                    return
+                with peer:
+                    peer.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(sock.shutdown, socket.SHUT_RDWR)
+        local = stack.enter_context(dashboard.serve(directory=str(tmp_path), here=True))
+        with seen(chromium, local) as page:
+            page.until("document.body.innerText.includes('does not understand')", "the other one")
+            status(page, "connected")
 
 
 class Idle(ClientActor):

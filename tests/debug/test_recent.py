@@ -63,10 +63,14 @@ def test_messages_are_kept_from_the_first_look_on(server: PhoenixServer) -> None
 def test_what_is_in_them_is_kept_where_it_is_asked_for(server: PhoenixServer) -> None:
     with recording(server.uri) as (ref, log):
         log.take("connect")
-        assert recent_messages(ref, payloads=True) == []
+        recent_messages(ref)
+        server.broadcast(TOPIC, "early", {})
+        ref.proxy().do(lambda s: s).get()
+        (before,) = eventually(lambda: recent_messages(ref, payloads=True), "the call")
+        assert (before["what"], before["payload"]) == ("method do()", None)
         ref.proxy().do(lambda s: s.join(TOPIC, {"name": "al"})).get()
         log.take("join")
-        joined = eventually(lambda: recent_messages(ref, payloads=True)[2:], "the join")
+        joined = eventually(lambda: recent_messages(ref, payloads=True)[3:], "the join")
         assert joined[0]["payload"] == "{}"
         assert {m["payload"] for m in recent_messages(ref)} == {None}
 

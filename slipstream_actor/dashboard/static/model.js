@@ -31,8 +31,8 @@ export function apply(report) {
   const here = new Set();
   for (const part of report.processes) {
     here.add(part.key);
-    if (part.answers) applyProcess(part);
-    else silent(part);
+    if (!part.answers) silent(part);
+    else understand(part);
   }
   for (const process of processes.values()) {
     if (!here.has(process.key)) missing(process, report.host);
@@ -59,8 +59,19 @@ function processOf(key) {
   return process;
 }
 
+// What one process says, which may be of another version, is no reason not to show the others.
+function understand(part) {
+  try {
+    applyProcess(part);
+  } catch {
+    silent({ ...part, since: page.time });
+    processOf(part.key).strange = true;
+  }
+}
+
 function silent(part) {
   const process = processOf(part.key);
+  process.strange = false;
   process.answers = false;
   process.missing = false;
   process.since = process.seen ?? part.since;
@@ -89,6 +100,7 @@ function applyProcess(part) {
     here: part.here,
     answers: true,
     missing: false,
+    strange: false,
     inTurns: false,
     seen: report.time,
     since: null,
@@ -169,7 +181,7 @@ function sampleTotals() {
   push(totals.in, sum.in);
   push(totals.out, sum.out);
   push(totals.mailbox, sum.mailbox);
-  push(totals.rtt, trips.length ? trips[Math.floor(trips.length / 2)] : 0);
+  if (trips.length) push(totals.rtt, trips[Math.floor(trips.length / 2)]);
   totals.hasTrips = trips.length > 0;
 }
 

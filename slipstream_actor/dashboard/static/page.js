@@ -15,6 +15,8 @@ const SOON = 250; // After an event.
 const SELDOM = 10000; // While the page is in the background.
 const OLD = 15000; // What is older is not called live.
 
+const NARROW = matchMedia("(max-width: 900px)");
+const COVERED = document.querySelectorAll(".bar, #totals, #processes, #clients, #events");
 const { selection } = detail;
 const search = byId("search");
 let answeredAt = null;
@@ -96,6 +98,7 @@ function draw() {
   table.draw(sought, selection.id, open);
   detail.draw();
   setAttribute(document.body, "data-detail", selection.id !== null);
+  cover(selection.id !== null && NARROW.matches);
   eventList.draw(sought);
 }
 
@@ -125,6 +128,7 @@ function drawPulse() {
   setText(byId("pulse-text"), PULSE[state](answeredAt ? clock(since) : "never"));
   const isAlarm = state === "stale" || state === "refused";
   show(byId("alarm"), isAlarm);
+  drawTitle();
   if (!isAlarm) return;
   const what =
     state === "refused"
@@ -171,6 +175,7 @@ function drawTotals() {
 
 function standingOf(process) {
   if (process.inTurns) return `${several(process.count, "client")}, as of ${ago(process.seen, now())} ago: another worker of this server`;
+  if (process.strange) return "answers something that this page does not understand";
   if (process.missing) return `not there since ${clock(process.since)}, ${ago(process.since, now())} ago`;
   if (!process.answers) return `does not answer since ${clock(process.since)}, ${ago(process.since, now())} ago`;
   const idle = process.handles.filter((handle) => handle.client === null).length;
@@ -181,6 +186,8 @@ function standingOf(process) {
 }
 
 function drawProcesses() {
+  show(byId("left-out"), page.leftOut > 0);
+  setText(byId("left-out"), `${count(page.leftOut)} more are not asked.`);
   const all = [...processes.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   list(byId("process-list"), all, (process) => process.key, () => clone("process"), (node, process) => {
     setAttribute(node, "data-answers", process.answers);
@@ -189,7 +196,21 @@ function drawProcesses() {
   });
 }
 
+function drawTitle() {
+  const away = [...clients.values()].filter((client) => kindOf(client) !== "connected").length;
+  const news = standing() === "live" ? (away ? `${away} not connected` : "") : "not live";
+  const title = news ? `${news} · slipstream_actor` : "slipstream_actor";
+  if (document.title !== title) document.title = title;
+}
+
 // what is chosen
+
+// On a small screen one client lies over all else, which nobody is to get lost in meanwhile.
+function cover(covered) {
+  for (const node of COVERED) {
+    if (node.inert !== covered) node.inert = covered;
+  }
+}
 
 function open(id) {
   if (selection.id === id) {
@@ -200,7 +221,7 @@ function open(id) {
   remember();
   draw();
   byId("detail").querySelector(".scroll").scrollTop = 0;
-  if (matchMedia("(max-width: 900px)").matches) byId("detail").focus();
+  if (NARROW.matches) byId("detail").focus();
   detail.refreshMessages();
 }
 
@@ -231,6 +252,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 search.addEventListener("input", draw);
+NARROW.addEventListener("change", draw);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refresh();
 });
