@@ -23,6 +23,7 @@ PACKAGE = "slipstream_actor"
 MODULES = [
     PACKAGE,
     f"{PACKAGE}.commands",
+    f"{PACKAGE}.dashboard",
     f"{PACKAGE}.debug",
     f"{PACKAGE}.events",
     f"{PACKAGE}.reasons",

@@ -1,6 +1,7 @@
 """What may be asked over a local socket: a line of JSON each, and what is answered.
 
-`report` and `trace` change nothing. All else is control, which has to be allowed.
+`report`, `events`, `messages` and `trace` change nothing. All else is control, which has to be
+allowed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import msgspec
 
 from slipstream_actor.actors.names import name_of
 from slipstream_actor.debug.control import replace_state, resume, suspend
+from slipstream_actor.debug.happenings import happenings
+from slipstream_actor.debug.recent import recent_messages
 from slipstream_actor.debug.report import clients, report
 from slipstream_actor.socket.socket import Socket
 
@@ -22,6 +25,13 @@ class Refused(Exception):
     """A request that is not answered; its text goes to whoever asked."""
 
 
+LOOKING: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "report": lambda request: report(stacks=request.get("stacks") is True),
+    "events": lambda _: happenings(),
+    "messages": lambda request: recent_messages(
+        client_called(request.get("client")), payloads=request.get("payloads") is True
+    ),
+}
 CONTROL: dict[str, Callable[[Any], object]] = {
     "disconnect": lambda ref: replace_state(ref, Socket.disconnect),
     "reconnect": lambda ref: replace_state(ref, lambda socket: socket.reconnect(delay=0)),
@@ -45,11 +55,12 @@ def answer(request: dict[str, Any], *, allow_control: bool) -> Any:
     """Return the answer to a request other than `trace`. Raises `Refused`, and what control
     raises."""
     what = request["request"]
-    if what == "report":
-        return report(stacks=request.get("stacks") is True)
+    look = LOOKING.get(what)
+    if look is not None:
+        return look(request)
     control = CONTROL.get(what)
     if control is None:
-        known = ", ".join(("report", "trace", *CONTROL))
+        known = ", ".join((*LOOKING, "trace", *CONTROL))
         raise Refused(f"there is no such request; there are {known}")
     if not allow_control:
         raise Refused(f"{what} is not allowed here: serve(path, allow_control=True) allows it")

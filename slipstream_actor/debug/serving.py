@@ -129,9 +129,9 @@ def serve(path: str | os.PathLike[str], *, allow_control: bool = False) -> Debug
     It is for the owner of the process alone (mode 0600). A request is a line of JSON, and so is an
     answer: `{"request": "report"}` has `{"ok": true, "result": …}`, see `report`;
     `{"request": "trace", "client": …}` has a `{"line": …}` for each message, see `trace`, until
-    `"on": false`, or the peer goes. With `allow_control` also `disconnect`, `reconnect`, `suspend`
-    and `resume`; without it nothing is changed. It ends at the exit, and no fork's child serves
-    it. Raises `OSError`: where somebody listens, or the directory is not there, or there are no
-    local sockets.
+    `"on": false`, or the peer goes; `events` and `messages` have what the dashboard shows. With
+    `allow_control` also `disconnect`, `reconnect`, `suspend` and `resume`; without it nothing is
+    changed. It ends at the exit, and no fork's child serves it. Raises `OSError`: where somebody
+    listens, or the directory is not there, or there are no local sockets.
     """
     return DebugServer(os.path.abspath(os.fspath(path)), allow_control=allow_control)

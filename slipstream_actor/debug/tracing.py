@@ -11,60 +11,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TextIO, TypeAlias
 
 from slipstream_actor.actors.names import Target
 from slipstream_actor.debug.control import client_of
+from slipstream_actor.debug.messages import Message, Messages
 from slipstream_actor.debug.observer import listen, stop_listening
 from slipstream_actor.debug.plain import label
-from slipstream_actor.debug.words import is_message, what_is, what_is_sent
-from slipstream_actor.protocol.commands import JoinTopic, PushMessage
-from slipstream_actor.protocol.events import (
-    ChannelClosed,
-    ChannelConnectFailed,
-    MessageReceived,
-    PushFailed,
-    ReplyReceived,
-    TopicJoinClosed,
-    TopicJoinFailed,
-    TopicJoinSucceeded,
-)
-from slipstream_actor.protocol.message import Reply
-from slipstream_actor.protocol.reason_texts import named
-from slipstream_actor.protocol.undecoded import UndecodedMessage
-from slipstream_actor.telemetry.frame_log import answer_of, name, names_of, payload_of, redacted
 
 __all__ = ["Lines", "Out", "Pace", "trace"]
 
 Out: TypeAlias = TextIO | Callable[[str], object] | None
 
-# Characters of a line, lines per second, and pushes whose reply is waited for.
-LONGEST, MOST_A_SECOND, MOST_AWAITED = 1_000, 1_000, 1_000
-
-# Of an event what is in it.
-CONTENT: dict[type, Callable[[Any], str]] = {
-    MessageReceived: lambda event: redacted(event.payload),
-    UndecodedMessage: lambda event: redacted(event.payload),
-    ReplyReceived: lambda event: content_of_reply(event.reply),
-    TopicJoinSucceeded: lambda event: f"ok {redacted(answer_of(event.response))}",
-}
-
-ENDS = (ChannelConnectFailed, ChannelClosed, TopicJoinFailed, TopicJoinClosed, PushFailed)
-
-
-def content_of_reply(reply: Reply) -> str:
-    """Return what is shown of a reply."""
-    return f"{name(reply.status)} {redacted(reply.response)}"
-
-
-def content_of(message: Any) -> str:
-    """Return what is shown of what is in a message; empty of most."""
-    content = CONTENT.get(type(message))
-    if content is not None:
-        return content(message)
-    return named(message.reason) if type(message) in ENDS else ""
+# Characters of a line, and lines per second.
+LONGEST, MOST_A_SECOND = 1_000, 1_000
 
 
 class Pace:
@@ -88,101 +49,34 @@ class Pace:
         return held
 
 
-class Lines:
+class Lines(Messages):
     """Tells `out` of one client, a line for each message. `mine`: only `trace` ends it."""
 
     def __init__(self, ref: Any, out: Out, *, mine: bool = False) -> None:
+        super().__init__()
         self.mine: bool = mine
         self._label = label(ref)
         self._out = out
         self._pace = Pace()
-        # When the pushes were sent whose reply may come, by their refs, and what they are.
-        self._sent: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
-    # what an observer tells
-
-    def handled(self, message: Any, seconds: float) -> None:
-        """Tell of a message that was handled."""
-        if is_message(message):
-            self._came_in(message, f"took {milliseconds(seconds)}")
-
-    def awaited(self, event: Any) -> None:
-        """Tell of an event that an await has taken."""
-        if is_message(event):
-            self._came_in(event, "awaited")
-
-    def sent(self, command: Any) -> None:
-        """Tell of what is sent."""
-        what = what_is_sent(command)
-        if what is None:
-            return
-        self._say(f"out {what}{refs_of(command)} {sent_content(command)}")
-        if type(command) is not PushMessage or command.ref is None:
-            return
-        if command.request is not None:
-            self._await_request(command, what)
-            return
-        self._sent[str(command.ref)] = time.monotonic(), what
-        if len(self._sent) > MOST_AWAITED:
-            self._sent.popitem(last=False)
-
-    def _came_in(self, message: Any, how: str) -> None:
-        what = what_is(message)
-        if type(message) is ReplyReceived:
-            since, what = self._sent.pop(str(message.ref), (None, f"{what} to {message.ref}"))
-            how = how if since is None else f"after {milliseconds(time.monotonic() - since)}, {how}"
-        self._say(f"in  {what} {content_of(message)}".rstrip() + f" ({how})")
-
-    def _await_request(self, command: PushMessage, what: str) -> None:
-        """A request's reply goes to whoever asked, and not by way of the client."""
-        since = time.monotonic()
-
-        def told(future: Any) -> None:
-            try:
-                outcome = content_of_reply(future.get(timeout=0))
-            except Exception as error:
-                outcome = type(error).__name__
-            after = milliseconds(time.monotonic() - since)
-            self._say(f"in  {what} {outcome} (request, after {after})")
-
-        command.request.future.add_done_callback(told)
-
-    # lines
-
-    def _say(self, text: str) -> None:
+    def _note(self, message: Message) -> None:
         held = self._pace.lets(time.monotonic())
         if held is None:
             return
         if held:
-            self._write(f"{self._label} {held} lines are not shown: more than {MOST_A_SECOND}/s")
-        self._write(f"{self._label} {text}")
+            self._write(f"{held} lines are not shown: more than {MOST_A_SECOND}/s")
+        told = (message.what + message.refs, message.said, message.payload())
+        text = " ".join(part for part in told if part)
+        self._write(f"{message.direction:3} {text}" + (f" ({message.how})" if message.how else ""))
 
     def _write(self, text: str) -> None:
-        line = f"{clock(time.time())} {text}"[:LONGEST].rstrip()
+        line = f"{clock(time.time())} {self._label} {text}"[:LONGEST].rstrip()
         out = sys.stderr if self._out is None else self._out
         if callable(out):
             out(line)
             return
         out.write(f"{line}\n")
         out.flush()
-
-
-def refs_of(command: Any) -> str:
-    """Return the refs of what is sent, as the frame log shows them; a leave's is not known yet."""
-    if type(command) is JoinTopic:
-        return f" ({command.join_ref}, {command.join_ref})"
-    return f" ({command.join_ref}, {command.ref})" if type(command) is PushMessage else ""
-
-
-def sent_content(command: Any) -> str:
-    """Return what is shown of what a command sends: of a join's params the names."""
-    if type(command) is JoinTopic:
-        return redacted(names_of(command.payload))
-    return payload_of(command) if type(command) is PushMessage else ""
-
-
-def milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.2f} ms"
 
 
 def clock(now: float) -> str:

@@ -1,0 +1,166 @@
+"""Where the page's data is from: this process, and those that serve themselves in a directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import time
+from typing import Any
+
+import msgspec
+
+from slipstream_actor.dashboard.asking import Answer, ask
+from slipstream_actor.debug.directory import VARIABLE
+from slipstream_actor.debug.happenings import happenings
+from slipstream_actor.debug.report import report
+from slipstream_actor.debug.requests import Refused, answer
+from slipstream_actor.errors import SlipstreamError
+
+__all__ = ["ELSEWHERE", "Processes"]
+
+logger: logging.Logger = logging.getLogger("slipstream_actor.dashboard")
+
+# Seconds for all processes together, and for one that is to do something: as long as it may wait
+# for a callback, and a moment.
+PATIENCE, PATIENCE_WITH_CONTROL = 1.0, 6.0
+MOST = 64
+SUFFIX = ".sock"
+ELSEWHERE = "this request has come to another process, which does not reach that one"
+
+Plain = dict[str, Any]
+
+
+class Whose(msgspec.Struct):
+    """Of a report whose it is."""
+
+    pid: int
+
+
+class Processes:
+    """This process, if it is to be shown, and those of a directory: by default the environment's,
+    as it is when they are asked."""
+
+    def __init__(self, directory: str | None = None, *, here: bool = True) -> None:
+        self._directory = directory
+        self._here = here
+        # Since when a socket has not answered.
+        self._silent: dict[str, float] = {}
+
+    def parts(self) -> Plain:
+        """Return the report of each process, how many were not asked, and whether there is a
+        directory: whether all of the host's are among them.
+
+        One that does not answer within a second has `answers: false`, and since when.
+        """
+        paths, left_out = self._paths()
+        now = time.time()
+        answers = ask(paths, [{"request": "report"}, {"request": "events"}], PATIENCE)
+        own = [self._own()] if self._here else []
+        others = [part for path in answers if (part := self._other(path, answers[path], now))]
+        self._silent = {path: at for path, at in self._silent.items() if path in answers}
+        host = self._where() is not None
+        return {"processes": [*own, *others], "left_out": left_out, "host": host}
+
+    def events(self) -> dict[str, list[Plain]]:
+        """Return what has happened in the other processes, by their keys."""
+        answers = ask(self._paths()[0], [{"request": "events"}], PATIENCE)
+        found = {}
+        for path, answered in answers.items():
+            if answered and answered[0].ok:
+                found[key_of(path)] = msgspec.json.decode(answered[0].result)
+        return found
+
+    def tell(self, key: str, request: Plain, *, allow_control: bool) -> Answer:
+        """Return the answer of the process with this key to a request."""
+        if self._here and key == own_key():
+            return answer_here(request, allow_control=allow_control)
+        path = next((path for path in self._paths()[0] if key_of(path) == key), None)
+        if path is None:
+            return Answer(False, error=ELSEWHERE)
+        found = ask([path], [request], PATIENCE_WITH_CONTROL)
+        answered = found.get(path)
+        if not answered:
+            return Answer(False, error="it does not answer" if path in found else "it has ended")
+        return answered[0]
+
+    def _own(self) -> Plain:
+        whole = report()
+        shown = {id(client["connection"]) for client in whole["clients"]}
+        whole["connections"] = [part for part in whole["connections"] if id(part) not in shown]
+        return part_of(own_key(), os.getpid(), whole, happenings()) | {"here": True}
+
+    def _other(self, path: str, answers: list[Answer] | None, now: float) -> Plain | None:
+        """Return the part of another process; `None` if it is this one by another name."""
+        key = key_of(path)
+        pid = whose(answers[0]) if answers else None
+        if answers is None or pid is None:
+            since = self._silent.setdefault(path, now)
+            return {"key": key, "here": False, "answers": False, "since": since}
+        self._silent.pop(path, None)
+        if self._here and pid == os.getpid():
+            return None
+        events: Any = answers[1].result if answers[1].ok else []
+        return part_of(key, pid, answers[0].result, events)
+
+    def _where(self) -> str | None:
+        return self._directory or os.environ.get(VARIABLE) or None
+
+    def _paths(self) -> tuple[list[str], int]:
+        """Return the sockets of others, and how many there are besides."""
+        directory = self._where()
+        if directory is None:
+            return [], 0
+        mine = f"{os.getpid()}{SUFFIX}" if self._here else None
+        try:
+            names = sorted(name for name in os.listdir(directory) if name != mine)
+        except OSError:
+            return [], 0
+        paths = [os.path.join(directory, name) for name in names if name.endswith(SUFFIX)]
+        paths = [path for path in paths if is_ours(path)]
+        return paths[:MOST], max(0, len(paths) - MOST)
+
+
+def own_key() -> str:
+    """Return what this process is called on the page: as its socket is, if it has one."""
+    return str(os.getpid())
+
+
+def key_of(path: str) -> str:
+    """Return what a process is called on the page."""
+    return os.path.basename(path).removesuffix(SUFFIX)
+
+
+def is_ours(path: str) -> bool:
+    """Whether it is a socket of our own user: what another one serves is not to be believed."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def whose(answered: Answer) -> int | None:
+    """Return the id of the process whose report it is, `None` if it is none."""
+    try:
+        return msgspec.json.decode(answered.result, type=Whose).pid if answered.ok else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def part_of(key: str, pid: int, whole: Any, events: Any) -> Plain:
+    """Return the part of a process that answers."""
+    part: Plain = {"key": key, "pid": pid, "here": False, "answers": True}
+    return {**part, "report": whole, "events": events}
+
+
+def answer_here(request: Plain, *, allow_control: bool) -> Answer:
+    """Return this process' answer to a request."""
+    try:
+        result = answer(request, allow_control=allow_control)
+    except (Refused, SlipstreamError) as error:
+        return Answer(False, error=str(error))
+    except Exception as error:
+        logger.debug("a request has failed", exc_info=True)
+        return Answer(False, error=type(error).__name__)
+    return Answer(True, msgspec.Raw(msgspec.json.encode(result)))
