@@ -27,6 +27,7 @@ from slipstream_actor import (
     get_state,
     wait,
 )
+from slipstream_actor.connection import connection
 from slipstream_actor.connection.state import ConnectionState
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -1046,6 +1047,14 @@ def test_the_close_frame_that_explains_a_failed_write(
     with talking(closing_while_we_push(code, end)) as talk:
         talk.do(push_while_there_is_a_connection)
         assert talk.log.take("disconnect") == ("disconnect", ClosedByPeer(code))
+
+
+def test_it_is_heard_by_a_thread_that_was_kept_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the time for it was over, as on a machine that does other things."""
+    monkeypatch.setattr(connection, "LAST_WORDS_SECONDS", 0.0)
+    with talking(closing_while_we_push(1012, Peer.reset)) as talk:
+        talk.do(push_while_there_is_a_connection)
+        assert talk.log.take("disconnect") == ("disconnect", ClosedByPeer(1012))
 
 
 def test_a_failed_write_that_nothing_explains() -> None:
