@@ -683,23 +683,23 @@ def test_heartbeats_on_the_wire() -> None:
     beats: list[tuple[float, list[Any]]] = []
 
     def script(peer: Peer) -> None:
-        while len(beats) < 10:
+        while len(beats) < 5:
             beat = peer.expect("heartbeat")
             beats.append((time.monotonic(), beat))
             peer.reply(beat)
         peer.send(broadcast("enough"))
         peer.serve()
 
-    with talking(script, heartbeat_interval_msec=50) as talk:
+    with talking(script, heartbeat_interval_msec=200) as talk:
         talk.log.take("message", "room", "enough")
         rtt = talk.state().heartbeat_rtt
         assert rtt is not None
         assert 0 < rtt < PATIENCE
     messages = [beat for _, beat in beats]
     assert all([b[0], *b[2:]] == [None, "phoenix", "heartbeat", {}] for b in messages)
-    assert len({beat[1] for beat in messages}) == 10
-    # Never more often than every 50 ms; half of that, since the first may have been read late.
-    assert beats[-1][0] - beats[0][0] > 9 * 0.05 / 2
+    assert len({beat[1] for beat in messages}) == 5
+    # Never more often than every 200 ms; half of that, since the first may have been read late.
+    assert beats[-1][0] - beats[0][0] > 4 * 0.2 / 2
 
 
 @pytest.mark.parametrize(
