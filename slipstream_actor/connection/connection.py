@@ -295,6 +295,7 @@ class Connection(BaseActor):
             return
         now = time.monotonic()
         if self._give_up_at is not None and self._give_up_at <= now:
+            self._ready(SocketReady(not self._paused, False))  # What has come in time is heard.
             self._end(self._reason)
             return
         self._protocol.handle_timer(now, self._progress.moved_at)

@@ -712,7 +712,7 @@ def test_a_body_without_end(line: str) -> None:
 def test_a_body_that_does_not_come_is_not_waited_for_beyond_the_deadline() -> None:
     answer = head("503 Unavailable", "content-length: 100") + b"half"
     with RawServer(answering(answer, keep=True)) as server:
-        reason = failure(server.uri, connect_timeout_msec=300)
+        reason = failure(server.uri, connect_timeout_msec=1_500)
         assert (reason.kind, reason.status, reason.body) == ("upgrade", 503, "half")
 
 

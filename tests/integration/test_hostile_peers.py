@@ -27,6 +27,7 @@ from slipstream_actor import (
     get_state,
     wait,
 )
+from slipstream_actor.connection import connection
 from slipstream_actor.connection.state import ConnectionState
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -682,23 +683,23 @@ def test_heartbeats_on_the_wire() -> None:
     beats: list[tuple[float, list[Any]]] = []
 
     def script(peer: Peer) -> None:
-        while len(beats) < 10:
+        while len(beats) < 5:
             beat = peer.expect("heartbeat")
             beats.append((time.monotonic(), beat))
             peer.reply(beat)
         peer.send(broadcast("enough"))
         peer.serve()
 
-    with talking(script, heartbeat_interval_msec=50) as talk:
+    with talking(script, heartbeat_interval_msec=200) as talk:
         talk.log.take("message", "room", "enough")
         rtt = talk.state().heartbeat_rtt
         assert rtt is not None
         assert 0 < rtt < PATIENCE
     messages = [beat for _, beat in beats]
     assert all([b[0], *b[2:]] == [None, "phoenix", "heartbeat", {}] for b in messages)
-    assert len({beat[1] for beat in messages}) == 10
-    # Never more often than every 50 ms; half of that, since the first may have been read late.
-    assert beats[-1][0] - beats[0][0] > 9 * 0.05 / 2
+    assert len({beat[1] for beat in messages}) == 5
+    # Never more often than every 200 ms; half of that, since the first may have been read late.
+    assert beats[-1][0] - beats[0][0] > 4 * 0.2 / 2
 
 
 @pytest.mark.parametrize(
@@ -1046,6 +1047,14 @@ def test_the_close_frame_that_explains_a_failed_write(
     with talking(closing_while_we_push(code, end)) as talk:
         talk.do(push_while_there_is_a_connection)
         assert talk.log.take("disconnect") == ("disconnect", ClosedByPeer(code))
+
+
+def test_it_is_heard_by_a_thread_that_was_kept_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the time for it was over, as on a machine that does other things."""
+    monkeypatch.setattr(connection, "LAST_WORDS_SECONDS", 0.0)
+    with talking(closing_while_we_push(1012, Peer.reset)) as talk:
+        talk.do(push_while_there_is_a_connection)
+        assert talk.log.take("disconnect") == ("disconnect", ClosedByPeer(1012))
 
 
 def test_a_failed_write_that_nothing_explains() -> None:
