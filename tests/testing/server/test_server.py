@@ -15,6 +15,7 @@ import pytest
 
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
 from slipstream_actor.testing.server import connection
+from slipstream_actor.testing.server import server as server_module
 from slipstream_actor.testing.server.endpoint import ConnectRequest
 from tests.testing.server.raw_client import DEADLINE, Frame, RawClient, encode_frame
 
@@ -129,7 +130,10 @@ def test_a_client_that_does_not_read_holds_up_nobody(server: PhoenixServer) -> N
         assert time.monotonic() - begun < 6
 
 
-def test_a_client_that_reads_at_last_is_told_of_the_stop(server: PhoenixServer) -> None:
+def test_a_client_that_reads_at_last_is_told_of_the_stop(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "GRACE", DEADLINE)
     with deafened(server) as client:
         stopping = threading.Thread(target=server.stop)
         stopping.start()
