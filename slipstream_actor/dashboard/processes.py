@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -59,7 +60,7 @@ class Processes:
         own = [self._own()] if self._here else []
         others = [part for path in answers if (part := self._other(path, answers[path], now))]
         self._silent = {path: at for path, at in self._silent.items() if path in answers}
-        host = self._where() is not None
+        host = bool(self._directories())
         return {"processes": [*own, *others], "left_out": left_out, "host": host}
 
     def events(self) -> dict[str, list[Plain]]:
@@ -103,22 +104,27 @@ class Processes:
         events: Any = answers[1].result if answers[1].ok else []
         return part_of(key, pid, answers[0].result, events)
 
-    def _where(self) -> str | None:
-        return self._directory or os.environ.get(VARIABLE) or None
+    def _directories(self) -> list[str]:
+        directory = self._directory or os.environ.get(VARIABLE)
+        return [directory] if directory else []
 
     def _paths(self) -> tuple[list[str], int]:
-        """Return the sockets of others, and how many there are besides."""
-        directory = self._where()
-        if directory is None:
-            return [], 0
-        mine = f"{os.getpid()}{SUFFIX}" if self._here else None
-        try:
-            names = sorted(name for name in os.listdir(directory) if name != mine)
-        except OSError:
-            return [], 0
-        paths = [os.path.join(directory, name) for name in names if name.endswith(SUFFIX)]
-        paths = [path for path in paths if is_ours(path)]
+        """Return the sockets of others, each by one name, and how many there are besides."""
+        mine = own_key() if self._here else None
+        found = {key_of(path): path for path in sockets_in(self._directories())}
+        paths = [path for key, path in sorted(found.items()) if key != mine]
         return paths[:MOST], max(0, len(paths) - MOST)
+
+
+def sockets_in(directories: Iterable[str]) -> Iterator[str]:
+    """Yield the sockets in directories, as far as these can be read."""
+    for directory in directories:
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue
+        paths = (os.path.join(directory, name) for name in names if name.endswith(SUFFIX))
+        yield from filter(is_ours, paths)
 
 
 def own_key() -> str:

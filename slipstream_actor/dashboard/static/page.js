@@ -12,6 +12,7 @@ const PACE = 2000; // Milliseconds between two questions; more where an answer t
 const PATIENCE = 10000; // Until a question is given up.
 const SILENT_AFTER = 4000; // Until the page says that nobody answers.
 const SOON = 250; // After an event.
+const REFUSED_FOR = 30000; // Until a stream is asked for again, where too many watch.
 const SELDOM = 10000; // While the page is in the background.
 const OLD = 15000; // What is older is not called live.
 
@@ -80,7 +81,11 @@ function stream() {
     }
   };
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) source = null;
+    // The browser opens the next one by itself, unless this was refused.
+    if (source.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => {
+      source = null;
+    }, REFUSED_FOR);
   };
 }
 
