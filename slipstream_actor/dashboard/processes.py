@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.dashboard.asking import Answer, ask
-from slipstream_actor.debug.directory import VARIABLE
+from slipstream_actor.debug.directory import served_directories
 from slipstream_actor.debug.happenings import happenings
 from slipstream_actor.debug.report import report
 from slipstream_actor.debug.requests import Refused, answer
@@ -39,8 +39,8 @@ class Whose(msgspec.Struct):
 
 
 class Processes:
-    """This process, if it is to be shown, and those of a directory: by default the environment's,
-    as it is when they are asked."""
+    """This process, if it is to be shown, and those of a directory: by default of each in which
+    processes serve themselves when they are asked."""
 
     def __init__(self, directory: str | None = None, *, here: bool = True) -> None:
         self._directory = directory
@@ -105,8 +105,7 @@ class Processes:
         return part_of(key, pid, answers[0].result, events)
 
     def _directories(self) -> list[str]:
-        directory = self._directory or os.environ.get(VARIABLE)
-        return [directory] if directory else []
+        return [self._directory] if self._directory else served_directories()
 
     def _paths(self) -> tuple[list[str], int]:
         """Return the sockets of others, each by one name, and how many there are besides."""

@@ -194,17 +194,7 @@ def test_what_cannot_be_is_said(
     assert "s3cret" not in errors
 
 
-def test_the_page_is_another_room(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    """It may be missing, as where files were left out."""
-    monkeypatch.setitem(sys.modules, "slipstream_actor.dashboard", None)
-    assert main(["top", str(directory), "--web"]) == 2
-    assert "has no page" in capsys.readouterr().err
-
-
 def test_the_page_on_loopback(directory: Path) -> None:
-    pytest.importorskip("slipstream_actor.dashboard")
     with worker(directory, 2), command("top", str(directory), "--web") as running:
         running.wait_for("\n")
         url = running.output.strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import selectors
 import shutil
@@ -263,10 +262,8 @@ def serve(place: str, port: int) -> None:
     """Serve the page for the processes of a directory, until Ctrl-C."""
     if is_address(place) or not os.path.isdir(place):
         raise Failure(Exit.USAGE, "--web shows the processes of a directory")
-    try:
-        dashboard = importlib.import_module("slipstream_actor.dashboard")
-    except ModuleNotFoundError:
-        raise Failure(Exit.USAGE, "--web: this version has no page") from None
+    from slipstream_actor import dashboard
+
     try:
         server = dashboard.serve(port, directory=place)
     except OSError as error:
