@@ -35,7 +35,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs coverage bench growth memory soak web-matrix clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs pictures coverage bench growth memory soak web-matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -111,6 +111,9 @@ format: $(INSTALLED) ## have ruff mend and format what it can
 
 docs: $(INSTALLED) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: $(INSTALLED) ## make the documentation's pictures and recordings anew; needs Chromium and port 4000
+	$(BIN)/python -m tests.pictures
 
 coverage: $(INSTALLED) $(NODE_MODULES) ## the tests, and the lines and branches that none of them runs
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)

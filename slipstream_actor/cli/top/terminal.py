@@ -132,7 +132,7 @@ class Screen:
     """All of a terminal, drawn anew with each look."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, emoji=False, markup=False)
+        self._console = Console(force_terminal=True, highlight=False, emoji=False, markup=False)
         self._live = Live(
             console=self._console,
             screen=True,

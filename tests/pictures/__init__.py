@@ -1,0 +1,1 @@
+"""The pictures and recordings of the documentation, made anew: `make pictures`."""
