@@ -28,7 +28,7 @@ from slipstream_actor import (
     get_state,
     new_socket,
 )
-from slipstream_actor.testing import PhoenixServer
+from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.client.test_client import InThread
 from tests.integration.test_pairs import NEVER, do, socket_of
 from tests.support.clients import PATIENCE, eventually, recording
@@ -42,7 +42,7 @@ class OfTheBlockError(Exception):
 
 
 @contextmanager
-def joined(server: PhoenixServer, **options: Any) -> Iterator[Socket]:
+def joined(server: PhoenixServer | FaultProxy, **options: Any) -> Iterator[Socket]:
     with connect(server.uri, **options).join(TOPIC) as socket:
         yield socket.await_join(TOPIC)
 
@@ -237,23 +237,27 @@ def test_what_was_closed_goes_in_silence(server: PhoenixServer, end: str) -> Non
 # what is forgotten
 
 
-def test_forget_drops_what_is_closed(server: PhoenixServer) -> None:
-    with joined(server) as socket:
+def test_forget_drops_what_is_closed(proxy: FaultProxy) -> None:
+    with joined(proxy) as socket:
         with pytest.raises(ValueError, match="is joined: leave it first"):
             socket.forget(TOPIC)
+        proxy.delay(60)
         leaving = socket.leave(TOPIC)
         assert leaving.joins[TOPIC].params == {}
         with pytest.raises(ValueError, match="not answered yet"):
             leaving.forget(TOPIC)
+        proxy.heal()
         gone = leaving.await_leave(TOPIC).forget(TOPIC)
         assert TOPIC not in gone.joins
         assert gone.join_status(TOPIC) is None
         for ask in (gone.forget, gone.rejoin, gone.await_join, gone.await_leave):
             with pytest.raises(NeverJoinedError):
                 ask(TOPIC)
+        proxy.delay(60)
         asked = gone.join(TOPIC)
         with pytest.raises(ValueError, match="is requested"):
             asked.forget(TOPIC)
+        proxy.heal()
         assert asked.await_join(TOPIC).joined(TOPIC)
 
 

@@ -252,7 +252,7 @@ const steps = {
 
   // With a heartbeat unanswered phoenix would take the connection for dead and open another.
   async heartbeats() {
-    const socket = makeSocket({ heartbeatIntervalMs: 20 });
+    const socket = makeSocket({ heartbeatIntervalMs: 400 });
     let connections = 0;
     socket.onOpen(() => (connections += 1));
     const seen = await new Promise((resolve) => {
