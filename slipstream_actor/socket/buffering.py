@@ -24,6 +24,7 @@ from slipstream_actor.protocol.reasons import (
 )
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
 from slipstream_actor.socket.sending import fail, hears_outcomes, not_sent, note_ref, send
+from slipstream_actor.socket.standing import stands
 from slipstream_actor.socket.state import SocketState, encode, is_wanted
 
 __all__ = [
@@ -55,7 +56,7 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, deadline: floa
     if size > config.buffer_max_bytes:
         raise SendBufferFullError(
             f"push: {event!r} on {ref.topic!r} has {size} bytes; buffer_max_bytes is"
-            f" {config.buffer_max_bytes}"
+            f" {config.buffer_max_bytes}{stands(socket)}"
         )
     owner = socket.socket_pid
     if isinstance(owner, ThreadRef):

@@ -180,7 +180,7 @@ def await_room(
         except Expired:
             raise SendBufferFullError(
                 f"push: {room.bytes} bytes wait to be sent, and {timeout} s made no room;"
-                f" {event!r} on {topic!r} was not sent"
+                f" {event!r} on {topic!r} was not sent{stands(socket)}"
             ) from None
         if not connection.is_alive():
             raise not_sent(socket, topic, event)
