@@ -5,24 +5,22 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from slipstream_actor.cli.bench import bench
 from slipstream_actor.cli.doctor import doctor
-from slipstream_actor.cli.exits import Exit, Failure, Terminated, status_of_error
+from slipstream_actor.cli.exits import Exit, Failure, status_of_error
 from slipstream_actor.cli.listen import listen
 from slipstream_actor.cli.output import discard_output, say
 from slipstream_actor.cli.proxy import proxy
 from slipstream_actor.cli.push import push
 from slipstream_actor.cli.repl import repl
 from slipstream_actor.cli.serve import serve
+from slipstream_actor.cli.signals import Terminated
 from slipstream_actor.cli.top.command import top
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.errors import SlipstreamError
@@ -58,11 +56,10 @@ def common(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the tool, and return its exit status."""
-    with ending_on_sigterm():
-        try:
-            application(args=list(arguments), prog_name=NAME)
-        except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else Exit.OTHER
+    try:
+        application(args=list(arguments), prog_name=NAME)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else Exit.OTHER
     return Exit.OK
 
 
@@ -126,25 +123,6 @@ def saying(*, verbose: bool, quiet: bool) -> Iterator[None]:
         LOGGER.removeHandler(handler)
         LOGGER.propagate = propagates
         LOGGER.setLevel(level)
-
-
-@contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Have a SIGTERM end the command as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(_: int, __: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except Terminated:
-        ended(Exit.TERMINATED)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 add(

@@ -24,7 +24,7 @@ from slipstream_actor.socket.errors import (
     NotJoinedError,
 )
 
-__all__ = ["Exit", "Failure", "Terminated", "status_of", "status_of_error"]
+__all__ = ["Exit", "Failure", "status_of", "status_of_error"]
 
 
 class Exit(IntEnum):
@@ -58,10 +58,6 @@ class Failure(Exception):
         self.status: Exit = status
         self.text: str = text
         self.logged: bool = logged
-
-
-class Terminated(BaseException):
-    """A SIGTERM came."""
 
 
 KINDS = {

@@ -6,12 +6,13 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from slipstream_actor.cli.signals import Terminated, ending_on_signals
 from slipstream_actor.debug.version import installed_version
 
 __all__ = ["main"]
 
 USAGE = 2
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 OF_THE_EXTRA = {"typer", "rich", "prompt_toolkit"}
 
 
@@ -21,6 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given == ["--version"]:
         print(f"slipstream_actor {installed_version()}")
         return 0
+    try:
+        with ending_on_signals():
+            return run_command(given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Terminated:
+        return TERMINATED
+
+
+def run_command(given: list[str]) -> int:
+    """Run a command, if what it needs is there."""
     try:
         from slipstream_actor.cli.application import run
 
@@ -37,5 +49,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED

@@ -76,7 +76,7 @@ def test_ended_in_the_middle(command: str, how: str, server: PhoenixServer, tmp_
         else:
             running.send(signal.SIGTERM)
         status = running.end()
-        assert status == (130 if how == "typed" else 143)
+        assert status == (130 if how == "typed" else 143), running.output
         assert "Traceback" not in running.output
         echoes = modes_of(running)[3] & (termios.ECHO | termios.ICANON)
         assert echoes == termios.ECHO | termios.ICANON
