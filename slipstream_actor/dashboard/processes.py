@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-import stat
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from slipstream_actor.debug.directory import served_directories
 from slipstream_actor.debug.happenings import happenings
 from slipstream_actor.debug.report import report
 from slipstream_actor.debug.requests import Refused, answer
+from slipstream_actor.debug.sockets import SUFFIX, sockets_in
 from slipstream_actor.errors import SlipstreamError
 
 __all__ = ["ELSEWHERE", "Processes"]
@@ -26,7 +26,6 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.dashboard")
 # for a callback, and a moment.
 PATIENCE, PATIENCE_WITH_CONTROL = 1.0, 6.0
 MOST = 64
-SUFFIX = ".sock"
 ELSEWHERE = "this request has come to another process, which does not reach that one"
 
 Plain = dict[str, Any]
@@ -110,20 +109,10 @@ class Processes:
     def _paths(self) -> tuple[list[str], int]:
         """Return the sockets of others, each by one name, and how many there are besides."""
         mine = own_key() if self._here else None
-        found = {key_of(path): path for path in sockets_in(self._directories())}
+        sockets = itertools.chain.from_iterable(map(sockets_in, self._directories()))
+        found = {key_of(path): path for path in filter(is_ours, sockets)}
         paths = [path for key, path in sorted(found.items()) if key != mine]
         return paths[:MOST], max(0, len(paths) - MOST)
-
-
-def sockets_in(directories: Iterable[str]) -> Iterator[str]:
-    """Yield the sockets in directories, as far as these can be read."""
-    for directory in directories:
-        try:
-            names = os.listdir(directory)
-        except OSError:
-            continue
-        paths = (os.path.join(directory, name) for name in names if name.endswith(SUFFIX))
-        yield from filter(is_ours, paths)
 
 
 def own_key() -> str:
@@ -137,12 +126,11 @@ def key_of(path: str) -> str:
 
 
 def is_ours(path: str) -> bool:
-    """Whether it is a socket of our own user: what another one serves is not to be believed."""
+    """Whether it is of our own user: what another one serves is not to be believed."""
     try:
-        found = os.lstat(path)
+        return os.lstat(path).st_uid == os.geteuid()
     except OSError:
         return False
-    return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def whose(answered: Answer) -> int | None:

@@ -9,6 +9,7 @@ import threading
 
 from slipstream_actor.actors.forks import current_epoch, reset_in_child
 from slipstream_actor.debug.serving import DebugServer, serve
+from slipstream_actor.debug.sockets import SUFFIX
 from slipstream_actor.supervision.first_use import when_started
 
 __all__ = ["VARIABLE", "serve_as_configured", "serve_in", "serve_no_more", "served_directories"]
@@ -66,7 +67,7 @@ def serve_as_configured() -> None:
 
 def served_at(directory: str) -> DebugServer | None:
     """Serve this process in a directory; it is no reason for the program not to run."""
-    path = os.path.join(directory, f"{os.getpid()}.sock")
+    path = os.path.join(directory, f"{os.getpid()}{SUFFIX}")
     try:
         os.makedirs(directory, mode=OWNER_ONLY, exist_ok=True)
         return serve(path)

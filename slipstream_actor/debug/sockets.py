@@ -1,15 +1,20 @@
-"""A socket in the file system that is its owner's alone."""
+"""A socket in the file system that is its owner's alone, and those of a directory."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 
 from slipstream_actor.actors.forks import close_in_child
 
-__all__ = ["identity", "listening", "remove"]
+__all__ = ["SUFFIX", "identity", "listening", "remove", "sockets_in"]
+
+# Of the sockets of a directory.
+SUFFIX = ".sock"
 
 OWNER_ONLY = 0o600
 BACKLOG = 16
@@ -67,3 +72,13 @@ def remove(path: str, known: tuple[int, int] | None) -> None:
     """Remove the file, unless it is another one by now."""
     if known is not None and identity(path) == known:
         os.unlink(path)
+
+
+def sockets_in(directory: str) -> Iterator[str]:
+    """Yield the local sockets in a directory, as far as it can be read."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX):
+                with contextlib.suppress(OSError):
+                    if stat.S_ISSOCK(entry.stat().st_mode):
+                        yield entry.path

@@ -9,15 +9,14 @@ import selectors
 import socket
 import stat
 import struct
-from collections.abc import Iterator
 
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.output import plain
 from slipstream_actor.cli.top.reports import Process, Report, report_from
+from slipstream_actor.debug.sockets import sockets_in
 
 __all__ = ["LocalProcesses"]
 
-SUFFIX = ".sock"
 REQUEST = b'{"request": "report"}\n'
 # Bytes of an answer, and of one read.
 LONGEST, READ = 256 << 20, 1 << 18
@@ -195,16 +194,6 @@ def is_directory(path: str) -> bool:
     if not stat.S_ISSOCK(mode):
         raise Failure(Exit.USAGE, f"{path}: neither a directory nor a local socket")
     return False
-
-
-def sockets_in(directory: str) -> Iterator[str]:
-    """Yield the sockets in a directory; none when it has gone."""
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.endswith(SUFFIX):
-                with contextlib.suppress(OSError):
-                    if stat.S_ISSOCK(entry.stat().st_mode):
-                        yield entry.path
 
 
 def peer_of(sock: socket.socket) -> int | None:
