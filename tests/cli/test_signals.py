@@ -52,7 +52,9 @@ def test_an_import_is_finished_first(tmp_path: Path) -> None:
     (tmp_path / "given.py").write_text((BEGIN + module).format(name="SIGINT"))
     with command("serve", "given:channels", "--port", "0", at=tmp_path) as running:
         status = running.end()
-        assert (status, running.output, running.errors) == (130, "finished\n", "")
+        assert (status, running.errors) == (130, "")
+        # What is done behind it until somebody looks is not said.
+        assert running.output.startswith("finished\n")
 
 
 WAITS = """\
