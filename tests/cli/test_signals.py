@@ -53,7 +53,6 @@ def test_an_import_is_finished_first(tmp_path: Path) -> None:
     with command("serve", "given:channels", "--port", "0", at=tmp_path) as running:
         status = running.end()
         assert (status, running.errors) == (130, "")
-        # What is done behind it until somebody looks is not said.
         assert running.output.startswith("finished\n")
 
 
@@ -66,7 +65,6 @@ threading.Event().wait()
 
 
 def test_a_second_signal_does_not_wait_for_an_import(tmp_path: Path) -> None:
-    """Nor does one whose patience is infinite."""
     patience = "from slipstream_actor.cli import signals; signals.PATIENCE = float('inf')"
     (tmp_path / "given.py").write_text(WAITS.format(patience=patience))
     with command("serve", "given:channels", at=tmp_path) as running:
