@@ -7,6 +7,7 @@ inbox, and not for how long this very callback runs.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import threading
@@ -14,6 +15,8 @@ import time
 from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
+
+from slipstream_actor.actors.forks import reset_in_child
 
 __all__ = ["Running", "running_in", "stack_of", "this_thread"]
 
@@ -24,6 +27,10 @@ BENEATH = ("pykka", "threading", "functools", "contextlib", "gevent", "greenlet"
 BOTTOM, DEFAULTS = "_actor_loop", "slipstream_actor.client.defaults"
 # No deeper than this: a runaway recursion is not to be walked to its end. And so many are shown.
 DEEPEST, MOST_SHOWN = 2_000, 100
+
+# Held while no garbage is collected, and whether that is so. A signal may be handled meanwhile.
+_looking = threading.RLock()
+_paused = False
 
 
 class Running(NamedTuple):
@@ -89,9 +96,37 @@ def codes_in(thread: Any) -> list[CodeType]:
 def frame_of(thread: Any) -> FrameType | None:
     """Return the innermost frame of a thread or greenlet."""
     if isinstance(thread, int):
-        return sys._current_frames().get(thread)
+        return current_frames().get(thread)
     frame: FrameType | None = thread.gr_frame  # `None` of the one that runs.
     return frame
+
+
+def current_frames() -> dict[int, FrameType]:
+    """Return the innermost frame of each thread, and have no garbage collected meanwhile.
+
+    CPython holds a lock then that whoever starts a thread waits for, and of 3.11 for ever: what a
+    collection calls in between lets that thread go on, with the interpreter's own lock (gh-106883).
+    """
+    global _paused  # noqa: PLW0603 - the process has one collector
+    with _looking:
+        collects = gc.isenabled()
+        try:
+            _paused = _paused or collects
+            gc.disable()
+            return sys._current_frames()
+        finally:
+            if collects:
+                gc.enable()
+                _paused = False
+
+
+def _reset_in_child() -> None:
+    """Undo what a thread has begun that is not there."""
+    global _looking, _paused  # noqa: PLW0603 - nothing else could free it
+    _looking = threading.RLock()
+    if _paused:
+        gc.enable()
+        _paused = False
 
 
 def user_frames(frame: FrameType | None) -> Iterator[FrameType]:
@@ -105,3 +140,6 @@ def user_frames(frame: FrameType | None) -> Iterator[FrameType]:
         ):
             yield frame
         frame = frame.f_back
+
+
+reset_in_child(_reset_in_child)

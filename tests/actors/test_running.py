@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor import Answer, ClientActor, Socket, connect
+from slipstream_actor.actors import running
 from slipstream_actor.actors.running import Running, running_in
 from slipstream_actor.protocol.events import ChannelConnectFailed
 from slipstream_actor.protocol.reasons import ConnectFailed
@@ -158,3 +162,81 @@ def test_it_costs_the_actor_nothing_to_be_asked(kitchen: Kitchen) -> None:
 def test_how_it_is_told() -> None:
     assert str(Running("simmer", 3.21)) == "it is in simmer for 3.2 s"
     assert str(Running("simmer", None)) == "it is in simmer"
+
+
+def test_nothing_is_collected_while_frames_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter stands still for ever when another thread is started meanwhile."""
+    current_frames, looks, collected = sys._current_frames, [False], []
+
+    def look() -> dict[int, Any]:
+        looks[0] = True
+        try:
+            return current_frames()
+        finally:
+            looks[0] = False
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        collected.append(looks[0])
+
+    over = threading.Event()
+    threads = [threading.Thread(target=deep, args=(over, 5)) for _ in range(20)]
+    thresholds = gc.get_threshold()
+    monkeypatch.setattr(sys, "_current_frames", look)
+    gc.callbacks.append(note)
+    gc.set_threshold(1)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            assert running.current_frames()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(note)
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert collected
+    assert not any(collected)
+    assert gc.isenabled()
+
+
+def deep(over: threading.Event, levels: int) -> None:
+    over.wait(PATIENCE) if levels == 0 else deep(over, levels - 1)
+
+
+def test_who_collects_no_garbage_still_does_not() -> None:
+    gc.disable()
+    try:
+        running.current_frames()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_look_within_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a signal handler, or from another thread."""
+
+    def looked() -> dict[int, Any]:
+        assert not gc.isenabled()
+        monkeypatch.undo()
+        running.current_frames()
+        assert not gc.isenabled()
+        return {}
+
+    monkeypatch.setattr(sys, "_current_frames", looked)
+    running.current_frames()
+    assert gc.isenabled()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_of_a_look_collects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> dict[int, Any]:
+        child = os.fork()
+        if not child:
+            os._exit(0 if gc.isenabled() and running._looking.acquire(blocking=False) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        return {}
+
+    monkeypatch.setattr(sys, "_current_frames", fork)
+    running.current_frames()
+    assert gc.isenabled()
