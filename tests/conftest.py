@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import signal
 import threading
 import time
 from collections import Counter, defaultdict
@@ -19,6 +20,11 @@ from hypothesis import HealthCheck, settings
 
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.pages import levels
+
+# A shell that starts a run in the background has it ignore Ctrl-C, and so would every program that
+# the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes, or its data, depends on what else the machine does.
 settings.register_profile("slipstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
