@@ -20,6 +20,7 @@ from slipstream_actor import (
     call,
     connect,
     get_state,
+    new_socket,
     wait,
     wait_until_joined,
 )
@@ -157,9 +158,8 @@ def test_a_push_that_waits_for_room_ends_while_others_take_it() -> None:
     inbox = current().actor_inbox
 
     def push() -> None:
-        socket: Any = None
         with pytest.raises(SendBufferFullError):
-            await_room(socket, connection, 5, "t", "e", BRIEF)
+            await_room(new_socket(), connection, 5, "t", "e", BRIEF)
 
     with flooded(lambda: inbox.tell(RoomMade(room))):
         assert seconds(push) < BRIEF + SLACK
