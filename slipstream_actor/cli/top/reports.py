@@ -150,5 +150,5 @@ def dashboard_from(body: bytes) -> list[Process]:
 def process_of(part: Part, now: float | None) -> Process:
     if part.answers:
         return Process(part.key, part.pid, part.report)
-    known = now is not None and part.since is not None
-    return Process(part.key, part.pid, silent_for=max(0.0, now - part.since) if known else 0.0)  # type: ignore[operator]
+    silent_for = 0.0 if now is None or part.since is None else max(0.0, now - part.since)
+    return Process(part.key, part.pid, silent_for=silent_for)
