@@ -302,7 +302,10 @@ def upgrade_it(exam: Examination, _: Step) -> str:
     assert exam.sock is not None
     exam.transport = upgrade(exam.sock, config, exam.waiter(), resource, lines)
     server = exam.transport.headers.get("server")
-    return "101" if not server else f"101, server: {one_line(server)}"
+    said = ["101", *([f"server: {one_line(server)}"] if server else []), *exam.transport.extensions]
+    if config.extensions and not exam.transport.extensions:
+        said.append("not compressed: the server has chosen no extension")
+    return ", ".join(said)
 
 
 def version(exam: Examination, _: Step) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from slipstream_actor.cli.sources import object_from, secret_from, text_from, wrong
 from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.extensions import DEFLATE
 
 __all__ = ["Connecting", "header_of", "seconds_of", "trusting", "with_connecting"]
 
@@ -75,6 +76,9 @@ class Connecting:
     ] = None
     origin: Annotated[str | None, typer.Option(help="The Origin header.")] = None
     vsn: Annotated[str, typer.Option(help="The serializer's version: 2.0.0 or 1.0.0.")] = "2.0.0"
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Offer to compress (permessage-deflate).")
+    ] = False
     cafile: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Certificate authorities to trust besides the system's."),
@@ -116,6 +120,8 @@ class Connecting:
             options["auth_token"] = auth_token
         if self.origin is not None:
             options["origin"] = self.origin
+        if self.compress:
+            options["extensions"] = [DEFLATE]
         if self.cafile is not None:
             options["ssl_context"] = trusting(self.cafile)
         if self.proxy is not None:

@@ -22,9 +22,9 @@ from slipstream_actor.configuration.rules import (
     codec,
     header_pairs,
     instance,
+    known_extensions,
     known_vsn,
     methods,
-    no_extensions,
     optional,
     parse_uri,
     policy,
@@ -50,6 +50,8 @@ MEBIBYTE = 1024 * 1024
 
 # What somebody means who asks for an option that other libraries have.
 MEANT = {
+    "compress": ': extensions=["permessage-deflate"]',
+    "compression": ': extensions=["permessage-deflate"]',
     "reconnect": (
         ": a client reconnects because the default handle_disconnect returns socket.reconnect(),"
         " and stays away where one of its own returns the socket; reconnect_after_msec has the"
@@ -200,8 +202,8 @@ class Configuration:
     max_undelivered_bytes: int = option(
         16 * MEBIBYTE,
         whole(1),
-        "Above so many bytes of undelivered messages, as they came over the wire, it does not read"
-        " either.",
+        "Above so many bytes of undelivered messages, as they came over the wire (inflated, where"
+        " that is compressed), it does not read either.",
         shown="`16777216`",
     )
     max_send_buffer_bytes: int = option(
@@ -232,7 +234,7 @@ class Configuration:
     max_message_bytes: int = option(
         64 * MEBIBYTE,
         whole(1),
-        "Longest message taken from the server, in bytes; a longer one"
+        "Longest message taken from the server, in bytes, inflated; a longer one"
         " ends the connection with 1009.",
         shown="`67108864`",
     )
@@ -257,7 +259,13 @@ class Configuration:
         socket_options,
         "Arguments for `socket.setsockopt`: `(level, option, value)` each.",
     )
-    extensions: tuple[()] = option([], no_extensions, "Websocket extensions: none yet.")
+    extensions: tuple[str, ...] = option(
+        [],
+        known_extensions,
+        'Websocket extensions to offer: `["permessage-deflate"]` compresses, where the server does'
+        " too (Phoenix: `compress: true`). Its parameters stand behind it as in the header:"
+        ' `"permessage-deflate; server_no_context_takeover"`.',
+    )
     test_mode: bool = option(
         False,
         truth,

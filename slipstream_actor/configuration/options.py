@@ -51,5 +51,5 @@ class Options(TypedDict, total=False):
     proxy: str | Literal[False] | None
     origin: str | None
     sockopt: Sequence[tuple[Any, ...]]
-    extensions: Sequence[Any]
+    extensions: Sequence[str]
     test_mode: bool

@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from slipstream_actor.configuration.extensions import DEFLATE, deflate_parameters, read
 from slipstream_actor.configuration.retry import Policy
 
 __all__ = [
@@ -16,9 +17,9 @@ __all__ = [
     "codec",
     "header_pairs",
     "instance",
+    "known_extensions",
     "known_vsn",
     "methods",
-    "no_extensions",
     "optional",
     "parse_uri",
     "policy",
@@ -216,11 +217,32 @@ def socket_options(value: Any) -> tuple[tuple[Any, ...], ...]:
     return tuple(tuple(item) for item in value)
 
 
-def no_extensions(value: Any) -> tuple[()]:
-    """Require an empty list."""
-    if not isinstance(value, (list, tuple)) or value:
-        raise RuleError("must be empty: there are no extensions yet")
-    return ()
+def known_extensions(value: Any) -> tuple[str, ...]:
+    """Require a list of extensions that there are here, each as the header has it."""
+    if not isinstance(value, (list, tuple)):
+        raise RuleError(f'must be a list, such as ["{DEFLATE}"]')
+    for item in value:
+        if not isinstance(item, str):
+            raise RuleError(f'must hold text, such as "{DEFLATE}"')
+        known_extension(item)
+    if len(value) > 1:
+        raise RuleError(f"must hold {DEFLATE} once")
+    return tuple(value)
+
+
+def known_extension(item: str) -> None:
+    """Require the header's value of permessage-deflate, alone, and with parameters that it has."""
+    try:
+        extensions = read(clean_text(item))
+        problem = None
+        if [extension.name for extension in extensions] != [DEFLATE]:
+            problem = f"must hold nothing but {DEFLATE}, with its parameters or without"
+        else:
+            deflate_parameters(extensions[0], offered=True)
+    except ValueError as error:
+        problem = f"must hold {DEFLATE} as RFC 7692 has it, and {error}"
+    if problem is not None:
+        raise RuleError(f"{problem}; not {item[:100]!r}")
 
 
 def known_vsn(value: Any) -> str:

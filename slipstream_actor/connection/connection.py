@@ -317,7 +317,7 @@ class Connection(BaseActor):
             self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
         self._room.update(0, transport.pending_bytes)
         events, protocol.events = protocol.events, []
-        size, self._told_bytes = transport.bytes_in - self._told_bytes, transport.bytes_in
+        size, self._told_bytes = transport.bytes_taken - self._told_bytes, transport.bytes_taken
         self.flow.deliver(len(events), size)
         conclude(protocol.requests, paused=self._paused)
         reading = self._reads(now)

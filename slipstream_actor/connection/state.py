@@ -36,11 +36,12 @@ class ConnectionState(msgspec.Struct, frozen=True):
     """A connection's state.
 
     `status` is `"connecting"`, `"connected"` or `"closing"`; `topics` are its joins; `refs` maps
-    each ref that something waits for to its event; `heartbeat_rtt` is in seconds, `None` before
-    the first heartbeat was answered; `mailbox` is how many commands wait. `undelivered` counts the
-    messages that the owner has not taken, `undelivered_bytes` are the bytes that they came in, and
-    `max_undelivered_bytes` the option that bounds them; `paused` says whether reading waits for the
-    owner. `send_buffer_bytes` are accepted and not sent.
+    each ref that something waits for to its event; `heartbeat_rtt` is in seconds, `None` before the
+    first heartbeat was answered; `mailbox` is how many commands wait. `undelivered` counts the
+    messages that the owner has not taken, `undelivered_bytes` are the bytes that they came in
+    (inflated), and `max_undelivered_bytes` the option that bounds them; `paused` says whether
+    reading waits for the owner. `send_buffer_bytes` are accepted and not sent. `extensions` are
+    those of the websocket that are in force, with their parameters.
     """
 
     status: str
@@ -55,6 +56,7 @@ class ConnectionState(msgspec.Struct, frozen=True):
     max_undelivered_bytes: int = 0
     paused: bool = False
     send_buffer_bytes: int = 0
+    extensions: tuple[str, ...] = ()
 
 
 def state_of(
@@ -68,6 +70,7 @@ def state_of(
         heartbeat_rtt=protocol.heartbeat_rtt,
         undelivered=flow.undelivered,
         undelivered_bytes=flow.undelivered_bytes,
+        extensions=() if transport is None else transport.extensions,
         **others,
     )
 

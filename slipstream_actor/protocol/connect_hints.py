@@ -271,6 +271,12 @@ def answers() -> Iterator[Row]:
         told("upgrade", "subprotocol"),
     )
     yield failed(
+        "compression",
+        "the server, or something before it, does not speak permessage-deflate as RFC 7692 has it:"
+        " without the option extensions nothing is compressed",
+        told("upgrade", "permessage-deflate", "sec-websocket-extensions"),
+    )
+    yield failed(
         "odd-answer",
         "something between here and the server answers, or changes what the server answers",
         told(

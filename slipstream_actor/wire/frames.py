@@ -17,10 +17,12 @@ __all__ = [
     "CONTINUATION",
     "PING",
     "PONG",
+    "RSV1",
     "TEXT",
     "Binary",
     "Data",
     "Header",
+    "ProtocolViolation",
     "close_payload",
     "mask",
     "of_message",
@@ -29,7 +31,7 @@ __all__ = [
 ]
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-FIN = 0x80
+FIN, RSV1 = 0x80, 0x40
 FIN_TEXT, FIN_BINARY = FIN | TEXT, FIN | BINARY
 
 
@@ -49,6 +51,14 @@ class Header(NamedTuple):
     masked: bool
     start: int
     length: int
+
+
+class ProtocolViolation(Exception):
+    """The server sent what RFC 6455 forbids; `code` is what our close frame says."""
+
+    def __init__(self, code: int, what: str) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 def split(buffer: bytes, at: int, limit: int) -> tuple[list[Data], int]:

@@ -18,7 +18,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from slipstream_actor.configuration.extensions import DeflateParameters
 from slipstream_actor.wire.answer import Head, body_of, parse_head, tokens
+from slipstream_actor.wire.extensions import agreed, offer_line
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
 __all__ = ["UpgradeSocket"]
@@ -51,19 +53,27 @@ class UpgradeSocket:
 
     It waits in the mailbox, has one deadline for the whole, puts `resource` and the header `lines`
     into the request, bounds and checks the answer's head, and shows websocket-client a clean one;
-    every answer but the right 101 ends the attempt here.
+    every answer but the right 101 ends the attempt here. `extensions` are offered, and `deflate`
+    is what the answer says of permessage-deflate.
     """
 
     def __init__(
-        self, sock: socket.socket, waiter: Waiter, resource: str, lines: Sequence[str]
+        self,
+        sock: socket.socket,
+        waiter: Waiter,
+        resource: str,
+        lines: Sequence[str],
+        extensions: Sequence[str] = (),
     ) -> None:
         self._sock = sock
         self._waiter = waiter
         self._resource = resource
-        self._lines = lines
+        self._lines = [*lines, *offer_line(extensions)]
+        self._extensions = extensions
         self._accept = b""
         self._head: io.BytesIO | None = None
         self.headers: Mapping[str, str] = {}
+        self.deflate: DeflateParameters | None = None
         self.rest: bytes = b""
 
     def gettimeout(self) -> float:
@@ -151,10 +161,12 @@ class UpgradeSocket:
         return self.headers.get("sec-websocket-accept", "").encode("latin-1")
 
     def _check_choices(self) -> None:
-        """Refuse a choice among what was not offered."""
-        if self.headers.get("sec-websocket-extensions"):
-            detail = "the server chose an extension, and none was offered"
-            raise AttemptFailed("upgrade", detail)
+        """Refuse a choice among what was not offered, and note what was agreed on."""
+        try:
+            answer = self.headers.get("sec-websocket-extensions", "")
+            self.deflate = agreed(self._extensions, answer)
+        except ValueError as error:
+            raise AttemptFailed("upgrade", str(error)) from None
         chosen = self.headers.get("sec-websocket-protocol")
         if chosen and chosen not in offered_protocols(self._lines):
             detail = "the server chose a subprotocol that was not offered"

@@ -13,7 +13,7 @@ import itertools
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import websocket
@@ -23,7 +23,8 @@ from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
 from slipstream_actor.wire import frames
 from slipstream_actor.wire.addresses import remembering
-from slipstream_actor.wire.frames import Binary, Data
+from slipstream_actor.wire.deflate import COMPRESSED, Deflate, Inflater
+from slipstream_actor.wire.frames import RSV1, Binary, Data, ProtocolViolation
 from slipstream_actor.wire.upgrade import UpgradeSocket
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
 
@@ -32,6 +33,8 @@ __all__ = ["Transport", "upgrade"]
 READ_SIZE = 256 * 1024
 WRITE_SIZE = 256 * 1024
 BIG_FRAME = 64 * 1024
+# By so much may messages grow that are inflated at a time: pressure is felt in between.
+INFLATED_SIZE = 1024 * 1024
 # OpenSSL tells of no progress before the whole of what it was given is out.
 TLS_RECORD = 16 * 1024
 
@@ -49,14 +52,15 @@ def upgrade(
         lines = [f"Host: {config.host_header()}", *lines]
     if config.origin is not None:
         lines = [*lines, f"Origin: {config.origin}"]
-    shim = UpgradeSocket(sock, waiter, resource, lines)
+    shim = UpgradeSocket(sock, waiter, resource, lines, config.extensions)
     client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
-    client.cont_frame = Fragments(config.max_message_bytes)
     # A host of our own invention never matches a cookie in websocket-client's jar.
     url = f"ws://upgrade-{next(_attempts)}.invalid/"
     with remembering(waiter), upgrade_errors():
         client.connect(url, socket=shim, suppress_host=True, suppress_origin=True, redirect_limit=0)
-    return Transport(sock, client, config.max_message_bytes, shim.headers, shim.rest)
+    limit = config.max_message_bytes
+    deflate = None if shim.deflate is None else Deflate.of(shim.deflate, limit)
+    return Transport(sock, client, limit, shim.headers, shim.rest, deflate)
 
 
 @contextlib.contextmanager
@@ -75,18 +79,10 @@ def upgrade_errors() -> Iterator[None]:
         raise AttemptFailed("io", text(error)) from error
 
 
-class ProtocolViolation(Exception):
-    """The server sent what RFC 6455 forbids; `code` is what our close frame says."""
-
-    def __init__(self, code: int, what: str) -> None:
-        super().__init__(what)
-        self.code = code
-
-
 class Fragments(continuous_frame):
     """Gathers the fragments of a message, in as many bytes as they have, and limits their sum."""
 
-    cont_data: list[Any] | None
+    cont_data: Any
     recving_frames: int | None
 
     def __init__(self, limit: int) -> None:
@@ -102,6 +98,10 @@ class Fragments(continuous_frame):
         if continued and len(self._gathered) + header.length > self._limit:
             raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
 
+    def unmarked(self, whole: bytes) -> bytes:
+        """Return a frame as websocket-client's parser knows them, which knows no extensions."""
+        return whole
+
     def add(self, frame: Any) -> None:
         """Take in a text, binary or continuation frame that `validate` let pass."""
         if frame.opcode != frames.CONTINUATION:
@@ -111,6 +111,40 @@ class Fragments(continuous_frame):
         if frame.fin:
             self.cont_data = [self.recving_frames, bytes(self._gathered)]
             self._gathered, self.recving_frames = bytearray(), None
+
+
+class Inflating(Fragments):
+    """The same where permessage-deflate is in force: messages may be compressed."""
+
+    def __init__(self, limit: int, inflater: Inflater) -> None:
+        super().__init__(limit)
+        self._inflater = inflater
+        self._begun = False  # a message in fragments that is compressed
+
+    def check(self, header: frames.Header) -> None:
+        """Refuse a frame by its header that is too long, or marked and cannot be compressed."""
+        data = header.first & 0x0F in (frames.TEXT, frames.BINARY)
+        if header.first & RSV1 and (not data or self.recving_frames):
+            raise ProtocolViolation(1002, "a frame that says it is compressed and cannot be")
+        if not (header.first & RSV1 or self._begun):
+            super().check(header)
+        elif header.length > self._inflater.longest:
+            raise ProtocolViolation(1009, f"a frame of more than {self._limit} bytes")
+
+    def unmarked(self, whole: bytes) -> bytes:
+        """Return a frame without its mark, which is noted."""
+        if not whole[0] & RSV1:
+            return whole
+        self._begun = True
+        return bytes((whole[0] ^ RSV1,)) + whole[1:]
+
+    def add(self, frame: Any) -> None:
+        """Take in a frame, inflated where its message is compressed."""
+        if self._begun:
+            last, behind = bool(frame.fin), len(self._gathered)
+            frame.data = self._inflater.inflate(frame.data, behind=behind, last=last)
+            self._begun = not last
+        super().add(frame)
 
 
 class Transport:
@@ -128,9 +162,11 @@ class Transport:
         max_message_bytes: int,
         headers: Mapping[str, str],
         rest: bytes = b"",
+        deflate: Deflate | None = None,
     ) -> None:
         self.sock = sock
         self.headers = headers
+        self.deflate = deflate
         self.read_again: bool = False
         self.close_sent: bool = False
         self.ended: ClosedByPeer | TransportFailed | None = None
@@ -142,9 +178,14 @@ class Transport:
         self._portion = TLS_RECORD if self._secure else None
         self._client = client
         self._parser = client.frame_buffer
-        self._fragments = client.cont_frame
+        self._fragments = Fragments(max_message_bytes)
+        self._mask: Callable[[Sequence[tuple[int, bytes]]], list[bytes]] = frames.mask
+        if deflate is not None:
+            self._fragments = Inflating(max_message_bytes, deflate.inflater)
+            self._mask = deflate.deflater.mask
         self._rest = rest
         self._fresh = bool(rest)
+        self._enough = INFLATED_SIZE
         self._big: bytearray | None = None
         self._big_size = self._filled = 0
         self._output: deque[bytes] = deque()
@@ -152,7 +193,21 @@ class Transport:
         self._urgent: dict[int, bytes] = {}
         self._blocked = False
 
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """Those that are in force, with their parameters."""
+        return () if self.deflate is None else (str(self.deflate.parameters),)
+
     # reading
+
+    @property
+    def bytes_taken(self) -> int:
+        """The `bytes_in` as they are when they are inflated."""
+        return self.bytes_in + self._grown
+
+    @property
+    def _grown(self) -> int:
+        return 0 if self.deflate is None else self.deflate.inflater.grown
 
     @property
     def mid_frame(self) -> bool:
@@ -168,7 +223,7 @@ class Transport:
             if self._fresh:
                 self._fresh = False
                 self._take(b"", received)
-            while self.ended is None:
+            while self.ended is None and not self._fresh:
                 count = self._read_some(received)
                 budget -= count
                 # One recv is all that a plain socket has; TLS hands out 16 KiB at most.
@@ -189,8 +244,10 @@ class Transport:
         return received
 
     def release(self) -> None:
-        """Give back what idle buffers hold."""
+        """Give back what idle buffers and zlib hold."""
         self._rest = bytes(self._rest)
+        if self.deflate is not None:
+            self.deflate.release()
 
     def _read_some(self, received: list[Data]) -> int:
         """Read once; return how many bytes came, 0 when none can be had now."""
@@ -253,9 +310,23 @@ class Transport:
                     self._filled = len(self._big)
                     return
                 break
-            self._take_frame(buffer[at:end], received)
+            if self.deflate is not None and header.first in COMPRESSED:
+                data = self.deflate.inflater.inflate(buffer[at + header.start : end])
+                received.append(data if header.first & frames.TEXT else Binary(data))
+            else:
+                self._take_frame(buffer[at:end], received)
             at = end
+            if self._has_grown():
+                break
         self._rest = buffer[at:]
+
+    def _has_grown(self) -> bool:
+        """Whether what is inflated is enough for now: the owner may have no room for more."""
+        if self._grown <= self._enough:
+            return False
+        self._enough = self._grown + INFLATED_SIZE
+        self._fresh = self.read_again = True
+        return True
 
     def _check(self, header: frames.Header) -> None:
         """Refuse by its header what websocket-client lets pass, or would read into memory."""
@@ -267,7 +338,7 @@ class Transport:
 
     def _take_frame(self, whole: bytes, received: list[Data]) -> None:
         """Give one whole frame to websocket-client's parser, and do what it asks for."""
-        self._parser.recv = io.BytesIO(whole).read
+        self._parser.recv = io.BytesIO(self._fragments.unmarked(whole)).read
         frame = self._parser.recv_frame()
         self._parser.recv = None  # It would keep the frame.
         if frame.opcode == frames.PING:
@@ -303,7 +374,7 @@ class Transport:
         ]
         if not payloads or self.close_sent or self.write_error is not None:
             return
-        masked = frames.mask(payloads)
+        masked = self._mask(payloads)
         self.frames_out += len(masked)
         self.pending_bytes += sum(map(len, masked))
         self._output.extend(masked)

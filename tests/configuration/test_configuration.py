@@ -94,6 +94,43 @@ def params() -> dict[str, Any]:
     return {"a": 1}
 
 
+OFFERS = [
+    "permessage-deflate",
+    "Permessage-Deflate",
+    " permessage-deflate ; server_no_context_takeover;client_no_context_takeover ",
+    "permessage-deflate; client_max_window_bits",
+    "permessage-deflate; client_max_window_bits=8; server_max_window_bits=15",
+    'permessage-deflate; server_max_window_bits="10"',
+]
+NO_OFFERS = [
+    "",
+    ",",
+    "deflate",
+    "x-webkit-deflate-frame",
+    "permessage-deflate, permessage-deflate",
+    "permessage-deflate, x-other",
+    "permessage-deflate; x-other",
+    "permessage-deflate; x-other=1",
+    "permessage-deflate;",
+    "permessage-deflate; =10",
+    "permessage-deflate; server_max_window_bits",
+    "permessage-deflate; server_max_window_bits=",
+    "permessage-deflate; server_max_window_bits=7",
+    "permessage-deflate; server_max_window_bits=16",
+    "permessage-deflate; server_max_window_bits=010",
+    "permessage-deflate; server_max_window_bits=1 0",
+    "permessage-deflate; client_max_window_bits=-8",
+    "permessage-deflate; client_max_window_bits=9.0",
+    'permessage-deflate; client_max_window_bits="9',
+    "permessage-deflate; server_no_context_takeover=1",
+    "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+    "permessage-deflate; server_max_window_bits=9; server_max_window_bits=9",
+    "permessage deflate",
+    "permessage-deflate\r\nX: y",
+    "permessage-deflate; \u0661",
+]
+
+
 GOOD: dict[str, list[tuple[Any, Any]]] = {
     "heartbeat_interval_msec": [(0, 0), (1, 1), (10**9, 10**9)],
     "headers": [
@@ -144,7 +181,7 @@ GOOD: dict[str, list[tuple[Any, Any]]] = {
             ((socket.SOL_SOCKET, socket.SO_RCVBUF, b"\0"),),
         ),
     ],
-    "extensions": [([], ()), ((), ())],
+    "extensions": [([], ()), ((), ()), *(([item], (item,)) for item in OFFERS)],
     "test_mode": [(True, True), (False, False)],
 }
 
@@ -224,7 +261,18 @@ BAD: dict[str, list[Any]] = {
     ],
     "origin": [5, b"x", "a\r\nb: c", "a\n", "\ud800"],
     "sockopt": [None, 5, "abc", [5], [(1, 2)], [(1, 2, 3, 4, 5)], ["abcd"], {1: 2}],
-    "extensions": [["permessage-deflate"], None, "", 5, {}],
+    "extensions": [
+        None,
+        "",
+        5,
+        {},
+        "permessage-deflate",
+        {"permessage-deflate": {}},
+        ["permessage-deflate"] * 2,
+        [None],
+        [("permessage-deflate", {})],
+        *([item] for item in NO_OFFERS),
+    ],
     "test_mode": NO_TRUTH,
 }
 

@@ -30,7 +30,7 @@ from slipstream_actor.wire import frames
 from slipstream_actor.wire import websocket as transport
 from slipstream_actor.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Binary, Data
 from slipstream_actor.wire.waiter import AttemptFailed, Route
-from slipstream_actor.wire.websocket import Fragments, Transport, upgrade
+from slipstream_actor.wire.websocket import Transport, upgrade
 
 LIMIT = 1 << 20
 
@@ -92,7 +92,6 @@ class FakeSocket:
 def make(sock: Any, *, limit: int = LIMIT, rest: bytes = b"") -> Transport:
     """A transport whose upgrade has been made."""
     client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
-    client.cont_frame = Fragments(limit)
     return Transport(sock, client, limit, {}, rest)
 
 

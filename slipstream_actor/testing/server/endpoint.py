@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -15,6 +16,12 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
 
+from slipstream_actor.configuration.extensions import (
+    DEFLATE,
+    DeflateParameters,
+    deflate_parameters,
+    read,
+)
 from slipstream_actor.testing.server import query
 from slipstream_actor.testing.server.codec import Codec, negotiate
 from slipstream_actor.testing.server.http import CACHE_CONTROL, Request, Response, head
@@ -34,7 +41,8 @@ class Mount:
     `subprotocols`: those that the server selects from. `max_frame_size`: bytes, a frame's header
     counted in (docs/protocol.md#note-36). `timeout`: seconds without a frame from the client after
     which the connection ends (docs/protocol.md#note-34). `max_channels`: per connection, None for
-    no limit (docs/protocol.md#note-15).
+    no limit (docs/protocol.md#note-15). `compress`: permessage-deflate, for clients that offer it
+    (docs/protocol.md#note-48).
     """
 
     auth_token: bool = False
@@ -42,6 +50,7 @@ class Mount:
     max_frame_size: int = 10_000_000
     timeout: float = 60.0
     max_channels: int | None = 100
+    compress: bool = False
 
 
 class RefuseConnect(Exception):
@@ -84,6 +93,7 @@ class Upgrade:
     params: dict[str, Any]
     info: dict[str, Any]
     socket_id: str | None
+    deflate: DeflateParameters | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,9 @@ class Endpoint:
         fault = _upgrade_fault(request)
         if fault is not None:
             return Response(400, fault.encode())
-        return Upgrade(_accept(request, selected), mount, codec, params, info, socket_id)
+        deflate = _agree(request.all("sec-websocket-extensions")) if mount.compress else None
+        response = _accept(request, selected, deflate)
+        return Upgrade(response, mount, codec, params, info, socket_id, deflate)
 
 
 def _error(status: int, detail: str) -> Response:
@@ -191,6 +203,22 @@ def _select_subprotocol(request: Request, supported: tuple[str, ...]) -> str | N
         if subprotocol in offered:
             return subprotocol
     raise RefuseConnect(403)
+
+
+def _agree(offers: list[str]) -> DeflateParameters | None:
+    """The parameters of the first offer of permessage-deflate that can be granted, if there is one.
+
+    See docs/protocol.md#note-48.
+    """
+    try:
+        extensions = read(", ".join(offers))
+    except ValueError:
+        return None
+    for extension in extensions:
+        if extension.name == DEFLATE:
+            with contextlib.suppress(ValueError):
+                return deflate_parameters(extension, offered=True)
+    return None
 
 
 def _connect_info(request: Request, peer: Peer) -> dict[str, Any]:
@@ -243,7 +271,7 @@ def _inspect(values: list[str]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
 
-def _accept(request: Request, subprotocol: str | None) -> bytes:
+def _accept(request: Request, subprotocol: str | None, deflate: DeflateParameters | None) -> bytes:
     key = request.all("sec-websocket-key")[0].encode("latin-1")
     digest = hashlib.sha1(key + _WEBSOCKET_GUID).digest()
     headers = [
@@ -253,6 +281,9 @@ def _accept(request: Request, subprotocol: str | None) -> bytes:
         ("sec-websocket-accept", base64.b64encode(digest).decode()),
         CACHE_CONTROL,
     ]
+    if deflate is not None:
+        # Bandit writes it without spaces.
+        headers.append(("sec-websocket-extensions", str(deflate).replace("; ", ";")))
     if subprotocol is not None:
         headers.append(("sec-websocket-protocol", subprotocol))
     return head(101, headers)

@@ -295,12 +295,12 @@ class InterceptChannel(Channel):
 RECORDED_MOUNTS: Mapping[str, Mount] = {
     "/socket": Mount(auth_token=True, subprotocols=("phoenix",)),
     "/socket_noauth": Mount(),
-    "/socket_compressed": Mount(),
+    "/socket_compressed": Mount(compress=True),
     "/socket_small": Mount(max_frame_size=65_536, timeout=3.0),
     "/socket_sub": Mount(subprotocols=("v2.phx", "other")),
     "/socket_many": Mount(max_channels=None),
 }
-"""The mounts of the recorded conversations; compression is offered by none of them yet."""
+"""The mounts of the recorded conversations."""
 
 RECORDED_CHANNELS: Mapping[str, type[Channel]] = {
     "test:*": TestChannel,

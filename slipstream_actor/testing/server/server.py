@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -47,6 +48,8 @@ class PhoenixServer:
     pattern wins, then the longest prefix; None in the place of a class refuses what it matches.
     Without `channels` there are those of the recorded conversations. `port` 0 takes a free one;
     `ssl_context` makes it `wss` and is told to offer h2 as Bandit does (docs/protocol.md#note-43).
+    `compress` grants permessage-deflate to clients that offer it, at every mount; else only that of
+    "/socket_compressed" does (docs/protocol.md#note-48).
     A client that does not read is dropped, as `drop` does it, when more than 64 MiB wait for it in
     memory, or when nothing could be written for 30 seconds. Raises `OSError` when it cannot listen.
     """
@@ -57,6 +60,8 @@ class PhoenixServer:
         host: str = "127.0.0.1",
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
+        *,
+        compress: bool = False,
     ) -> None:
         self.host = host
         self.port: int = port
@@ -67,6 +72,9 @@ class PhoenixServer:
         self.hub: Hub = Hub()
         self.presence: Presence = Presence(self.hub)
         self.endpoint: Endpoint = Endpoint(RECORDED_MOUNTS, self.connect)
+        if compress:
+            for path, mount in RECORDED_MOUNTS.items():
+                self.mounts[path] = replace(mount, compress=True)
         self._changed = threading.Condition()
         self._connections: set[Connection] = set()
         self._open: set[Connection] = set()

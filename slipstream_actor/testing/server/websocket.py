@@ -11,10 +11,15 @@ from collections.abc import Iterator
 try:
     from wsproto.connection import Connection, ConnectionState, ConnectionType
     from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+    from wsproto.extensions import Extension
+
+    from slipstream_actor.testing.server.deflate import PerMessageDeflate
 except ImportError as _missing:
     raise ImportError(
         "the embedded server needs wsproto: install the extra slipstream_actor[testing]"
     ) from _missing
+
+from slipstream_actor.configuration.extensions import DeflateParameters
 
 __all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "WebSocket"]
 
@@ -89,8 +94,11 @@ def _join(parts: list[str | bytes]) -> str | bytes:
 class WebSocket:
     """The server's side of one websocket."""
 
-    def __init__(self, max_frame_size: int) -> None:
-        self._connection = Connection(ConnectionType.SERVER)
+    def __init__(self, max_frame_size: int, deflate: DeflateParameters | None = None) -> None:
+        extensions: list[Extension] = []
+        if deflate is not None:
+            extensions.append(PerMessageDeflate(deflate, max_frame_size))
+        self._connection = Connection(ConnectionType.SERVER, extensions)
         self._limit = FrameLimit(max_frame_size)
         self._parts: list[str | bytes] = []
         self._fragments_size = 0

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 import struct
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,10 @@ class _Player:
     def _compare(self, conn: str | None, row: Row) -> None:
         client, kind = self._clients[conn], row["type"]
         if kind == "http_response":
-            _compare_response(row, client.response(self._methods[conn]))
+            response = client.response(self._methods[conn])
+            _compare_response(row, response)
+            if response.header("sec-websocket-extensions") is not None:
+                client.inflater = zlib.decompressobj(-15)
             return
         if kind == "eof":
             wanted = Frame("eof", None)

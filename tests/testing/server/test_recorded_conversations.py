@@ -14,7 +14,6 @@ from tests.testing.server.replay import play, read
 RECORDED = Path(__file__).parents[2] / "protocol"
 
 NOT_PLAYED = {
-    r"compressed_(negotiation|traffic)": "the embedded server offers no compression yet",
     r"frames_sent_with_upgrade": "bytes, not frames; see test_server",
     r"idle_timeout_server_pushes": "it is made of pauses; see test_server",
     r"leave_twice_pipelined|push_racing_.*|race_.*": "timing decides; see test_races",
