@@ -1,8 +1,8 @@
 """permessage-deflate (RFC 7692 section 7.2): the payloads of data frames through zlib, both ways.
 
-What costs memory is made when it is first needed, and can be given back while nothing moves: a
-compressor always, for one that begins anew refers to nothing that the server has forgotten; what
-inflates only where the server takes no context over.
+What costs memory is made when it is first needed. A compressor can be given back whenever nothing
+moves: one that begins anew refers to nothing. What inflates is kept between messages only where the
+server's refer to those before them, and then has to be.
 """
 
 from __future__ import annotations
@@ -88,11 +88,6 @@ class Inflater:
             data += self._stream.decompress(rest, most - len(data))
         raise ProtocolViolation(1002, "a message of too many blocks that end it")
 
-    def release(self) -> None:
-        """Give back what it holds, if the server's next message does without."""
-        if not self._takes_over:
-            self._stream = None
-
 
 class Deflater:
     """What is sent, compressed, in the order in which it is sent."""
@@ -137,8 +132,3 @@ class Deflate(NamedTuple):
     def of(cls, parameters: DeflateParameters, limit: int) -> Deflate:
         """Return what keeps to these parameters; messages that come have at most `limit` bytes."""
         return cls(parameters, Inflater(parameters, limit), Deflater(parameters))
-
-    def release(self) -> None:
-        """Give back what can be while nothing moves."""
-        self.inflater.release()
-        self.deflater.release()

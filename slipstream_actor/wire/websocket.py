@@ -244,10 +244,10 @@ class Transport:
         return received
 
     def release(self) -> None:
-        """Give back what idle buffers and zlib hold."""
+        """Give back what idle buffers and the compressor hold."""
         self._rest = bytes(self._rest)
         if self.deflate is not None:
-            self.deflate.release()
+            self.deflate.deflater.release()
 
     def _read_some(self, received: list[Data]) -> int:
         """Read once; return how many bytes came, 0 when none can be had now."""
@@ -316,7 +316,7 @@ class Transport:
             else:
                 self._take_frame(buffer[at:end], received)
             at = end
-            if self._has_grown():
+            if at < len(buffer) and self._has_grown():
                 break
         self._rest = buffer[at:]
 
