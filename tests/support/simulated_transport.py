@@ -43,7 +43,13 @@ class SimulatedTransport:
         self.ended: ClosedByPeer | None = None
         self.write_error: str | None = None
         self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
+        self.grown = 0  # by so much has what came grown, inflated
+        self.extensions: tuple[str, ...] = ()
         self._output: deque[str] = deque()
+
+    @property
+    def bytes_taken(self) -> int:
+        return self.bytes_in + self.grown
 
     @property
     def pending_bytes(self) -> int:

@@ -221,7 +221,7 @@ class Connection:
 
     def _serve_socket(self, upgrade: Upgrade) -> None:
         self.codec = upgrade.codec
-        self._websocket = WebSocket(upgrade.mount.max_frame_size, upgrade.deflate)
+        self._websocket = WebSocket(upgrade.mount.max_frame_size, upgrade.compression)
         session = Session(upgrade, self, self._server)
         # All of it before the 101: a client that has connected is one that the server knows of.
         if upgrade.socket_id is not None:

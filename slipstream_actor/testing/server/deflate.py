@@ -10,7 +10,7 @@ import zlib
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
-from slipstream_actor.configuration.extensions import DEFLATE, DeflateParameters
+from slipstream_actor.testing.server.compression import DEFLATE, Compression
 
 __all__ = ["PerMessageDeflate"]
 
@@ -23,8 +23,8 @@ class PerMessageDeflate(Extension):
 
     name = DEFLATE
 
-    def __init__(self, parameters: DeflateParameters, limit: int) -> None:
-        self._parameters = parameters
+    def __init__(self, compression: Compression, limit: int) -> None:
+        self._compression = compression
         self._limit = limit
         self._size = 0
         self._compressed = False
@@ -66,7 +66,7 @@ class PerMessageDeflate(Extension):
             return None
         rest = self._inflate(TAIL)
         ended = self._inflater is not None and self._inflater.eof
-        if ended or self._parameters.client_no_context_takeover:
+        if ended or self._compression.client_no_context_takeover:
             self._inflater = None
         return rest
 
@@ -92,12 +92,12 @@ class PerMessageDeflate(Extension):
 
         Not where a window of 8 bits was asked for: zlib has none. That is allowed as well.
         """
-        window = self._parameters.server_max_window_bits or WINDOW
+        window = self._compression.server_max_window_bits or WINDOW
         if opcode.iscontrol() or window < LEAST_WINDOW:
             return rsv, data
         if self._deflater is None:
             self._deflater = zlib.compressobj(wbits=-window)
         deflated = self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
-        if self._parameters.server_no_context_takeover:
+        if self._compression.server_no_context_takeover:
             self._deflater = None
         return RsvBits(True, False, False), deflated.removesuffix(TAIL)

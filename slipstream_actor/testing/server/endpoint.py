@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -16,14 +15,10 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
 
-from slipstream_actor.configuration.extensions import (
-    DEFLATE,
-    DeflateParameters,
-    deflate_parameters,
-    read,
-)
 from slipstream_actor.testing.server import query
-from slipstream_actor.testing.server.codec import Codec, negotiate
+from slipstream_actor.testing.server.codec import Codec
+from slipstream_actor.testing.server.codec import negotiate as negotiate_version
+from slipstream_actor.testing.server.compression import Compression, negotiate
 from slipstream_actor.testing.server.http import CACHE_CONTROL, Request, Response, head
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
@@ -93,7 +88,7 @@ class Upgrade:
     params: dict[str, Any]
     info: dict[str, Any]
     socket_id: str | None
-    deflate: DeflateParameters | None = None
+    compression: Compression | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,7 @@ class Endpoint:
         if mount.auth_token:
             request, token = _take_auth_token(request)
         selected = _select_subprotocol(request, mount.subprotocols)
-        codec = negotiate(params.get("vsn", "1.0.0"))
+        codec = negotiate_version(params.get("vsn", "1.0.0"))
         if codec is None:
             raise RefuseConnect(403)
         info = _connect_info(request, peer)
@@ -159,9 +154,10 @@ class Endpoint:
         fault = _upgrade_fault(request)
         if fault is not None:
             return Response(400, fault.encode())
-        deflate = _agree(request.all("sec-websocket-extensions")) if mount.compress else None
-        response = _accept(request, selected, deflate)
-        return Upgrade(response, mount, codec, params, info, socket_id, deflate)
+        offers = request.tokens("sec-websocket-extensions") if mount.compress else []
+        compression = negotiate(offers)
+        response = _accept(request, selected, compression)
+        return Upgrade(response, mount, codec, params, info, socket_id, compression)
 
 
 def _error(status: int, detail: str) -> Response:
@@ -203,22 +199,6 @@ def _select_subprotocol(request: Request, supported: tuple[str, ...]) -> str | N
         if subprotocol in offered:
             return subprotocol
     raise RefuseConnect(403)
-
-
-def _agree(offers: list[str]) -> DeflateParameters | None:
-    """The parameters of the first offer of permessage-deflate that can be granted, if there is one.
-
-    See docs/protocol.md#note-48.
-    """
-    try:
-        extensions = read(", ".join(offers))
-    except ValueError:
-        return None
-    for extension in extensions:
-        if extension.name == DEFLATE:
-            with contextlib.suppress(ValueError):
-                return deflate_parameters(extension, offered=True)
-    return None
 
 
 def _connect_info(request: Request, peer: Peer) -> dict[str, Any]:
@@ -271,7 +251,7 @@ def _inspect(values: list[str]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
 
-def _accept(request: Request, subprotocol: str | None, deflate: DeflateParameters | None) -> bytes:
+def _accept(request: Request, subprotocol: str | None, compression: Compression | None) -> bytes:
     key = request.all("sec-websocket-key")[0].encode("latin-1")
     digest = hashlib.sha1(key + _WEBSOCKET_GUID).digest()
     headers = [
@@ -281,9 +261,8 @@ def _accept(request: Request, subprotocol: str | None, deflate: DeflateParameter
         ("sec-websocket-accept", base64.b64encode(digest).decode()),
         CACHE_CONTROL,
     ]
-    if deflate is not None:
-        # Bandit writes it without spaces.
-        headers.append(("sec-websocket-extensions", str(deflate).replace("; ", ";")))
+    if compression is not None:
+        headers.append(("sec-websocket-extensions", compression.answer()))
     if subprotocol is not None:
         headers.append(("sec-websocket-protocol", subprotocol))
     return head(101, headers)

@@ -19,7 +19,7 @@ except ImportError as _missing:
         "the embedded server needs wsproto: install the extra slipstream_actor[testing]"
     ) from _missing
 
-from slipstream_actor.configuration.extensions import DeflateParameters
+from slipstream_actor.testing.server.compression import Compression
 
 __all__ = ["CloseSocket", "FrameLimit", "Ping", "Pong", "WebSocket"]
 
@@ -94,10 +94,10 @@ def _join(parts: list[str | bytes]) -> str | bytes:
 class WebSocket:
     """The server's side of one websocket."""
 
-    def __init__(self, max_frame_size: int, deflate: DeflateParameters | None = None) -> None:
+    def __init__(self, max_frame_size: int, compression: Compression | None = None) -> None:
         extensions: list[Extension] = []
-        if deflate is not None:
-            extensions.append(PerMessageDeflate(deflate, max_frame_size))
+        if compression is not None:
+            extensions.append(PerMessageDeflate(compression, max_frame_size))
         self._connection = Connection(ConnectionType.SERVER, extensions)
         self._limit = FrameLimit(max_frame_size)
         self._parts: list[str | bytes] = []
