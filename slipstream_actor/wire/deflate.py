@@ -24,6 +24,8 @@ COMPRESSED = frozenset(frames.FIN | frames.RSV1 | opcode for opcode in (frames.T
 # An empty block without compression, of which a message's end lacks these (section 7.2.1).
 TAIL = b"\x00\x00\xff\xff"
 
+BROKEN = "a message that does not inflate"
+
 # zlib knows no smaller window: what it compresses with 9 it may not with 8, which it refuses.
 LEAST_WINDOW = 9
 # 32 KiB in the place of 256 for a connection, which costs an eighth of what is gained, and half of
@@ -61,21 +63,29 @@ class Inflater:
         there is a byte too many.
         """
         room = self._limit - behind
-        stream = self._stream or zlib.decompressobj(self._bits)
-        self._stream = stream
+        if self._stream is None:
+            self._stream = zlib.decompressobj(self._bits)
         try:
             # A bound of 0 would be none.
-            data = stream.decompress(payload + TAIL if last else payload, room + 1)
-            if stream.eof:
+            data = self._stream.decompress(payload, room + 1)
+            if self._stream.eof:
                 data = self._go_on(data, room + 1)
+            if len(data) > room:
+                raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
+            if last:
+                self._finish(self._stream)
         except zlib.error as error:
-            raise ProtocolViolation(1002, f"a message that does not inflate: {error}") from None
-        if len(data) > room:
-            raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
+            raise ProtocolViolation(1002, f"{BROKEN}: {error}") from None
         self.grown += len(data) - len(payload)
-        if last and not self._takes_over:
-            self._stream = None
         return data
+
+    def _finish(self, stream: zlib._Decompress) -> None:
+        """End a message. All of it has been said before its tail; else something is missing, and
+        what follows would be read as that."""
+        if stream.decompress(TAIL, 1) or stream.eof:
+            raise ProtocolViolation(1002, f"{BROKEN}: its end is missing")
+        if not self._takes_over:
+            self._stream = None
 
     def _go_on(self, data: bytes, most: int) -> bytes:
         """Return `data` with what comes behind blocks that end the stream (section 7.2.3.4)."""
