@@ -24,6 +24,10 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port to listen at; 0 takes a free one.")
     ] = 4000,
+    compress: Annotated[
+        bool,
+        typer.Option("--compress", help="Compress for clients that offer it (permessage-deflate)."),
+    ] = False,
     reload: Annotated[
         bool, typer.Option(help="Begin anew when a module below this directory changes.")
     ] = True,
@@ -43,6 +47,6 @@ def serve(
     if watch is not None:
         watch.look()
     if channels is not None:
-        listen(channels, host, port, watch, reloaded=reloaded, quiet=quiet)
+        listen(channels, host, port, watch, compress=compress, reloaded=reloaded, quiet=quiet)
     if watch is not None:
-        begin_anew(target, host, watch.port or port, watch, quiet=quiet)
+        begin_anew(target, host, watch.port or port, watch, compress=compress, quiet=quiet)

@@ -68,11 +68,18 @@ class Watch:
 
 
 def listen(
-    channels: Channels, host: str, port: int, watch: Watch | None, *, reloaded: bool, quiet: bool
+    channels: Channels,
+    host: str,
+    port: int,
+    watch: Watch | None,
+    *,
+    compress: bool,
+    reloaded: bool,
+    quiet: bool,
 ) -> None:
     """Serve until a file has changed, or for ever."""
     try:
-        server = PhoenixServer(channels, host, port)
+        server = PhoenixServer(channels, host, port, compress=compress)
     except OSError as error:
         where = f"{host}:{port}"
         raise Failure(Exit.OTHER, f"cannot listen at {where}: {error.strerror}") from None
@@ -132,11 +139,13 @@ def checked(found: Any) -> Channels:
     return channels
 
 
-def begin_anew(target: str | None, host: str, port: int, watch: Watch, *, quiet: bool) -> NoReturn:
+def begin_anew(
+    target: str | None, host: str, port: int, watch: Watch, *, compress: bool, quiet: bool
+) -> NoReturn:
     """Put a new interpreter in the place of this one, once a file has changed."""
     watch.wait()
     if not quiet:
         say("a file has changed")
-    more = ["--quiet"] if quiet else []
+    more = [*(["--compress"] if compress else []), *(["--quiet"] if quiet else [])]
     arguments = ["serve", str(target), "--host", host, "--port", str(port), "--reloaded", *more]
     os.execv(sys.executable, [sys.executable, "-m", "slipstream_actor", *arguments])

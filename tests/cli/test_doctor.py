@@ -286,6 +286,21 @@ def test_all_is_well(cafile: str, capsys: Captured) -> None:
     assert all(step["milliseconds"] >= 0 for step in report["steps"])
 
 
+@pytest.mark.parametrize(
+    ("compress", "detail"),
+    [
+        (True, "101, permessage-deflate; client_max_window_bits=15"),
+        (False, "101, not compressed: the server has chosen no extension"),
+    ],
+)
+def test_whether_it_is_compressed(compress: bool, detail: str, capsys: Captured) -> None:
+    with PhoenixServer(compress=compress) as server:
+        assert main(["doctor", server.uri, "bench:a", "--compress", "--json"]) == 0
+        assert steps_of(json.loads(capsys.readouterr().out))["upgrade"]["detail"] == detail
+        assert main(["doctor", server.uri, "bench:a", "--json"]) == 0
+        assert steps_of(json.loads(capsys.readouterr().out))["upgrade"]["detail"] == "101"
+
+
 def test_a_name_with_another_address_that_is_dead() -> None:
     """One that answers is enough, and the other one is told."""
     with PhoenixServer() as server:

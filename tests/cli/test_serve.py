@@ -72,6 +72,22 @@ def test_a_change_is_served_at_the_same_port(tmp_path: Path) -> None:
         assert running.output == f"{uri}\n"
 
 
+def test_it_compresses_where_that_is_asked_for(tmp_path: Path) -> None:
+    """After a change, too."""
+    module = tmp_path / "my_app.py"
+    module.write_text(MODULE.format(word="one"))
+    offer = ["permessage-deflate"]
+    with serving(tmp_path, "my_app:channels", "--compress") as (running, uri):
+        for word in ("one", "another"):
+            with connect(uri, extensions=offer) as opened:
+                headers = opened.await_connect().response_headers
+                assert headers is not None
+                assert headers["sec-websocket-extensions"].startswith("permessage-deflate")
+            if word == "one":
+                module.write_text(MODULE.format(word="another"))
+                running.wait_for(f"serves {uri} again", "err")
+
+
 def test_without_reload(tmp_path: Path) -> None:
     module = tmp_path / "my_app.py"
     module.write_text(MODULE.format(word="one"))

@@ -162,6 +162,26 @@ def test_reading_goes_on_with_what_was_left_behind(stepped: Stepped) -> None:
     assert stepped.next() == READABLE
 
 
+def test_what_is_inflated_counts_as_it_is_then(clock: SimpleNamespace) -> None:
+    """Little has come, and much of it has to be held."""
+    stepped = Stepped(clock, max_undelivered_bytes=1000)
+    stepped.connect()
+    stepped.take()
+    stepped.transport.grown = 10_000
+    stepped.comes(tick())
+    state = stepped.actor._state()
+    assert state.paused
+    assert state.undelivered_bytes == len(tick()) + 10_000
+    assert state.counters.bytes_in == len(tick())
+    assert len(stepped.take()) == 1
+    stepped.run()
+    assert not stepped.actor._state().paused
+    stepped.comes(tick())
+    assert stepped.actor._state().undelivered_bytes == len(tick())
+    stepped.actor._end(None)
+    stepped.actor.actor_inbox.close()
+
+
 # what is a sign of life
 
 

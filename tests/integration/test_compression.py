@@ -513,7 +513,7 @@ def test_an_answer_that_is_none_to_the_offer(offer: str, answer: str) -> None:
 def test_what_is_offered(extensions: list[str]) -> None:
     with (
         RawServer(answering("")) as server,
-        connect(server.uri, extensions=extensions) as socket,
+        connect(server.uri, extensions=extensions, close_timeout_msec=100) as socket,
     ):
         socket.await_connect(PATIENCE)
         offered = server.next_request().all("sec-websocket-extensions")

@@ -249,11 +249,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m slipstream_actor.testing.server")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4000)
+    parser.add_argument("--compress", action="store_true")
     options = parser.parse_args(arguments)
     stopping = threading.Event()
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: stopping.set())
-    with PhoenixServer(SHELL_CHANNELS, options.host, options.port) as server:
+    where, compress = (options.host, options.port), options.compress
+    with PhoenixServer(SHELL_CHANNELS, *where, compress=compress) as server:
         print(server.uri, flush=True)
         # On Windows a wait without a timeout is deaf to signals.
         while not stopping.wait(3600):
