@@ -65,3 +65,13 @@ def test_a_short_look_at_growth() -> None:
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert len(result.stdout.splitlines()) == 10
+
+
+def test_a_short_look_at_compression() -> None:
+    result = run("benchmarks.deflate", "--sizes=1024", "--rounds=1", "--messages=50")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    rows = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["in", "in", "out", "out"]
+    # The last column is what part of the bytes is left.
+    assert all(float(row[-1]) < 0.6 for row in rows)

@@ -48,7 +48,11 @@ class DeflateParameters(NamedTuple):
 
 
 def read(header: str) -> list[Extension]:
-    """Return the extensions that a header's value names. Raises `ValueError`."""
+    """Return the extensions that a header's value names.
+
+    Raises `ValueError`, here as below with a text that goes on after what has been read, and
+    quotes nobody.
+    """
     return [extension_of(item) for item in parted(header, ",") if item.strip(" \t")]
 
 
@@ -82,20 +86,20 @@ def parameter_of(part: str) -> tuple[str, str | None]:
     if quoted is not None:
         value = re.sub(r"\\(.)", r"\1", quoted[1])
     if TOKEN.fullmatch(value) is None:
-        raise ValueError("a parameter has a value that can be none")
+        raise ValueError("has a value that can be none")
     return token(name), value
 
 
 def token(text: str) -> str:
     if TOKEN.fullmatch(text) is None:
-        raise ValueError("a name is missing or is none")
+        raise ValueError("lacks a name, or has one that is none")
     return text.lower()
 
 
 def deflate_parameters(extension: Extension, *, offered: bool) -> DeflateParameters:
     """Return the parameters of a permessage-deflate that is `offered`, or else answered.
 
-    Raises `ValueError`, whose text goes on after the extension's name, and quotes nobody.
+    Raises `ValueError`.
     """
     found: dict[str, bool | int] = {}
     for name, value in extension.parameters:

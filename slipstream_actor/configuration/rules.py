@@ -232,17 +232,14 @@ def known_extensions(value: Any) -> tuple[str, ...]:
 
 def known_extension(item: str) -> None:
     """Require the header's value of permessage-deflate, alone, and with parameters that it has."""
+    text = clean_text(item)
     try:
-        extensions = read(clean_text(item))
-        problem = None
+        extensions = read(text)
         if [extension.name for extension in extensions] != [DEFLATE]:
-            problem = f"must hold nothing but {DEFLATE}, with its parameters or without"
-        else:
-            deflate_parameters(extensions[0], offered=True)
+            raise RuleError(f"must hold nothing but {DEFLATE}, with its parameters or without")
+        deflate_parameters(extensions[0], offered=True)
     except ValueError as error:
-        problem = f"must hold {DEFLATE} as RFC 7692 has it, and {error}"
-    if problem is not None:
-        raise RuleError(f"{problem}; not {item[:100]!r}")
+        raise RuleError(f"must hold {DEFLATE} as RFC 7692 has it: this {error}") from None
 
 
 def known_vsn(value: Any) -> str:

@@ -50,7 +50,7 @@ def agreed(extensions: Sequence[str], answer: str) -> DeflateParameters | None:
     try:
         chosen = read(answer)
     except ValueError as error:
-        raise ValueError(f"the server's {HEADER} cannot be read: {error}") from None
+        raise ValueError(f"the server's {HEADER} {error}") from None
     if any(extension.name != DEFLATE for extension in chosen):
         raise ValueError("the server chose an extension that was not offered")
     if len(chosen) != 1:

@@ -397,6 +397,28 @@ def test_bad_values(name: str, value: Any) -> None:
     assert SECRET not in text
 
 
+@pytest.mark.parametrize(
+    ("item", "problem"),
+    [
+        ("x-other", "must hold nothing but permessage-deflate, with its parameters or without"),
+        (
+            "permessage-deflate; server_max_window_bits=7",
+            "must hold permessage-deflate as RFC 7692 has it: this has a"
+            " server_max_window_bits that is not from 8 to 15",
+        ),
+        (
+            "permessage-deflate; x",
+            "must hold permessage-deflate as RFC 7692 has it: this has a parameter that there"
+            " is not",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_extension(item: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        configured(extensions=[item])
+    assert str(raised.value) == f"extensions: {problem}; got a value of type list"
+
+
 @pytest.mark.parametrize("uri", GOOD_URIS)
 def test_good_uris(uri: Any) -> None:
     assert configured(uri).uri.scheme in ("ws", "wss")

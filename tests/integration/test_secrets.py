@@ -505,6 +505,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     (URI, {"heartbeat_interval_msec": MARK}),
     (URI, {"ssl_context": MARK}),
     (URI, {"serializer": MARK}),
+    (URI, {"extensions": MARK}),
+    (URI, {"extensions": [MARK]}),
+    (URI, {"extensions": [f"permessage-deflate; {MARK}={MARK}"]}),
+    (URI, {"extensions": [f"permessage-deflate; server_max_window_bits={MARK}"]}),
     (URI, {"auth_tokn": MARK}),
 ]
 

@@ -146,7 +146,7 @@ DETAILS: dict[str, list[tuple[str, str]]] = {
         ("the server chose a subprotocol that was not offered", "subprotocol"),
         ("the server chose an extension, and none was offered", "odd-answer"),
         ("the server's answer on permessage-deflate has a parameter twice", "compression"),
-        ("the server's Sec-WebSocket-Extensions cannot be read: …", "compression"),
+        ("the server's Sec-WebSocket-Extensions lacks a name", "compression"),
         ("the answer is no websocket's: Upgrade is not right", "odd-answer"),
         ("the answer has more than 100 headers", "odd-answer"),
         ("the answer's head is over 65536 bytes long", "odd-answer"),

@@ -88,7 +88,7 @@ ANSWER = f"the server's answer on {NAME}"
         (
             "",
             f"{NAME};",
-            "the server's Sec-WebSocket-Extensions cannot be read: a name is missing or is none",
+            "the server's Sec-WebSocket-Extensions lacks a name, or has one that is none",
         ),
         ("", f"{NAME}; foo", f"{ANSWER} has a parameter that there is not"),
         (
