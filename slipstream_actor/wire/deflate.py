@@ -82,7 +82,7 @@ class Inflater:
     def _finish(self, stream: zlib._Decompress) -> None:
         """End a message. All of it has been said before its tail; else something is missing, and
         what follows would be read as that."""
-        if stream.decompress(TAIL, 1) or stream.eof:
+        if stream.decompress(TAIL, 1):
             raise ProtocolViolation(1002, f"{BROKEN}: its end is missing")
         if not self._takes_over:
             self._stream = None

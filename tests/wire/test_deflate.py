@@ -81,13 +81,15 @@ def compressed(payload: bytes, opcode: int = TEXT) -> bytes:
     return Frame(opcode, payload, rsv=RSV1).encode()
 
 
-def in_fragments(payload: bytes, cuts: list[int], opcode: int = TEXT) -> list[bytes]:
-    """The same in frames, cut anywhere."""
+def in_fragments(
+    payload: bytes, cuts: list[int], opcode: int = TEXT, rsv: int = RSV1
+) -> list[bytes]:
+    """The same in frames, cut anywhere; or a message that is not compressed."""
     at = sorted({min(cut, len(payload)) for cut in cuts})
     parts = [payload[a:b] for a, b in itertools.pairwise([0, *at, len(payload)])]
     opcodes = [opcode, *[CONTINUATION] * (len(parts) - 1)]
     return [
-        Frame(opcodes[n], part, fin=n == len(parts) - 1, rsv=0 if n else RSV1).encode()
+        Frame(opcodes[n], part, fin=n == len(parts) - 1, rsv=0 if n else rsv).encode()
         for n, part in enumerate(parts)
     ]
 
@@ -187,12 +189,10 @@ def test_whatever_is_compressed_comes_as_it_was(
     for message in messages:
         opcode = data.draw(st.sampled_from([TEXT, BINARY]))
         expected.append(message if opcode == TEXT else Binary(message))
-        if data.draw(st.booleans()):
-            frames.append(Frame(opcode, message).encode())
-            continue
-        payload = server.compress(message)
+        marked = data.draw(st.booleans())
+        payload = server.compress(message) if marked else message
         cuts = data.draw(st.lists(st.integers(0, len(payload)), max_size=4))
-        for part in in_fragments(payload, cuts, opcode):
+        for part in in_fragments(payload, cuts, opcode, RSV1 if marked else 0):
             if data.draw(st.integers(0, 5)) == 0:
                 pings += 1
                 frames.append(Frame(PING, b"between").encode())
@@ -303,16 +303,25 @@ def test_no_bytes_raise(data: bytes, forgets: bool) -> None:
     assert over.ended is None or isinstance(over.ended, TransportFailed)
 
 
-def test_a_message_that_is_cut_off_spoils_no_earlier_one() -> None:
-    """What is missing shows when it is decoded, or by what comes behind it."""
-    server = Server()
-    first, second, third = (server.compress(JSON + bytes([n])) for n in range(3))
-    sock = FakeSocket(compressed(first) + compressed(second[:-4]) + compressed(third) * 5)
-    over = make(sock)
-    received = receive_all(over, sock)
-    assert received[0] == JSON + b"\x00"
-    assert JSON + b"\x01" not in received
-    assert isinstance(over.ended, TransportFailed)
+@pytest.mark.parametrize("forgets", [True, False])
+def test_a_message_that_is_cut_off(forgets: bool) -> None:
+    """Nearly always it shows at once, else by what is behind it: that is never read as the rest."""
+    parameters = DeflateParameters(server_no_context_takeover=forgets)
+    server = Server(parameters)
+    first, whole = server.compress(JSON), server.compress(JSON[::-1])
+    behind = b"".join(compressed(server.compress(JSON)) for _ in range(3))
+    # The last two bytes may say nothing but that the message is over.
+    cuts, at_once = range(len(whole) - 2), 0
+    for cut in cuts:
+        sock = FakeSocket(compressed(first) + compressed(whole[:cut]) + behind)
+        over = make(sock, parameters)
+        received = receive_all(over, sock)
+        assert received[0] == JSON
+        assert JSON[::-1] not in received
+        if over.ended == TransportFailed("a message that does not inflate: its end is missing"):
+            at_once += len(received) == 1
+        assert isinstance(over.ended, TransportFailed) or forgets
+    assert at_once > 0.8 * len(cuts)
 
 
 # the bound
@@ -396,6 +405,7 @@ def test_of_many_messages_that_grow_a_few_are_taken_at_a_time() -> None:
         received += came
         assert over.read_again == (len(received) < count)
     assert received == [b"%d" % n + bytes(size) for n in range(count)]
+    assert calls == count / 4
     assert over.bytes_in == len(stream)
     assert over.bytes_taken > count * size
     assert over.receive() == []
@@ -430,6 +440,27 @@ def test_the_bound_holds_behind_blocks_that_end_the_stream() -> None:
     over = make(sock, limit=1000)
     assert receive_all(over, sock) == []
     assert over.ended == TransportFailed("a message of more than 1000 bytes")
+
+
+def test_a_bomb_behind_a_block_that_ends_the_stream() -> None:
+    stream = zlib.compressobj(wbits=-15)
+    block = stream.compress(bytes(1 << 20)) + stream.flush(zlib.Z_FULL_FLUSH)
+    sock = FakeSocket(compressed(ended(b"x") + (block * 100).removesuffix(TAIL)))
+    over = make(sock, limit=1 << 18)
+    tracemalloc.start()
+    try:
+        assert receive_all(over, sock) == []
+        assert tracemalloc.get_traced_memory()[1] < 5 << 18
+    finally:
+        tracemalloc.stop()
+    assert over.ended == TransportFailed(f"a message of more than {1 << 18} bytes")
+
+
+def test_a_message_whose_tail_ends_the_stream() -> None:
+    """Its last block is the empty one whose end is left out."""
+    final = bytes.fromhex("00 05 00 fa ff 48 65 6c 6c 6f 01")
+    sock = FakeSocket((compressed(final) + compressed(HELLO)) * 3 + fragments(final, [3, 7]))
+    assert receive_all(make(sock), sock) == [b"Hello"] * 7
 
 
 def test_no_end_of_such_blocks() -> None:
