@@ -376,6 +376,9 @@ class Slow(Recorder):
 
     turns: threading.Semaphore
 
+    def handle_connect(self, socket: Socket) -> None:
+        self.note("connect", socket.channel_pid)
+
     def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
         assert self.turns.acquire(timeout=PATIENCE)
         self.note("message", topic, event, payload["n"])
@@ -399,10 +402,9 @@ def test_what_grows_is_felt_as_pressure() -> None:
         peer.hold()
 
     options = {"extensions": DEFLATE, "max_undelivered_bytes": 4 * MEGABYTE}
-    with RawServer(script) as server, recording(server.uri, Slow, **options) as (ref, log):
+    with RawServer(script) as server, recording(server.uri, Slow, **options) as (_, log):
         try:
-            log.take("connect")
-            connection = get_state(ref).connection
+            connection = log.take("connect")[1]
             eventually(lambda: get_state(connection).paused, "a pause")
             state = get_state(connection)
         finally:
