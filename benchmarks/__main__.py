@@ -10,13 +10,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import history
 from benchmarks.environments import PEERS, Peer
 from benchmarks.figures import BASE, Round, ratios, reason, values
 from benchmarks.results import Results
-from benchmarks.runner import measure
-from benchmarks.workloads import PINNED, QUICK, UNPINNED, WORKLOADS, Workload
+from benchmarks.runner import measure, measure_growth
+from benchmarks.workloads import GROWTH, PINNED, QUICK, UNPINNED, WORKLOADS, Figure, Workload
 
 WIDE = 44
+KNOWN = [*WORKLOADS, "growth"]
 
 
 def names(text: str, known: Sequence[str], what: str) -> list[str]:
@@ -30,7 +32,7 @@ def names(text: str, known: Sequence[str], what: str) -> list[str]:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help="of which the median counts; 7, or 3 of a whole")
-    parser.add_argument("--only", help=f"some of {','.join(WORKLOADS)}, with commas between")
+    parser.add_argument("--only", help=f"some of {','.join(KNOWN)}, with commas between")
     parser.add_argument("--side", "--peers", help=f"some of {','.join(PEERS)}")
     parser.add_argument(
         "--whole",
@@ -59,50 +61,52 @@ def scaled(workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
     return changed
 
 
-def report(workload: Workload, peers: Sequence[Peer], rounds: Sequence[Round]) -> None:
-    """Print a workload's figures: all peers in a row if there are two, else a row for each."""
-    few = len(peers) <= 2
-    for figure in workload.figures[: 1 if few else None]:
-        found = {peer.name: values(rounds, peer.name, figure.name) for peer in peers}
-        if few:
-            row = f"{figure.title:<{WIDE}}"
-            for spread in found.values():
-                row += f"{spread.middle:>12,.0f}" if spread else f"{'-':>12}"
-            ratio = ratios(rounds, peers[-1].name, figure.name)
-            if ratio and len(peers) == 2:
-                row += f"{ratio.middle:>8.2f}" + (f"{figure.aim:>6.1f}" if figure.aim else "")
-            print(row, flush=True)
+def report_row(figure: Figure, peers: Sequence[Peer], rounds: Sequence[Round]) -> None:
+    """Print a figure of one or two peers, in a row."""
+    row = f"{figure.title:<{WIDE}}"
+    for peer in peers:
+        spread = values(rounds, peer.name, figure.name)
+        row += f"{spread.middle:>12,.0f}" if spread else f"{'-':>12}"
+    ratio = ratios(rounds, peers[-1].name, figure.name)
+    if ratio and len(peers) > 1:
+        row += f"{ratio.middle:>8.2f}" + (f"{figure.aim:>6.1f}" if figure.aim else "")
+    print(row, flush=True)
+
+
+def report_block(figure: Figure, peers: Sequence[Peer], rounds: Sequence[Round]) -> None:
+    """Print a figure of many, a row for each."""
+    print(f"{figure.title}, {figure.unit}", flush=True)
+    for peer in peers:
+        if not any(peer.name in each for each in rounds):
             continue
-        print(f"{figure.title}, {figure.unit}", flush=True)
-        for peer in peers:
-            spread, ratio = found[peer.name], ratios(rounds, peer.name, figure.name)
-            said = reason(rounds, peer.name) or ""
-            row = f"{spread.middle:>12,.1f}" if spread else f"{'-':>12} {said}"
-            if ratio:
-                row += f"{ratio.middle:>8.2f}  ({ratio.least:.2f} to {ratio.most:.2f})"
-            print(f"  {peer.title:<{WIDE - 2}}{row}", flush=True)
+        spread, ratio = (of(rounds, peer.name, figure.name) for of in (values, ratios))
+        row = f"{spread.middle:>12,.1f}" if spread else f"{'-':>12} {reason(rounds, peer.name)}"
+        if ratio:
+            row += f"{ratio.middle:>8.2f}  ({ratio.least:.2f} to {ratio.most:.2f})"
+        print(f"  {peer.title:<{WIDE - 2}}{row}", flush=True)
 
 
-def main() -> None:
-    chosen = options()
-    peers = [PEERS[BASE], PEERS["ours"]] if not chosen.whole else list(PEERS.values())
-    if chosen.side:
-        peers = [PEERS[name] for name in names(chosen.side, list(PEERS), "peer")]
-    asked = list(WORKLOADS if chosen.whole else QUICK)
-    if chosen.only:
-        asked = names(chosen.only, list(WORKLOADS), "workload")
-    rounds = chosen.rounds or (3 if chosen.whole else 7)
-    placements = [chosen.placement or PINNED]
-    if chosen.whole and not chosen.placement:
-        placements.append(UNPINNED)
-    print(f"medians of {rounds} rounds")
+def report(workload: Workload, peers: Sequence[Peer], rounds: Sequence[Round]) -> None:
+    """Print a workload's figures; of one or two peers only the first of them."""
     if len(peers) <= 2:
-        heads = "".join(f"{peer.name:>12}" for peer in peers)
-        print(f"{'':<{WIDE}}{heads}" + f"{'ratio':>8}{'aim':>6}" * (len(peers) == 2))
+        report_row(workload.figures[0], peers, rounds)
+        return
+    for figure in workload.figures:
+        report_block(figure, peers, rounds)
+
+
+def measure_all(
+    peers: Sequence[Peer],
+    placements: Sequence[str],
+    asked: Sequence[str],
+    rounds: int,
+    chosen: argparse.Namespace,
+) -> Results:
+    """All that is asked for, printed as it is found."""
     results = Results.of(peers, rounds)
     for placement in placements:
-        for workload in (WORKLOADS[name] for name in asked):
-            if placement == UNPINNED and chosen.whole and not workload.unpinned:
+        for workload in (WORKLOADS[name] for name in asked if name in WORKLOADS):
+            if placement == UNPINNED and not workload.unpinned:
                 continue
             found = [
                 measure(peers, workload, placement, scaled(workload, chosen))
@@ -110,6 +114,31 @@ def main() -> None:
             ]
             results.add(workload.name, placement, found)
             report(workload, peers, found)
+    if "growth" in asked:
+        results.growth = measure_growth(GROWTH, rounds)
+    return results
+
+
+def main() -> None:
+    chosen = options()
+    peers = [PEERS[BASE], PEERS["ours"]] if not chosen.whole else list(PEERS.values())
+    if chosen.side:
+        peers = [PEERS[name] for name in names(chosen.side, list(PEERS), "peer")]
+    asked = list(KNOWN if chosen.whole else QUICK)
+    if chosen.only:
+        asked = names(chosen.only, KNOWN, "workload")
+    rounds = chosen.rounds or (3 if chosen.whole else 7)
+    placements = [PINNED, UNPINNED] if chosen.whole else [PINNED]
+    if chosen.placement:
+        placements = [chosen.placement]
+    print(f"medians of {rounds} rounds")
+    if len(peers) <= 2:
+        heads = "".join(f"{peer.name:>12}" for peer in peers)
+        print(f"{'':<{WIDE}}{heads}" + f"{'ratio':>8}{'aim':>6}" * (len(peers) > 1))
+    results = measure_all(peers, placements, asked, rounds, chosen)
+    if chosen.whole:
+        results.write()
+        history.append(results.summary())
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks.server import BUILD, HERE
+from benchmarks.server import BUILD, HERE, ROOT
 
 REQUIREMENTS = HERE / "peers" / "requirements"
-ROOT = HERE.parent
 MINUTES = 60.0
 
 

@@ -46,3 +46,10 @@ def reason(rounds: Sequence[Round], peer: str) -> str | None:
     """Why a peer has no figure, if it has none."""
     found = [each[peer].get("unable") for each in rounds if peer in each]
     return found[0] if found and all(found) else None
+
+
+def shares(rounds: Sequence[Round]) -> float | None:
+    """The most of its core that the server needed beside any of the peers, in the median."""
+    peers = {peer for each in rounds for peer in each}
+    found = [values(rounds, peer, "server_share") for peer in peers]
+    return max((spread.middle for spread in found if spread), default=None)

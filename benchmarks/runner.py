@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.environments import CannotBeMade, Environment, Peer, environment_of
 from benchmarks.peers.program import PATIENCE
-from benchmarks.server import Server, running_server
+from benchmarks.server import ROOT, Server, running_server
 from benchmarks.workloads import PINNED, Workload
 
 Found = dict[str, Any]
@@ -112,9 +112,10 @@ def import_time(peer: Peer, environment: Environment) -> float:
     """Seconds that the import of a peer's package takes, in a process that has only just begun."""
     form, option = (REQUIRED, "-e") if peer.is_javascript else (IMPORTED, "-c")
     command = [environment.interpreter, option, form.format(peer.imports)]
-    done = subprocess.run(
-        command, cwd=environment.directory, check=True, capture_output=True, text=True
-    )
+    with on_cores(cores(PINNED)[1]):
+        done = subprocess.run(
+            command, cwd=environment.directory, check=True, capture_output=True, text=True
+        )
     return float(done.stdout)
 
 
@@ -129,6 +130,18 @@ def measure(
     found = {run.peer.name: run.do() for run in runs}
     for run in runs:
         _show(run)
+    return found
+
+
+def measure_growth(measures: Mapping[str, int], rounds: int) -> dict[str, dict[str, float]]:
+    """What one costs, by measure and by how many there are; each in a process of its own."""
+    found: dict[str, dict[str, float]] = {}
+    for name, most in measures.items():
+        sizes = [str(10**power) for power in range(len(str(most)))]
+        asked = ("--only", name, "--sizes", ",".join(sizes), "--rounds", str(rounds), "--json")
+        command = [sys.executable, "-m", "benchmarks.growth", *asked]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        found.update(json.loads(done.stdout))
     return found
 
 

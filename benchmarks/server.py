@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 BUILD = HERE / "build"
 
 

@@ -133,5 +133,11 @@ WORKLOADS = {
     )
 }
 
+# A workload "deflate", for connections that compress, has its place behind these: its server is the
+# embedded one, since that in C knows no extensions.
+
 QUICK = ("inbound", "pipelined", "sequential")
 """What a run does of which nothing is said: a minute, and what most changes show in."""
+
+GROWTH = {"await": 100_000, "among": 10_000, "refs": 10_000, "joined": 10_000}
+"""Measures of `benchmarks.growth`, and up to how many they go."""
