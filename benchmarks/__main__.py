@@ -37,7 +37,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="all peers and workloads, also unpinned; the table and the plots into results/",
+        help="all peers and workloads, also unpinned; what is not narrowed goes into results/",
     )
     parser.add_argument(
         "--placement",
@@ -136,7 +136,8 @@ def main() -> None:
         heads = "".join(f"{peer.name:>12}" for peer in peers)
         print(f"{'':<{WIDE}}{heads}" + f"{'ratio':>8}{'aim':>6}" * (len(peers) > 1))
     results = measure_all(peers, placements, asked, rounds, chosen)
-    if chosen.whole:
+    # A part is not to take the place of the whole.
+    if chosen.whole and not (chosen.only or chosen.side or chosen.placement or chosen.scale != 1):
         results.write()
         history.append(results.summary())
 

@@ -18,13 +18,15 @@ def read(path: Path = HISTORY) -> list[Entry]:
     """All entries; none where there is no file yet."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    return [
+        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
 
 
 def append(entry: Mapping[str, Any], path: Path = HISTORY) -> None:
     """Add one."""
     path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
 

@@ -47,7 +47,7 @@ class Results:
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Results:
         """That of the last whole run."""
-        return cls(**json.loads((folder / RAW).read_text()))
+        return cls(**json.loads((folder / RAW).read_text(encoding="utf-8")))
 
     def add(self, workload: str, placement: str, rounds: Sequence[Round]) -> None:
         """The rounds of a workload."""
@@ -81,8 +81,10 @@ class Results:
         """Write them, and the figures in the README."""
         folder.mkdir(exist_ok=True)
         for name, text in self.files().items():
-            (folder / name).write_text(text)
-        readme.write_text(IN_README.sub(lambda _: table.for_readme(self), readme.read_text()))
+            (folder / name).write_text(text, encoding="utf-8")
+        before = readme.read_text(encoding="utf-8")
+        made = IN_README.sub(lambda _: table.for_readme(self), before)
+        readme.write_text(made, encoding="utf-8")
 
 
 def version_of(peer: Peer) -> str:

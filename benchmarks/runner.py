@@ -59,6 +59,7 @@ class Run:
     """A command that runs the program, in front of it."""
     errors: str = ""
     """What it has written to standard error."""
+    _said: str = field(default="", init=False)
 
     def start(self, server: Server) -> None:
         """Start the program. Raises `CannotBeMade` where it has no environment."""
@@ -88,7 +89,7 @@ class Run:
             self._process.kill()
             self._process.communicate()
             return {"unable": f"it was not done after {PATIENCE:.0f} s"}
-        lines = output.splitlines() or [getattr(self, "_said", "")]
+        lines = output.splitlines() or [self._said]
         if self._process.returncode:
             said = self.errors.strip().splitlines() or ["it said nothing"]
             return {"unable": f"it failed: {said[-1]}"}

@@ -107,8 +107,9 @@ def page(results: Results) -> str:
         "# Results of the bench",
         "",
         f"{results.date}, commit {results.commit}. {where}. Medians of {results.rounds} rounds, in"
-        " which the clients take turns; **bold** is the ratio to the bare loop in the same round, with its"
-        " least and its most. Of the rates more is better, of all else less.",
+        " which the clients take turns. **Bold** is the ratio to the bare loop in the same round,"
+        " with the least and the most of all rounds. Of the rates more is better, of all else less."
+        f" **!** marks where the server needed more than {NARROW:.0%} of its core.",
         "",
         "![Ratios to the bare loop](ratios.svg)",
         "",
