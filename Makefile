@@ -89,7 +89,7 @@ wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in 
 	$(WHEEL)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/dist .
 	$(WHEEL)/venv/bin/python $(PIP_INSTALL) "$$(echo $(WHEEL)/dist/*.whl)[dev]"
 	mkdir $(WHEEL)/tree
-	cp -R tests examples docs benchmarks $(WHEEL)/tree
+	tar -c --exclude benchmarks/build tests examples docs benchmarks | tar -x -C $(WHEEL)/tree
 	cp *.md Makefile mkdocs.yml pyproject.toml setup.cfg $(WHEEL)/tree
 	@echo "comparing what is installed with the sources"
 	@site=$$($(WHEEL)/venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \

@@ -17,7 +17,8 @@ from benchmarks.results import Results
 from benchmarks.runner import measure, measure_growth
 from benchmarks.workloads import GROWTH, PINNED, QUICK, UNPINNED, WORKLOADS, Figure, Workload
 
-WIDE = 44
+WIDE = 48
+"""The column of the titles."""
 KNOWN = [*WORKLOADS, "growth"]
 
 
@@ -81,7 +82,7 @@ def report_block(figure: Figure, peers: Sequence[Peer], rounds: Sequence[Round])
             continue
         spread, ratio = (of(rounds, peer.name, figure.name) for of in (values, ratios))
         row = f"{spread.middle:>12,.1f}" if spread else f"{'-':>12} {reason(rounds, peer.name)}"
-        if ratio:
+        if ratio and figure.compared:
             row += f"{ratio.middle:>8.2f}  ({ratio.least:.2f} to {ratio.most:.2f})"
         print(f"  {peer.title:<{WIDE - 2}}{row}", flush=True)
 
@@ -93,6 +94,12 @@ def report(workload: Workload, peers: Sequence[Peer], rounds: Sequence[Round]) -
         return
     for figure in workload.figures:
         report_block(figure, peers, rounds)
+
+
+def turned(peers: Sequence[Peer], number: int) -> list[Peer]:
+    """Another one begins in each round, so that none is always behind the same one."""
+    first = number % len(peers)
+    return [*peers[first:], *peers[:first]]
 
 
 def measure_all(
@@ -109,8 +116,8 @@ def measure_all(
             if placement == UNPINNED and not workload.unpinned:
                 continue
             found = [
-                measure(peers, workload, placement, scaled(workload, chosen))
-                for _ in range(1 if workload.once else rounds)
+                measure(turned(peers, number), workload, placement, scaled(workload, chosen))
+                for number in range(1 if workload.once else rounds)
             ]
             results.add(workload.name, placement, found)
             report(workload, peers, found)

@@ -103,7 +103,7 @@ def ratios(results: Results) -> str:
             groups.append((figure.title, found))
     every = [ratio for _, found in groups for ratio in found.values()]
     edges = [edge for ratio in every for edge in (ratio.least, ratio.most)]
-    scale, y = Scale([*edges, 1.0], 250, WIDTH - 80), 66.0
+    scale, y = Scale([*edges, 1.0], 290, WIDTH - 80), 66.0
     bars: list[str] = []
     for title, found in groups:
         bars.append(text(20, y + 12, title))
@@ -111,7 +111,7 @@ def ratios(results: Results) -> str:
         for peer, ratio in found.items():
             kind = "ours" if peer == "ours" else "bar"
             left, right = sorted((scale.at(1.0), scale.at(ratio.middle)))
-            bars.append(text(240, y + 11, PEERS[peer].title, kind="quiet", anchor="end"))
+            bars.append(text(282, y + 11, PEERS[peer].title, kind="quiet", anchor="end"))
             bars.append(
                 f'<rect x="{left:.1f}" y="{y:.1f}" width="{max(right - left, 1):.1f}" height="13"'
                 f' class="{kind}"/>'

@@ -59,8 +59,11 @@ def cell(rounds: Sequence[Round], peer: str, figure: Figure, notes: Notes) -> st
     if found is None:
         why = reason(rounds, peer)
         return NONE + (notes.mark(why) if why else "")
-    ratio = ratios(rounds, peer, figure.name) if peer != BASE else None
-    return number(found.middle) + (f"<br>{spread(ratio)}" if ratio else "")
+    shown = number(found.middle)
+    if peer == BASE or not figure.compared:
+        return shown
+    ratio = ratios(rounds, peer, figure.name)
+    return f"{shown}<br>{spread(ratio)}" if ratio else shown
 
 
 def server_cell(rounds: Sequence[Round]) -> str:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import __main__ as command
 from benchmarks import figures, history, plot, smoke, table
 from benchmarks.environments import PEERS, REQUIREMENTS
 from benchmarks.figures import Round, Spread
@@ -181,7 +182,7 @@ def test_plots_are_readable_in_the_dark_and_have_paper_of_their_own() -> None:
 
 def entry(ratio: float, count: float, **changed: Any) -> history.Entry:
     spread = {"middle": ratio, "least": ratio - 0.1, "most": ratio + 0.1}
-    made = {"kind": "smoke", "machine": {"processor": "Some 3000"}, "commit": "abc"}
+    made: history.Entry = {"kind": "smoke", "machine": {"processor": "Some 3000"}, "commit": "abc"}
     return {**made, "ratios": {"inbound": spread}, "instructions": {"inbound": count}, **changed}
 
 
@@ -189,15 +190,9 @@ def test_a_run_is_compared_with_the_last_good_one_of_its_kind_and_machine(tmp_pa
     path = tmp_path / "new" / "history.jsonl"
     machine = {"processor": "Some 3000"}
     assert history.last("smoke", machine, path) is None
-    for number, changed in enumerate(
-        (
-            {},
-            {"good": True},
-            {"good": False},
-            {"kind": "whole"},
-            {"machine": {"processor": "Other"}},
-        )
-    ):
+    other: dict[str, Any] = {"machine": {"processor": "Other"}}
+    every: list[dict[str, Any]] = [{}, {"good": True}, {"good": False}, {"kind": "whole"}, other]
+    for number, changed in enumerate(every):
         history.append(entry(5.0, 100.0, number=number, **changed), path)
     found = history.last("smoke", machine, path)
     assert found is not None
@@ -303,8 +298,10 @@ def test_without_options_it_prints_three_lines() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     titles = [WORKLOADS[name].figures[0].title for name in QUICK]
-    assert sorted(line[:44].strip() for line in lines[2:]) == sorted(titles)
+    assert sorted(line[: command.WIDE].strip() for line in lines[2:]) == sorted(titles)
     for line in lines[2:]:
-        bare, ours, ratio, aim = (float(word.replace(",", "")) for word in line[44:].split())
+        bare, ours, ratio, aim = (
+            float(word.replace(",", "")) for word in line[command.WIDE :].split()
+        )
         assert ratio == pytest.approx(ours / bare, abs=0.02)
         assert aim > 0

@@ -41,12 +41,12 @@ class Busy(Rooms):
     """Does the tasks of a callback."""
 
     def init(self, uri: str, topic: str) -> Socket:
-        self.done = threading.Event()
         self.expected = self.unsent = self.unanswered = 0
         return super().init(uri, topic)
 
-    def handle_info(self, message: Callable[[Socket], Socket | None], socket: Socket) -> Any:
-        return message(socket)
+    def handle_info(self, message: tuple[str, Load, threading.Event], socket: Socket) -> Any:
+        method, load, self.done = message
+        return getattr(self, method)(load, socket)
 
     def handle_call(self, message: Callable[[Socket], Any], from_: From, socket: Socket) -> Answer:
         return Answer(message(socket), socket)
@@ -78,28 +78,21 @@ class Busy(Rooms):
         return self.socket.await_reply(self.socket.push(TOPIC, "echo", {"i": number})).unwrap()
 
 
-def started(load: Load) -> tuple[pykka.ActorRef[Any], Busy]:
-    """A client that has joined, and its actor, whose methods are only called in its thread."""
-    made: list[Busy] = []
-
-    class Known(Busy):
-        def init(self, uri: str, topic: str) -> Socket:
-            made.append(self)
-            return super().init(uri, topic)
-
-    ref = Known.start(load.v2, TOPIC)
+def started(load: Load) -> pykka.ActorRef[Busy]:
+    """A client that has joined."""
+    ref = Busy.start(load.v2, TOPIC)
     wait_until_joined(ref, TOPIC)
-    return ref, made[0]
+    return ref
 
 
 def done_in_callbacks(load: Load, method: str) -> Found:
     """From a message to the client until its last callback."""
-    ref, actor = started(load)
+    ref = started(load)
     for part in (load.warm_up(), load):
-        actor.done.clear()
+        done = threading.Event()
         with Window(part) as window:
-            ref.tell(partial(getattr(actor, method), part))
-            assert actor.done.wait(PATIENCE)
+            ref.tell((method, part, done))
+            assert done.wait(PATIENCE)
     return window.rate(load.count)
 
 
@@ -117,7 +110,7 @@ def ask(socket: Socket, number: int) -> None:
 
 def sequential(load: Load) -> Found:
     """In a callback."""
-    ref, _ = started(load)
+    ref = started(load)
 
     def run(socket: Socket) -> Found:
         program.one_by_one(load.warm_up(), partial(ask, socket))
@@ -135,7 +128,7 @@ def sequential_thread(load: Load) -> Found:
 
 
 def requester(load: Load) -> Callable[[int], Reply]:
-    ref, _ = started(load)
+    ref = started(load)
     return lambda number: request(ref, TOPIC, "echo", {"i": number}).get()
 
 
@@ -152,7 +145,7 @@ def from_threads(load: Load) -> Found:
 
 
 def from_threads_by_proxy(load: Load) -> Found:
-    ref, _ = started(load)
+    ref = started(load)
     proxy = ref.proxy()
 
     def one(number: int) -> Any:
@@ -163,7 +156,7 @@ def from_threads_by_proxy(load: Load) -> Found:
 
 
 async def from_coroutines(load: Load) -> Found:
-    ref, _ = started(load)
+    ref = started(load)
 
     async def one(number: int) -> Reply:
         return await request(ref, TOPIC, "echo", {"i": number})

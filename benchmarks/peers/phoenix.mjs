@@ -51,7 +51,7 @@ class Window {
   }
 
   roundTrips(times) {
-    const ordered = times.toSorted((a, b) => a - b)
+    const ordered = [...times].sort((a, b) => a - b)
     const at = (part) => ordered[Math.floor(ordered.length * part)] * 1e6
     return { ...this.rate(times.length), p50: at(0.5), p99: at(0.99) }
   }

@@ -42,7 +42,7 @@ async def flood(load: Load) -> Found:
 
 async def inbound(load: Load) -> Found:
     if load.binary:
-        return {"unable": "of binary frames it takes none"}
+        return {"unable": "it takes no binary frames"}
     await flood(load.warm_up())
     return await flood(load)
 
