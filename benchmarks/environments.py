@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from benchmarks.server import BUILD, HERE, ROOT
@@ -111,11 +110,24 @@ def _run(*command: str | Path) -> str:
     return done.stdout.strip()
 
 
-@cache
+_known: dict[Peer, Environment | CannotBeMade] = {}
+
+
 def environment_of(peer: Peer) -> Environment:
-    """The environment of a peer, made if it is not there. Raises `CannotBeMade`."""
-    if peer.is_javascript:
-        return _of_node(peer)
+    """The environment of a peer, made if it is not there. Raises `CannotBeMade`, also when it could
+    not be made before: what is not to be had takes its time."""
+    if peer not in _known:
+        try:
+            _known[peer] = _of_node(peer) if peer.is_javascript else _of_python(peer)
+        except CannotBeMade as error:
+            _known[peer] = error
+    found = _known[peer]
+    if isinstance(found, CannotBeMade):
+        raise found
+    return found
+
+
+def _of_python(peer: Peer) -> Environment:
     python = str(_venv(peer) if peer.own else sys.executable)
     asked = f"from importlib.metadata import version; print(version({peer.package!r}))"
     command = (python, "-m", f"benchmarks.peers.{peer.module}")

@@ -1,4 +1,5 @@
-"""What a whole run has found, and the files that are made of it."""
+"""What a whole run has found, and the files that are made of it, by
+`python -m benchmarks.results` anew."""
 
 from __future__ import annotations
 
@@ -93,3 +94,8 @@ def version_of(peer: Peer) -> str:
         return environment_of(peer).version
     except CannotBeMade as error:
         return f"not installed: {error}"
+
+
+if __name__ == "__main__":
+    # After a change of the table or the plots: they are made anew of what was found last.
+    Results.read().write()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -79,7 +80,10 @@ class Run:
     def wait_for_line(self) -> None:
         """Wait until it says something, or ends."""
         assert self._process.stdout is not None
+        timer = threading.Timer(PATIENCE, self._process.kill)
+        timer.start()
         self._said = self._process.stdout.readline()
+        timer.cancel()
 
     def finish(self) -> Found:
         """What it has found, or why nothing: a peer that fails does not break the others' run."""
@@ -93,7 +97,10 @@ class Run:
         if self._process.returncode:
             said = self.errors.strip().splitlines() or ["it said nothing"]
             return {"unable": f"it failed: {said[-1]}"}
-        found: Found = json.loads(lines[-1])
+        try:
+            found: Found = json.loads(lines[-1])
+        except ValueError:
+            return {"unable": f"it said {lines[-1]!r}"}
         return found
 
     def do(self) -> Found:
@@ -104,7 +111,7 @@ class Run:
                 found = self.finish()
             if self.workload.task == "start" and "unable" not in found:
                 found["import"] = import_time(self.peer, environment_of(self.peer)) * 1000
-        except CannotBeMade as error:
+        except (CannotBeMade, subprocess.CalledProcessError) as error:
             return {"unable": str(error)}
         return found
 

@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import websocket
 
 from benchmarks import __main__ as command
 from benchmarks import figures, history, plot, smoke, table
@@ -21,6 +22,7 @@ from benchmarks.figures import Round, Spread
 from benchmarks.peers.program import Load, Window
 from benchmarks.results import IN_README, Results
 from benchmarks.runner import Run, cores, measure
+from benchmarks.server import running_server
 from benchmarks.workloads import PINNED, QUICK, UNPINNED, WORKLOADS
 
 ROOT = Path(__file__).parent.parent
@@ -262,6 +264,50 @@ def test_the_bare_loop_and_the_library_do_every_workload(name: str) -> None:
         assert 0 <= found["ours"]["server_share"] <= 1.5
 
 
+def asked(uri: str, *message: object) -> list[Any]:
+    """The first answer to a message, and three that follow it."""
+    socket = websocket.create_connection(uri, timeout=DEADLINE, suppress_origin=True)
+    try:
+        socket.send(json.dumps(message[0] if len(message) == 1 else message))
+        return [socket.recv() for _ in range(4)]
+    finally:
+        socket.close()
+
+
+@needs_compiler
+def test_the_server_floods_in_the_form_of_each_client() -> None:
+    with running_server(cores(UNPINNED)[0]) as server:
+        v1, v2 = (f"{server.uri}/websocket?vsn={version}.0.0" for version in (1, 2))
+        join: dict[str, Any] = {"event": "phx_join", "ref": 7, "payload": {"a": [{"b": "c]"}]}}
+        topic = "flood:json:3:200"
+        reply, *ticks = asked(v2, "1", "1", topic, "phx_join", {})
+        assert json.loads(reply)[:4] == ["1", "1", topic, "phx_reply"]
+        assert [json.loads(tick)[:4] for tick in ticks] == [[None, None, topic, "tick"]] * 3
+        assert [json.loads(tick)[4]["i"] for tick in ticks] == [1000, 1001, 1002]
+        assert {len(tick) for tick in ticks} == {200}
+
+        reply, *ticks = asked(v2, "1", "1", "flood:binary:3:200", "phx_join", {})
+        assert json.loads(reply)[4] == {"response": {}, "status": "ok"}
+        assert all(tick.startswith(b"\x02\x12\x04flood:binary:3:200tick") for tick in ticks)
+        assert {len(tick) for tick in ticks} == {200}
+
+        reply, *ticks = asked(v1, {"topic": topic, **join})
+        assert json.loads(reply)["ref"] == 7
+        assert {json.loads(tick)["topic"] for tick in ticks} == {topic}
+
+        _, *ticks = asked(v1, {**join, "topic": f"realtime:{topic}"})
+        for tick in map(json.loads, ticks):
+            assert (tick["event"], tick["payload"]["event"]) == ("broadcast", "tick")
+            assert tick["payload"]["payload"]["i"] in (1000, 1001, 1002)
+
+        document = {"query": f'subscription {{ messages(of: "{topic}") }}'}
+        reply, *ticks = asked(v1, {**join, "topic": "t", "event": "doc", "payload": document})
+        listening = json.loads(reply)["payload"]["response"]["subscriptionId"]
+        for tick in map(json.loads, ticks):
+            assert tick["payload"]["subscriptionId"] == listening
+            assert tick["payload"]["result"]["data"]["i"] in (1000, 1001, 1002)
+
+
 @needs_compiler
 def test_a_peer_that_fails_says_why_and_breaks_nothing() -> None:
     broken = replace(PEERS["bare"], module="nowhere")
@@ -283,6 +329,34 @@ def test_pinned_the_client_and_the_server_have_a_core_each() -> None:
     assert len(server) == len(client) == 1
     assert (server != client) == (len(ours) > 1)
     assert cores(UNPINNED) == (ours, ours)
+
+
+def test_in_each_round_another_peer_begins() -> None:
+    peers = [PEERS[name] for name in ("bare", "ours", "gql")]
+    turns = [[peer.name for peer in command.turned(peers, number)] for number in range(4)]
+    assert turns == [
+        ["bare", "ours", "gql"],
+        ["ours", "gql", "bare"],
+        ["gql", "bare", "ours"],
+        ["bare", "ours", "gql"],
+    ]
+
+
+def test_a_name_that_there_is_not_lists_those_there_are() -> None:
+    known = ["inbound", "pipelined", "idle"]
+    assert command.names("idle,inbound", known, "workload") == ["inbound", "idle"]
+    with pytest.raises(SystemExit, match=r"^No such workload: outbound\. There are inbound, pip"):
+        command.names("inbound,outbound", known, "workload")
+
+
+def test_the_history_has_the_ratios_of_every_placement() -> None:
+    found = {PINNED: {"inbound": rates((10, 55))}, UNPINNED: {"inbound": rates((10, 20))}}
+    summary = results(found=found).summary()
+    assert summary["kind"] == "whole"
+    assert summary["ratios"] == {
+        PINNED: {"inbound": {"bare": 1.0, "ours": 5.5}},
+        UNPINNED: {"inbound": {"bare": 1.0, "ours": 2.0}},
+    }
 
 
 @needs_compiler
