@@ -121,7 +121,7 @@ coverage: $(INSTALLED) $(NODE_MODULES) ## the tests, and the lines and branches 
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage report
 
-bench: $(INSTALLED) ## compare with a bare websocket loop and other clients (25 minutes); BENCH_ARGS=--help
+bench: $(INSTALLED) ## compare with a bare websocket loop and other clients (20 minutes); BENCH_ARGS=--help
 	CC="$(CC)" $(BIN)/python -m benchmarks --whole $(BENCH_ARGS)
 
 bench-smoke: $(INSTALLED) ## the same ratios in a minute, and those of the run before; SMOKE_ARGS=--help

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NARROW = 0.7
 """The share of its core above which the server may be what is measured."""
+LIMITED = " **!**"
 NONE = "-"
 SECTIONS = {
     PINNED: "One core for the client, one for the server",
@@ -59,7 +60,8 @@ def cell(rounds: Sequence[Round], peer: str, figure: Figure, notes: Notes) -> st
     if found is None:
         why = reason(rounds, peer)
         return NONE + (notes.mark(why) if why else "")
-    shown = number(found.middle)
+    share = values(rounds, peer, "server_share")
+    shown = number(found.middle) + (LIMITED if share and share.middle > NARROW else "")
     if peer == BASE or not figure.compared:
         return shown
     ratio = ratios(rounds, peer, figure.name)
@@ -71,7 +73,7 @@ def server_cell(rounds: Sequence[Round]) -> str:
     found = shares(rounds)
     if found is None:
         return NONE
-    return f"{found:.0%}" + (" **!**" if found > NARROW else "")
+    return f"{found:.0%}"
 
 
 def section(found: dict[str, list[Round]], peers: Sequence[str], notes: Notes) -> list[str]:
@@ -112,7 +114,8 @@ def page(results: Results) -> str:
         f"{results.date}, commit {results.commit}. {where}. Medians of {results.rounds} rounds, in"
         " which the clients take turns. **Bold** is the ratio to the bare loop in the same round,"
         " with the least and the most of all rounds. Of the rates more is better, of all else less."
-        f" **!** marks where the server needed more than {NARROW:.0%} of its core.",
+        f"{LIMITED} marks what the server may have limited, which needed more than {NARROW:.0%} of its"
+        " core; the last column is the most that it needed beside any client.",
         "",
         "![Ratios to the bare loop](ratios.svg)",
         "",
