@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import history
+from benchmarks import history, table
 from benchmarks.environments import PEERS, Peer
 from benchmarks.figures import BASE, Round, ratios, reason, values
 from benchmarks.results import Results
@@ -123,6 +123,7 @@ def measure_all(
             report(workload, peers, found)
     if "growth" in asked:
         results.growth = measure_growth(GROWTH, rounds)
+        print("\n".join(table.growth(results.growth)), flush=True)
     return results
 
 

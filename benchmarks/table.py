@@ -114,8 +114,8 @@ def page(results: Results) -> str:
         f"{results.date}, commit {results.commit}. {where}. Medians of {results.rounds} rounds, in"
         " which the clients take turns. **Bold** is the ratio to the bare loop in the same round,"
         " with the least and the most of all rounds. Of the rates more is better, of all else less."
-        f"{LIMITED} marks what the server may have limited, which needed more than {NARROW:.0%} of its"
-        " core; the last column is the most that it needed beside any client.",
+        f"{LIMITED} marks what the server may have limited, which needed more than {NARROW:.0%} of"
+        " its core; the last column is the most that it needed beside any client.",
         "",
         "![Ratios to the bare loop](ratios.svg)",
         "",
