@@ -1,5 +1,6 @@
 # All needs python3 (3.11 or later); setup, test, types, coverage and wheel-test also node and npm,
-# bench a C compiler. All else is installed into .venv and tests/js/node_modules.
+# bench Linux and a C compiler. All else is installed into .venv, tests/js/node_modules and
+# benchmarks/build.
 # What follows two hashes is what `make help` prints.
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,6 +13,7 @@ SEED ?= 1
 # How many conversations `make state-machine` tries out.
 CONVERSATIONS ?= 40000
 BENCH_ARGS ?=
+SMOKE_ARGS ?=
 GROWTH_ARGS ?=
 MEMORY_ARGS ?=
 SOAK_ARGS ?=
@@ -35,7 +37,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs pictures coverage bench growth memory soak web-matrix clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs pictures coverage bench bench-smoke growth memory soak web-matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -87,7 +89,7 @@ wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in 
 	$(WHEEL)/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/dist .
 	$(WHEEL)/venv/bin/python $(PIP_INSTALL) "$$(echo $(WHEEL)/dist/*.whl)[dev]"
 	mkdir $(WHEEL)/tree
-	cp -R tests examples docs benchmarks $(WHEEL)/tree
+	tar -c --exclude benchmarks/build tests examples docs benchmarks | tar -x -C $(WHEEL)/tree
 	cp *.md Makefile mkdocs.yml pyproject.toml setup.cfg $(WHEEL)/tree
 	@echo "comparing what is installed with the sources"
 	@site=$$($(WHEEL)/venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
@@ -119,8 +121,11 @@ coverage: $(INSTALLED) $(NODE_MODULES) ## the tests, and the lines and branches 
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage report
 
-bench: $(INSTALLED) ## compare with a bare websocket loop; BENCH_ARGS=--help
-	CC="$(CC)" $(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: $(INSTALLED) ## compare with a bare websocket loop and other clients (20 minutes); BENCH_ARGS=--help
+	CC="$(CC)" $(BIN)/python -m benchmarks --whole $(BENCH_ARGS)
+
+bench-smoke: $(INSTALLED) ## the same ratios in a minute, and those of the run before; SMOKE_ARGS=--help
+	CC="$(CC)" $(BIN)/python -m benchmarks.smoke $(SMOKE_ARGS)
 
 growth: $(INSTALLED) ## what one event costs among 100, 1,000 and 10,000; GROWTH_ARGS=--help
 	$(BIN)/python -m benchmarks.growth $(GROWTH_ARGS)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import logging
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -143,6 +144,39 @@ def in_flight(uri: str, n: int) -> float:
         return (last.at - began) / n * MICROSECONDS
 
 
+def round_trip(c: Counted, topic: str) -> float:
+    """A push and its `await_reply`."""
+
+    def await_replies(socket: Socket) -> float:
+        began = perf_counter()
+        for _ in range(AWAITS):
+            socket.await_reply(socket.push(topic, "echo"))
+        return perf_counter() - began
+
+    elapsed: float = c.do(await_replies)
+    return elapsed / AWAITS * MICROSECONDS
+
+
+def among_topics(uri: str, n: int) -> float:
+    """A push and its reply on one of n topics."""
+    with client(uri) as c:
+        c.join(*topics(n))
+        return round_trip(c, "room:0")
+
+
+def among_refs(uri: str, n: int) -> float:
+    """A push and its reply while n others wait for theirs."""
+    with client(uri) as c:
+        c.join(TOPIC)
+
+        def push(socket: Socket) -> None:
+            for _ in range(n):
+                socket.push(TOPIC, "silence", reply_timeout=600)
+
+        c.do(push)
+        return round_trip(c, TOPIC)
+
+
 def left(*, forget: bool) -> Callable[[str, int], float]:
     """Memory that stays for a topic that was joined and left: for n that come after n others."""
 
@@ -183,6 +217,8 @@ def each(socket: Socket, method: str, names: list[str]) -> Socket:
 MEASURES = {
     "joined": Measure("topics joined", "µs/topic", joined),
     "rejoined": Measure("topics joined again after a drop", "µs/topic", rejoined),
+    "among": Measure("push and await_reply among n topics", "µs/push", among_topics),
+    "refs": Measure("push and await_reply, n refs in flight", "µs/push", among_refs),
     "await": Measure("await_reply, n messages waiting", "µs/await", awaited),
     "presence": Measure("presence diffs among n", "µs/diff", presence(integer=False)),
     "integer": Measure("the same, phx_ref an integer", "µs/diff", presence(integer=True)),
@@ -198,6 +234,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--sizes", default="100,1000,10000", help="with commas between")
     parser.add_argument("--only", help=f"some of {','.join(MEASURES)}, with commas between")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--json", action="store_true", help="costs by title and by size")
     return parser.parse_args()
 
 
@@ -208,20 +245,34 @@ def main() -> None:
     names = chosen.only.split(",") if chosen.only else list(MEASURES)
     if unknown := set(names) - MEASURES.keys():
         sys.exit(f"No such measure: {', '.join(sorted(unknown))}. There are {', '.join(MEASURES)}.")
-    head = f"{'n':<36}{'':<12}" + "".join(f"{size:>12,}" for size in sizes)
-    print(f"{head}{'last/first':>12}", flush=True)
     with running_server() as uri:
-        for name in names:
-            measure = MEASURES[name]
-            if not hasattr(Socket, measure.needs):
-                print(f"{measure.title:<36}there is no Socket.{measure.needs}", flush=True)
-                continue
-            print(f"{measure.title:<36}{measure.unit:<12}", end="", flush=True)
-            costs: list[float] = []
-            for size in sizes:
-                costs.append(measure.cost(uri, size, chosen.rounds))
-                print(f"{costs[-1]:>12,.1f}", end="", flush=True)
-            print(f"{costs[-1] / costs[0]:>12.2f}", flush=True)
+        if chosen.json:
+            found = {MEASURES[name].title: costs(uri, name, sizes, chosen.rounds) for name in names}
+            print(json.dumps(found))
+            return
+        report(uri, names, sizes, chosen.rounds)
+
+
+def costs(uri: str, name: str, sizes: Sequence[int], rounds: int) -> dict[int, float]:
+    """What one costs, by how many there are."""
+    return {size: MEASURES[name].cost(uri, size, rounds) for size in sizes}
+
+
+def report(uri: str, names: Sequence[str], sizes: Sequence[int], rounds: int) -> None:
+    """Print a line for each."""
+    head = f"{'n':<38}{'':<12}" + "".join(f"{size:>12,}" for size in sizes)
+    print(f"{head}{'last/first':>12}", flush=True)
+    for name in names:
+        measure = MEASURES[name]
+        if not hasattr(Socket, measure.needs):
+            print(f"{measure.title:<38}there is no Socket.{measure.needs}", flush=True)
+            continue
+        print(f"{measure.title:<38}{measure.unit:<12}", end="", flush=True)
+        found: list[float] = []
+        for size in sizes:
+            found.append(measure.cost(uri, size, rounds))
+            print(f"{found[-1]:>12,.1f}", end="", flush=True)
+        print(f"{found[-1] / found[0]:>12.2f}", flush=True)
 
 
 if __name__ == "__main__":

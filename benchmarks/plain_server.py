@@ -8,6 +8,7 @@ Every join, leave and push is answered with ok, but for those of these events:
 - "presence" {"n", "diffs", "state", "integer", "size"}: the state of n presences, where "state"
   is true, and so many diffs, each of one that comes and one that goes; their `phx_ref` is a text or
   an integer, and each has so many bytes beside it;
+- "silence": no answer at all;
 - "hold", "release": joins of "held:*" wait for the latter;
 - "hang up": the connection ends.
 
@@ -120,6 +121,8 @@ class Peer:
             raise EOFError
         if event == "phx_join" and topic.startswith("held:"):
             self._held.append(message)
+            return
+        if event == "silence":
             return
         self._reply(message)
         if event == "phx_leave":

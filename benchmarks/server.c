@@ -1,34 +1,48 @@
 /* A Phoenix channel server that costs next to nothing, so that what is measured is the client.
  *
- * It accepts every topic and answers every push with ok. The event "flood" with {"n": N, "size": S}
- * is answered by N broadcasts "tick" of S bytes each, encoded before the first of them is sent, then
- * by a push "flood_done" and the reply. V2 text frames only. It prints its port and ends when its
- * standard input does, so that it never outlives whoever started it.
+ * It accepts every topic and answers every push with ok, in the serializer that `vsn` asks for (V2,
+ * else V1). The name of a topic, which may stand in a GraphQL subscription instead, can ask for more
+ * once it is joined:
+ *
+ *   flood:KIND:COUNT:SIZE   COUNT messages of SIZE bytes each, of the KIND json or binary
+ *   fan:MEMBERS:TIMES       as soon as so many connections are in it, so many times a message to
+ *                           all of them, one every 200 ms, with the time at which the server began
+ *                           to send it: nanoseconds of CLOCK_MONOTONIC
+ *
+ * The messages have the event "tick", and the form that the client expects: topics "realtime:..."
+ * get Supabase's broadcasts, GraphQL documents get Absinthe's.
+ *
+ * It prints its port and ends when its standard input does, so that it never outlives whoever
+ * started it. Linux only.
  */
-#define _POSIX_C_SOURCE 200809L
-#ifdef __APPLE__
-#define _DARWIN_C_SOURCE
-#endif
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-#define MAX_CONNECTIONS 64
 #define READ_SIZE (256 * 1024)
 #define MAX_INPUT (1024 * 1024)
+#define MAX_EVENTS 1024
+#define BLOCK_SIZE (256 * 1024)
+#define FAN_EVERY_NS 200000000LL
 
-enum opcode { TEXT = 0x1, CLOSE = 0x8, PING = 0x9, PONG = 0xA };
+enum opcode { TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0x9, PONG = 0xA };
+
+/* The forms in which messages reach a client that asks for a flood or a fan. */
+enum form { V2, V2_BINARY, V1, SUPABASE, ABSINTHE };
 
 typedef struct {
     char *data;
@@ -36,24 +50,40 @@ typedef struct {
 } buffer;
 
 typedef struct {
-    int fd;
-    int upgraded;
-    int closing;
-    buffer in, out;
-    size_t before_flood; /* bytes of `out` that are older than the flood */
-    size_t flood_sent, flood_left;
-} connection;
-
-typedef struct {
     const char *at;
     size_t length;
 } slice;
 
-/* The last flood that was asked for, kept: encoding it must not be part of what is timed. There is
- * one, so only one client at a time may ask for another. */
-static buffer flood;
-static long flood_count, flood_size;
-static char flood_topic[256];
+/* What of a message is looked at, each as it is written, quotes and all. */
+typedef struct {
+    slice join_ref, ref, topic, event, payload;
+} message;
+
+typedef struct {
+    enum form form;
+    char topic[256]; /* with its quotes */
+} subscription;
+
+typedef struct connection {
+    int fd, place;
+    int upgraded, closing, version;
+    buffer in, out;
+    /* A flood repeats a block of frames of one size, since encoding it must not be part of what is
+     * timed. What else is sent goes between two of its frames. */
+    buffer block;
+    size_t flood_frame, flood_sent, flood_total;
+    int in_fan;
+    subscription fan;
+} connection;
+
+static connection **connections;
+static int connection_count, connection_room, poller;
+
+/* One at a time. */
+static struct {
+    int members, wanted, times_left;
+    long long next_at;
+} fan;
 
 /* ---- buffers ---- */
 
@@ -87,6 +117,10 @@ static void append(buffer *b, const void *data, size_t length) {
 static void append_text(buffer *b, const char *text) { append(b, text, strlen(text)); }
 
 static void append_slice(buffer *b, slice s) { append(b, s.at, s.length); }
+
+static void clear(buffer *b) { b->start = b->end = 0; }
+
+static slice text_of(const char *text) { return (slice){text, strlen(text)}; }
 
 /* ---- the upgrade: SHA-1 and base64 (RFC 6455, 4.2.2) ---- */
 
@@ -163,6 +197,8 @@ static int upgrade(connection *c) {
                          "connection: Upgrade\r\nsec-websocket-accept: ");
     append_text(&c->out, accept);
     append_text(&c->out, "\r\n\r\n");
+    const char *version = strstr(head, "vsn=2.");
+    c->version = version && version < strchr(head, '\r') ? 2 : 1;
     c->in.start += (size_t)(end + 4 - head);
     c->upgraded = 1;
     return 0;
@@ -170,7 +206,7 @@ static int upgrade(connection *c) {
 
 /* ---- what is sent ---- */
 
-static void append_header(buffer *b, enum opcode opcode, size_t length) {
+static void append_frame(buffer *b, enum opcode opcode, const void *data, size_t length) {
     unsigned char head[4] = {(unsigned char)(0x80 | opcode), (unsigned char)length};
     size_t size = 2;
     if (length > 125) {
@@ -178,39 +214,143 @@ static void append_header(buffer *b, enum opcode opcode, size_t length) {
         size = 4;
     }
     append(b, head, size);
+    append(b, data, length);
 }
 
-/* A frame of up to 65,535 bytes: what a client sends here is never larger than a topic and refs. */
-static void send_message(connection *c, slice join_ref, slice ref, slice topic, const char *rest) {
-    size_t length = 4 + join_ref.length + ref.length + topic.length + strlen(rest);
-    append_header(&c->out, TEXT, length);
-    append_text(&c->out, "[");
-    append_slice(&c->out, join_ref);
-    append_text(&c->out, ",");
-    append_slice(&c->out, ref);
-    append_text(&c->out, ",");
-    append_slice(&c->out, topic);
-    append_text(&c->out, ",");
-    append_text(&c->out, rest);
-}
+/* What stands before and behind the payload of a message, its topic at the `%`. */
+static const char *const AROUND[][2] = {
+    [V2] = {"[null,null,%,\"tick\",", "]"},
+    [V1] = {"{\"event\":\"tick\",\"payload\":", ",\"ref\":null,\"topic\":%}"},
+    [SUPABASE] = {"{\"event\":\"broadcast\",\"payload\":{\"event\":\"tick\",\"payload\":",
+                  ",\"type\":\"broadcast\"},\"ref\":null,\"topic\":%}"},
+    [ABSINTHE] = {"{\"event\":\"subscription:data\",\"payload\":{\"result\":{\"data\":",
+                  "},\"subscriptionId\":\"bench\"},\"ref\":null,\"topic\":%}"},
+};
 
-static void encode_flood(slice topic, long count, long size) {
-    flood.start = flood.end = 0;
-    for (long i = 0; i < count; i++) {
-        char head[512], tail[] = "\"}]";
-        int used = snprintf(head, sizeof head, "[null,null,%.*s,\"tick\",{\"i\":%ld,\"pad\":\"",
-                            (int)topic.length, topic.at, i);
-        long pad = size - used - (long)sizeof tail + 1;
-        if (pad < 0) pad = 0;
-        append_header(&flood, TEXT, (size_t)(used + pad) + sizeof tail - 1);
-        append(&flood, head, (size_t)used);
-        memset(reserve(&flood, (size_t)pad), 'x', (size_t)pad);
-        flood.end += (size_t)pad;
-        append(&flood, tail, sizeof tail - 1);
+static void append_around(buffer *b, const char *template, slice topic) {
+    const char *place = strchr(template, '%');
+    if (!place) {
+        append_text(b, template);
+        return;
     }
-    flood_count = count, flood_size = size;
-    memcpy(flood_topic, topic.at, topic.length);
-    flood_topic[topic.length] = 0;
+    append(b, template, (size_t)(place - template));
+    append_slice(b, topic);
+    append_text(b, place + 1);
+}
+
+static void append_padding(buffer *b, size_t length) {
+    memset(reserve(b, length), 'x', length);
+    b->end += length;
+}
+
+static void append_json_tick(buffer *b, const subscription *s, const char *fields, size_t size) {
+    static buffer text, tail;
+    clear(&text), clear(&tail);
+    append_around(&text, AROUND[s->form][0], text_of(s->topic));
+    append_text(&text, "{");
+    append_text(&text, fields);
+    append_text(&text, ",\"pad\":\"");
+    append_text(&tail, "\"}");
+    append_around(&tail, AROUND[s->form][1], text_of(s->topic));
+    if (held(&text) + held(&tail) < size)
+        append_padding(&text, size - held(&text) - held(&tail));
+    append(&text, tail.data, held(&tail));
+    append_frame(b, TEXT, text.data, held(&text));
+}
+
+/* A broadcast of serializer V2: its kind, two lengths, topic and event, and the payload. */
+static void append_binary_tick(buffer *b, const subscription *s, const char *fields, size_t size) {
+    static buffer frame;
+    size_t topic = strlen(s->topic) - 2;
+    clear(&frame);
+    append(&frame, (char[]){2, (char)topic, 4}, 3);
+    append(&frame, s->topic + 1, topic);
+    append_text(&frame, "tick");
+    append_text(&frame, fields);
+    if (held(&frame) < size) append_padding(&frame, size - held(&frame));
+    append_frame(b, BINARY, frame.data, held(&frame));
+}
+
+static void append_tick(buffer *b, const subscription *s, const char *fields, size_t size) {
+    if (s->form == V2_BINARY)
+        append_binary_tick(b, s, fields, size);
+    else
+        append_json_tick(b, s, fields, size);
+}
+
+static void reply(connection *c, const message *m, slice response) {
+    static buffer text;
+    clear(&text);
+    if (c->version == 2) {
+        append_text(&text, "["), append_slice(&text, m->join_ref);
+        append_text(&text, ","), append_slice(&text, m->ref);
+        append_text(&text, ","), append_slice(&text, m->topic);
+        append_text(&text, ",\"phx_reply\",{\"response\":"), append_slice(&text, response);
+        append_text(&text, ",\"status\":\"ok\"}]");
+    } else {
+        append_text(&text, "{\"event\":\"phx_reply\",\"payload\":{\"response\":");
+        append_slice(&text, response);
+        append_text(&text, ",\"status\":\"ok\"},\"ref\":"), append_slice(&text, m->ref);
+        append_text(&text, ",\"topic\":"), append_slice(&text, m->topic);
+        append_text(&text, "}");
+    }
+    append_frame(&c->out, TEXT, text.data, held(&text));
+}
+
+static void say_closed(connection *c, const message *m) {
+    static buffer text;
+    clear(&text);
+    if (c->version != 2) return; /* Its clients here do not wait for it. */
+    append_text(&text, "["), append_slice(&text, m->join_ref);
+    append_text(&text, ","), append_slice(&text, m->join_ref);
+    append_text(&text, ","), append_slice(&text, m->topic);
+    append_text(&text, ",\"phx_close\",{}]");
+    append_frame(&c->out, TEXT, text.data, held(&text));
+}
+
+/* ---- floods and fans ---- */
+
+static long long now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void start_flood(connection *c, const subscription *s, size_t count, size_t size) {
+    clear(&c->block);
+    /* Numbers of one length, so that all frames are as long as the first. */
+    for (int i = 0; held(&c->block) < BLOCK_SIZE && i < 9000; i++) {
+        char fields[32];
+        snprintf(fields, sizeof fields, "\"i\":%d", 1000 + i);
+        append_tick(&c->block, s, fields, size);
+        if (i == 0) c->flood_frame = held(&c->block);
+    }
+    c->flood_sent = 0;
+    c->flood_total = count * c->flood_frame;
+}
+
+static void join_fan(connection *c, const subscription *s, int wanted, int times) {
+    c->in_fan = 1;
+    c->fan = *s;
+    fan.members++;
+    if (fan.members != wanted) return;
+    fan.times_left = times;
+    fan.next_at = now() + FAN_EVERY_NS;
+}
+
+/* Starts what `text`, a topic or a GraphQL document, asks for. Returns -1 for what cannot be had. */
+static int start(connection *c, slice text, subscription *s) {
+    char spec[256] = "", kind[16];
+    unsigned long first, second;
+    if (text.length < sizeof spec) memcpy(spec, text.at, text.length);
+    const char *flood = strstr(spec, "flood:"), *fanned = strstr(spec, "fan:");
+    if (flood && sscanf(flood, "flood:%15[a-z]:%lu:%lu", kind, &first, &second) == 3) {
+        if (c->flood_sent < c->flood_total || second > 65535) return -1;
+        if (!strcmp(kind, "binary")) s->form = V2_BINARY;
+        start_flood(c, s, first, second);
+    } else if (fanned && sscanf(fanned, "fan:%lu:%lu", &first, &second) == 2)
+        join_fan(c, s, (int)first, (int)second);
+    return 0;
 }
 
 /* ---- what is received ---- */
@@ -219,53 +359,82 @@ static int equals(slice s, const char *text) {
     return s.length == strlen(text) && !memcmp(s.at, text, s.length);
 }
 
-/* The next element of the array that `rest` is in the middle of, as it is written; empty at the end. */
-static slice next_element(slice *rest) {
+static int begins(slice s, const char *text) {
+    return s.length >= strlen(text) && !memcmp(s.at, text, strlen(text));
+}
+
+static int contains(slice s, const char *text) {
+    return memmem(s.at, s.length, text, strlen(text)) != NULL;
+}
+
+/* Takes one JSON value from `rest`, and what separates it from the one before. Empty at the end. */
+static slice take_value(slice *rest) {
     const char *at = rest->at, *end = rest->at + rest->length;
-    while (at < end && (*at == '[' || *at == ',' || *at == ' ')) at++;
-    slice element = {at, 0};
-    int quoted = 0;
-    for (; at < end && (quoted || (*at != ',' && *at != ']')); at++) {
+    while (at < end && strchr(",: \t\r\n", *at)) at++;
+    slice value = {at, 0};
+    int quoted = 0, depth = 0;
+    for (; at < end; at++) {
+        if (*at == '\\') {
+            at++;
+            continue;
+        }
         if (*at == '"') quoted = !quoted;
-        if (*at == '\\') at++;
+        if (quoted) continue;
+        if (depth == 0 && strchr(",:]}", *at)) break;
+        depth += (*at == '[' || *at == '{') - (*at == ']' || *at == '}');
     }
     if (at > end) at = end;
-    element.length = (size_t)(at - element.at);
-    rest->length = (size_t)(end - at);
-    rest->at = at;
-    return element;
+    value.length = (size_t)(at - value.at);
+    *rest = (slice){at, (size_t)(end - at)};
+    return value;
 }
 
-static long number_after(slice text, const char *key) {
-    size_t length = strlen(key);
-    for (size_t i = 0; i + length < text.length; i++)
-        if (!memcmp(text.at + i, key, length)) return strtol(text.at + i + length, NULL, 10);
-    return 0;
+/* Returns -1 for what is no message. */
+static int parse(connection *c, slice text, message *m) {
+    slice null = {"null", 4}, rest = {text.at + 1, text.length - 1};
+    if (text.length < 2) return -1;
+    if (c->version == 2) {
+        *m = (message){.join_ref = take_value(&rest), .ref = null};
+        m->ref = take_value(&rest), m->topic = take_value(&rest);
+        m->event = take_value(&rest), m->payload = take_value(&rest);
+        return m->payload.length ? 0 : -1;
+    }
+    *m = (message){null, null, null, {"", 0}, null};
+    for (;;) {
+        slice key = take_value(&rest), value = take_value(&rest);
+        if (!value.length) return m->event.length ? 0 : -1;
+        if (equals(key, "\"join_ref\"")) m->join_ref = value;
+        if (equals(key, "\"ref\"")) m->ref = value;
+        if (equals(key, "\"topic\"")) m->topic = value;
+        if (equals(key, "\"event\"")) m->event = value;
+        if (equals(key, "\"payload\"")) m->payload = value;
+    }
 }
 
-/* Returns -1 for what it cannot serve: two floods at once, or one of frames above 65,535 bytes. */
-static int start_flood(connection *c, slice join_ref, slice topic, slice payload) {
-    long count = number_after(payload, "\"n\":"), size = number_after(payload, "\"size\":");
-    if (c->flood_left || count < 1 || size > 65535 || topic.length > 255) return -1;
-    if (count != flood_count || size != flood_size || !equals(topic, flood_topic))
-        encode_flood(topic, count, size);
-    c->before_flood = held(&c->out);
-    c->flood_sent = 0;
-    c->flood_left = held(&flood);
-    send_message(c, join_ref, (slice){"null", 4}, topic, "\"flood_done\",{}]");
-    return 0;
+/* A GraphQL document, as Absinthe takes it. */
+static int answer_document(connection *c, const message *m) {
+    subscription s = {ABSINTHE, "\"bench\""};
+    if (!contains(m->payload, "subscription")) {
+        reply(c, m, text_of("{\"data\":{\"echo\":1}}"));
+        return 0;
+    }
+    reply(c, m, text_of("{\"subscriptionId\":\"bench\"}"));
+    return start(c, m->payload, &s);
 }
 
 /* Returns -1 when the connection has to end. */
 static int answer(connection *c, slice text) {
-    slice rest = text, join_ref = next_element(&rest), ref = next_element(&rest),
-          topic = next_element(&rest), event = next_element(&rest);
-    if (!event.length || text.length > 60000) return -1;
-    if (equals(event, "\"flood\"") && start_flood(c, join_ref, topic, rest)) return -1;
-    send_message(c, join_ref, ref, topic, "\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]");
-    if (equals(event, "\"phx_leave\""))
-        send_message(c, join_ref, join_ref, topic, "\"phx_close\",{}]");
-    return 0;
+    message m;
+    subscription s = {c->version == 2 ? V2 : V1, ""};
+    if (text.length > 60000 || parse(c, text, &m) || m.topic.length >= sizeof s.topic) return -1;
+    if (equals(m.event, "\"doc\"")) return answer_document(c, &m);
+    int leaves = equals(m.event, "\"unsubscribe\"");
+    reply(c, &m, text_of(leaves ? "{\"subscriptionId\":\"bench\"}" : "{}"));
+    if (equals(m.event, "\"phx_leave\"")) say_closed(c, &m);
+    if (!equals(m.event, "\"phx_join\"")) return 0;
+    if (begins(m.topic, "\"realtime:")) s.form = SUPABASE;
+    memcpy(s.topic, m.topic.at, m.topic.length);
+    return start(c, m.topic, &s);
 }
 
 static void unmask(unsigned char *data, size_t length, const unsigned char key[4]) {
@@ -278,8 +447,7 @@ static int take_frame(connection *c, int opcode, unsigned char *data, size_t len
         return answer(c, (slice){(char *)data, length});
     case PING:
     case CLOSE:
-        append_header(&c->out, opcode == PING ? PONG : CLOSE, length);
-        append(&c->out, data, length);
+        append_frame(&c->out, opcode == PING ? PONG : CLOSE, data, length);
         c->closing = opcode == CLOSE;
         return 0;
     case PONG:
@@ -310,35 +478,51 @@ static int take_frames(connection *c) {
 
 /* ---- the loop ---- */
 
+/* What is sent next: what waits, but never in the middle of a flood's frame. */
+static slice next_bytes(const connection *c) {
+    size_t into = c->flood_frame ? c->flood_sent % c->flood_frame : 0;
+    if (held(&c->out) && !into) return (slice){c->out.data + c->out.start, held(&c->out)};
+    size_t left = c->flood_total - c->flood_sent;
+    if (!left) return (slice){NULL, 0};
+    size_t at = c->flood_sent % held(&c->block), length = held(&c->block) - at;
+    if (held(&c->out)) length = c->flood_frame - into;
+    return (slice){c->block.data + at, length < left ? length : left};
+}
+
+static void want(connection *c, int operation, int writable) {
+    struct epoll_event event = {.events = EPOLLIN | (writable ? EPOLLOUT : 0), .data.ptr = c};
+    if (epoll_ctl(poller, operation, c->fd, &event)) fail("epoll_ctl");
+}
+
+/* Returns -1 when the connection is over. */
 static int flush(connection *c) {
     for (;;) {
-        int flooding = c->flood_left && !c->before_flood;
-        size_t length = flooding ? c->flood_left : c->flood_left ? c->before_flood : held(&c->out);
-        if (!length) return c->closing ? -1 : 0;
-        const char *from =
-            flooding ? flood.data + c->flood_sent : c->out.data + c->out.start;
-        ssize_t sent = send(c->fd, from, length, 0);
+        slice bytes = next_bytes(c);
+        if (!bytes.length) return c->closing ? -1 : 0;
+        ssize_t sent = send(c->fd, bytes.at, bytes.length, 0);
         if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-        if (flooding) {
-            c->flood_sent += (size_t)sent, c->flood_left -= (size_t)sent;
-            continue;
-        }
-        if (c->flood_left) c->before_flood -= (size_t)sent;
-        c->out.start += (size_t)sent;
+        if (held(&c->out) && bytes.at == c->out.data + c->out.start)
+            c->out.start += (size_t)sent;
+        else
+            c->flood_sent += (size_t)sent;
     }
 }
 
 /* Returns -1 when the connection is over. */
-static int serve(connection *c, short ready) {
-    if (ready & (POLLIN | POLLHUP | POLLERR)) {
-        ssize_t got = recv(c->fd, reserve(&c->in, READ_SIZE), READ_SIZE, 0);
+static int serve(connection *c, uint32_t ready) {
+    static char chunk[READ_SIZE];
+    if (ready & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        ssize_t got = recv(c->fd, chunk, sizeof chunk, 0);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) return -1;
-        if (got > 0) c->in.end += (size_t)got;
+        if (got > 0) append(&c->in, chunk, (size_t)got);
         if (!c->upgraded && upgrade(c)) return -1;
         if (c->upgraded && take_frames(c)) return -1;
         if (held(&c->in) > MAX_INPUT) return -1;
     }
-    return flush(c);
+    if (flush(c)) return -1;
+    int blocked = next_bytes(c).length > 0;
+    if (blocked || ready & EPOLLOUT) want(c, EPOLL_CTL_MOD, blocked);
+    return 0;
 }
 
 static void set_non_blocking(int fd) {
@@ -350,7 +534,7 @@ static int listen_on_loopback(void) {
     socklen_t size = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) || listen(fd, 16) ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) || listen(fd, 4096) ||
         getsockname(fd, (struct sockaddr *)&address, &size))
         fail("listen");
     set_non_blocking(fd);
@@ -359,45 +543,77 @@ static int listen_on_loopback(void) {
     return fd;
 }
 
-static void accept_into(connection *connections, int *count, int listener) {
-    int fd = accept(listener, NULL, NULL), on = 1;
-    if (fd < 0) return;
-    if (*count == MAX_CONNECTIONS) {
-        close(fd);
-        return;
+static void accept_all(int listener) {
+    int fd, on = 1;
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
+        connection *c = calloc(1, sizeof *c);
+        if (connection_count == connection_room) {
+            connection_room = 2 * connection_room + 64;
+            connections = realloc(connections, (size_t)connection_room * sizeof *connections);
+        }
+        if (!c || !connections) fail("memory");
+        set_non_blocking(fd);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        c->fd = fd, c->place = connection_count;
+        connections[connection_count++] = c;
+        want(c, EPOLL_CTL_ADD, 0);
     }
-    set_non_blocking(fd);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    memset(&connections[*count], 0, sizeof *connections);
-    connections[(*count)++].fd = fd;
 }
 
-static void drop(connection *connections, int *count, int i) {
-    close(connections[i].fd);
-    free(connections[i].in.data);
-    free(connections[i].out.data);
-    connections[i] = connections[--*count];
+static void drop(connection *c) {
+    connection *last = connections[--connection_count];
+    connections[c->place] = last;
+    last->place = c->place;
+    fan.members -= c->in_fan;
+    close(c->fd);
+    free(c->in.data), free(c->out.data), free(c->block.data);
+    free(c);
+}
+
+/* Sends the fan's next message, if it is time. Returns for how many milliseconds there is none. */
+static int fan_out(void) {
+    if (!fan.times_left) return -1;
+    long long at = now();
+    if (at < fan.next_at) return (int)((fan.next_at - at) / 1000000 + 1);
+    char fields[64];
+    snprintf(fields, sizeof fields, "\"at\":%lld", at);
+    for (int i = 0; i < connection_count; i++) {
+        if (!connections[i]->in_fan) continue;
+        append_tick(&connections[i]->out, &connections[i]->fan, fields, 100);
+        flush(connections[i]);
+    }
+    fan.times_left--;
+    fan.next_at = at + FAN_EVERY_NS;
+    return fan.times_left ? (int)(FAN_EVERY_NS / 1000000) : -1;
+}
+
+static void watch(int fd, void *as) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = as};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) fail("epoll_ctl");
 }
 
 int main(void) {
-    static connection connections[MAX_CONNECTIONS];
-    struct pollfd polled[MAX_CONNECTIONS + 2];
-    int count = 0;
+    static struct epoll_event events[MAX_EVENTS];
+    static char input, listening; /* Their addresses tell them from connections. */
+    struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
-    polled[0] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
-    polled[1] = (struct pollfd){.fd = listen_on_loopback(), .events = POLLIN};
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    poller = epoll_create1(0);
+    int listener = listen_on_loopback();
+    watch(STDIN_FILENO, &input);
+    watch(listener, &listening);
     for (;;) {
+        int count = epoll_wait(poller, events, MAX_EVENTS, fan_out());
+        if (count < 0 && errno != EINTR) fail("epoll_wait");
         for (int i = 0; i < count; i++) {
-            connection *c = &connections[i];
-            short events = POLLIN | (c->flood_left || held(&c->out) ? POLLOUT : 0);
-            polled[i + 2] = (struct pollfd){.fd = c->fd, .events = events};
+            void *which = events[i].data.ptr;
+            if (which == &input) return 0;
+            if (which == &listening)
+                accept_all(listener);
+            else if (serve(which, events[i].events))
+                drop(which);
         }
-        if (poll(polled, (nfds_t)count + 2, -1) < 0 && errno != EINTR) fail("poll");
-        if (polled[0].revents) return 0;
-        /* Backwards: the place of one that is over is taken by the last, which is served by then. */
-        for (int i = count - 1; i >= 0; i--)
-            if (polled[i + 2].revents && serve(&connections[i], polled[i + 2].revents))
-                drop(connections, &count, i);
-        if (polled[1].revents) accept_into(connections, &count, polled[1].fd);
     }
 }

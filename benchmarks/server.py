@@ -9,46 +9,49 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-SOURCE = Path(__file__).with_name("server.c")
-PROGRAM = SOURCE.parent / "build" / "server"
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+BUILD = HERE / "build"
 
 
-def compile_server() -> None:
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime > SOURCE.stat().st_mtime:
-        return
-    PROGRAM.parent.mkdir(exist_ok=True)
+class Server(NamedTuple):
+    """A server that runs: the URI of its socket, without `/websocket`, and its process id."""
+
+    uri: str
+    process: int
+
+
+def compiled(source: Path, *options: str) -> Path:
+    """Compile a source if it is newer than what it was made into, and return the latter."""
+    program = BUILD / source.stem
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        return program
+    BUILD.mkdir(exist_ok=True)
     compiler = shlex.split(os.environ.get("CC", "cc"))
+    # Others may compile it at the same time.
+    made = program.with_suffix(f".{os.getpid()}")
     try:
-        subprocess.run([*compiler, "-std=c99", "-O2", "-o", PROGRAM, SOURCE], check=True)
+        subprocess.run([*compiler, "-std=c99", "-O2", *options, "-o", made, source], check=True)
     except FileNotFoundError:
         sys.exit(
             f"The benchmarks need a C compiler, and {compiler[0]!r} is not there; CC names one."
         )
+    return made.replace(program)
 
 
 @contextmanager
-def running_server() -> Iterator[str]:
-    """Yields the URI of the server's socket."""
-    compile_server()
+def running_server(cores: set[int]) -> Iterator[Server]:
+    """Run it, on these cores alone."""
     with subprocess.Popen(
-        [PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [compiled(HERE / "server.c")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        _pin_apart(process.pid)
-        yield f"ws://127.0.0.1:{int(process.stdout.readline())}/socket/websocket?vsn=2.0.0"
-        process.stdin.close()
-
-
-def _pin_apart(server: int) -> None:
-    """The server on one core and all that is measured on another.
-
-    Without that the scheduler decides anew in every round how many cores a client's threads have,
-    and the figures are those of the scheduler.
-    """
-    if sys.platform != "linux":
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(server, {cores[0]})
-    os.sched_setaffinity(0, {cores[-1]})
+        os.sched_setaffinity(process.pid, cores)
+        port = int(process.stdout.readline())
+        try:
+            yield Server(f"ws://127.0.0.1:{port}/socket", process.pid)
+        finally:
+            process.stdin.close()

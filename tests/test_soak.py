@@ -64,7 +64,7 @@ def test_a_short_look_at_growth() -> None:
     result = run("benchmarks.growth", "--sizes=5,10", "--rounds=1")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    assert len(result.stdout.splitlines()) == 10
+    assert len(result.stdout.splitlines()) == 12
 
 
 def test_a_short_look_at_compression() -> None:
