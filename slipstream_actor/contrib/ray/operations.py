@@ -1,0 +1,100 @@
+"""What travels between a process and a shard: operations in batches one way, outcomes the other."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, NamedTuple
+
+from slipstream_actor.contrib.ray import engine
+from slipstream_actor.errors import SlipstreamError, shown
+
+__all__ = [
+    "CALL",
+    "CANCEL",
+    "CAST",
+    "FAILED",
+    "HINT",
+    "INVOKE",
+    "LAYOUT",
+    "MOVED",
+    "REPLIED",
+    "REQUEST",
+    "STALE",
+    "VALUE",
+    "WATCH",
+    "Order",
+    "Outcome",
+    "decode_batch",
+    "encode_batch",
+    "encode_failure",
+    "encode_outcomes",
+    "encode_value",
+]
+
+# The kinds of orders.
+REQUEST, CALL, CAST, INVOKE, WATCH, HINT, CANCEL = range(7)
+# The kinds of outcomes: a `Reply` as (status, response), a value and an exception as they are
+# pickled, the version of the layout in which a topic is another shard's, and that of a new one.
+REPLIED, VALUE, FAILED, MOVED, LAYOUT = range(5)
+# What `Shard.submit` returns for a batch that it has not taken.
+STALE = "stale"
+
+
+class Order(NamedTuple):
+    """What a shard is to do: the body depends on the kind, `seconds` are what is left for it."""
+
+    number: int
+    kind: int
+    topic: str
+    body: Any
+    seconds: float | None
+
+
+class Outcome(NamedTuple):
+    """What became of the order of that number."""
+
+    number: int
+    kind: int
+    value: Any
+
+
+def encode_batch(version: int, orders: list[Order]) -> bytes:
+    """Return a batch; `version` is of the layout that its sender knows."""
+    return pickle.dumps((version, [tuple(order) for order in orders]), 5)
+
+
+def decode_batch(data: bytes) -> tuple[int, list[Order]]:
+    """Return the version and the orders of a batch."""
+    version, orders = pickle.loads(data)
+    return version, [Order(*order) for order in orders]
+
+
+def encode_outcomes(outcomes: list[Outcome]) -> bytes:
+    """Return outcomes as they travel; one that cannot be pickled is an error in its place."""
+    try:
+        return pickle.dumps([tuple(outcome) for outcome in outcomes], 5)
+    except Exception:
+        return pickle.dumps([tuple(_portable(outcome)) for outcome in outcomes], 5)
+
+
+def _portable(outcome: Outcome) -> Outcome:
+    try:
+        pickle.dumps(outcome.value, 5)
+    except Exception as error:
+        return Outcome(outcome.number, FAILED, encode_failure(error))
+    return outcome
+
+
+def encode_value(value: Any) -> bytes:
+    """Return what a method returned. Raises what pickling raises."""
+    return engine.dumps(value)
+
+
+def encode_failure(error: BaseException) -> bytes:
+    """Return an exception; one that cannot travel is told in words."""
+    try:
+        data = engine.dumps(error)
+        engine.loads(data)  # Some can be pickled, and not be made again.
+        return data
+    except Exception:
+        return engine.dumps(SlipstreamError(f"{type(error).__name__}: {shown(error)}"))
