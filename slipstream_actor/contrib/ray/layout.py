@@ -122,12 +122,23 @@ def _former_owners(topic: str, layouts: Mapping[int, int]) -> dict[int, int]:
 
 
 def is_settled(layouts: Mapping[int, int], released: Releases) -> bool:
-    """Whether every shard of the older layouts has released the latest one: the resize is over."""
+    """Whether the latest layout is the only one that counts: the resize is over.
+
+    Every shard of an older one has released it, or one after the last that it was in, and so has
+    left all that is not its own.
+    """
     if not layouts:
         return False
-    *older, version = sorted(layouts)
-    former = range(max((layouts[v] for v in older), default=0))
-    return all(version in released.get(shard, ()) for shard in former)
+    version = max(layouts)
+    return all(
+        any(last < mark <= version for mark in released.get(shard, ()))
+        for shard, last in _former_shards(layouts).items()
+    )
+
+
+def _former_shards(layouts: Mapping[int, int]) -> dict[int, int]:
+    """Return the shards of the layouts before the latest, and the last of those they were in."""
+    return {shard: v for v in sorted(layouts)[:-1] for shard in range(layouts[v])}
 
 
 def next_version(layouts: Mapping[int, int], shards: int) -> int | None:
