@@ -1,8 +1,8 @@
 """Shards without Ray: processes on hosts whose clocks differ, a store, a server, and time.
 
 The decisions are the package's own (`contrib.ray`: leases, layout, placement); all else is
-simulated, and what runs in a thread there is a generator here, which yields what it waits for. A
-process can be frozen at each of those places, and before and after it reads its clock. The store
+simulated, and what runs in a thread there is a generator here, which yields what it waits for. At
+each of those places, and before and after it reads its clock, a fault can strike. The store
 executes an operation some time after it was asked for, and answers some time after that; so an
 operation whose answer is not awaited any more may still be executed.
 """
@@ -44,7 +44,6 @@ from slipstream_actor.contrib.ray.leases import (
     Pause,
     Process,
     PutNew,
-    Unknown,
 )
 from slipstream_actor.contrib.ray.placement import owner
 
@@ -56,7 +55,7 @@ WANTED = "want/"
 
 @dataclass(frozen=True)
 class Place:
-    """A place at which a process can be made to freeze; nothing else happens there."""
+    """A place at which a fault can strike a process; nothing else happens there."""
 
     name: str
 
@@ -95,7 +94,7 @@ class Shard:
         self.alive = True
         self.frozen = False
         self.late: list[Callable[[], None]] = []  # What came while it was frozen.
-        self.freezes_at: dict[str, float] = {}
+        self.faults_at: dict[str, list[Callable[[], None]]] = {}
         self.joined: set[str] = set()
         self.leaving: set[str] = set()
         self.version = 0
@@ -133,7 +132,7 @@ class Shard:
     def deliver(self) -> Thread:
         """Messages keep coming on each topic that the server has it joined to."""
         while True:
-            yield Pause(self.world.random.choice((0.03, 0.1, 0.3)))
+            yield Pause(self.world.random.choice((0.1, 0.3)))
             for topic in sorted(self.joined | self.leaving):
                 before = self.freezes
                 now = self.clock()
@@ -363,9 +362,8 @@ class World:
             self.check()
         match step:
             case Place(name):
-                seconds = shard.freezes_at.pop(name, None)
-                if seconds is not None:
-                    self.freeze(shard, seconds)
+                if faults := shard.faults_at.get(name):
+                    faults.pop(0)()
                 self.in_process(shard, lambda: self.resume(shard, thread, None))
             case _:
                 self.wait(shard, step, self.once(shard, thread))
@@ -400,9 +398,11 @@ class World:
                 self.ask_store(shard, step, resume)
 
     def ask_store(self, shard: Shard, operation: Operation, resume: Callable[[Any], None]) -> None:
-        latest = 0.3 if self.store.slow else 0.01
-        on_the_way = self.random.uniform(0.0, latest)
-        on_the_way_back = self.random.uniform(0.0, latest)
+        on_the_way = self.random.uniform(0.0, 0.01)
+        on_the_way_back = self.random.uniform(0.0, 0.01)
+        if self.store.slow:
+            on_the_way = self.random.choice((0.0, 0.1, 0.3))
+            on_the_way_back = self.random.choice((0.0, 0.1, 0.3))
         answered = True
         if self.store.hangs and not isinstance(operation, Get | Keys):
             self.store.hangs -= 1

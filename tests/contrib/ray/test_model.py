@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,7 @@ PLACES = (
 )
 
 moments = st.sampled_from(MOMENTS)
+faults = st.tuples(st.sampled_from(("freeze", "freeze", "cut", "outage")), moments, st.booleans())
 which = st.integers(0, 7)
 
 
@@ -88,10 +90,26 @@ class ShardsMachine(RuleBasedStateMachine):
             if replaced:
                 self.world.replace(shard)
 
-    @rule(number=which, place=st.sampled_from(PLACES), seconds=moments)
-    def a_process_will_freeze(self, number: int, place: str, seconds: float) -> None:
+    @rule(
+        number=which, place=st.sampled_from(PLACES), faults=st.lists(faults, min_size=1, max_size=3)
+    )
+    def faults_will_strike(
+        self, number: int, place: str, faults: list[tuple[str, float, bool]]
+    ) -> None:
+        """The first when the process comes to that place, the next one when it comes again."""
         if (shard := self.one(number)) is not None:
-            shard.freezes_at[place] = seconds
+            strikes = [partial(self.strike, shard, *fault) for fault in faults]
+            shard.faults_at[place] = [*strikes]
+
+    def strike(self, shard: Shard, how: str, seconds: float, replaced: bool) -> None:
+        if how == "freeze":
+            self.world.freeze(shard, seconds)
+        elif how == "cut":
+            shard.host.cut = True
+        else:
+            self.world.store.up = False
+        if replaced:
+            self.world.replace(shard)
 
     @rule(number=which)
     def a_process_is_taken_for_dead(self, number: int) -> None:
@@ -163,7 +181,7 @@ class ShardsMachine(RuleBasedStateMachine):
             return
         self.all_is_well()
         for shard in self.world.shards:
-            shard.freezes_at.clear()
+            shard.faults_at.clear()
         self.world.run_for(10.0)  # The last operations that hang are executed.
         begun = self.world.now
         while (undone := list(self.world.undone())) and self.world.now < begun + LONG_ENOUGH:
