@@ -26,6 +26,7 @@ from slipstream_actor.contrib.ray.operations import (
     MOVED,
     REPLIED,
     REQUEST,
+    STOPPED,
     VALUE,
     WATCH,
     Order,
@@ -192,6 +193,10 @@ class Outbox:
     def tell_of_layout(self, version: int) -> None:
         """Tell that there is another layout."""
         self._outcomes.put(Outcome(0, LAYOUT, version))
+
+    def tell_of_end(self) -> None:
+        """Tell that no orders are taken any more."""
+        self._outcomes.put(Outcome(0, STOPPED, None))
 
     def outcomes(self, seconds: float) -> list[Outcome] | None:
         """Return what there is, waiting up to so many seconds for it; `None` at the end."""

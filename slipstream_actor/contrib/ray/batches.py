@@ -26,6 +26,7 @@ from slipstream_actor.contrib.ray.operations import (
     MOVED,
     REPLIED,
     STALE,
+    STOPPED,
     Order,
     encode_batch,
 )
@@ -280,6 +281,9 @@ class Link:
         for number, kind, value in pickle.loads(data):
             if kind == LAYOUT:
                 self._tell_of_layout(value)
+                continue
+            if kind == STOPPED:
+                self._token = None  # What comes from now on waits for the next process.
                 continue
             with self._lock:
                 operation = self._sent.pop(number, None)

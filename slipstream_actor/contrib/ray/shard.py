@@ -207,6 +207,8 @@ class Shard:
     def answers(self, process: str) -> Generator[Any, None, None]:
         """Yield a token for batches, then the outcomes of what a process sends, as they come."""
         outbox = Outbox(f"{self.incarnation}.{uuid.uuid4().hex}")
+        if self._stopping.is_set():
+            return
         with self._lock:
             former = self._outboxes.get(process)
             self._outboxes[process] = outbox
@@ -229,7 +231,7 @@ class Shard:
         """Take a batch. Returns `STALE` when it is for an earlier process, and an outcome that
         came at once, if it is to `wait` for one."""
         outbox = self._outboxes.get(process)
-        if outbox is None or outbox.token != token:
+        if outbox is None or outbox.token != token or self._stopping.is_set():
             return STALE
         version, orders = decode_batch(batch)
         direct = Direct() if wait else None
@@ -323,10 +325,12 @@ class Shard:
 
     def stop(self, drain: float) -> None:
         """End the client in order; the process is ended by whoever asks."""
+        self._stopping.set()
+        for outbox in list(self._outboxes.values()):
+            outbox.tell_of_end()
         if self._convergence is not None and self._host is not None:
             self._convergence.stop()
             self._host.stop(drain)
-        self._stopping.set()
         if self._holder is not None:
             self._holder.stop()
         self._close_streams()

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from slipstream_actor import Reply, SlipstreamError
@@ -88,7 +89,10 @@ def world(*, storage: bool = False, tuned: bool = True) -> Iterator[World]:
     import ray
     from ray.cluster_utils import Cluster
 
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder, phoenix() as (server, log):
+    with (
+        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder,
+        phoenix() as (server, log),
+    ):
         environment = dict(QUIET, RAY_TMPDIR=folder)
         if tuned:
             environment |= TUNED
@@ -125,12 +129,14 @@ def world(*, storage: bool = False, tuned: bool = True) -> Iterator[World]:
 
 def descendants(pid: int) -> list[int]:
     """Return a process and all that it has started."""
-    found, children = [], {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8") as file:
-                parent = int(file.read().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry))
+    found: list[int] = []
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                status = (entry / "stat").read_text(errors="replace")
+                parent = int(status.rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
     waiting = [pid]
     while waiting:
         found.append(waiting.pop())
@@ -439,11 +445,12 @@ ROWS: dict[str, Callable[[], Row]] = {
 
 
 def main() -> int:
+    """Show the rows of the command line, or all; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.contrib.ray.matrix")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join([*ROWS, "resize"]))
     parser.add_argument("--topics", type=int, default=10_000)
     options = parser.parse_args()
-    rows = {**ROWS, "resize": lambda: resized(options.topics)}
+    rows: dict[str, Callable[[], Row]] = {**ROWS, "resize": lambda: resized(options.topics)}
     found: list[Row] = []
     for name in options.rows or rows:
         try:
