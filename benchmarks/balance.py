@@ -40,7 +40,7 @@ def main() -> None:
     for other in (given.shards + 1, given.shards * 2):
         share = moved(min(given.topics, SAMPLE), given.shards, other)
         print(f"to {other:,} shards {share:.2%} move; ideal {1 - given.shards / other:.2%}")
-    given.out.write_text(picture(loads, given.topics), encoding="utf-8")
+    given.out.write_text(Chart(loads, given.topics).svg(), encoding="utf-8")
 
 
 def names(count: int) -> Iterator[str]:
@@ -59,80 +59,95 @@ def moved(topics: int, before: int, after: int) -> float:
     return sum(then[topic] != shard for topic, shard in first.items()) / topics
 
 
-def picture(loads: list[int], topics: int) -> str:
-    """Return the loads as bars, and what they are expected to be as a line."""
-    shards = len(loads)
-    mean = topics / shards
-    deviation = math.sqrt(mean * (1 - 1 / shards)) or 1.0
-    low, high = min(*loads, mean - 3.6 * deviation), max(*loads, mean + 3.6 * deviation)
-    step = (high - low) / BARS
-    bars = Counter(min(int((load - low) / step), BARS - 1) for load in loads)
+class Chart:
+    """The loads as bars, and what they are expected to be as a line."""
 
-    def density(load: float) -> float:
-        """The normal distribution, in shards a bar."""
-        distance = (load - mean) / deviation
-        return shards * step * math.exp(-distance * distance / 2) / deviation / math.sqrt(math.tau)
+    def __init__(self, loads: list[int], topics: int) -> None:
+        self.loads = loads
+        self.topics = topics
+        self.mean = topics / len(loads)
+        self.deviation = math.sqrt(self.mean * (1 - 1 / len(loads))) or 1.0
+        self.low = math.floor(min(*loads, self.mean - 3.6 * self.deviation))
+        # Loads are whole numbers: as many of them under each bar.
+        most = max(*loads, self.mean + 3.6 * self.deviation)
+        self.step = math.ceil((most - self.low + 1) / BARS)
+        self.high = self.low + self.step * BARS
+        self.bars = Counter((load - self.low) // self.step for load in loads)
+        self.highest = max(*self.bars.values(), self.density(self.mean)) * 1.05
 
-    highest = max(*bars.values(), density(mean)) * 1.05
+    def density(self, load: float) -> float:
+        """Return how many shards a bar would have there, by the normal distribution."""
+        distance = (load - self.mean) / self.deviation
+        share = math.exp(-distance * distance / 2) / self.deviation / math.sqrt(math.tau)
+        return len(self.loads) * self.step * share
 
-    def x(load: float) -> float:
-        return LEFT + (load - low) / (high - low) * (RIGHT - LEFT)
+    def x(self, load: float) -> float:
+        return LEFT + (load - self.low) / (self.high - self.low) * (RIGHT - LEFT)
 
-    def y(count: float) -> float:
-        return BOTTOM - count / highest * (BOTTOM - TOP)
+    def y(self, count: float) -> float:
+        return BOTTOM - count / self.highest * (BOTTOM - TOP)
 
-    points = (low + (high - low) * i / 120 for i in range(121))
-    line = " ".join(f"{x(load):.1f},{y(density(load)):.1f}" for load in points)
-    title = f"{topics:,} topics on {shards:,} shards"
-    facts = f"fewest {min(loads):,}, most {max(loads):,}, standard deviation {pstdev(loads):.1f}"
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-            ' aria-labelledby="balance-title"'
-            ' font-family="system-ui, -apple-system, \'Segoe UI\', sans-serif" font-size="13">',
-            f'<title id="balance-title">{title}: {facts}</title>',
-            STYLE,
-            f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
-            f'<text class="name" x="{LEFT}" y="28">{title}</text>',
-            f'<text class="soft" x="{LEFT}" y="47">{facts}; the line: ideal draws</text>',
-            *(
-                f'<rect class="bar" x="{x(low + bar * step) + 0.5:.1f}" y="{y(count):.1f}"'
-                f' width="{(RIGHT - LEFT) / BARS - 1:.1f}" height="{BOTTOM - y(count):.1f}"/>'
-                for bar, count in sorted(bars.items())
-            ),
-            f'<polyline class="line" points="{line}"/>',
-            f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>',
-            *(
-                f'<text class="soft" x="{x(load):.1f}" y="{BOTTOM + 18}" text-anchor="middle">'
-                f"{load:,}</text>"
-                for load in ticks(low, high, 8)
-            ),
-            *(
-                f'<text class="soft" x="{LEFT - 8}" y="{y(count) + 4:.1f}" text-anchor="end">'
-                f"{count}</text>"
-                for count in ticks(0, highest, 5)
-            ),
-            f'<text class="soft" x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 14}" text-anchor="middle">'
-            "topics of a shard</text>",
-            f'<text class="soft" x="16" y="{(TOP + BOTTOM) / 2}" text-anchor="middle"'
-            f' transform="rotate(-90 16 {(TOP + BOTTOM) / 2})">shards</text>',
-            "</svg>\n",
-        ]
-    )
+    def svg(self) -> str:
+        head = (
+            f'<svg class="balance" viewBox="0 0 {WIDTH} {HEIGHT}" font-size="13"'
+            ' font-family="system-ui, -apple-system, sans-serif"'
+            ' role="img" aria-labelledby="balance-title" xmlns="http://www.w3.org/2000/svg">'
+        )
+        return "\n".join([head, *self.titles(), *self.drawn_bars(), *self.axes(), "</svg>\n"])
+
+    def titles(self) -> Iterator[str]:
+        few, most, deviation = min(self.loads), max(self.loads), pstdev(self.loads)
+        title = f"{self.topics:,} topics on {len(self.loads):,} shards"
+        facts = f"fewest {few:,}, most {most:,}, standard deviation {deviation:.1f}"
+        yield f'<title id="balance-title">{title}: {facts}</title>'
+        yield STYLE
+        yield f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="8"/>'
+        yield f'<text class="name" x="{LEFT}" y="28">{title}</text>'
+        ideal = f"the line: ideal draws, {self.deviation:.1f}"
+        yield f'<text class="soft" x="{LEFT}" y="47">{facts}; {ideal}</text>'
+
+    def drawn_bars(self) -> Iterator[str]:
+        width = (RIGHT - LEFT) / BARS - 1
+        for bar, count in sorted(self.bars.items()):
+            x, y = self.x(self.low + bar * self.step) + 0.5, self.y(count)
+            place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BOTTOM - y:.1f}"'
+            yield f'<rect class="bar" {place}/>'
+        loads = (self.low + (self.high - self.low) * i / 120 for i in range(121))
+        points = " ".join(f"{self.x(load):.1f},{self.y(self.density(load)):.1f}" for load in loads)
+        yield f'<polyline class="line" points="{points}"/>'
+
+    def axes(self) -> Iterator[str]:
+        yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'
+        for load in ticks(self.low, self.high, 8):
+            yield label(self.x(load), BOTTOM + 18, f"{load:,}")
+        for count in ticks(0, self.highest, 5):
+            yield label(LEFT - 18, self.y(count) + 4, f"{count:,}")
+        yield label((LEFT + RIGHT) / 2, HEIGHT - 14, "topics of a shard")
+        middle = (TOP + BOTTOM) / 2
+        yield label(16, middle, "shards", f' transform="rotate(-90 16 {middle})"')
+
+
+def label(x: float, y: float, text: str, more: str = "") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}"'
+    return f'<text class="soft" {place} text-anchor="middle"{more}>{text}</text>'
 
 
 STYLE = """<style>
-  svg { --ink: #1f2430; --soft: #5b6472; --paper: #ffffff; --bar: #b39ddb; --line: #5e35b1; }
+  .balance text { fill: #1f2430; }
+  .balance .name { font-weight: 600; font-size: 15px; }
+  .balance .soft { fill: #5b6472; font-size: 12px; }
+  .balance .paper { fill: #ffffff; }
+  .balance .bar { fill: #b39ddb; }
+  .balance .line { fill: none; stroke: #5e35b1; stroke-width: 2; }
+  .balance .axis { stroke: #5b6472; }
   @media (prefers-color-scheme: dark) {
-    svg { --ink: #e6e6ef; --soft: #a3a9b8; --paper: #1e2129; --bar: #7e57c2; --line: #d1c4e9; }
+    .balance text { fill: #e6e6ef; }
+    .balance .soft { fill: #a3a9b8; }
+    .balance .paper { fill: #1e2129; }
+    .balance .bar { fill: #7e57c2; }
+    .balance .line { stroke: #d1c4e9; }
+    .balance .axis { stroke: #a3a9b8; }
   }
-  text { fill: var(--ink); }
-  .name { font-weight: 600; font-size: 15px; }
-  .soft { fill: var(--soft); font-size: 12px; }
-  .paper { fill: var(--paper); }
-  .bar { fill: var(--bar); }
-  .line { fill: none; stroke: var(--line); stroke-width: 2; }
-  .axis { stroke: var(--soft); }
 </style>"""
 
 

@@ -38,6 +38,8 @@ PLACES = (
 moments = st.sampled_from(MOMENTS)
 faults = st.tuples(st.sampled_from(("freeze", "freeze", "cut", "outage")), moments, st.booleans())
 which = st.integers(0, 7)
+# Long enough, often, for what a fault leads to.
+pauses = st.sampled_from((0.0, 0.0, 0.05, 0.3, 1.0, 2.2, 4.5))
 
 
 class ShardsMachine(RuleBasedStateMachine):
@@ -68,9 +70,10 @@ class ShardsMachine(RuleBasedStateMachine):
 
     # what users do
 
-    @rule(shards=st.integers(1, 5))
-    def resize(self, shards: int) -> None:
+    @rule(shards=st.integers(1, 5), then=pauses)
+    def resize(self, shards: int, then: float) -> None:
         self.world.resize(shards)
+        self.world.run_for(then)
 
     @rule(topic=st.sampled_from(TOPICS), wanted=st.booleans())
     def want(self, topic: str, wanted: bool) -> None:
@@ -78,28 +81,34 @@ class ShardsMachine(RuleBasedStateMachine):
 
     # what happens to processes
 
-    @rule(number=which)
-    def a_process_is_killed(self, number: int) -> None:
+    @rule(number=which, then=pauses)
+    def a_process_is_killed(self, number: int, then: float) -> None:
         if (shard := self.one(number)) is not None:
             self.world.end(shard)
+        self.world.run_for(then)
 
-    @rule(number=which, seconds=moments, replaced=st.booleans())
-    def a_process_freezes(self, number: int, seconds: float, replaced: bool) -> None:
+    @rule(number=which, seconds=moments, replaced=st.booleans(), then=pauses)
+    def a_process_freezes(self, number: int, seconds: float, replaced: bool, then: float) -> None:
         if (shard := self.one(number)) is not None:
             self.world.freeze(shard, seconds)
             if replaced:
                 self.world.replace(shard)
+        self.world.run_for(then)
 
     @rule(
-        number=which, place=st.sampled_from(PLACES), faults=st.lists(faults, min_size=1, max_size=3)
+        number=which,
+        place=st.sampled_from(PLACES),
+        faults=st.lists(faults, min_size=1, max_size=3),
+        then=pauses,
     )
     def faults_will_strike(
-        self, number: int, place: str, faults: list[tuple[str, float, bool]]
+        self, number: int, place: str, faults: list[tuple[str, float, bool]], then: float
     ) -> None:
         """The first when the process comes to that place, the next one when it comes again."""
         if (shard := self.one(number)) is not None:
             strikes = [partial(self.strike, shard, *fault) for fault in faults]
             shard.faults_at[place] = [*strikes]
+        self.world.run_for(then)
 
     def strike(self, shard: Shard, how: str, seconds: float, replaced: bool) -> None:
         if how == "freeze":
@@ -111,19 +120,21 @@ class ShardsMachine(RuleBasedStateMachine):
         if replaced:
             self.world.replace(shard)
 
-    @rule(number=which)
-    def a_process_is_taken_for_dead(self, number: int) -> None:
+    @rule(number=which, then=pauses)
+    def a_process_is_taken_for_dead(self, number: int, then: float) -> None:
         if (shard := self.one(number)) is not None:
             self.world.replace(shard)
+        self.world.run_for(then)
 
     # what happens to hosts
 
-    @rule(host=st.integers(0, 2), replaced=st.booleans())
-    def a_host_is_cut_off(self, host: int, replaced: bool) -> None:
+    @rule(host=st.integers(0, 2), replaced=st.booleans(), then=pauses)
+    def a_host_is_cut_off(self, host: int, replaced: bool, then: float) -> None:
         self.world.hosts[host].cut = True
         for shard in list(self.world.shards):
             if replaced and shard.host is self.world.hosts[host]:
                 self.world.replace(shard)
+        self.world.run_for(then)
 
     @precondition(lambda self: any(host.cut for host in self.world.hosts))
     @rule()
@@ -132,12 +143,13 @@ class ShardsMachine(RuleBasedStateMachine):
             host.cut = False
 
     @precondition(lambda self: sum(host.down for host in self.world.hosts) < 2)
-    @rule(host=st.integers(0, 2))
-    def a_host_is_lost(self, host: int) -> None:
+    @rule(host=st.integers(0, 2), then=pauses)
+    def a_host_is_lost(self, host: int, then: float) -> None:
         self.world.hosts[host].down = True
         for shard in list(self.world.shards):
             if shard.host.down:
                 self.world.end(shard)
+        self.world.run_for(then)
 
     @precondition(lambda self: any(host.down for host in self.world.hosts))
     @rule()
@@ -147,10 +159,11 @@ class ShardsMachine(RuleBasedStateMachine):
 
     # what happens to the store, the server and hints
 
-    @rule(up=st.booleans(), slow=st.booleans(), hangs=st.sampled_from((0, 0, 1, 2, 5)))
-    def the_store(self, up: bool, slow: bool, hangs: int) -> None:
+    @rule(up=st.booleans(), slow=st.booleans(), hangs=st.sampled_from((0, 0, 1, 2, 5)), then=pauses)
+    def the_store(self, up: bool, slow: bool, hangs: int, then: float) -> None:
         store = self.world.store
         store.up, store.slow, store.hangs = up, slow, hangs
+        self.world.run_for(then)
 
     @rule(seconds=st.sampled_from((0.02, 0.02, 1.0, 12.0)), lost=st.booleans())
     def the_server_and_hints(self, seconds: float, lost: bool) -> None:
