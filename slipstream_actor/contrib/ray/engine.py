@@ -81,9 +81,8 @@ def require_ray() -> Any:
 def _note_inherited() -> None:
     """A child has a copy of its parent's Ray, none of whose threads is there."""
     global _inherited  # noqa: PLW0603 - one fact of the process
-    ray: Any = sys.modules.get("ray")
-    worker = getattr(getattr(getattr(ray, "_private", None), "worker", None), "global_worker", None)
-    _inherited = getattr(worker, "core_worker", None)
+    worker: Any = sys.modules.get("ray._private.worker")
+    _inherited = getattr(getattr(worker, "global_worker", None), "core_worker", None)
 
 
 reset_in_child(_note_inherited)

@@ -35,8 +35,8 @@ __all__ = [
 # The kinds of orders.
 REQUEST, CALL, CAST, INVOKE, WATCH, HINT, CANCEL = range(7)
 # The kinds of outcomes: a `Reply` as (status, response), a value and an exception as they are
-# pickled, the version of the layout in which a topic is another shard's, that of a new one, and that
-# the shard takes no orders any more.
+# pickled, the version of the layout in which a topic is another shard's; that of a new layout, and
+# that the shard takes no orders any more.
 REPLIED, VALUE, FAILED, MOVED, LAYOUT, STOPPED = range(6)
 # What `Shard.submit` returns for a batch that it has not taken.
 STALE = "stale"

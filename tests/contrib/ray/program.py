@@ -34,7 +34,7 @@ def main(names: list[str]) -> int:
         phoenix() as (server, log),
         ray.init(
             address="local",
-            num_cpus=2,
+            num_cpus=1,
             include_dashboard=False,
             object_store_memory=80 << 20,
             log_to_driver=False,

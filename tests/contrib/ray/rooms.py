@@ -89,6 +89,10 @@ class JoinLog:
     def are_joined(self, topics: list[str]) -> bool:
         return all(self.joined[topic] > 0 for topic in topics)
 
+    def joins(self) -> set[str]:
+        """Return the topics that were joined since `clear`."""
+        return {entry.topic for entry in self.entries if entry.kind == "join"}
+
     def clear(self) -> None:
         with self._changed:
             self.entries.clear()

@@ -308,8 +308,7 @@ def requests_in_flight_fail_once_when_the_process_is_killed(world: World) -> Non
             assert lost.value.maybe_sent
             assert lost.value.shard == shard
         assert len(told) == 50
-        world.log.wait(lambda log: not any(log.joined[t] for t in mine), PATIENCE)
-        world.log.wait(lambda log: log.are_joined(mine), PATIENCE)
+        world.log.wait(lambda log: log.joins() >= set(mine), PATIENCE)
         assert rooms.request(topic, "echo", {"b": 1}, timeout=PATIENCE).get().ok
         after = world.shard_of(topic)
         assert (after["generation"], after["pid"]) != (before["generation"], before["pid"])
