@@ -265,6 +265,7 @@ class World:
         self.channels: set[tuple[Shard, str]] = set()
         self.leave_seconds = 0.02
         self.hints_are_lost = False
+        self.strike_the_succeeded: Callable[[Shard], None] | None = None
         self.log: list[str] = []
 
     # time
@@ -401,8 +402,8 @@ class World:
         on_the_way = self.random.uniform(0.0, 0.01)
         on_the_way_back = self.random.uniform(0.0, 0.01)
         if self.store.slow:
-            on_the_way = self.random.choice((0.0, 0.1, 0.3))
-            on_the_way_back = self.random.choice((0.0, 0.1, 0.3))
+            on_the_way = self.random.choice((0.0, 0.05, 0.15, 0.19))
+            on_the_way_back = self.random.choice((0.0, 0.05, 0.15, 0.19))
         answered = True
         if self.store.hangs and not isinstance(operation, Get | Keys):
             self.store.hangs -= 1
@@ -415,10 +416,20 @@ class World:
             outcome = self.store.execute(operation)
             if not isinstance(operation, Get | Keys):
                 self.note(f"{shard} {operation} -> {outcome}")
+            if isinstance(operation, PutNew) and operation.key.startswith("holder/") and outcome:
+                self.claimed(shard)
             if answered:
                 self.later(on_the_way_back, lambda: resume(outcome))
 
         self.later(on_the_way, execute)
+
+    def claimed(self, shard: Shard) -> None:
+        """A claim has just been written: the moment at which others matter most."""
+        strike, self.strike_the_succeeded = self.strike_the_succeeded, None
+        if strike is not None:
+            for other in [other for other in self.shards if other.number == shard.number]:
+                if other is not shard:
+                    strike(other)
 
     def hint(self) -> None:
         if not self.hints_are_lost:

@@ -110,12 +110,12 @@ class ShardsMachine(RuleBasedStateMachine):
             shard.faults_at[place] = [*strikes]
         self.world.run_for(then)
 
-    def strike(self, shard: Shard, how: str, seconds: float, replaced: bool) -> None:
-        if how == "freeze":
+    def strike(self, shard: Shard, how: str, seconds: float, replaced: bool = False) -> None:
+        if "freeze" in how:
             self.world.freeze(shard, seconds)
-        elif how == "cut":
+        if "cut" in how:
             shard.host.cut = True
-        else:
+        if how == "outage":
             self.world.store.up = False
         if replaced:
             self.world.replace(shard)
@@ -123,6 +123,17 @@ class ShardsMachine(RuleBasedStateMachine):
     @rule(number=which, then=pauses)
     def a_process_is_taken_for_dead(self, number: int, then: float) -> None:
         if (shard := self.one(number)) is not None:
+            self.world.replace(shard)
+        self.world.run_for(then)
+
+    @rule(number=which, fault=faults, slow=st.booleans(), then=pauses)
+    def a_process_is_succeeded_and_does_not_see_it(
+        self, number: int, fault: tuple[str, float, bool], slow: bool, then: float
+    ) -> None:
+        how, seconds, _ = fault
+        if (shard := self.one(number)) is not None:
+            self.world.strike_the_succeeded = partial(self.strike, how=how, seconds=seconds)
+            self.world.store.slow = slow
             self.world.replace(shard)
         self.world.run_for(then)
 
@@ -193,6 +204,7 @@ class ShardsMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.all_is_well()
+        self.world.strike_the_succeeded = None
         for shard in self.world.shards:
             shard.faults_at.clear()
         self.world.run_for(10.0)  # The last operations that hang are executed.
