@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 
@@ -13,20 +14,26 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray has no wheel for this platform"
 )
 
+DEADLINE = 130.0
+
 
 # One test, since a cluster takes long to start, and tests of a file may run in several processes.
 def test_what_is_promised_of_shards() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contrib.ray.program"],
-        check=False,
-        capture_output=True,
+    with subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-m", "tests.contrib.ray.program"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=140,
-    )
+    ) as program:
+        try:
+            output, errors = program.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            program.send_signal(signal.SIGABRT)  # So that it tells where it is.
+            output, errors = program.communicate()
     # Ray prints too.
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = [line for line in output.splitlines() if line.startswith("{")]
     told = [json.loads(line) for line in lines]
     problems = [f"{one['name']}:\n{one['problem']}" for one in told if one["problem"]]
     assert not problems, "\n".join(problems)
-    assert done.returncode == 0, f"{lines[-1:]}\n{done.stderr[-4000:]}"
+    assert program.returncode == 0, f"behind {lines[-1:]}\n{errors[-6000:]}"
     assert len(told) > 10
