@@ -16,6 +16,7 @@ GROWTH_ARGS ?=
 MEMORY_ARGS ?=
 SOAK_ARGS ?=
 WEB_ARGS ?=
+RAY_ARGS ?=
 # The folder of `examples/` that `make demo` runs.
 EXAMPLE ?= quickstart
 
@@ -35,7 +36,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs pictures coverage bench growth memory soak web-matrix clean
+.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs pictures coverage bench growth memory soak web-matrix ray-matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -134,6 +135,9 @@ soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 web-matrix: $(INSTALLED) ## the example applications behind web servers, Phoenix failing; WEB_ARGS=--help
 	$(BIN)/python -m tests.web.matrix $(WEB_ARGS)
 	SLIPSTREAM_TASKS=2000 $(BIN)/python -m pytest tests/web/test_celery_worker.py
+
+ray-matrix: $(INSTALLED) ## what shards on Ray do when processes, nodes and the head fail (6 minutes); RAY_ARGS=--help
+	$(BIN)/python -m tests.contrib.ray.matrix $(RAY_ARGS)
 
 clean: ## remove what was built and installed
 	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules

@@ -88,7 +88,7 @@ class Attachment:
             else:
                 gone = []
         for subscription in list(self._subscriptions):
-            subscription.read(self._shards)
+            subscription._read(self._shards)
         for link in gone:
             self._retire(link)
         return self._version
@@ -199,7 +199,7 @@ class Attachment:
         shards = self.shards
         subscription = make()
         self._subscriptions.add(subscription)
-        readers = subscription.read(shards)
+        readers = subscription._read(shards)
         for shard in range(shards):
             self.link(shard)  # Which hears of other layouts.
         deadline = time.monotonic() + timeout
@@ -226,6 +226,6 @@ class Attachment:
             self._ended = error
             links, self._links = list(self._links.values()), {}
         for subscription in list(self._subscriptions):
-            subscription.end()
+            subscription._end()
         for link in links:
             link.close(error)

@@ -72,7 +72,7 @@ class ShardSubscription:
 
     def close(self) -> None:
         """Take no more, and end whoever iterates; what waits is dropped. Waits for nothing."""
-        self._end(None)
+        self._end()
         with self._lock:
             self._items.clear()
             self._room.notify_all()
@@ -150,7 +150,7 @@ class ShardSubscription:
 
     # the shards' side
 
-    def read(self, shards: int) -> list[Reader]:
+    def _read(self, shards: int) -> list[Reader]:
         """Have so many shards read; of those that are gone no more."""
         with self._lock:
             if self._closed:
@@ -165,11 +165,8 @@ class ShardSubscription:
             reader.retire()
         return readers
 
-    def end(self, failure: SlipstreamError | None = None) -> None:
+    def _end(self, failure: SlipstreamError | None = None) -> None:
         """Take no more; the iteration stops behind what waits, or raises the failure there."""
-        self._end(failure)
-
-    def _end(self, failure: SlipstreamError | None) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -180,7 +177,7 @@ class ShardSubscription:
             reader.close()
         self._wake(waiting)
 
-    def put(self, items: list[Item]) -> None:
+    def _put(self, items: list[Item]) -> None:
         """Have items of a shard wait here, as soon as there is room: no more is read till then."""
         with self._room:
             while len(self._items) >= self._size and not self._closed:
@@ -190,7 +187,7 @@ class ShardSubscription:
             self._items.extend(items)
         self._wake(len(items))
 
-    def count_dropped(self, count: int) -> None:
+    def _count_dropped(self, count: int) -> None:
         """Count messages that are missing."""
         with self._lock:
             self.dropped += count
@@ -268,7 +265,7 @@ class Reader:
 
     def _begin(self, incarnation: str) -> None:
         if self._incarnation is not None:
-            self._owner.put([ShardRestarted(self._shard)])
+            self._owner._put([ShardRestarted(self._shard)])
         self._incarnation = incarnation
         self.began.set()
         if self._closed:
@@ -277,7 +274,7 @@ class Reader:
     def _hand_on(self, data: bytes) -> None:
         dropped, messages = decode_messages(data)
         if dropped:
-            self._owner.count_dropped(dropped)
+            self._owner._count_dropped(dropped)
             messages.insert(0, Dropped(dropped))
         if messages:
-            self._owner.put(messages)
+            self._owner._put(messages)
