@@ -52,21 +52,23 @@ class Plan(NamedTuple):
     start: float
     host: int
     evicts: bool
-    delays: list[Delays]
-    cut_after: int  # So many steps reach the store.
+    well: int  # So many steps go well,
+    delays: list[Delays]  # and then so.
+    cut: int  # So many steps after those that go well still reach the store.
     dies: float
 
 
-freezes = st.sampled_from((0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.7, 1.9, 2.5))
-ways = st.sampled_from((0.0, 0.0, 0.05, 0.19, 0.2, 1.0, 2.2))
+freezes = st.sampled_from((0.0, 0.0, 0.0, 0.0, 1.0, 1.7, 2.5))
+ways = st.sampled_from((0.0, 0.0, 0.19, 0.2, 1.0, 2.2))
 delays = st.builds(Delays, freezes, ways, ways, freezes, freezes)
 plans = st.builds(
     Plan,
-    st.integers(0, 120).map(lambda number: number / 20),
+    st.integers(0, 80).map(lambda number: number / 20),
     st.integers(0, 1),
     st.sampled_from((False, False, False, True)),
-    st.lists(st.one_of(st.just(Delays()), delays), max_size=14),
-    st.sampled_from((4, 6, 7, 8, 9, 10, 12, 16, 20, 1000)),
+    st.integers(0, 9),
+    st.lists(delays, max_size=4),
+    st.sampled_from((0, 1, 2, 3, 5, 99, 99, 99)),
     st.sampled_from((1.0, 3.0, 5.0, 99.0, 99.0)),
 )
 rates = st.lists(st.sampled_from((1 - DRIFT, 1.0, 1 + DRIFT)), min_size=2, max_size=2)
@@ -131,7 +133,8 @@ class Contender:
         step = self.steps
         self.steps += 1
         plan = self.plan
-        took = plan.delays[step] if step < len(plan.delays) else Delays()
+        ill = dict(enumerate(plan.delays, plan.well))
+        took = ill.get(step, Delays())
         operation = self.machine.next(now, outcome)
         contest = self.contest
 
@@ -149,7 +152,7 @@ class Contender:
                 other = contest.contenders[process.pid]
                 answer(process.host == str(plan.host) and not other.alive)
             case _:
-                reached = step < plan.cut_after
+                reached = step < plan.well + plan.cut
                 contest.later(took.before, lambda: self.ask(operation, took, reached, answer))
 
     def ask(
@@ -190,8 +193,8 @@ def test_never_two_hold(plans: list[Plan], rates: list[float]) -> None:
 
 def test_one_after_the_other_holds() -> None:
     """Such contests as these do have winners."""
-    plan = Plan(0.0, 0, False, [], 1000, 99.0)
-    contest = Contest([plan._replace(cut_after=12), plan._replace(start=2.0, host=1)], [1.0, 1.0])
+    plan = Plan(0.0, 0, False, 12, [], 99, 99.0)
+    contest = Contest([plan._replace(cut=0), plan._replace(start=2.0, host=1)], [1.0, 1.0])
     contest.run()
     assert contest.wins == [0, 1]
 
