@@ -40,8 +40,8 @@ class Delays(NamedTuple):
     frozen before the clock is read, and after."""
 
     before: float = 0.0
-    there: float = 0.01
-    back: float = 0.01
+    there: float = 0.0
+    back: float = 0.0
     clock: float = 0.0
     after: float = 0.0
 
@@ -49,27 +49,34 @@ class Delays(NamedTuple):
 class Plan(NamedTuple):
     """What becomes of a process."""
 
-    start: float
     host: int
     evicts: bool
     well: int  # So many steps go well,
     delays: list[Delays]  # and then so.
     cut: int  # So many steps after those that go well still reach the store.
     dies: float
+    next_after: float  # The next one starts so long after that has begun.
 
 
-freezes = st.sampled_from((0.0, 0.0, 0.0, 0.0, 1.0, 1.7, 2.5))
-ways = st.sampled_from((0.0, 0.0, 0.19, 0.2, 1.0, 2.2))
-delays = st.builds(Delays, freezes, ways, ways, freezes, freezes)
+freezes = st.sampled_from((0.0, 1.0, 1.7, 2.5))
+ways = st.sampled_from((0.0, 0.19, 0.2, 1.0, 2.2))
+no = st.just(0.0)
+delays = st.one_of(
+    st.builds(Delays, freezes, no, no, no, no),
+    st.builds(Delays, no, ways, ways, no, no),
+    st.builds(Delays, no, no, no, freezes, no),
+    st.builds(Delays, no, no, no, no, freezes),
+    st.builds(Delays, freezes, ways, ways, freezes, freezes),
+)
 plans = st.builds(
     Plan,
-    st.integers(0, 80).map(lambda number: number / 20),
     st.integers(0, 1),
     st.sampled_from((False, False, False, True)),
     st.integers(0, 9),
-    st.lists(delays, max_size=4),
-    st.sampled_from((0, 1, 2, 3, 5, 99, 99, 99)),
-    st.sampled_from((1.0, 3.0, 5.0, 99.0, 99.0)),
+    st.lists(delays, max_size=3),
+    st.sampled_from((0, 1, 1, 2, 3, 99, 99)),
+    st.sampled_from((0.5, 2.5, 99.0, 99.0)),
+    st.sampled_from((0.0, 0.0, 0.1, 0.3, 1.0, 2.1)),
 )
 rates = st.lists(st.sampled_from((1 - DRIFT, 1.0, 1 + DRIFT)), min_size=2, max_size=2)
 
@@ -85,9 +92,15 @@ class Contest:
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.contenders = [Contender(self, number, plan) for number, plan in enumerate(plans)]
         self.wins: list[int] = []
+        self.waiting = list(self.contenders)
+        self.start_next()
 
     def later(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self.events, (self.now + seconds, next(self.order), what))
+
+    def start_next(self) -> None:
+        if self.waiting:
+            self.waiting.pop(0).start()
 
     def run(self) -> None:
         while self.events and self.events[0][0] < END:
@@ -113,14 +126,18 @@ class Contender:
         else:
             process = Process(str(plan.host), number, "")
             self.machine = Lease(0, str(number), process, seconds=SECONDS)
-        contest.later(plan.start, lambda: self.go_on(self.clock(), None))
+        self.started = END
+
+    def start(self) -> None:
+        self.started = self.contest.now
+        self.go_on(self.clock(), None)
 
     def clock(self) -> float:
         return 500.0 * (self.plan.host + 1) + self.contest.now * self.contest.rates[self.plan.host]
 
     @property
     def alive(self) -> bool:
-        return self.contest.now < self.plan.start + self.plan.dies
+        return self.contest.now < self.started + self.plan.dies
 
     @property
     def holds(self) -> bool:
@@ -133,6 +150,8 @@ class Contender:
         step = self.steps
         self.steps += 1
         plan = self.plan
+        if step == plan.well:
+            self.contest.later(plan.next_after, self.contest.start_next)
         ill = dict(enumerate(plan.delays, plan.well))
         took = ill.get(step, Delays())
         operation = self.machine.next(now, outcome)
@@ -184,17 +203,15 @@ def first(take: Callable[[object], None]) -> Callable[[object], None]:
 
 
 @given(st.lists(plans, min_size=2, max_size=4), rates)
-@settings(max_examples=20 * EXAMPLES, deadline=None)
+@settings(max_examples=6 * EXAMPLES, deadline=None)
 def test_never_two_hold(plans: list[Plan], rates: list[float]) -> None:
-    # The first one is a holder as a rule, and is succeeded.
-    first = plans[0]._replace(start=0.0, evicts=False)
-    Contest([first, *plans[1:]], rates).run()
+    Contest([plans[0]._replace(evicts=False), *plans[1:]], rates).run()
 
 
 def test_one_after_the_other_holds() -> None:
     """Such contests as these do have winners."""
-    plan = Plan(0.0, 0, False, 12, [], 99, 99.0)
-    contest = Contest([plan._replace(cut=0), plan._replace(start=2.0, host=1)], [1.0, 1.0])
+    plan = Plan(0, False, 12, [], 99, 99.0, 0.0)
+    contest = Contest([plan._replace(cut=0), plan._replace(host=1)], [1.0, 1.0])
     contest.run()
     assert contest.wins == [0, 1]
 
