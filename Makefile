@@ -49,7 +49,9 @@ known-example:
 		exit 2;; esac
 
 demo: known-example $(DEMO_INSTALLED) ## an example against an embedded server; EXAMPLE=presence runs another one
-	@case "$(EXAMPLE)" in *_app) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,$(EXAMPLE:_app=)]';; esac
+	@case "$(EXAMPLE)" in \
+		*_app) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,$(EXAMPLE:_app=)]';; \
+		shared_by_workers) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,ray]' gunicorn;; esac
 	$(BIN)/python -m examples.$(EXAMPLE)
 
 setup: $(INSTALLED) $(NODE_MODULES) ## install all that developing needs, into .venv and tests/js/node_modules

@@ -1,4 +1,4 @@
-"""`python -m examples.shared_by_workers`: a cluster, four workers, and an embedded server that counts
+"""`python -m examples.shared_by_workers`: a cluster, four workers, and a server that counts
 connections."""
 
 from __future__ import annotations

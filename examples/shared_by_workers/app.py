@@ -25,7 +25,7 @@ def shared_rooms() -> Shards[Rooms]:
     return rooms
 
 
-def create_app(rooms: Shards[Rooms] | ClientHandle[Rooms] | None = None) -> Application:
+def create_app(rooms: Shards[Any] | ClientHandle[Any] | None = None) -> Application:
     """Make the application; in each worker, after the fork, since Ray cannot be shared by them."""
     shared = rooms if rooms is not None else shared_rooms()
 

@@ -1,4 +1,4 @@
-"""The application, with the test as Phoenix: a handle of this process stands in for the shared one."""
+"""The application, with the test as Phoenix: a handle of its process in place of the shared one."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from slipstream_actor.contrib.ray.operations import (
     encode_value,
 )
 from slipstream_actor.protocol.message import Reply
+from slipstream_actor.socket.errors import NotJoinedError
 from slipstream_actor.supervision.handle import ClientHandle
 
 __all__ = ["Outbox", "Pending"]
@@ -56,6 +57,7 @@ class Pending:
         self.cancelled: bool = False
         self._answer = answer
         self._future: Future[Any] | None = None
+        self._is_left: Callable[[Pending], bool] = lambda _: False
 
     @property
     def topic(self) -> str:
@@ -68,10 +70,14 @@ class Pending:
         late = self.deadline is not None and time.monotonic() > self.deadline
         return self.cancelled or late
 
-    def begin(self, handle: ClientHandle[Any]) -> None:
-        """Have the client do it."""
+    def begin(
+        self, handle: ClientHandle[Any], is_left: Callable[[Pending], bool] = lambda _: False
+    ) -> None:
+        """Have the client do it. When the client has left the topic before it was sent, `is_left`
+        is asked whether it sees to it."""
         if self.is_over:
             return
+        self._is_left = is_left
         try:
             self._future = BEGINNINGS[self.order.kind](self, handle)
         except Exception as error:
@@ -102,6 +108,9 @@ class Pending:
                 self._answer(REPLIED, (value.status, value.response))
             else:
                 self._answer(VALUE, encode_value(value))
+        except NotJoinedError as error:
+            if error.maybe_sent or not self._is_left(self):
+                self.fail(error)
         except Exception as error:
             self.fail(error)
 

@@ -20,17 +20,21 @@ from slipstream_actor.client.requests import RequestFuture
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import ShardLostError, StoreUnavailableError
 from slipstream_actor.contrib.ray.operations import (
+    CALL,
     CANCEL,
     FAILED,
+    INVOKE,
     LAYOUT,
     MOVED,
     REPLIED,
+    REQUEST,
     STALE,
     STOPPED,
+    WATCH,
     Order,
     encode_batch,
 )
-from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError
+from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.message import Reply
 
 __all__ = ["Link", "Operation"]
@@ -57,14 +61,20 @@ class Operation:
     """One order, from the call to its outcome. Its time runs here."""
 
     def __init__(
-        self, kind: int, topic: str, body: Any, size: int, what: str, timeout: float | None
+        self,
+        kind: int,
+        topic: str,
+        body: Any,
+        size: int,
+        owner: Any,
+        timeout: float | None,
     ) -> None:
         self.number: int = next(_numbers)
         self.kind: int = kind
         self.topic: str = topic
         self.body: Any = body
         self.size: int = size
-        self.what: str = what
+        self._owner = owner
         self.timeout: float | None = timeout
         self.deadline: float | None = None if timeout is None else time.monotonic() + timeout
         # Whether a shard may have been told of it.
@@ -74,7 +84,8 @@ class Operation:
         self._expiry: Expiry | None = None
 
     def __str__(self) -> str:
-        return self.what
+        describe = WORDS.get(self.kind)
+        return describe(self._owner, self.topic, self.body) if describe is not None else "an order"
 
     def watch(self) -> None:
         """From now on it ends by its time."""
@@ -91,7 +102,7 @@ class Operation:
         link = self.link
         hint = f": {link.standing()}" if link is not None else ""
         sent = self.maybe_sent
-        return AwaitTimeoutError(self.what, timeout, hint=hint, maybe_sent=sent)
+        return AwaitTimeoutError(str(self), timeout, hint=hint, maybe_sent=sent)
 
     def over(self) -> None:
         """It has an outcome."""
@@ -111,12 +122,23 @@ class Operation:
         """The shard that was told of it is gone."""
         self.future.fail(
             ShardLostError(
-                f"{self.what}: shard {shard} was lost, and may have done it: {why}",
+                f"{self}: shard {shard} was lost, and may have done it: {why}",
                 shard=shard,
                 maybe_sent=True,
                 reason=why,
             )
         )
+
+
+# How an error calls what was asked for.
+WORDS: dict[int, Callable[[Any, str, Any], str]] = {
+    REQUEST: lambda owner, topic, body: (
+        f"the reply of {owner!r} to {shown(body[0])} on {shown(topic)}"
+    ),
+    CALL: lambda owner, topic, body: f"the answer of {owner!r} to a call",
+    INVOKE: lambda owner, topic, body: f"the answer of {owner!r} to {body[0]}()",
+    WATCH: lambda owner, topic, body: f"{owner!r} joining {shown(topic)}",
+}
 
 
 class Link:

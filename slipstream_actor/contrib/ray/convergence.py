@@ -87,8 +87,18 @@ class Convergence:
         """Have an order begin now, or when its topic has been looked at; `version` is of the layout
         that its sender knows."""
         if pending.topic in self._host.topics:
-            pending.begin(self._host.handle)
+            pending.begin(self._host.handle, self._take_back)
             return
+        self._hold(pending, version)
+
+    def _take_back(self, pending: Pending) -> bool:
+        """An order was not sent, since its topic was left: have it go where the topic goes."""
+        if pending.topic in self._host.topics:
+            return False
+        self._hold(pending, 0)
+        return True
+
+    def _hold(self, pending: Pending, version: int) -> None:
         with self._lock:
             self._held.setdefault(pending.topic, []).append(pending)
         known = self.version
@@ -245,7 +255,7 @@ class Convergence:
             if order.is_over:
                 continue
             if topic in self._host.topics:
-                order.begin(self._host.handle)
+                order.begin(self._host.handle, self._take_back)
             elif shard != self._shard:
                 order.move(self.version or 0)
             elif order.order.kind not in (REQUEST, WATCH):

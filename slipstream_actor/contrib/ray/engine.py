@@ -29,6 +29,7 @@ __all__ = [
     "next_of",
     "node_id",
     "require_ray",
+    "restart_actor",
     "rpc_errors",
     "start_time",
     "stream",
@@ -149,6 +150,11 @@ def actor_of(name: str) -> Any:
 def end_actor(actor: Any) -> None:
     """Have an actor end, for good."""
     require_ray().kill(actor, no_restart=True)
+
+
+def restart_actor(actor: Any) -> None:
+    """Have an actor's process end, and started again: also one that hangs."""
+    require_ray().kill(actor, no_restart=False)
 
 
 def end_this_actor() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from slipstream_actor.contrib.ray import engine
@@ -60,7 +61,11 @@ def status_of(attachment: Attachment, timeout: float) -> ShardsStatus:
 
 
 def ask_each(
-    attachment: Attachment, shards: range, method: str, arguments: tuple[Any, ...], deadline: float
+    attachment: Attachment,
+    shards: Sequence[int],
+    method: str,
+    arguments: tuple[Any, ...],
+    deadline: float,
 ) -> dict[int, Any]:
     """Call a method of shards, of all at once; return what those have answered that did in time."""
     answers: dict[int, Any] = {}

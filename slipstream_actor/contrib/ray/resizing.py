@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.attachment import Attachment, actor_name
@@ -25,6 +27,8 @@ from slipstream_actor.errors import AwaitTimeoutError
 
 __all__ = ["Resizing"]
 
+# Seconds after which a shard that has not left what it is to leave is asked whether it lives.
+HANGS = 10.0
 # Seconds between two looks at what the shards have marked.
 LOOK = 0.1
 
@@ -38,6 +42,7 @@ class Resizing:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._nap = threading.Event()
+        self._restart_at = math.inf
 
     def run(self, shards: int) -> dict[str, float]:
         """Have so many shards; return the gap of each topic that has moved.
@@ -57,6 +62,8 @@ class Resizing:
             return {}
         attachment.read_layout()
         self._hint(max(before, shards))
+        # One that hangs would be waited for; Ray starts it again, on another node or its own.
+        self._restart_at = time.monotonic() + HANGS
         self._await(lambda: self._is_over(version, shards), f"{shards} shards")
         gaps = self._gaps(version)
         self._tidy()
@@ -72,8 +79,7 @@ class Resizing:
 
     def _hint(self, shards: int) -> None:
         for shard in range(shards):
-            name = actor_name(self._attachment.name, shard)
-            actor = engine.within(self._store.patience, partial(engine.actor_of, name), "a shard")
+            actor = self._actor(shard)
             if actor is not None:
                 engine.tell(actor, "hint", "control", None)
 
@@ -94,8 +100,26 @@ class Resizing:
         )
 
     def _is_over(self, version: int, shards: int) -> bool:
+        if time.monotonic() > self._restart_at:
+            self._restart_at = time.monotonic() + HANGS
+            self._restart_hanging(version)
         told = self._store.keys(f"{GAPS}{version}/")
         return len(told) >= shards and self._is_settled()
+
+    def _restart_hanging(self, version: int) -> None:
+        """Have those started again that have not released what they had, and do not answer."""
+        released = releases(self._store.release_keys())
+        former = max(n for v, n in self._store.layouts().items() if v <= version)
+        silent = [s for s in range(former) if version not in released.get(s, ())]
+        asked = ask_each(self._attachment, silent, "status", (), time.monotonic() + 1.0)
+        for shard in set(silent) - asked.keys():
+            actor = self._actor(shard)
+            if actor is not None:
+                engine.restart_actor(actor)
+
+    def _actor(self, shard: int) -> Any:
+        name = actor_name(self._attachment.name, shard)
+        return engine.within(self._store.patience, partial(engine.actor_of, name), "a shard")
 
     def _gaps(self, version: int) -> dict[str, float]:
         keys = self._store.keys(f"{GAPS}{version}/")

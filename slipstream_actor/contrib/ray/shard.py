@@ -40,6 +40,8 @@ KEEPALIVE = 5.0
 DIRECT = 0.005
 # Seconds between two attempts at what the store, or the client's own `init`, has refused.
 AGAIN = 0.5
+# Seconds before a class that cannot be imported is tried again.
+LATER = 5.0
 # Seconds that a client has to close its connection, when the lease is over.
 FAREWELL = 1.0
 
@@ -104,6 +106,8 @@ class Shard:
         self._host: Host | None = None
         self._convergence: Convergence | None = None
         self._running = threading.Event()
+        # Why it does not run yet.
+        self._problem: str | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._outboxes: dict[str, Outbox] = {}
@@ -119,9 +123,9 @@ class Shard:
     def _run(self) -> None:
         try:
             spec = self._read_spec()
-            if spec is None or not self._take_lease(spec):
+            host = self._make_host(spec) if spec is not None else None
+            if spec is None or host is None or not self._take_lease(spec):
                 return
-            host = self._host = Host(spec.load_class(), spec.args, spec.kwargs, self.require_lease)
             assert self._holder is not None
             self._convergence = Convergence(
                 self.number, self._store, host, self._holder, self._tell_of_layout
@@ -152,6 +156,20 @@ class Shard:
             return spec
         return None
 
+    def _make_host(self, spec: Spec) -> Host | None:
+        """Return the host of the client, once its class can be imported here."""
+        while not self._stopping.is_set():
+            try:
+                self._host = Host(spec.load_class(), spec.args, spec.kwargs, self.require_lease)
+            except Exception as error:
+                self._problem = f"{spec.class_name} and its arguments cannot be had here: {error!r}"
+                logger.exception("shard %d of %r: %s", self.number, self._store.name, self._problem)
+                self._stopping.wait(LATER)
+            else:
+                self._problem = None
+                return self._host
+        return None
+
     def _take_lease(self, spec: Spec) -> bool:
         global _generation  # noqa: PLW0603 - a process is one shard
         holder = self._holder = Holder(
@@ -168,10 +186,12 @@ class Shard:
         while not self._stopping.is_set():
             try:
                 host.start()
-            except Exception:
+            except Exception as error:
+                self._problem = f"the client has not started: {error!r}"
                 logger.exception("the client of shard %d has not started", self.number)
                 self._stopping.wait(AGAIN)
             else:
+                self._problem = None
                 return
 
     def _retire(self, host: Host) -> None:
@@ -321,6 +341,8 @@ class Shard:
         }
         if host is not None and running:
             found |= client_status(host)
+        elif self._problem is not None:
+            found["last_failure"] = self._problem
         return found
 
     def stop(self, drain: float) -> None:

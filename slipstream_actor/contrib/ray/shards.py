@@ -181,7 +181,7 @@ class Shards(Generic[C]):
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                self._ask(WATCH, topic, None, 0, f"{self!r} joining {shown(topic)}", left).get()
+                self._ask(WATCH, topic, None, 0, left).get()
             except (ShardLostError, ClientEndedError):
                 # Its next process, or client, joins it too.
                 self._attached().require_open()
@@ -195,7 +195,7 @@ class Shards(Generic[C]):
 
     def _hint(self, attachment: Attachment, topic: str) -> None:
         """Tell the shard; it would find out by itself."""
-        attachment.send(Operation(HINT, topic, None, 0, "a hint", None))
+        attachment.send(Operation(HINT, topic, None, 0, self, None))
 
     # what is asked of a client
 
@@ -210,20 +210,18 @@ class Shards(Generic[C]):
         require_text("topic", topic)
         require_event("request", require_text("event", event))
         body, size = encode_payload(event, topic, payload)
-        what = f"the reply of {self!r} to {shown(event)} on {shown(topic)}"
-        return self._ask(REQUEST, topic, (event, *body), size, what, timeout)
+        return self._ask(REQUEST, topic, (event, *body), size, timeout)
 
     def call(self, topic: str, message: Any, timeout: float | None = 5.0) -> Any:
         """Ask `handle_call` of the client that a topic belongs to, and return the answer: see
         `call`. Raises `ShardLostError` besides."""
         data = engine.dumps(message)
-        what = f"the answer of {self!r} to a call"
-        return self._ask(CALL, require_text("topic", topic), data, len(data), what, timeout).get()
+        return self._ask(CALL, require_text("topic", topic), data, len(data), timeout).get()
 
     def cast(self, topic: str, message: Any) -> None:
         """Send a message to `handle_cast` of the client that a topic belongs to: see `cast`."""
         data = engine.dumps(message)
-        _ = self._ask(CAST, require_text("topic", topic), data, len(data), "a cast", None)
+        _ = self._ask(CAST, require_text("topic", topic), data, len(data), None)
 
     @overload
     def invoke(
@@ -251,15 +249,14 @@ class Shards(Generic[C]):
         if name.startswith("_"):
             raise TypeError(f"invoke: {name} is private; proxies do not have it either")
         data = engine.dumps((args, kwargs))
-        what = f"the answer of {self!r} to {name}()"
-        return self._ask(INVOKE, topic, (name, data), len(data), what, None)
+        return self._ask(INVOKE, topic, (name, data), len(data), None)
 
     def _ask(
-        self, kind: int, topic: str, body: Any, size: int, what: str, timeout: float | None
+        self, kind: int, topic: str, body: Any, size: int, timeout: float | None
     ) -> Future[Any]:
         timeout = require_seconds("timeout", timeout)
         attachment = self._attached()
-        operation = Operation(kind, topic, body, size, what, timeout)
+        operation = Operation(kind, topic, body, size, self, timeout)
         try:
             attachment.send(operation)
         except SlipstreamError as error:
