@@ -37,7 +37,7 @@ import enum
 import math
 from collections import deque
 from collections.abc import Generator
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
@@ -93,7 +93,7 @@ class Unknown(enum.Enum):
     UNKNOWN = "unknown"
 
 
-UNKNOWN = Unknown.UNKNOWN
+UNKNOWN: Literal[Unknown.UNKNOWN] = Unknown.UNKNOWN
 
 
 # operations
@@ -159,7 +159,7 @@ class _Claimant:
         self, shard: int, incarnation: str, process: Process | None, seconds: float | None
     ) -> None:
         self.claim: Claim | None = None
-        self.patience = UNLEASED_INTERVAL if seconds is None else seconds / LOOKS_A_LEASE
+        self.patience: float = UNLEASED_INTERVAL if seconds is None else seconds / LOOKS_A_LEASE
         self._seconds = seconds
         self._incarnation = incarnation
         self._process = process
@@ -223,7 +223,7 @@ class Lease(_Claimant):
         self, shard: int, incarnation: str, process: Process, *, seconds: float | None
     ) -> None:
         super().__init__(shard, incarnation, process, seconds)
-        self.until = -math.inf
+        self.until: float = -math.inf
         """The time, of the clock that is passed to `next`, from which on nothing is delivered."""
         self._chores: deque[PutNew | Delete] = deque()
 
