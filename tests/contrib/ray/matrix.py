@@ -73,12 +73,20 @@ class World:
         return [s["shard"] for s in self.status() if s.get("node") == node_id]
 
     def victims(self) -> tuple[Any, list[int]]:
-        """Return a node other than the head, with shards, and their numbers."""
-        for node in self.cluster.worker_nodes:
-            shards = self.of_node(node.node_id)
-            if shards:
-                return node, shards
-        raise RuntimeError("all shards are at the head")
+        """Return a node with shards, neither the head nor that of this program; and the shards."""
+        import ray
+
+        mine = ray.get_runtime_context().get_node_id()
+        for _ in range(20):
+            for node in self.cluster.worker_nodes:
+                shards = self.of_node(node.node_id)
+                if shards and node.node_id != mine:
+                    return node, shards
+            # Ray puts them where it likes: have one put elsewhere.
+            os.kill(self.status()[0]["pid"], signal.SIGKILL)
+            self.log.wait(lambda log: not log.are_joined(self.topics), 10)
+            self.log.wait(lambda log: log.are_joined(self.topics), 60)
+        raise RuntimeError("no node to spare has a shard")
 
     def topics_of(self, shards: list[int]) -> list[str]:
         return [t for t in self.topics if self.shards.shard_of(t) in shards]
