@@ -31,6 +31,7 @@ from slipstream_actor.contrib.ray.operations import (
     STALE,
     STOPPED,
     WATCH,
+    Batch,
     Order,
     encode_batch,
 )
@@ -166,6 +167,7 @@ class Link:
         self._sent: dict[int, Operation] = {}
         self._cancelled: list[int] = []
         self.actor: Any = None
+        self._submit: Any = None
         self._token: str | None = None
         self._sequence = 0
         self._unacknowledged = 0
@@ -226,7 +228,8 @@ class Link:
                 and self._unacknowledged < AHEAD
             )
 
-    def _next_batch(self) -> tuple[Any, str, int, bool, list[Operation], list[Order]] | None:
+    def _next_batch(self) -> tuple[Any, Batch, list[Operation]] | None:
+        """Return how a batch is sent, what it is, and what it tells of for the first time."""
         with self._lock:
             if not self._may_send() or self._token is None:
                 return None
@@ -249,27 +252,15 @@ class Link:
             wait = lone and len(taken) == 1 and time.monotonic() > self._slow_until
             sequence, self._sequence = self._sequence, self._sequence + 1
             self._unacknowledged += 1
-            return self.actor, self._token, sequence, wait, taken, orders
+            batch = Batch(self._process, self._token, sequence, wait, self._version(), orders)
+            return self._submit, batch, taken
 
-    def _send(
-        self,
-        actor: Any,
-        token: str,
-        sequence: int,
-        wait: bool,
-        taken: list[Operation],
-        orders: list[Order],
-    ) -> None:
-        data = encode_batch(self._version(), orders)
-
+    def _send(self, submit: Any, batch: Batch, taken: list[Operation]) -> None:
         def acknowledged(value: Any) -> None:
-            _acknowledgements.put(lambda: self._acknowledged(token, taken, wait, value))
+            _acknowledgements.put(lambda: self._acknowledged(batch.token, taken, batch.wait, value))
 
         try:
-            reference = engine.tell(
-                actor, "submit", "batches", self._process, token, sequence, wait, data
-            )
-            engine.when_done(reference, acknowledged)
+            engine.when_done(submit(encode_batch(batch)), acknowledged)
         except Exception as error:
             acknowledged(error)
 
@@ -364,6 +355,7 @@ class Link:
     def _begin(self, token: str) -> None:
         with self._lock:
             self._token, self._sequence, self._unacknowledged = token, 0, 0
+            self._submit = engine.bound(self.actor, "submit", "batches")
             self._cancelled.clear()
         self._flush()
 

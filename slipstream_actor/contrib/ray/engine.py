@@ -18,6 +18,7 @@ from slipstream_actor.contrib.ray.errors import RayNotInitializedError, StoreUna
 __all__ = [
     "Gone",
     "actor_of",
+    "bound",
     "create_actor",
     "described",
     "dumps",
@@ -168,9 +169,15 @@ def node_id() -> str:
     return str(require_ray().get_runtime_context().get_node_id())
 
 
+def bound(actor: Any, method: str, group: str) -> Any:
+    """Return a function that calls a method of an actor in one of its groups, and returns the
+    reference of the result."""
+    return getattr(actor, method).options(concurrency_group=group).remote
+
+
 def tell(actor: Any, method: str, group: str, *arguments: Any) -> Any:
     """Call a method of an actor in one of its groups; return the reference of the result."""
-    return getattr(actor, method).options(concurrency_group=group).remote(*arguments)
+    return bound(actor, method, group)(*arguments)
 
 
 def value_of(reference: Any, timeout: float | None) -> Any:

@@ -23,6 +23,7 @@ __all__ = [
     "STOPPED",
     "VALUE",
     "WATCH",
+    "Batch",
     "Order",
     "Outcome",
     "decode_batch",
@@ -60,15 +61,32 @@ class Outcome(NamedTuple):
     value: Any
 
 
-def encode_batch(version: int, orders: list[Order]) -> bytes:
-    """Return a batch; `version` is of the layout that its sender knows."""
-    return pickle.dumps((version, [tuple(order) for order in orders]), 5)
+class Batch(NamedTuple):
+    """Orders that travel together, as one argument: Ray takes its time for each.
+
+    `token` is what the shard has given to the `process`; `sequence` counts from 0 since then;
+    `wait` says whether an outcome that comes at once may come back the same way; `version` is of
+    the layout that the sender knows.
+    """
+
+    process: str
+    token: str
+    sequence: int
+    wait: bool
+    version: int
+    orders: list[Order]
 
 
-def decode_batch(data: bytes) -> tuple[int, list[Order]]:
-    """Return the version and the orders of a batch."""
-    version, orders = pickle.loads(data)
-    return version, [Order(*order) for order in orders]
+def encode_batch(batch: Batch) -> bytes:
+    """Return a batch as it travels."""
+    return pickle.dumps((*batch[:-1], [tuple(order) for order in batch.orders]), 5)
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Return the batch."""
+    process, token, sequence, wait, version, orders = pickle.loads(data)
+    found = [Order(*order) for order in orders]
+    return Batch(process, token, sequence, wait, version, found)
 
 
 def encode_outcomes(outcomes: list[Outcome]) -> bytes:

@@ -245,26 +245,24 @@ class Shard:
                 if self._outboxes.get(process) is outbox:
                     del self._outboxes[process]
 
-    def submit(
-        self, process: str, token: str, sequence: int, wait: bool, batch: bytes
-    ) -> str | bytes | None:
+    def submit(self, data: bytes) -> str | bytes | None:
         """Take a batch. Returns `STALE` when it is for an earlier process, and an outcome that
-        came at once, if it is to `wait` for one."""
-        outbox = self._outboxes.get(process)
-        if outbox is None or outbox.token != token or self._stopping.is_set():
+        came at once, if it is to wait for one."""
+        batch = decode_batch(data)
+        outbox = self._outboxes.get(batch.process)
+        if outbox is None or outbox.token != batch.token or self._stopping.is_set():
             return STALE
-        version, orders = decode_batch(batch)
-        direct = Direct() if wait else None
+        direct = Direct() if batch.wait else None
 
         def execute() -> None:
-            for order in orders:
+            for order in batch.orders:
                 if order.kind == HINT:
                     self.hint(order.topic)
                     outbox.done(order.number)
                     continue
-                outbox.take(order, lambda pending: self._begin(pending, version), direct)
+                outbox.take(order, lambda pending: self._begin(pending, batch.version), direct)
 
-        outbox.in_turn(sequence, execute)
+        outbox.in_turn(batch.sequence, execute)
         outcome = direct.get(DIRECT) if direct is not None else None
         if outcome is None:
             return None
