@@ -53,7 +53,7 @@ LOOK = 1.0
 # Seconds before a shard that was lost is tried again.
 FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
 # Seconds in which no lone order is waited for, when one was slow.
-SLOW = 1.0
+SLOW = 0.2
 
 _numbers = itertools.count(1)
 

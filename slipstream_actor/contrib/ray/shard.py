@@ -37,7 +37,7 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
 # gone, which shows only then.
 KEEPALIVE = 5.0
 # Seconds that a lone order is waited for, so that its outcome need not travel for itself.
-DIRECT = 0.005
+DIRECT = 0.01
 # Seconds between two attempts at what the store, or the client's own `init`, has refused.
 AGAIN = 0.5
 # Seconds before a class that cannot be imported is tried again.
@@ -123,12 +123,18 @@ class Shard:
     def _run(self) -> None:
         try:
             spec = self._read_spec()
-            host = self._make_host(spec) if spec is not None else None
-            if spec is None or host is None or not self._take_lease(spec):
+            if spec is None:
                 return
-            assert self._holder is not None
+            holder = self._holder = Holder(
+                self._store, self.number, self.incarnation, spec.lease, self._fenced
+            )
+            holder.start()
+            # Which takes its time, too.
+            host = self._make_host(spec)
+            if host is None or not self._await_lease(holder):
+                return
             self._convergence = Convergence(
-                self.number, self._store, host, self._holder, self._tell_of_layout
+                self.number, self._store, host, holder, self._tell_of_layout
             )
             self._start(host)
             with self._lock:
@@ -170,12 +176,8 @@ class Shard:
                 return self._host
         return None
 
-    def _take_lease(self, spec: Spec) -> bool:
+    def _await_lease(self, holder: Holder) -> bool:
         global _generation  # noqa: PLW0603 - a process is one shard
-        holder = self._holder = Holder(
-            self._store, self.number, self.incarnation, spec.lease, self._fenced
-        )
-        holder.start()
         while not holder.began.wait(AGAIN):
             if self._stopping.is_set():
                 return False

@@ -54,12 +54,14 @@ class Row:
 class World:
     """A cluster of a head and two nodes, a server, and shards with topics."""
 
-    def __init__(self, server: PhoenixServer, log: JoinLog, cluster: Any) -> None:
+    def __init__(
+        self, server: PhoenixServer, log: JoinLog, cluster: Any, lease: float | None
+    ) -> None:
         from slipstream_actor.contrib.ray import Shards
 
         self.server, self.log, self.cluster = server, log, cluster
         self.shards: Shards[Rooms] = Shards(
-            Rooms, uri_of(server), name="rooms", shards=4, lease=LEASE
+            Rooms, uri_of(server), name="rooms", shards=4, lease=lease
         )
         self.topics = [f"rooms:{number}" for number in range(40)]
         for topic in self.topics:
@@ -93,7 +95,9 @@ class World:
 
 
 @contextmanager
-def world(*, storage: bool = False, tuned: bool = True) -> Iterator[World]:
+def world(
+    *, storage: bool = False, tuned: bool = True, lease: float | None = LEASE
+) -> Iterator[World]:
     import ray
     from ray.cluster_utils import Cluster
 
@@ -124,7 +128,7 @@ def world(*, storage: bool = False, tuned: bool = True) -> Iterator[World]:
             for _ in range(2):
                 cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
             ray.init(address=cluster.address, log_to_driver=False)
-            found = World(server, log, cluster)
+            found = World(server, log, cluster, lease)
             yield found
             with contextlib.suppress(SlipstreamError):
                 found.shards.stop(timeout=5.0)
@@ -335,8 +339,9 @@ def subscriber(*, stalls: bool) -> Row:
 
 
 def head_away(*, lease: float | None = LEASE) -> Row:
-    row = Row("the head is away for 10 s, with storage", "all is joined after it")
-    with world(storage=True) as found:
+    named = "" if lease is not None else ", `lease=None`"
+    row = Row(f"the head is away for 10 s, with storage{named}", "all is joined after it")
+    with world(storage=True, lease=lease) as found:
         head = found.cluster.head_node
         head.kill_gcs_server()
         began = time.monotonic()
@@ -354,6 +359,7 @@ def head_away(*, lease: float | None = LEASE) -> Row:
         row.require(not found.log.twice, f"twice: {found.log.twice}")
         ended = sum(entry.kind == "leave" for entry in found.log.entries)
         row.remarks.append(f"{ended} of {len(found.topics)} topics had no shard meanwhile")
+        row.require(lease is not None or not ended, "shards without a lease have ended")
         late = wait_for(lambda: all(s["state"] == "running" for s in found.status()), 60)
         row.require(late, f"shards are missing: {[s['state'] for s in found.status()]}")
     return row
@@ -449,6 +455,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "subscriber-dies": lambda: subscriber(stalls=False),
     "subscriber-stalls": lambda: subscriber(stalls=True),
     "head-away": head_away,
+    "head-away-no-lease": lambda: head_away(lease=None),
 }
 
 
