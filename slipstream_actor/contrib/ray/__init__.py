@@ -10,6 +10,11 @@ Open `shards.py` first, then `shard.py`; Ray is spoken to in `engine.py` alone. 
 
 from __future__ import annotations
 
+import importlib.util
+
+if importlib.util.find_spec("ray") is None:
+    raise ImportError("Ray needs the extra: pip install 'slipstream_actor[ray]'")
+
 from slipstream_actor.contrib.ray.errors import (
     Dropped,
     RayNotInitializedError,

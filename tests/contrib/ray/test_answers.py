@@ -5,8 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-import pytest
-
 from slipstream_actor import ClientHandle, NotJoinedError, Reply
 from slipstream_actor.contrib.ray.answers import Direct, Outbox, Pending
 from slipstream_actor.contrib.ray.operations import (
@@ -25,8 +23,6 @@ from slipstream_actor.contrib.ray.operations import (
 )
 from slipstream_actor.testing import SocketTest
 from tests.contrib.ray.rooms import Rooms
-
-pytest.importorskip("ray", reason="Ray has no wheel for this platform")
 
 LOBBY = "rooms:lobby"
 

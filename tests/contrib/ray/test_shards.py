@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
 import subprocess
 import sys
-
-import pytest
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray has no wheel for this platform"
-)
 
 DEADLINE = 130.0
 
