@@ -219,6 +219,8 @@ class Lease(_Claimant):
     waiting, and is fenced only when it has read another's claim.
     """
 
+    claim: Claim | None
+
     def __init__(
         self, shard: int, incarnation: str, process: Process, *, seconds: float | None
     ) -> None:

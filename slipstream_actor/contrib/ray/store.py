@@ -23,7 +23,7 @@ T = TypeVar("T")
 PATIENCE = 2.0
 """Seconds that the head has for an answer, if nobody says otherwise."""
 
-encode = msgspec.json.Encoder().encode
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
