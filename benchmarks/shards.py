@@ -3,8 +3,8 @@
     python -m benchmarks.shards --rounds 5
 
 Requests one by one and 100 at once, messages to a subscriber from one shard and from two, and what
-it costs to create shards and to attach to them. Medians; needs the extra `ray`. Nothing is pinned to
-a core: there are five processes besides Ray's own.
+it costs to create shards and to attach to them. Medians; needs the extra `ray`. Nothing is pinned
+to a core: there are five processes besides Ray's own.
 """
 
 from __future__ import annotations
@@ -97,68 +97,54 @@ def of_two_shards(made: Shards[Rooms]) -> list[str]:
     return list(found.values())
 
 
-def median(measure: Callable[[], float], rounds: int) -> float:
-    return statistics.median(measure() for _ in range(rounds))
+class Measures:
+    """What is measured of one client, and how often."""
+
+    def __init__(self, rounds: int, scale: float) -> None:
+        self._rounds = rounds
+        self._counts = [int(scale * count) for count in (500, 20_000, 100_000)]
+
+    def show(self, where: str, asked: Asked, topics: list[str]) -> None:
+        sequential, pipelined, ticks = self._counts
+        self.median(f"{where}: requests one by one", lambda: asked.one_by_one(sequential), "/s")
+        self.median(f"{where}: requests, 100 at once", lambda: asked.in_flight(pipelined), "/s")
+        self.median(
+            f"{where}: messages to a subscriber", lambda: asked.inbound(topics, ticks), "/s"
+        )
+
+    def median(self, what: str, measure: Callable[[], float], unit: str) -> None:
+        show(what, statistics.median(measure() for _ in range(self._rounds)), unit)
 
 
 def show(what: str, value: float, unit: str) -> None:
     print(f"{what:54} {value:>12,.0f} {unit}", flush=True)
 
 
-def run(uri: str, address: str, rounds: int, scale: float) -> None:
-    sequential, pipelined, ticks = (int(scale * n) for n in (500, 20_000, 100_000))
+def in_the_process(uri: str, measures: Measures) -> None:
     handle: ClientHandle[Rooms] = ClientHandle(Rooms, uri, tuple(TOPICS))
     for topic in TOPICS:
         handle.wait_until_joined(topic, PATIENCE)
-    here = Asked(handle.request, handle.subscribe)
-    show(
-        "requests one by one, in the process",
-        median(lambda: here.one_by_one(sequential), rounds),
-        "/s",
-    )
-    show(
-        "requests, 100 at once, in the process",
-        median(lambda: here.in_flight(pipelined), rounds),
-        "/s",
-    )
-    show(
-        "messages to a subscriber, in the process",
-        median(lambda: here.inbound(TOPICS[:1], ticks), rounds),
-        "/s",
-    )
+    measures.show("in the process", Asked(handle.request, handle.subscribe), TOPICS[:1])
     handle.stop()
-    for shards in (1, 2):
+
+
+def through_shards(uri: str, measures: Measures, shards: int) -> None:
+    where = f"{shards} shard{'s' if shards > 1 else ''}"
+    began = perf_counter()
+    made = shards_of(uri, f"bench{shards}", shards)
+    show(f"{where}: created, 4 topics joined", (perf_counter() - began) * 1000, "ms")
+    measures.show(where, Asked(made.request, made.subscribe), of_two_shards(made)[:shards])
+
+    def attach() -> float:
         began = perf_counter()
-        made = shards_of(uri, f"bench{shards}", shards)
-        show(f"{shards} shard(s): created, 4 topics joined", (perf_counter() - began) * 1000, "ms")
-        there = Asked(made.request, made.subscribe)
-        show(
-            f"{shards} shard(s): requests one by one",
-            median(lambda: there.one_by_one(sequential), rounds),
-            "/s",
-        )
-        show(
-            f"{shards} shard(s): requests, 100 at once",
-            median(lambda: there.in_flight(pipelined), rounds),
-            "/s",
-        )
-        topics = of_two_shards(made)[:shards]
-        show(
-            f"{shards} shard(s): messages to a subscriber",
-            median(lambda: there.inbound(topics, ticks), rounds),
-            "/s",
-        )
+        other: Shards[Rooms] = Shards.attach(made.name)
+        other.request(TOPICS[0], "echo", timeout=PATIENCE).get()
+        elapsed = perf_counter() - began
+        other.close()
+        return elapsed * 1000
 
-        def attach() -> float:
-            began = perf_counter()
-            other: Shards[Rooms] = Shards.attach(made.name)
-            other.request(TOPICS[0], "echo", timeout=PATIENCE).get()
-            elapsed = perf_counter() - began
-            other.close()
-            return elapsed * 1000
-
-        show(f"{shards} shard(s): attached, one request answered", median(attach, rounds), "ms")
-        made.stop()
+    measures.median(f"{where}: attached, one request answered", attach, "ms")
+    made.stop()
 
 
 def main() -> None:
@@ -169,11 +155,12 @@ def main() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with (
         running_server() as uri,
-        ray.init(
-            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False
-        ) as context,
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False),
     ):
-        run(uri, context.address_info["gcs_address"], options.rounds, options.scale)
+        measures = Measures(options.rounds, options.scale)
+        in_the_process(uri, measures)
+        for shards in (1, 2):
+            through_shards(uri, measures, shards)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ AHEAD = 2
 BURSTS = 16
 # Seconds between two looks whether the link is closed.
 LOOK = 1.0
+# Seconds that a thread waits for more to do.
+LINGER = 0.5
 # Seconds before a shard that was lost is tried again.
 FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
 # Seconds in which no lone order is waited for, when one was slow.
@@ -169,6 +171,7 @@ class Link:
         self.actor: Any = None
         self._submit: Any = None
         self._token: str | None = None
+        self._broken = False
         self._sequence = 0
         self._unacknowledged = 0
         self._slow_until = 0.0
@@ -269,10 +272,13 @@ class Link:
             if token == self._token:
                 self._unacknowledged -= 1
         if engine.is_failure(value):
+            # It may not have arrived, and what comes behind it would wait for it.
+            self._break(token)
             why = engine.described(value)
             for operation in self._take_sent(taken):
                 operation.lost(self.shard, why)
         elif value == STALE:
+            self._break(token)
             back = self._take_sent(taken)
             for operation in back:
                 operation.maybe_sent = False
@@ -283,6 +289,12 @@ class Link:
         elif wait:
             self._slow_until = time.monotonic() + SLOW
         self._flush()
+
+    def _break(self, token: str) -> None:
+        """Send no more with that token: another one is asked for."""
+        with self._lock:
+            if token == self._token:
+                self._token, self._broken = None, True
 
     def _take_sent(self, operations: list[Operation]) -> list[Operation]:
         with self._lock:
@@ -331,6 +343,8 @@ class Link:
             except (SlipstreamError, StoreUnavailableError, TimeoutError) as error:
                 why = str(error)
             except Exception as error:
+                if self._closed:
+                    return  # Ray ends before its threads do.
                 logger.exception("the link to shard %d has failed", self.shard)
                 why = repr(error)
             self._lost(why)
@@ -341,8 +355,9 @@ class Link:
         """Take outcomes until the stream ends."""
         if self.actor is None:
             self.actor = self._find(self.shard)
+        self._broken = False
         stream = engine.stream(self.actor, "answers", BURSTS, self._process)
-        while not self._closed:
+        while not self._closed and not self._broken:
             try:
                 found = engine.next_of(stream, LOOK)
             except StopIteration:
@@ -391,21 +406,29 @@ class Link:
 
 
 class Acknowledgements:
-    """A thread for what Ray's own threads tell: they are not to run what users have given."""
+    """A thread for what Ray's own threads tell: they are not to run what users have given. There is
+    one while there is something to tell."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._started = threading.Lock()
+        self._running = threading.Lock()
 
     def put(self, function: Callable[[], object]) -> None:
         """Have a function called."""
         self._queue.put(function)
-        if self._started.acquire(blocking=False):
+        if self._running.acquire(blocking=False):
             threading.Thread(target=self._run, name="slipstream_actor shards", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            function = self._queue.get()
+            try:
+                function = self._queue.get(timeout=LINGER)
+            except queue.Empty:
+                self._running.release()
+                # Behind that: something may have come that has found it running.
+                if self._queue.empty() or not self._running.acquire(blocking=False):
+                    return
+                continue
             try:
                 function()
             except Exception:

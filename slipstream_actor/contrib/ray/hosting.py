@@ -118,7 +118,8 @@ class Host:
         params = {topic: p for topic, stored in join.items() if (p := read(topic, stored)) != []}
         left = set(leave)
         with self._lock:
-            self.topics = {t: p for t, p in self.topics.items() if t not in left} | params
+            before = self.topics
+            self.topics = {t: p for t, p in before.items() if t not in left} | params
 
         def run(client: Any, future: Future[Any]) -> None:
             self._require_lease()
@@ -130,8 +131,13 @@ class Host:
             client.socket = socket
             future.set(None)
 
-        if left or params:
-            self._between(run)
+        try:
+            if left or params:
+                self._between(run)
+        except BaseException:
+            # Nothing was done, and so it is to be done later.
+            self.topics = before
+            raise
 
     def _between(self, run: Callable[[Any, Future[Any]], object]) -> None:
         """Run between callbacks. A client that ends meanwhile does not matter: the next one begins

@@ -236,6 +236,8 @@ class Reader:
             except SlipstreamError as error:
                 logger.info("shard %d cannot be read: %s", self._shard, error)
             except Exception:
+                if self._closed:
+                    return  # Ray ends before its threads do.
                 logger.exception("what shard %d sends cannot be read", self._shard)
             if self._retired:
                 return

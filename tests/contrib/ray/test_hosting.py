@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import ClientActor, MessageReceived, Next, Socket, connect, on
+from slipstream_actor import (
+    AwaitTimeoutError,
+    ClientActor,
+    MessageReceived,
+    Next,
+    Socket,
+    connect,
+    on,
+)
+from slipstream_actor.contrib.ray import hosting
 from slipstream_actor.contrib.ray.hosting import Host, guarded
 from slipstream_actor.testing import Channel, PhoenixServer
 from tests.contrib.ray.rooms import Rooms, phoenix, uri_of
@@ -51,6 +60,27 @@ def test_topics_are_joined_left_and_joined_again_by_the_next_client() -> None:
         host.stop(0.0)
 
 
+def test_what_a_busy_client_has_not_done_in_time_is_done_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosting, "PATIENCE", 0.2)
+    with phoenix() as (server, log):
+        host = Host(Busy, (uri_of(server),), {}, lambda: None)
+        host.start()
+        host.change({"rooms:a": stored()}, ())
+        log.wait(lambda log: log.are_joined(["rooms:a"]), PATIENCE)
+        go_on = threading.Event()
+        busy = host.handle.invoke(Busy.wait, go_on)
+        with pytest.raises(AwaitTimeoutError):
+            host.change({"rooms:b": stored()}, ["rooms:a"])
+        assert host.topics.keys() == {"rooms:a"}
+        go_on.set()
+        busy.get(timeout=PATIENCE)
+        host.change({"rooms:b": stored()}, ["rooms:a"])
+        log.wait(lambda log: log.are_joined(["rooms:b"]) and not log.joined["rooms:a"], PATIENCE)
+        host.stop(0.0)
+
+
 def test_one_topic_whose_params_cannot_be_had_keeps_no_other_from_being_joined() -> None:
     with phoenix() as (server, log):
         host = Host(Rooms, (uri_of(server),), {}, lambda: None)
@@ -82,6 +112,11 @@ def test_a_topic_that_nothing_joins_again_is_revived() -> None:
         host.revive()
         wait_for(lambda: joins == ["rooms:a", "rooms:a"])
         host.stop(0.0)
+
+
+class Busy(Rooms):
+    def wait(self, go_on: threading.Event) -> None:
+        go_on.wait(PATIENCE)
 
 
 class Fenced(Exception):
