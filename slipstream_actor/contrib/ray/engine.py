@@ -64,8 +64,8 @@ def require_ray() -> Any:
     and `ForkedError` where a fork has copied what the parent had initialised."""
     import ray
 
-    worker = ray._private.worker.global_worker
-    if _inherited is not None and worker.core_worker is _inherited:
+    core = getattr(ray._private.worker.global_worker, "core_worker", None)
+    if _inherited is not None and core is _inherited:
         raise ForkedError(
             "Ray, which was initialised before this process was forked, and hangs in it, also in"
             " ray.shutdown(): call ray.init() after the fork, in each process for itself"
@@ -76,6 +76,11 @@ def require_ray() -> Any:
             'Ray is not initialised in this process: call ray.init(address="auto") for the cluster'
             ' that runs here ("ray start --head" starts one), ray.init(address="HOST:6379") for'
             ' another one, or ray.init(address="local") for one of this process alone'
+        )
+    if core is None:
+        raise RayNotInitializedError(
+            "Ray is initialised as a client (ray://), which has neither its store nor its streams:"
+            " have this process on a node of the cluster"
         )
     return ray
 
