@@ -43,6 +43,7 @@ class Attachment:
         self._lock = threading.RLock()
         self._links: dict[int, Link] = {}
         self._subscriptions: weakref.WeakSet[ShardSubscription] = weakref.WeakSet()
+        self._actors: dict[int, Any] = {}
         self._version = 0
         self._shards = 0
         self._ended: SlipstreamError | None = None
@@ -133,6 +134,7 @@ class Attachment:
 
         actor = engine.within(self.store.patience, look, f"shard {shard} of {self.name!r}")
         if actor is not None:
+            self._actors[shard] = actor
             return actor
         self.read_layout()
         if shard >= self._shards:
@@ -140,18 +142,18 @@ class Attachment:
         return self.create(shard)
 
     def known_actor(self, shard: int) -> Any:
-        """Return the actor that the link to a shard uses, `None` without one."""
-        link = self._links.get(shard)
-        return link.actor if link is not None else None
+        """Return the actor of a shard as it was found last, `None` if it never was."""
+        return self._actors.get(shard)
 
     def create(self, shard: int) -> Any:
         """Make the actor of a shard, if there is none."""
         name = actor_name(self.name, shard)
-        return engine.within(
+        actor = self._actors[shard] = engine.within(
             2 * self.store.patience,
             lambda: engine.create_actor(Shard, name, self.name, shard),
             f"shard {shard} of {self.name!r}",
         )
+        return actor
 
     def link(self, shard: int) -> Link:
         """Return the link to a shard."""

@@ -72,18 +72,26 @@ def ask_each(
     done = threading.Semaphore(0)
 
     def ask(shard: int) -> None:
+        known = attachment.known_actor(shard)
         try:
-            actor = attachment.known_actor(shard) or engine.actor_of(
-                actor_name(attachment.name, shard)
-            )
-            if actor is not None:
-                reference = engine.tell(actor, method, "control", *arguments)
-                left = max(0.0, deadline - time.monotonic())
-                answers[shard] = engine.value_of(reference, left)
-        except (engine.Gone, TimeoutError, SlipstreamError):
+            if known is None or not ask_actor(shard, known):
+                # Which takes the head.
+                found = engine.actor_of(actor_name(attachment.name, shard))
+                if found is not None:
+                    ask_actor(shard, found)
+        except (TimeoutError, SlipstreamError):
             pass
         finally:
             done.release()
+
+    def ask_actor(shard: int, actor: Any) -> bool:
+        """Return whether it is there."""
+        reference = engine.tell(actor, method, "control", *arguments)
+        try:
+            answers[shard] = engine.value_of(reference, max(0.0, deadline - time.monotonic()))
+        except engine.Gone:
+            return False
+        return True
 
     for shard in shards:
         threading.Thread(
