@@ -62,6 +62,9 @@ __all__ = [
 
 # How much faster or slower than true time a host's clock may run. Quartz is a hundred times better.
 DRIFT = 0.01
+# Seconds. Where both clocks run as wrongly as they may, one ends when the other begins, and the
+# numbers in which they are counted are rounded.
+ROUNDING = 1e-6
 LOOKS_A_LEASE = 5
 ANOTHER = "another process has claimed the shard"
 # Seconds, where there is no lease: between two looks, and how long who is evicted has for one.
@@ -291,7 +294,8 @@ class Lease(_Claimant):
         return gone is True
 
     def _hold_since(self, began: float) -> None:
-        self.until = began + (math.inf if self._seconds is None else self._seconds * (1 - DRIFT))
+        seconds = math.inf if self._seconds is None else self._seconds * (1 - DRIFT)
+        self.until = began + seconds - ROUNDING
 
     def _keep(self) -> Steps[str]:
         """Look again and again; return why that ended."""
