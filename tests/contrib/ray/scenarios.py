@@ -413,7 +413,12 @@ def a_forked_child_is_told_to_initialise_ray_itself(world: World) -> None:
             os._exit(0)
         finally:
             os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    try:
+        wait_for(lambda: is_gone(pid), "the end of the child")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    assert os.waitstatus_to_exitcode(status) == 0
     assert world.shards.request(TOPICS[0], "echo", timeout=PATIENCE).get().ok
 
 
