@@ -18,6 +18,7 @@ GROWTH_ARGS ?=
 MEMORY_ARGS ?=
 SOAK_ARGS ?=
 WEB_ARGS ?=
+RAY_ARGS ?=
 # The folder of `examples/` that `make demo` runs.
 EXAMPLE ?= quickstart
 
@@ -37,7 +38,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone state-machine fault-matrix wheel-test lint types format docs pictures coverage bench bench-smoke growth memory soak web-matrix clean
+.PHONY: help known-example demo setup test test-random test-alone test-driving state-machine fault-matrix wheel-test lint types format docs pictures coverage bench bench-smoke growth memory soak web-matrix ray-matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,7 +51,9 @@ known-example:
 		exit 2;; esac
 
 demo: known-example $(DEMO_INSTALLED) ## an example against an embedded server; EXAMPLE=presence runs another one
-	@case "$(EXAMPLE)" in *_app) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,$(EXAMPLE:_app=)]';; esac
+	@case "$(EXAMPLE)" in \
+		*_app) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,$(EXAMPLE:_app=)]';; \
+		shared_by_workers) $(BIN)/python $(PIP_INSTALL) --editable '.[testing,ray]' gunicorn;; esac
 	$(BIN)/python -m examples.$(EXAMPLE)
 
 setup: $(INSTALLED) $(NODE_MODULES) ## install all that developing needs, into .venv and tests/js/node_modules
@@ -81,6 +84,11 @@ state-machine: $(INSTALLED) ## 40,000 conversations of a client in a world of fa
 fault-matrix: $(INSTALLED) ## every fault as every command is given, and at every moment (2 minutes)
 	SLIPSTREAM_FAULT_MATRIX=whole $(PYTEST) -p tests.integration.cell_table $(PYTEST_ARGS) \
 		tests/integration/test_fault_matrix.py tests/integration/test_command_matrix.py
+
+# As if each wait were worth it; but for what says who writes.
+test-driving: $(INSTALLED) ## the tests of clients, with whoever waits driving the connection (8 minutes)
+	$(PYTEST) -p tests.support.always_driving $(PYTEST_ARGS) --ignore tests/integration/test_writing.py \
+		tests/integration tests/client tests/socket tests/debug tests/testing
 
 # In a folder without the package, so that what is tested is what the wheel has brought.
 wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in an environment of its own
@@ -139,6 +147,9 @@ soak: $(INSTALLED) ## a long run under faults; SOAK_ARGS=--help
 web-matrix: $(INSTALLED) ## the example applications behind web servers, Phoenix failing; WEB_ARGS=--help
 	$(BIN)/python -m tests.web.matrix $(WEB_ARGS)
 	SLIPSTREAM_TASKS=2000 $(BIN)/python -m pytest tests/web/test_celery_worker.py
+
+ray-matrix: $(INSTALLED) ## what shards on Ray do when processes, nodes and the head fail (6 minutes); RAY_ARGS=--help
+	$(BIN)/python -m tests.contrib.ray.matrix $(RAY_ARGS)
 
 clean: ## remove what was built and installed
 	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules

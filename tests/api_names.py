@@ -49,6 +49,19 @@ def loggers() -> set[str]:
 LOGGERS = loggers()
 
 
+def classes(folder: Path) -> set[str]:
+    """The names of the classes in the sources of a folder, some of which need an extra."""
+    return {
+        node.name
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+CONTRIB = classes(PACKAGE / "contrib")
+
+
 def reachable(path: str) -> bool:
     """Whether a dotted name leads somewhere: modules, then attributes."""
     value: Any = None
@@ -60,8 +73,16 @@ def reachable(path: str) -> bool:
         try:
             value = importlib.import_module(".".join(parts[: at + 1]))
         except ImportError:
+            if is_without_its_extra(parts[: at + 1]):
+                return True
             return at > 0 and has_field(value, part) and at == len(parts) - 1
     return True
+
+
+def is_without_its_extra(parts: list[str]) -> bool:
+    """Whether it is a module that cannot be imported on this platform."""
+    place = PACKAGE.parent.joinpath(*parts)
+    return place.with_suffix(".py").exists() or (place / "__init__.py").exists()
 
 
 def is_module_or_logger(path: str) -> bool:
@@ -80,7 +101,8 @@ def of_class(owner: type) -> Callable[[str], bool]:
 
 
 def is_error(name: str) -> bool:
-    return any(hasattr(place, name) for place in (slipstream_actor, telemetry, builtins))
+    places = (slipstream_actor, telemetry, builtins)
+    return name in CONTRIB or any(hasattr(place, name) for place in places)
 
 
 def is_callback(name: str) -> bool:

@@ -30,6 +30,7 @@ MODULES = [
     f"{PACKAGE}.telemetry",
     f"{PACKAGE}.testing",
     f"{PACKAGE}.contrib.opentelemetry",
+    f"{PACKAGE}.contrib.ray",
 ]
 # Public, but no star import should look it up.
 VERSION = f"{PACKAGE}.__version__"
@@ -45,12 +46,23 @@ def surface() -> list[str]:
     for path in MODULES:
         try:
             module = find(path)
-        except ImportError:  # Without its extra.
+        except ImportError:
             continue
         for name in module.__all__:
             value = getattr(module, name)
             lines.update(told(f"{path}.{name}", value, seen))
     return sorted(lines)
+
+
+def of_what_is_there(lines: list[str]) -> list[str]:
+    """Return the lines without those of modules whose extra this platform has not."""
+    absent = []
+    for path in MODULES:
+        try:
+            find(path)
+        except ImportError:
+            absent.append(f"{path}.")
+    return [line for line in lines if not line.startswith(tuple(absent))]
 
 
 def find(path: str) -> ModuleType:

@@ -188,7 +188,7 @@ def test_only_the_wire_imports_websocket_client() -> None:
 
 
 def test_the_extras_stay_with_those_that_need_them() -> None:
-    extras = {"wsproto", "hypothesis", "pytest", "tests", "opentelemetry"}
+    extras = {"wsproto", "hypothesis", "pytest", "tests", "opentelemetry", "ray"}
     for module in MODULES:
         found = {name.partition(".")[0] for name in imports(module)}
         if room_of(module) not in OUTSIDE:
@@ -213,5 +213,5 @@ def test_importing_the_package_imports_no_extra() -> None:
     assert f"{NAME}.client.client" in loaded
     # python_socks is tried by websocket-client.
     rooms = {f"{NAME}.testing", f"{NAME}.contrib", f"{NAME}.cli"}
-    unwanted = {"wsproto", "orjson", "opentelemetry", *OF_THE_SHELL_TOOL, *rooms}
+    unwanted = {"wsproto", "orjson", "opentelemetry", "ray", *OF_THE_SHELL_TOOL, *rooms}
     assert not unwanted & set(loaded)

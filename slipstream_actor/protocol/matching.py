@@ -14,6 +14,9 @@ class Anything:
     def __repr__(self) -> str:
         return "ANY"
 
+    def __reduce__(self) -> str:
+        return "ANY"  # The one that there is, in another process too.
+
 
 ANY = Anything()
 

@@ -1,0 +1,1 @@
+"""Four workers of a web server share one connection."""

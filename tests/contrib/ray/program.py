@@ -1,0 +1,62 @@
+"""Runs the scenarios on a cluster of its own, and prints what became of each:
+`python -m tests.contrib.ray.program [NAME…]`.
+
+A program, since Ray leaves threads and descriptors in the process that has used it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+
+from tests.contrib.ray.rooms import phoenix
+
+# A token of its own: Ray would leave one in the home of whoever runs this.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+
+
+def main(names: list[str]) -> int:
+    """Run the scenarios of those names, or all; return how many have failed."""
+    os.environ.update(QUIET, RAY_AUTH_TOKEN=secrets.token_hex(16))
+    import ray
+
+    from tests.contrib.ray.scenarios import SCENARIOS, World
+
+    failed = 0
+    with (
+        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        phoenix() as (server, log),
+        ray.init(
+            address="local",
+            num_cpus=1,
+            include_dashboard=False,
+            object_store_memory=80 << 20,
+            log_to_driver=False,
+            _temp_dir=folder,
+        ) as context,
+    ):
+        world = World(context.address_info["gcs_address"], server, log)
+        # Of ours, from here on.
+        warnings.simplefilter("error")
+        for scenario in SCENARIOS:
+            if names and scenario.__name__ not in names:
+                continue
+            began, problem = time.monotonic(), None
+            try:
+                scenario(world)
+            except BaseException:
+                problem, failed = traceback.format_exc(), failed + 1
+            seconds = round(time.monotonic() - began, 1)
+            told = {"name": scenario.__name__, "seconds": seconds, "problem": problem}
+            print(json.dumps(told), flush=True)  # noqa: T201 - what the test reads
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,206 @@
+"""The way to one shard, with the test in the place of Ray and of the shard."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from slipstream_actor import AwaitTimeoutError, CancelledError, ClientEndedError, Reply
+from slipstream_actor.contrib.ray import ShardLostError, engine
+from slipstream_actor.contrib.ray.batches import Link, Operation
+from slipstream_actor.contrib.ray.operations import (
+    CANCEL,
+    MOVED,
+    REPLIED,
+    REQUEST,
+    STALE,
+    Batch,
+    Outcome,
+    decode_batch,
+    encode_outcomes,
+)
+
+PATIENCE = 20.0
+
+
+class Ray:
+    """What `engine` asks of Ray: streams that the test feeds, batches that it acknowledges."""
+
+    def __init__(self) -> None:
+        self.streams: queue.SimpleQueue[queue.SimpleQueue[Any]] = queue.SimpleQueue()
+        self.batches: queue.SimpleQueue[tuple[Batch, Callable[[Any], object]]] = queue.SimpleQueue()
+        self.again: list[Operation] = []
+        self.versions: list[int] = []
+
+    def stream(self, *_: Any) -> queue.SimpleQueue[Any]:
+        made: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.streams.put(made)
+        return made
+
+    def next_of(self, stream: queue.SimpleQueue[Any], seconds: float) -> Any:
+        try:
+            found = stream.get(timeout=min(seconds, 0.02))
+        except queue.Empty:
+            return None
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def opened(self, token: str) -> queue.SimpleQueue[Any]:
+        """Return the stream that the link has asked for, with its token given."""
+        stream = self.streams.get(timeout=PATIENCE)
+        stream.put(token)
+        return stream
+
+    def batch(self) -> tuple[Batch, Callable[[Any], object]]:
+        return self.batches.get(timeout=PATIENCE)
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    ray = Ray()
+    monkeypatch.setattr(engine, "stream", ray.stream)
+    monkeypatch.setattr(engine, "next_of", ray.next_of)
+    monkeypatch.setattr(engine, "tell", lambda *_: None)
+    monkeypatch.setattr(engine, "bound", lambda *_: decode_batch)
+    monkeypatch.setattr(engine, "when_done", lambda batch, told: ray.batches.put((batch, told)))
+    return ray
+
+
+@pytest.fixture
+def link(ray: Ray) -> Iterator[Link]:
+    before = set(threading.enumerate())
+    link = Link(
+        3, "process", lambda shard: "actor", lambda: 7, ray.versions.append, ray.again.append
+    )
+    yield link
+    link.close(ClientEndedError("normal"))
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("slipstream_actor link"):
+            thread.join(PATIENCE)
+
+
+def request(number: int = 0, timeout: float | None = PATIENCE) -> Operation:
+    body = "echo", False, b"{}"
+    operation = Operation(REQUEST, f"rooms:{number}", body, 2, "<Shards>", timeout)
+    operation.watch()
+    return operation
+
+
+def replied(*operations: Operation) -> bytes:
+    return encode_outcomes([Outcome(o.number, REPLIED, ("ok", {})) for o in operations])
+
+
+def test_what_comes_while_batches_are_under_way_goes_together(ray: Ray, link: Link) -> None:
+    operations = [request(number) for number in range(10)]
+    link.submit(operations[0])  # It waits for the shard.
+    stream = ray.opened("one")
+    first, acknowledge = ray.batch()
+    assert (first.token, first.sequence, first.wait, first.version) == ("one", 0, True, 7)
+    for operation in operations[1:]:
+        link.submit(operation)
+    second, _ = ray.batch()
+    assert ([order.number for order in second.orders], second.wait) == (
+        [operations[1].number],
+        False,
+    )
+    acknowledge(replied(operations[0]))
+    third, _ = ray.batch()
+    assert [order.number for order in third.orders] == [o.number for o in operations[2:]]
+    assert third.sequence == 2
+    stream.put(replied(*operations[1:]))
+    for operation in operations:
+        assert operation.future.get(timeout=PATIENCE) == Reply("ok", {})
+
+
+def test_what_was_sent_to_a_shard_that_is_lost_may_have_been_done(ray: Ray, link: Link) -> None:
+    stream = ray.opened("one")
+    sent, waiting = request(1), request(2)
+    link.submit(sent)
+    ray.batch()
+    link.submit(request(3))
+    ray.batch()
+    link.submit(waiting)
+    stream.put(engine.Gone(RuntimeError("it died"), for_good=False))
+    with pytest.raises(ShardLostError, match="it died") as lost:
+        sent.future.get(timeout=PATIENCE)
+    assert (lost.value.maybe_sent, lost.value.shard) == (True, 3)
+    ray.opened("two")
+    # It was not sent, and goes to whoever has its topic by now.
+    assert ray.again == [waiting]
+    assert not waiting.future.done
+    assert not waiting.maybe_sent
+    waiting.future.cancel()
+
+
+@pytest.mark.parametrize("stale", [True, False], ids=["stale", "lost on the way"])
+def test_a_batch_that_was_not_taken_is_followed_by_none_of_its_token(
+    ray: Ray, link: Link, stale: bool
+) -> None:
+    ray.opened("one")
+    first = request(1)
+    link.submit(first)
+    _, acknowledge = ray.batch()
+    acknowledge(STALE if stale else RuntimeError("no way"))
+    stream = ray.opened("two")
+    if stale:  # It was not taken.
+        assert ray.again == [first]
+        assert not first.maybe_sent
+        first.future.cancel()
+    else:
+        with pytest.raises(ShardLostError, match="no way"):
+            first.future.get(timeout=PATIENCE)
+    second = request(2)
+    link.submit(second)
+    batch, _ = ray.batch()
+    assert (batch.token, batch.sequence) == ("two", 0)
+    stream.put(replied(second))
+    assert second.future.get(timeout=PATIENCE).ok
+
+
+def test_a_topic_that_has_moved_is_looked_for_elsewhere(ray: Ray, link: Link) -> None:
+    stream = ray.opened("one")
+    operation = request()
+    link.submit(operation)
+    ray.batch()
+    moved = encode_outcomes([Outcome(operation.number, MOVED, 8)])
+    stream.put(moved)
+    closing = request(1)
+    link.submit(closing)
+    stream.put(replied(closing))
+    assert closing.future.get(timeout=PATIENCE).ok
+    assert (ray.again, ray.versions) == ([operation], [8])
+    assert not operation.maybe_sent
+    operation.future.cancel()
+
+
+def test_what_times_out_or_is_cancelled_is_taken_back(ray: Ray, link: Link) -> None:
+    unsent, sent = request(1, timeout=0.01), request(2)
+    link.submit(unsent)
+    with pytest.raises(AwaitTimeoutError, match="shard 3 is not there") as told:
+        unsent.future.get(timeout=PATIENCE)
+    assert not told.value.maybe_sent
+    ray.opened("one")
+    link.submit(sent)
+    batch, _ = ray.batch()
+    assert [order.number for order in batch.orders] == [sent.number]
+    assert sent.future.cancel()
+    batch, _ = ray.batch()
+    assert [(order.kind, order.body) for order in batch.orders] == [(CANCEL, sent.number)]
+    with pytest.raises(CancelledError):
+        sent.future.get()
+
+
+def test_a_link_that_is_closed_leaves_nothing_without_an_outcome(ray: Ray, link: Link) -> None:
+    ray.opened("one")
+    operations = [request(number) for number in range(4)]
+    for operation in operations:
+        link.submit(operation)
+    link.close(ClientEndedError("normal", "closed"))
+    for operation in operations:
+        with pytest.raises(ClientEndedError, match="closed"):
+            operation.future.get(timeout=PATIENCE)
