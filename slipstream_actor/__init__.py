@@ -1,6 +1,8 @@
 """A synchronous Phoenix Channels client on Pykka actors, shaped like Elixir's Slipstream."""
 
+import os as _os
 import typing as _typing
+from importlib import import_module as _import_module
 
 from pykka import ActorDeadError
 
@@ -24,14 +26,11 @@ from slipstream_actor.client.returns import (
     Stop,
 )
 from slipstream_actor.client.state import ClientState
-from slipstream_actor.client.subscriptions import Subscription, subscribe
 from slipstream_actor.client.waiting import wait, wait_until_joined
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.options import Options
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.connection.state import ConnectionState
-from slipstream_actor.debug.state import get_state
-from slipstream_actor.debug.version import installed_version as _installed_version
 from slipstream_actor.errors import (
     AlreadyStartedError,
     AwaitTimeoutError,
@@ -93,11 +92,17 @@ from slipstream_actor.socket.errors import (
 )
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.socket import Socket, connect, new_socket
-from slipstream_actor.supervision.handle import ClientHandle
-from slipstream_actor.supervision.service import run
-from slipstream_actor.supervision.state import SupervisorState
-from slipstream_actor.supervision.status import HandleStatus
-from slipstream_actor.supervision.supervisor import Child, ChildSpec, Supervisor
+from slipstream_actor.supervision.first_use import VARIABLE as _VARIABLE
+from slipstream_actor.supervision.first_use import when_started as _when_started
+
+if _typing.TYPE_CHECKING:
+    from slipstream_actor.client.subscriptions import Subscription, subscribe
+    from slipstream_actor.debug.state import get_state
+    from slipstream_actor.supervision.handle import ClientHandle
+    from slipstream_actor.supervision.service import run
+    from slipstream_actor.supervision.state import SupervisorState
+    from slipstream_actor.supervision.status import HandleStatus
+    from slipstream_actor.supervision.supervisor import Child, ChildSpec, Supervisor
 
 __all__ = [
     "ANY",
@@ -203,10 +208,42 @@ __all__ = [
 
 __version__: str
 
+# What many programs do without, and where it is: imported when it is asked for.
+_MODULES = {
+    "Child": "supervision.supervisor",
+    "ChildSpec": "supervision.supervisor",
+    "ClientHandle": "supervision.handle",
+    "HandleStatus": "supervision.status",
+    "Subscription": "client.subscriptions",
+    "Supervisor": "supervision.supervisor",
+    "SupervisorState": "supervision.state",
+    "debug": "debug",
+    "get_state": "debug.state",
+    "run": "supervision.service",
+    "subscribe": "client.subscriptions",
+}
+
 # For a type checker it would make every name one that the package has.
 if not _typing.TYPE_CHECKING:
 
     def __getattr__(name):
         if name == "__version__":
-            return _installed_version()
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return _import_module("slipstream_actor.debug.version").installed_version()
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = _import_module(f"{__name__}.{_MODULES[name]}")
+        value = module if name == "debug" else getattr(module, name)
+        return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
+
+
+def _serve_where_the_environment_says() -> None:
+    """Serve a process in which a handle has started a client; `debug` is imported for no less."""
+    if _os.environ.get(_VARIABLE):
+        _import_module("slipstream_actor.debug.directory").serve_as_configured()
+
+
+_when_started(_serve_where_the_environment_says)

@@ -30,9 +30,8 @@ TimeoutError` catch ours. All of them can be pickled: what cannot travel (the `s
 from __future__ import annotations
 
 import concurrent.futures
-import pickle
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -69,6 +68,9 @@ def rebuilt(kind: type[SlipstreamError], args: tuple[Any, ...], state: dict[str,
 
 def portable(value: Any) -> Any:
     """Return `value` if it can be pickled, else `None`."""
+    # Not at the top: it is slow to import, and whoever pickles an error has done so.
+    import pickle
+
     try:
         pickle.dumps(value)
     except Exception:  # Whatever an object's own pickling raises.
@@ -98,6 +100,15 @@ class Shown(reprlib.Repr):
 
 
 shown: Callable[[Any], str] = Shown().repr
+
+
+def near(name: str, known: Iterable[str], most: int = 1, alike: float = 0.6) -> list[str]:
+    """Return the known names that `name` may be a slip of the pen for, the nearest first: `most` of
+    them, and none that is less `alike` than that, from 0 to 1."""
+    # Not at the top: it is slow to import, and few programs err so.
+    import difflib
+
+    return difflib.get_close_matches(name, list(known), most, alike)
 
 
 class ConfigurationError(SlipstreamError, ValueError):

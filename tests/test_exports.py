@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 import types
 from typing import Any
 
@@ -138,10 +140,54 @@ def test_the_public_surface_is_the_committed_one() -> None:
 def test_there_are_no_others() -> None:
     public = {
         name
-        for name, value in vars(slipstream_actor).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in dir(slipstream_actor)
+        if not name.startswith("_")
+        and not isinstance(getattr(slipstream_actor, name), types.ModuleType)
     }
     assert public == set(EXPORTS) - {"commands", "events", "telemetry"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from slipstream_actor import *",
+        "import slipstream_actor as s; from slipstream_actor import Supervisor, debug, get_state;"
+        "assert s.Supervisor is Supervisor is vars(s)['Supervisor']; debug.report()",
+        "import slipstream_actor as s; s.debug.report(); assert s.debug.get_state is s.get_state",
+        "import slipstream_actor as s; assert 'run' not in vars(s) and 'run' in dir(s)",
+        "import pickle, slipstream_actor as s; status = s.HandleStatus;"
+        "assert pickle.loads(pickle.dumps(status)) is status",
+    ],
+)
+def test_what_is_imported_when_it_is_asked_for(code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_many_threads_may_ask_for_it_at_once() -> None:
+    code = """
+import threading
+import slipstream_actor
+names = [*slipstream_actor._MODULES] * 4
+ready = threading.Barrier(len(names))
+found = {}
+def ask(at, name):
+    ready.wait()
+    found[at] = getattr(slipstream_actor, name)
+threads = [threading.Thread(target=ask, args=item) for item in enumerate(names)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(30)
+assert {at: getattr(slipstream_actor, name) for at, name in enumerate(names)} == found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def documented(value: Any) -> bool:

@@ -6,7 +6,6 @@ A name remembers what its last holder has ended for, until somebody takes it.
 from __future__ import annotations
 
 import copy
-import difflib
 import itertools
 import threading
 from collections import OrderedDict
@@ -24,7 +23,7 @@ from slipstream_actor.actors.forks import (
     reset_in_child,
 )
 from slipstream_actor.actors.here import park_if_exiting
-from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, shown
+from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, near, shown
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
@@ -121,7 +120,7 @@ def nobody_error(name: Hashable) -> ClientEndedError:
     text = f"no client has the name {shown(name)}"
     if isinstance(name, str):
         some = itertools.islice((n for n in list(_names) if isinstance(n, str)), MOST_COMPARED)
-        alike = difflib.get_close_matches(name[:200], list(some), 3)
+        alike = near(name[:200], some, 3)
         if alike:
             text += f"; is it to be {' or '.join(map(shown, alike))}?"
     return ClientEndedError("noproc", text)

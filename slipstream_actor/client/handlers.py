@@ -3,7 +3,6 @@ are in Elixir and `channel.on` in phoenix.js."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 import warnings
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.client.returns import CallbackResult
 from slipstream_actor.configuration.arguments import require_text
+from slipstream_actor.errors import near
 from slipstream_actor.socket.socket import Socket
 
 __all__ = ["EVERY_OTHER", "Route", "Routes", "on", "routes_of", "warn_of_near_misses"]
@@ -180,7 +180,7 @@ def warn_of_near_misses(cls: type) -> None:
     for name, method in vars(cls).items():
         if not name.startswith("handle_") or name in CALLBACKS or patterns_of(method):
             continue
-        for meant in difflib.get_close_matches(name.removeprefix("handle_"), known, 1, ALIKE):
+        for meant in near(name.removeprefix("handle_"), known, alike=ALIKE):
             warnings.warn(
                 f"{cls.__qualname__}.{name} is no callback; is it to be handle_{meant}?",
                 stacklevel=4,  # Past `__init_subclass__` and `ABCMeta.__new__`.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import difflib
 import ssl
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +34,7 @@ from slipstream_actor.configuration.rules import (
     truth,
     whole,
 )
-from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.errors import ConfigurationError, near
 from slipstream_actor.protocol.serializer import (
     JsonParser,
     MsgspecJson,
@@ -410,8 +409,8 @@ def place(uri: urllib.parse.SplitResult) -> str:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return the end of an error: the known name that is nearest."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    meant = near(name, known)
+    return f"; did you mean {meant[0]}?" if meant else ""
 
 
 def flatten(params: Any, prefix: str = "") -> Iterable[tuple[str, str]]:

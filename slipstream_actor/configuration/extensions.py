@@ -12,8 +12,9 @@ __all__ = ["DEFLATE", "MOST_BITS", "DeflateParameters", "Extension", "deflate_pa
 DEFLATE = "permessage-deflate"
 LEAST_BITS, MOST_BITS = 8, 15
 
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-QUOTED = re.compile(r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*)"')
+# Compiled, by `re` itself, when a connection asks for extensions.
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED = r'"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~])*)"'
 BITS = {str(bits): bits for bits in range(LEAST_BITS, MOST_BITS + 1)}
 FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
 WINDOWS = ("server_max_window_bits", "client_max_window_bits")
@@ -61,7 +62,7 @@ def parted(text: str, by: str) -> Iterator[str]:
     begin = at = 0
     while at < len(text):
         if text[at] == '"':
-            quoted = QUOTED.match(text, at)
+            quoted = re.compile(QUOTED).match(text, at)
             at = quoted.end() if quoted is not None else len(text)
             continue
         if text[at] == by:
@@ -82,16 +83,16 @@ def parameter_of(part: str) -> tuple[str, str | None]:
     name, equals, value = (piece.strip(" \t") for piece in part.partition("="))
     if not equals:
         return token(name), None
-    quoted = QUOTED.fullmatch(value)
+    quoted = re.fullmatch(QUOTED, value)
     if quoted is not None:
         value = re.sub(r"\\(.)", r"\1", quoted[1])
-    if TOKEN.fullmatch(value) is None:
+    if re.fullmatch(TOKEN, value) is None:
         raise ValueError("has a value that can be none")
     return token(name), value
 
 
 def token(text: str) -> str:
-    if TOKEN.fullmatch(text) is None:
+    if re.fullmatch(TOKEN, text) is None:
         raise ValueError("lacks a name, or has one that is none")
     return text.lower()
 

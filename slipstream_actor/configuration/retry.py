@@ -8,7 +8,6 @@ has a second positional parameter, the reason of the last failure.
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -19,6 +18,14 @@ __all__ = ["Policy", "delay"]
 Policy: TypeAlias = tuple[int, ...] | Callable[..., float]
 
 
+def chance(least: float, most: float) -> float:
+    """Return a number between the two, by chance."""
+    # Not at the top: it is slow to import, and only who has to wait needs it.
+    import random
+
+    return random.uniform(least, most)
+
+
 def delay(
     option: str,
     policy: Policy,
@@ -26,7 +33,7 @@ def delay(
     jitter: int = 0,
     reason: Any = None,
     *,
-    uniform: Callable[[float, float], float] = random.uniform,
+    uniform: Callable[[float, float], float] = chance,
 ) -> float:
     """Return the seconds before an attempt: the policy's, and a random part of `jitter`.
 

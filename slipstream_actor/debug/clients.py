@@ -30,7 +30,7 @@ from slipstream_actor.debug.suspension import is_suspended
 from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.socket import Socket
-from slipstream_actor.telemetry.frame_log import name
+from slipstream_actor.telemetry.redaction import name
 
 __all__ = ["client_part"]
 

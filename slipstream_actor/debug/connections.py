@@ -17,7 +17,7 @@ from slipstream_actor.debug.plain import (
 from slipstream_actor.debug.rates import COUNTED, rates_of
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.joins import JOINED, Waiting
-from slipstream_actor.telemetry.frame_log import name
+from slipstream_actor.telemetry.redaction import name
 from slipstream_actor.wire.websocket import Transport
 
 __all__ = ["connection_part"]

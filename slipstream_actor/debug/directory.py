@@ -10,20 +10,19 @@ import threading
 from slipstream_actor.actors.forks import current_epoch, reset_in_child
 from slipstream_actor.debug.serving import DebugServer, serve
 from slipstream_actor.debug.sockets import SUFFIX
-from slipstream_actor.supervision.first_use import when_started
+from slipstream_actor.supervision.first_use import VARIABLE, has_started, when_started
 
 __all__ = ["VARIABLE", "serve_as_configured", "serve_in", "serve_no_more", "served_directories"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.debug")
 
-VARIABLE = "SLIPSTREAM_DEBUG_DIR"
 OWNER_ONLY = 0o700
 
 _lock = threading.RLock()
 # What `serve_in` was given, each once; a child of a fork has it too.
 _configured: dict[str, None] = {}
-# In which process a handle has started a client, by its epoch, and what that has tried to serve.
-_used: int | None = None
+# In which process that was done, by its epoch, and what it has tried to serve.
+_tried_in: int | None = None
 _tried: dict[str, DebugServer | None] = {}
 
 
@@ -41,8 +40,7 @@ def serve_in(directory: str | os.PathLike[str]) -> None:
     with _lock:
         if path:
             _configured.setdefault(os.path.abspath(path))
-        used = _used == current_epoch()
-    if used:
+    if has_started():
         serve_as_configured()
 
 
@@ -55,10 +53,10 @@ def served_directories() -> list[str]:
 
 def serve_as_configured() -> None:
     """Serve this process in each of the directories, once."""
-    global _used  # noqa: PLW0603 - the process has one
+    global _tried_in  # noqa: PLW0603 - the process has one
     with _lock:
-        if _used != current_epoch():
-            _used = current_epoch()
+        if _tried_in != current_epoch():
+            _tried_in = current_epoch()
             _tried.clear()
         for directory in served_directories():
             if directory not in _tried:
@@ -79,7 +77,7 @@ def served_at(directory: str) -> DebugServer | None:
 def serve_no_more() -> None:
     """Close what this process serves: it leaves without running what is registered for its exit."""
     with _lock:
-        servers = list(_tried.values()) if _used == current_epoch() else []
+        servers = list(_tried.values()) if _tried_in == current_epoch() else []
     for server in servers:
         if server is not None:
             server.close()

@@ -15,7 +15,7 @@ from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.debug.plain import Plain, label, list_of
 from slipstream_actor.protocol.reason_texts import named
 from slipstream_actor.telemetry.dispatch import AlreadyAttachedError, EventName, attach_many
-from slipstream_actor.telemetry.frame_log import name
+from slipstream_actor.telemetry.redaction import name
 
 __all__ = ["happenings", "watching"]
 

@@ -22,7 +22,7 @@ from slipstream_actor.protocol.events import (
 )
 from slipstream_actor.protocol.reason_texts import named
 from slipstream_actor.protocol.undecoded import UndecodedMessage
-from slipstream_actor.telemetry.frame_log import answer_of, name, names_of, payload_of, redacted
+from slipstream_actor.telemetry.redaction import answer_of, name, names_of, payload_of, redacted
 
 __all__ = ["Message", "Messages"]
 

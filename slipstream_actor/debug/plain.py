@@ -13,7 +13,7 @@ from slipstream_actor.debug.ages import in_hand, oldest_age
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.reason_texts import kind_of, named
-from slipstream_actor.telemetry.frame_log import name
+from slipstream_actor.telemetry.redaction import name
 
 __all__ = [
     "Plain",

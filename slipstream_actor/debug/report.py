@@ -29,7 +29,7 @@ from slipstream_actor.debug.plain import (
 from slipstream_actor.debug.version import installed_version
 from slipstream_actor.supervision.handle import living_handles
 from slipstream_actor.supervision.supervisor import Supervisor
-from slipstream_actor.telemetry.frame_log import name
+from slipstream_actor.telemetry.redaction import name
 
 __all__ = ["clients", "get_status", "report"]
 

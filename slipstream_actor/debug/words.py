@@ -15,7 +15,7 @@ from slipstream_actor.client.client import UNNOTICED
 from slipstream_actor.client.invocation import Invocation
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.protocol.undecoded import UndecodedMessage
-from slipstream_actor.telemetry.frame_log import name
+from slipstream_actor.telemetry.redaction import name
 
 __all__ = ["is_message", "what_is", "what_is_sent"]
 

@@ -5,13 +5,12 @@ Never a token, a param, a query or a payload; within bounds, however many topics
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from typing import Any
 
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.configuration import place
-from slipstream_actor.errors import shown
+from slipstream_actor.errors import near, shown
 from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.reason_texts import described, said_by_server, text_of
 from slipstream_actor.protocol.reasons import Disconnected
@@ -96,7 +95,7 @@ def topic_stands(socket: SocketState, topic: str) -> str:
         )
     if join is None:
         topics = list(itertools.islice(socket.joins, MOST_COMPARED))
-        alike = difflib.get_close_matches(topic[:200], topics, 1)
+        alike = near(topic[:200], topics)
         meant = f", is it to be {shown(alike[0])}?" if alike else ""
         return f"{shown(topic)} was never asked for{meant}"
     status = socket.join_status(topic)

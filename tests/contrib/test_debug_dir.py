@@ -137,6 +137,32 @@ assert served(path + "-other") and served()
     runs(program, tmp_path / "debug")
 
 
+LATE = """
+import os, sys
+import slipstream_actor as slipstream
+class Client(slipstream.ClientActor):
+    def init(self):
+        return slipstream.connect("ws://test.invalid/socket/websocket", test_mode=True)
+path = sys.argv[1]
+slipstream.ClientHandle(Client).ref
+assert "slipstream_actor.debug" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "slipstream.debug.serve_in(path)",
+        "os.environ['SLIPSTREAM_DEBUG_DIR'] = path; slipstream.ClientHandle(Client).ref",
+    ],
+    ids=["serve_in", "environment"],
+)
+def test_it_may_be_said_before_anything_of_it_was_imported(said: str, tmp_path: Path) -> None:
+    served = "assert os.listdir(path) == [f'{os.getpid()}.sock']"
+    outcome = run(f"{LATE}{said}\n{served}\n", str(tmp_path / "debug"))
+    assert outcome.code == 0, outcome.errors
+
+
 def test_it_takes_a_path() -> None:
     with pytest.raises(TypeError):
         debug.serve_in(5)  # type: ignore[arg-type]

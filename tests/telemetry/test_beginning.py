@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstream_actor.telemetry.beginning import beginning_of
-from slipstream_actor.telemetry.frame_log import redacted
+from slipstream_actor.telemetry.redaction import redacted
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(-1e9, 1e9) | st.text(),
