@@ -34,6 +34,10 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._asked)
 
+    def is_clear(self, ref: Any) -> bool:
+        """Whether nothing is to be done for the reply to a push."""
+        return not (self._asked or self.open_spans or getattr(ref, "awaited", False))
+
     def ask(self, asked: Asked) -> None:
         """Enter a push."""
         self._asked[asked.ref] = asked

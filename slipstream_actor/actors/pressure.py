@@ -121,13 +121,14 @@ class SendBuffer:
         # under it are assignments, and between those nothing else is.
         self._lock = threading.RLock()
         self._accepted = 0
-        self._pending = 0
+        # Of these those that the connection has, and could not write yet.
+        self.pending: int = 0
         self._waiting: dict[Hashable, Callable[[], object]] = {}
 
     @property
     def bytes(self) -> int:
         """How many bytes wait."""
-        return self._accepted + self._pending
+        return self._accepted + self.pending
 
     def reserve(
         self, size: int, who: Hashable = None, tell: Callable[[], object] | None = None
@@ -137,7 +138,7 @@ class SendBuffer:
         Then `who` waits, and is told by `tell`, once, when it is worth trying again.
         """
         with self._lock:
-            if self._accepted + self._pending > self.limit:
+            if self._accepted + self.pending > self.limit:
                 if tell is not None:
                     self._waiting[who] = tell
                 return False
@@ -149,11 +150,16 @@ class SendBuffer:
         with self._lock:
             self._accepted += size
 
+    def note(self, pending: int) -> None:
+        """So many bytes could not be written yet."""
+        if pending or self.pending:
+            self.update(0, pending)
+
     def update(self, taken: int, pending: int) -> None:
         """Of the accepted bytes the connection has `taken` so many; `pending` are not sent."""
         with self._lock:
             self._accepted -= taken
-            self._pending = pending
+            self.pending = pending
             if not self._waiting or self._accepted + pending > self.limit:
                 return
             waiting, self._waiting = self._waiting, {}

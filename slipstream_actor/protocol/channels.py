@@ -10,13 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Raw
-
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.deadlines import Deadlines
 from slipstream_actor.protocol.events import (
     Event,
-    MessageReceived,
     PushFailed,
     ReplyReceived,
     TopicJoinClosed,
@@ -24,6 +21,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.protocol.incoming import take_in
 from slipstream_actor.protocol.joins import (
     ENDED,
     JOIN_TRANSITIONS,
@@ -35,7 +33,7 @@ from slipstream_actor.protocol.joins import (
     JoinState,
     Waiting,
 )
-from slipstream_actor.protocol.message import Message, Ref, Reply
+from slipstream_actor.protocol.message import Message, Ref, Reply, reply_of
 from slipstream_actor.protocol.plain_pushes import PlainPushes
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
@@ -50,7 +48,6 @@ from slipstream_actor.protocol.undecoded import UndecodedMessage
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
-RESERVED = frozenset({"phx_reply", "phx_error", "phx_close"})
 # Of so many refs of joins that are over it is known that their phx_close may come late.
 LATE_CLOSES = 256
 
@@ -89,7 +86,7 @@ class Protocol:
         self._beat_at: float | None = None
         self._sign_of_life = float("-inf")
         self.requests: OpenRequests = OpenRequests()
-        self._plain = PlainPushes()
+        self.plain: PlainPushes = PlainPushes()
         # Refs of joins that are over, whose phx_close or phx_error may come late.
         self._over: dict[str, None] = {}
         # Joins without an answer, left and replaced ones too, and leaves, by their refs.
@@ -101,11 +98,14 @@ class Protocol:
         # Those that stand still while reading is paused.
         self._deadlines = self._join_deadlines, self._leave_deadlines, self._push_deadlines
         self._paused_at: float | None = None
+        # Whether `next_deadline` may be another one, and not only a later one, since it was asked.
+        self.rearm: bool = True
 
     # commands
 
     def start(self, now: float) -> None:
         """The connection is open: the first heartbeat is due in one interval."""
+        self.rearm = True
         if self._interval:
             self._beat_at = now + self._interval
 
@@ -120,6 +120,7 @@ class Protocol:
             channel.left_before = tuple(left for left in before if left.state is LEAVING)
         self.channels[command.topic] = channel
         self._joining[join_ref] = channel
+        self.rearm = True
         self._join_deadlines.add(join_ref, self._answer_by(now, command.timeout))
         self.refs[join_ref] = Waiting("join", "phx_join", channel, now)
         # join_ref == ref: with a null join_ref the server drops what comes later
@@ -148,6 +149,7 @@ class Protocol:
         channel.leave_ref = ref = self._next_ref()
         self.refs[ref] = Waiting("leave", "phx_leave", channel, now)
         self._leaving[ref] = channel
+        self.rearm = True
         self._leave_deadlines.add(ref, self._answer_by(now, timeout))
         self._send(channel.join_ref, ref, topic, "phx_leave", {})
 
@@ -160,7 +162,7 @@ class Protocol:
         if command.ref is None:
             return True
         if not command.awaited:
-            self._plain.add(command.ref, command.topic, command.join_ref)
+            self.push_plain(command.ref, Ref(command.ref, command.topic, command.join_ref))
             return True
         channel = self.channels.get(command.topic)
         if channel is None or channel.join_ref != command.join_ref:
@@ -171,6 +173,7 @@ class Protocol:
             return False
         self.refs[command.ref] = Waiting("push", command.event, channel)
         channel.pushes[command.ref] = now
+        self.rearm = True
         if command.request is not None:
             self.requests.add(command.ref, command.request, command.deadline or now)
         elif command.deadline is not None:
@@ -178,6 +181,10 @@ class Protocol:
         elif command.reply_timeout is not None:
             self._push_deadlines.add(command.ref, self._running(now) + command.reply_timeout)
         return True
+
+    def push_plain(self, number: str, ref: Ref) -> None:
+        """Remember a push that asks for no outcome."""
+        self.plain.add(number, ref)
 
     def _not_sent(self, command: PushMessage, reason: Any) -> bool:
         if command.request is not None:
@@ -209,22 +216,9 @@ class Protocol:
 
     def receive(self, message: Message, now: float) -> bool:
         """Take in a message of the server; `False` when it is nobody's."""
-        if message.event in RESERVED:
-            handled = self._receive_reserved(message, now)
-            if handled is not None:
-                return handled
-        if message.join_ref is not None:
-            channel = self.channels.get(message.topic)
-            if channel is None or channel.join_ref != message.join_ref:
-                return False  # a message of a former join
-        payload = message.payload
-        if type(payload) is Raw:
-            self.events.append(UndecodedMessage(message.topic, message.event, payload))
-        else:
-            self.events.append(MessageReceived(message.topic, message.event, payload))
-        return True
+        return not take_in(self, [message], now)
 
-    def _receive_reserved(self, message: Message, now: float) -> bool | None:
+    def receive_reserved(self, message: Message, now: float) -> bool | None:
         """Take in a reply or the end of a join; `None` for a broadcast of that name
         (docs/protocol.md#note-21)."""
         if message.event == "phx_reply":
@@ -259,10 +253,9 @@ class Protocol:
         return former if former is not None and former.topic == message.topic else None
 
     def _receive_reply(self, ref: str, message: Message, now: float) -> bool:
-        payload = message.payload
-        if not isinstance(payload, dict) or not isinstance(payload.get("status"), str):
+        reply = reply_of(message.payload)
+        if reply is None:
             return False
-        reply = Reply(payload["status"], payload.get("response"))
         if self.heartbeat is not None and ref == self.heartbeat.ref:
             return self._receive_heartbeat(message, now)
         waiting = self.refs.get(ref)
@@ -309,7 +302,7 @@ class Protocol:
         current = self.current_join_ref(message.topic)
         if message.join_ref not in (None, current):
             return False
-        if not self._plain.take(ref, message.topic, current):
+        if not self.plain.take(ref, message.topic, current):
             return False
         answered = Ref(ref, message.topic, message.join_ref)
         self.events.append(ReplyReceived(message.topic, answered, reply))
@@ -319,6 +312,7 @@ class Protocol:
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
+        self.rearm = False
         due = self._beat_at
         standing = self._paused_at is not None
         for deadlines in (self.requests.deadlines, *(() if standing else self._deadlines)):
@@ -329,11 +323,13 @@ class Protocol:
     def pause(self, now: float) -> None:
         """We stop reading: what the server may have sent is not late."""
         self._paused_at = now
+        self.rearm = True
 
     def resume(self, now: float) -> None:
         """We read again: the deadlines go on from where they stood."""
         if self._paused_at is None:
             return
+        self.rearm = True
         away, self._paused_at = now - self._paused_at, None
         for deadlines in self._deadlines:
             deadlines.shift(away)
@@ -343,6 +339,7 @@ class Protocol:
 
     def handle_timer(self, now: float, progress: float = float("-inf")) -> None:
         """Do what is due. `progress`: when bytes of an unfinished transfer last moved."""
+        self.rearm = True
         running = self._running(now)
         while (ref := self._leave_deadlines.take_due(running)) is not None:
             self._step(self._leaving[ref], "close")
@@ -358,12 +355,14 @@ class Protocol:
 
     def heartbeat_written(self, now: float) -> None:
         """The heartbeat's bytes are out: from now on the server may answer it."""
+        self.rearm = True
         if self.heartbeat is not None and self._beat_at is not None:
             self.heartbeat.since = now
             self._beat_at = now + self._interval
 
     def _beat_within_an_interval(self, now: float) -> None:
         """The server is there again: what a join had put off is due in one interval."""
+        self.rearm = True
         if self._beat_at is not None:
             self._beat_at = min(self._beat_at, now + self._interval)
 

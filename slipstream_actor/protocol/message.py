@@ -8,7 +8,7 @@ import msgspec
 
 from slipstream_actor.errors import SlipstreamError, shown
 
-__all__ = ["Message", "Ref", "Reply", "ReplyError", "no_fields"]
+__all__ = ["Message", "Ref", "Reply", "ReplyError", "no_fields", "reply_of"]
 
 
 def no_fields(_: Any, /) -> list[tuple[str, Any]]:
@@ -75,6 +75,13 @@ class Reply(msgspec.Struct, frozen=True):
         if self.status != "ok":
             raise ReplyError(self)
         return self.response
+
+
+def reply_of(payload: Any) -> Reply | None:
+    """Return the reply that a payload is, `None` when it is none."""
+    if not isinstance(payload, dict) or not isinstance(status := payload.get("status"), str):
+        return None
+    return Reply(status, payload.get("response"))
 
 
 class ReplyError(SlipstreamError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from slipstream_actor.protocol.message import Ref
+
 __all__ = ["PlainPushes", "is_number"]
 
 # Of so many, topic and join are kept; of older ones without a reply, a bit.
@@ -18,24 +20,24 @@ class PlainPushes:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._recent: dict[str, tuple[str, str | None]] = {}
+        self.recent: dict[str | None, Ref] = {}
         self._older: dict[int, int] = {}
 
-    def add(self, ref: str, topic: str, join_ref: str | None) -> None:
+    def add(self, number: str, ref: Ref) -> None:
         """Remember a push that is being sent."""
-        self._recent[ref] = (topic, join_ref)
-        if len(self._recent) > self._most:
-            oldest = next(iter(self._recent))
-            del self._recent[oldest]
+        self.recent[number] = ref
+        if len(self.recent) > self._most:
+            oldest = next(iter(self.recent)) or ""
+            del self.recent[oldest]
             self._keep_bit(oldest)
 
     def take(self, ref: str, topic: str, join_ref: str | None) -> bool:
         """Whether `ref` is of a push on that join of the topic; then it is taken out."""
-        known = self._recent.get(ref)
+        known = self.recent.get(ref)
         if known is not None:
-            if known != (topic, join_ref):
+            if known.topic != topic or known.join_ref != join_ref:
                 return False
-            del self._recent[ref]
+            del self.recent[ref]
             return True
         return self._take_bit(ref)
 

@@ -2,14 +2,15 @@
 
 A serializer of one's own is any object with `encode(Message) -> str | bytes` and
 `decode(str | bytes) -> Message`: `str` is a text frame, `bytes` a binary one. `encode` runs in the
-thread that pushes, `decode` in the connection's. A `Message` to be encoded always has a ref; its
-join_ref is `None` for heartbeats.
+thread that pushes, `decode` in the one that reads: the connection's, or that of its client, which
+may read while it waits. A `Message` to be encoded always has a ref; its join_ref is `None` for
+heartbeats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -17,15 +18,21 @@ from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message
 
 __all__ = [
+    "Encoder",
     "JsonParser",
     "MsgspecJson",
     "Serializer",
     "V1Serializer",
     "V2Serializer",
+    "decoder_of",
     "decodes_as_ours",
+    "encoder_of",
 ]
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
+
+# Of join_ref, ref, topic, event and payload.
+Encoder: TypeAlias = Callable[[str, str, str, str, Any], bytes | None]
 
 
 class JsonParser(Protocol):
@@ -64,7 +71,7 @@ class V2Serializer:
 
     def __init__(self, json_parser: JsonParser | None = None) -> None:
         self._json = json_parser or MsgspecJson()
-        self._typed = (
+        self._typed: Callable[[str | bytes], Message] | None = (
             msgspec.json.Decoder(Message).decode if isinstance(self._json, MsgspecJson) else None
         )
         self._partly = msgspec.json.Decoder(PartlyDecoded).decode
@@ -190,6 +197,37 @@ def decodes_as_ours(serializer: Any) -> TypeGuard[V2Serializer | V1Serializer]:
     """
     methods = (getattr(serializer, name, None) for name in ("decode", "decode_text"))
     return tuple(getattr(method, "__func__", None) for method in methods) in OURS
+
+
+ENCODES: Any = V2Serializer.encode
+
+
+def decoder_of(serializer: V2Serializer | V1Serializer) -> Callable[[bytes], Message]:
+    """Return what decodes a text as the serializer does, in one step of C where that can be; then
+    it raises errors of msgspec's."""
+    return getattr(serializer, "_typed", None) or serializer.decode_text
+
+
+def encoder_of(serializer: Any) -> Encoder | None:
+    """Return what encodes a push as the serializer does, if that is our V2.
+
+    It returns the text as bytes, and `None` for what is left to the serializer: payloads that are
+    no dict, and those that cannot be encoded, of which that says why.
+    """
+    ours = getattr(getattr(serializer, "encode", None), "__func__", None) is ENCODES
+    if not ours or serializer._typed is None:
+        return None
+    dumps = msgspec.json.Encoder().encode
+
+    def encode(join_ref: str, ref: str, topic: str, event: str, payload: Any) -> bytes | None:
+        if type(payload) is not dict:
+            return None
+        try:
+            return dumps((join_ref, ref, topic, event, payload))
+        except Exception:
+            return None
+
+    return encode
 
 
 def describe(message: Message) -> str:

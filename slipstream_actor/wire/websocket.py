@@ -1,8 +1,8 @@
 """websocket-client, non-blocking: the upgrade, the bytes in and out of one socket, the close.
 
-The only module that imports `websocket`. It waits for nothing but during the upgrade, and there
-through the `Waiter`; everything else does what can be done now. Only the connection's thread
-calls it, and whoever has that thread's turn.
+With `fragments.py` the only module that imports `websocket`. It waits for nothing but during the
+upgrade, and there through the `Waiter`; everything else does what can be done now. Only the
+connection's thread calls it, and whoever has that thread's turn.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import os
 import socket
 import ssl
 from collections import deque
@@ -17,21 +18,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import websocket
-from websocket._abnf import continuous_frame
 
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
 from slipstream_actor.wire import frames
 from slipstream_actor.wire.addresses import remembering
-from slipstream_actor.wire.deflate import COMPRESSED, Deflate, Inflater
-from slipstream_actor.wire.frames import RSV1, Binary, Data, ProtocolViolation
+from slipstream_actor.wire.deflate import COMPRESSED, Deflate
+from slipstream_actor.wire.fragments import Fragments, Inflating
+from slipstream_actor.wire.frames import Binary, Data, ProtocolViolation
 from slipstream_actor.wire.upgrade import UpgradeSocket
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
 
 __all__ = ["Transport", "upgrade"]
 
-READ_SIZE = 256 * 1024
+READ_SIZE, SMALL_READ = 256 * 1024, 4 * 1024
 WRITE_SIZE = 256 * 1024
+MANY_KEYS = 256
 BIG_FRAME = 64 * 1024
 # By so much may messages grow that are inflated at a time: pressure is felt in between.
 INFLATED_SIZE = 1024 * 1024
@@ -79,74 +81,6 @@ def upgrade_errors() -> Iterator[None]:
         raise AttemptFailed("io", text(error)) from error
 
 
-class Fragments(continuous_frame):
-    """Gathers the fragments of a message, in as many bytes as they have, and limits their sum."""
-
-    cont_data: Any
-    recving_frames: int | None
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(False, True)
-        self._limit = limit
-        self._gathered = bytearray()
-
-    def check(self, header: frames.Header) -> None:
-        """Refuse a frame by its header that is too long, or makes its message so."""
-        if header.length > self._limit:
-            raise ProtocolViolation(1009, f"a frame of more than {self._limit} bytes")
-        continued = header.first & 0x0F == frames.CONTINUATION
-        if continued and len(self._gathered) + header.length > self._limit:
-            raise ProtocolViolation(1009, f"a message of more than {self._limit} bytes")
-
-    def unmarked(self, whole: bytes) -> bytes:
-        """Return a frame as websocket-client's parser knows them, which knows no extensions."""
-        return whole
-
-    def add(self, frame: Any) -> None:
-        """Take in a text, binary or continuation frame that `validate` let pass."""
-        if frame.opcode != frames.CONTINUATION:
-            self.recving_frames = frame.opcode
-            self.cont_data = [frame.opcode, b""]
-        self._gathered += frame.data
-        if frame.fin:
-            self.cont_data = [self.recving_frames, bytes(self._gathered)]
-            self._gathered, self.recving_frames = bytearray(), None
-
-
-class Inflating(Fragments):
-    """The same where permessage-deflate is in force: messages may be compressed."""
-
-    def __init__(self, limit: int, inflater: Inflater) -> None:
-        super().__init__(limit)
-        self._inflater = inflater
-        self._begun = False  # a message in fragments that is compressed
-
-    def check(self, header: frames.Header) -> None:
-        """Refuse a frame by its header that is too long, or marked and cannot be compressed."""
-        data = header.first & 0x0F in (frames.TEXT, frames.BINARY)
-        if header.first & RSV1 and (not data or self.recving_frames):
-            raise ProtocolViolation(1002, "a frame that says it is compressed and cannot be")
-        if not (header.first & RSV1 or self._begun):
-            super().check(header)
-        elif header.length > self._inflater.longest:
-            raise ProtocolViolation(1009, f"a frame of more than {self._limit} bytes")
-
-    def unmarked(self, whole: bytes) -> bytes:
-        """Return a frame without its mark, which is noted."""
-        if not whole[0] & RSV1:
-            return whole
-        self._begun = True
-        return bytes((whole[0] ^ RSV1,)) + whole[1:]
-
-    def add(self, frame: Any) -> None:
-        """Take in a frame, inflated where its message is compressed."""
-        if self._begun:
-            last, behind = bool(frame.fin), len(self._gathered)
-            frame.data = self._inflater.inflate(frame.data, behind=behind, last=last)
-            self._begun = not last
-        super().add(frame)
-
-
 class Transport:
     """One open websocket: whole messages in, masked frames out, without ever waiting."""
 
@@ -175,6 +109,8 @@ class Transport:
         self.pending_bytes: int = 0
         self._limit = max_message_bytes
         self._secure = isinstance(sock, ssl.SSLSocket)
+        # Whether what is read, and written, is frames as they are.
+        self._simple = not self._secure and deflate is None
         self._portion = TLS_RECORD if self._secure else None
         self._client = client
         self._parser = client.frame_buffer
@@ -189,9 +125,11 @@ class Transport:
         self._big: bytearray | None = None
         self._big_size = self._filled = 0
         self._output: deque[bytes] = deque()
-        self._current: memoryview | None = None
+        self._current: bytes | memoryview | None = None
         self._urgent: dict[int, bytes] = {}
         self._blocked = False
+        # Random bytes, of which each frame takes four.
+        self._keys = b""
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -216,6 +154,27 @@ class Transport:
 
     def receive(self) -> list[Data]:
         """Return the messages that are complete by now; sets `ended` when there is no more."""
+        if not self._simple or self._fresh or self.mid_frame or self.ended is not None:
+            return self._receive()
+        # Most reads bring a few whole frames, and that is all.
+        self.read_again = False
+        try:
+            chunk = self.sock.recv(SMALL_READ)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError as error:
+            self.ended = TransportFailed(text(error))
+            return []
+        received, at = frames.split(chunk, 0, self._limit)
+        self.bytes_in += len(chunk)
+        self.frames_in += len(received)
+        if not chunk or at < len(chunk):
+            self._rest, self._fresh = chunk[at:], True
+            received += self._receive()
+        return received
+
+    def _receive(self) -> list[Data]:
+        """Receive whatever there may be."""
         received: list[Data] = []
         self.read_again = False
         budget = READ_SIZE
@@ -299,6 +258,8 @@ class Transport:
             if not self._fragments.recving_frames:
                 plain, at = frames.split(buffer, at, self._limit)
                 received += plain
+                if at == len(buffer):
+                    return
             header = frames.read_header(buffer, at)
             if header is None:
                 break
@@ -381,6 +342,22 @@ class Transport:
         if not self._blocked:
             self.flush()
 
+    def queue(self, payload: bytes) -> bool:
+        """Queue a text message for the next `flush`; `False` when there is nothing more to send."""
+        if self.close_sent or self.write_error is not None:
+            return False
+        if self.deflate is not None:
+            [frame] = self._mask([(frames.TEXT, payload)])
+        else:
+            if len(self._keys) < 4:
+                self._keys = os.urandom(MANY_KEYS)
+            frame = frames.mask_one(frames.TEXT, payload, self._keys[:4])
+            self._keys = self._keys[4:]
+        self.frames_out += 1
+        self.pending_bytes += len(frame)
+        self._output.append(frame)
+        return True
+
     def send_urgent(self, opcode: int, payload: bytes) -> int:
         """Send a frame before those that wait, in the place of one of its opcode that does.
 
@@ -420,13 +397,15 @@ class Transport:
         self._blocked = False
         try:
             while self._current is not None or (self.pending_bytes and self._next_chunk()):
-                assert self._current is not None
-                portion = self._current if self._portion is None else self._current[: self._portion]
-                sent = self.sock.send(portion)
+                current = self._current
+                assert current is not None
+                if self._portion is not None:
+                    current = self._current = memoryview(current)
+                sent = self.sock.send(current[: self._portion])
                 self.bytes_out += sent
                 self.pending_bytes -= sent
                 # With TLS a refused send is repeated with the same bytes; a taken one goes on.
-                self._current = self._current[sent:] if sent < len(self._current) else None
+                self._current = memoryview(current)[sent:] if sent < len(current) else None
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError, InterruptedError):
             self._blocked = True
         except OSError as error:
@@ -443,7 +422,7 @@ class Transport:
     def _next_chunk(self) -> bool:
         """Join what waits into one piece for one `send`."""
         if len(self._output) == 1 and not self._urgent:
-            self._current = memoryview(self._output.popleft())
+            self._current = self._output.popleft()
             return True
         chunk = list(self._urgent.values())
         self._urgent.clear()
@@ -454,7 +433,7 @@ class Transport:
             chunk.append(output.popleft())
         if not chunk:
             return False
-        self._current = memoryview(chunk[0] if len(chunk) == 1 else b"".join(chunk))
+        self._current = chunk[0] if len(chunk) == 1 else b"".join(chunk)
         return True
 
     def free(self) -> None:

@@ -21,7 +21,6 @@ from hypothesis.stateful import (
 from slipstream_actor.protocol.channels import (
     JOIN_TRANSITIONS,
     LATE_CLOSES,
-    RESERVED,
     JoinState,
     Protocol,
 )
@@ -36,6 +35,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.protocol.incoming import RESERVED
 from slipstream_actor.protocol.message import Message, Ref, Reply
 from slipstream_actor.protocol.plain_pushes import MOST
 from slipstream_actor.protocol.reasons import (

@@ -417,7 +417,7 @@ def test_ten_thousand_frames_in_one_segment() -> None:
     sock = FakeSocket(b"".join(map(text, expected)))
     over = make(sock)
     assert over.receive() == expected
-    assert sock.reads == 1
+    assert sock.reads == 2  # a small one, and all that is behind it
     assert over.frames_in == 10_000
 
 
@@ -458,7 +458,8 @@ def test_a_long_message_in_pieces_is_handled_once(megabytes: int, fragments: int
     over.__class__ = Counting
     assert isinstance(over, Counting)
     assert receive_all(over, sock) == [Binary(message)]
-    assert sock.reads <= len(stream) // 16384 + fragments + 1
+    # And a small read at the beginning of a message.
+    assert sock.reads <= len(stream) // 16384 + 2 * fragments + 2
     # The pieces of a short frame are put together; those of the whole would be 64 times as much.
     assert over.handled < 4 * len(stream)
 
