@@ -63,6 +63,30 @@ NOT_IN_PROTOCOL = {
     "time",
 }
 OF_THE_SHELL_TOOL = {"typer", "rich", "prompt_toolkit"}
+# What few programs have a use for, and whoever has imports it when it is needed.
+NOT_AT_IMPORT = {
+    "asyncio",
+    "concurrent.futures.thread",
+    "difflib",
+    "email",
+    "http.server",
+    "importlib.metadata",
+    "multiprocessing",
+    "pickle",
+    "random",
+    "signal",
+    "socketserver",
+    "sqlite3",
+    "subprocess",
+    "tempfile",
+    "unittest",
+    "xml",
+    f"{NAME}.client.subscriptions",
+    f"{NAME}.debug",
+    f"{NAME}.supervision.handle",
+    f"{NAME}.supervision.supervisor",
+    f"{NAME}.telemetry.redaction",
+}
 # gevent patches these modules: what it replaces is looked up at run time.
 PATCHED = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 LONGEST = 500
@@ -215,3 +239,32 @@ def test_importing_the_package_imports_no_extra() -> None:
     rooms = {f"{NAME}.testing", f"{NAME}.contrib", f"{NAME}.cli"}
     unwanted = {"wsproto", "orjson", "opentelemetry", "ray", *OF_THE_SHELL_TOOL, *rooms}
     assert not unwanted & set(loaded)
+
+
+def test_importing_the_package_imports_nothing_that_few_programs_use() -> None:
+    """What its dependencies import is theirs."""
+    code = (
+        "import sys, msgspec, pykka, rpds, websocket; before = set(sys.modules);"
+        f"import {NAME}; print(*set(sys.modules) - before)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    assert f"{NAME}.client.client" in loaded
+    assert not NOT_AT_IMPORT & set(loaded)
+
+
+def test_what_is_imported_when_it_is_asked_for_is_what_type_checkers_see() -> None:
+    [block] = [
+        node
+        for node in ast.parse(SOURCES[NAME].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_typing.TYPE_CHECKING"
+    ]
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    found = {name: f"{NAME}.{module}" for name, module in slipstream_actor._MODULES.items()}
+    assert found == {**seen, "debug": f"{NAME}.debug"}

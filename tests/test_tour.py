@@ -36,7 +36,7 @@ def test_each_room_is_on_the_plan(room: str) -> None:
     assert re.search(rf">[\w ·]*\b{room}\b", picture)
 
 
-@pytest.mark.parametrize("word", ["_deliver", "_receive", "_settle", "_push", "apply_event"])
+@pytest.mark.parametrize("word", ["_deliver", "receive", "_settle", "_push", "apply_event"])
 def test_the_walks_name_what_is_there(word: str) -> None:
     assert any(
         re.search(rf"def {word}\b", path.read_text(encoding="utf-8"))

@@ -44,6 +44,10 @@ LONGEST_WAIT = 86_400.0
 # pause is faster than it is.
 LONG_QUEUE = 256
 
+# Who has waited so many times for less than so many seconds drives its connection: to wake two
+# threads for each message would cost more than all else.
+FEW, SHORT = 3, 0.001
+
 # More than any process gives out.
 MOST_REFS = 10**18
 
@@ -54,6 +58,8 @@ class Inbox:
     CARRIES = True
     # Whether events lead to callbacks: a plain thread has none.
     FOR_CALLBACKS = True
+    # Whether its owner may drive its connection while it waits: no signal is handled there.
+    drives: bool = True
     # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
     log: Any = None
     # How its owner's connections came and went, a `socket.history`, once one has.
@@ -71,6 +77,14 @@ class Inbox:
         self._timers_given = 0
         self._crowded = 64
         self._messages_turn = True
+        # The inbox of the connection that its owner may drive, while it has one.
+        self.driven: Any = None
+        # The one that it drives, or drove last: a thread may have several.
+        self.driving: Any = None
+        self._short_waits = 0
+        # The reply that its owner waits for while it drives, and what has come of it.
+        self.expecting: str | None = None
+        self.expected: Any = None
         # Whether it has waited since `first_since_wait` was true last.
         self._waited = True
         # One step of it gives one out, in whatever thread or signal handler.
@@ -165,12 +179,17 @@ class Inbox:
 
     def wake(self) -> None:
         """End the owner's sleep, of a kind that a message alone does not end."""
+        if (driving := self.driving) is not None:
+            driving.wake()
 
     def get(self) -> Envelope[Any]:
         """Return the next message, waiting for it; remembers its envelope."""
         envelope = self._stash.popleft() if self._stash else self._next()
-        while envelope is None:  # A cancelled timer's time has come.
-            envelope = Envelope(None) if self.closed else self._next()
+        while envelope is None:  # A cancelled timer's time has come, or who drove left something.
+            if self._stash:
+                envelope = self._stash.popleft()
+            else:
+                envelope = Envelope(None) if self.closed else self._next()
         self.envelope = envelope
         return envelope
 
@@ -347,10 +366,51 @@ class Inbox:
         return self._wait(self._limit(timeout))
 
     def _wait(self, timeout: float | None) -> Envelope[Any] | None:
+        started = time.monotonic()
         try:
+            if self._drove(timeout):
+                return self._poll() or self._due()
             return self._queue.get(timeout=timeout) if not self.closed else self._poll()
         except queue.Empty:
             return self._due()
+        finally:
+            self._note_wait(started)
+
+    def _drove(self, timeout: float | None) -> bool:
+        """Wait while driving the connection, if that is worth it; whether it was."""
+        driven = self.driven
+        if self._short_waits < FEW or driven is None or self.closed or self._queue.qsize():
+            return False
+        if not driven.drive(self, timeout):
+            self._short_waits = 0
+        return True
+
+    def _note_wait(self, started: float) -> None:
+        if time.monotonic() - started < SHORT:
+            self._short_waits = min(self._short_waits + 1, 4 * FEW)
+        else:
+            self._short_waits //= 2
+
+    def await_reply(self, ref: str, timeout: float | None) -> Any:
+        """Return the reply to a push, awaited while the connection is driven here.
+
+        Returns `None` when it cannot be, or something else comes first; the mailbox has it then.
+        """
+        driven = self.driven
+        if self._short_waits < FEW or driven is None or self._stash or self._queue.qsize():
+            return None
+        if self._timers or self.stopping or self.closed or self.ended_joins:
+            return None
+        self.expecting = ref
+        started = time.monotonic()
+        try:
+            if not driven.drive(self, timeout):
+                self._short_waits = 0
+            return self.expected
+        finally:
+            self.expecting = self.expected = None
+            self._waited = True
+            self._note_wait(started)
 
     def _poll(self) -> Envelope[Any] | None:
         if not self._queue.qsize():

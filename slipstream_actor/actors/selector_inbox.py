@@ -7,17 +7,21 @@ and `take_turn`: while the owner sleeps, whoever has that may do in its place wh
 from __future__ import annotations
 
 import contextlib
+import math
+import select
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pykka._envelope import Envelope
 
 from slipstream_actor.actors.forks import close_in_child
-from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.inbox import LONGEST_WAIT, Inbox
 from slipstream_actor.actors.pressure import SendBuffer
+from slipstream_actor.actors.turn import Turn
 
 __all__ = ["SelectorInbox", "SocketReady", "WaitFailed"]
 
@@ -41,6 +45,9 @@ READY: dict[int, Envelope[Any] | None] = {
     selectors.EVENT_WRITE: Envelope(SocketReady(readable=False, writable=True)),
     selectors.EVENT_READ | selectors.EVENT_WRITE: Envelope(SocketReady(True, True)),
 }
+
+
+READABLE = SocketReady(readable=True, writable=False)
 
 
 class SelectorInbox(Inbox):
@@ -67,12 +74,21 @@ class SelectorInbox(Inbox):
         self._registered = 0
         self._again = False
         self._since_poll = 0
+        # Whether another thread has driven while its owner slept last.
+        self._stepped = False
+        self._wake_descriptor = -1
         self.room: SendBuffer | None = None
         # Writes a push in the thread that pushes it, if it can; `None` when there is no socket.
-        self.write_here: Callable[[Any], bool] | None = None
-        # Held by the owner whenever it does not sleep.
-        self._turn = threading.Lock()
-        self._turn.acquire()
+        self.write_here: Callable[[str, str, str, Any, bool], Any] | None = None
+        self.turn: Turn = Turn()
+        # Does for the connection what is to be done, in the thread that drives, if it can be there.
+        self.step: Callable[[SocketReady | None], bool] | None = None
+        self.can_step: Callable[[], bool] = bool
+        self._poller: Any = None
+        self._polled = 0
+        self._only_readable: list[tuple[int, int]] = []
+        # Pushes were queued in the transport, and nobody has tried to write them.
+        self.unwritten: bool = False
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
 
@@ -89,18 +105,95 @@ class SelectorInbox(Inbox):
                     self._sleeping = True
                     raise
 
-    def take_turn(self) -> bool:
-        """Whether the owner sleeps and has nothing to do; it goes on only after `end_turn`."""
-        if not self._turn.acquire(blocking=False):
+    @property
+    def has_mail(self) -> bool:
+        """Whether a message waits, or a stop."""
+        return bool(self._stash or self._queue.qsize() or self.stopping)
+
+    def drive(self, waiter: Inbox, timeout: float | None) -> bool:
+        """Step the connection in the thread that waits for a message of `waiter`.
+
+        Returns when it has one, or what it expects, or after `timeout` seconds; `False` when the
+        connection cannot be stepped here, or has to do what its own thread does.
+        """
+        turn = self.turn
+        if self.step is None or not self.can_step() or not turn.enter():
             return False
-        if not self._stash and not self._queue.qsize() and not self.stopping:
-            return True
-        self._turn.release()
+        waiter.driving, done = self, False
+        try:
+            done = (turn.parked or self._park()) and self._drive(waiter, timeout)
+        finally:
+            self._sleeping = waiter._sleeping = False
+            turn.leave(for_good=not done)
+        return done
+
+    def _park(self) -> bool:
+        """Have the owner leave its selector, and wait in the turn."""
+        self.turn.ask()
+        self.wake()
+        return self.turn.is_granted()
+
+    def _drive(self, waiter: Inbox, timeout: float | None) -> bool:
+        """Return whether the connection's thread has nothing to do that cannot be done here."""
+        now = time.monotonic()
+        until = math.inf if timeout is None else now + timeout
+        mail = waiter._queue
+        while (step := self.step) is not None:
+            # In this order, as in `_wait`.
+            self._sleeping = waiter._sleeping = True
+            if mail.qsize() or waiter.expected is not None or now > until:
+                return True
+            due = self._timers[0][0] if self._timers else math.inf
+            ready = None
+            if not self.has_mail and not self.unwritten:
+                if due <= now:
+                    return False
+                try:
+                    ready = self._poll_here(max(0.0, min(due, until) - now))
+                except (OSError, ValueError, AssertionError):
+                    return False  # As in `_select`: its own thread learns why.
+            self._sleeping = waiter._sleeping = False
+            if (ready is not None or self.has_mail or self.unwritten) and not step(ready):
+                return False
+            now = time.monotonic()
         return False
 
-    def end_turn(self) -> None:
-        """Let the owner go on."""
-        self._turn.release()
+    def _tend(self) -> bool:
+        """Write what a driver that is away has left; whether nothing else is to be done."""
+        if self.has_mail or self._again:
+            return False
+        return not self.unwritten or (self.step is not None and self.step(None))
+
+    def _poll_here(self, seconds: float) -> SocketReady | None:
+        """Wait as `_select` does, for whoever drives; `None` when the socket is not ready."""
+        if self._again:
+            self._again = False
+            return READABLE
+        if self._polled != self._interest or self._poller is None:
+            self._prepare_poller()
+        ready = self._poller.poll(math.ceil(1000 * seconds) if seconds < LONGEST_WAIT else None)
+        if ready == self._only_readable:
+            return READABLE
+        seen = dict(ready)
+        if seen.pop(self._wake_descriptor, None):
+            self._drain_wakes()
+        for events in seen.values():
+            return SocketReady(bool(events & ~select.POLLOUT), bool(events & ~select.POLLIN))
+        return None
+
+    def _prepare_poller(self) -> None:
+        """Bring the poll of who drives in line with the interest."""
+        assert self._attached is not None
+        assert self._wake_reader is not None
+        self._poller = poller = select.poll()
+        self._wake_descriptor = self._wake_reader.fileno()
+        poller.register(self._wake_descriptor, select.POLLIN)
+        mask = select.POLLIN * bool(self._interest & selectors.EVENT_READ)
+        mask |= select.POLLOUT * bool(self._interest & selectors.EVENT_WRITE)
+        if mask:
+            poller.register(self._attached.fileno(), mask)
+        self._polled = self._interest
+        self._only_readable = [(self._attached.fileno(), select.POLLIN)]
 
     def attach(self, sock: socket.socket, *others: socket.socket) -> None:
         """Wait for `sock` too, which is non-blocking; say for what with `watch`.
@@ -112,7 +205,12 @@ class SelectorInbox(Inbox):
 
     def watch(self, *, read: bool, write: bool) -> None:
         """Say what to wait for on what is attached."""
+        self.unwritten = False
         self._interest = read * selectors.EVENT_READ | write * selectors.EVENT_WRITE
+
+    def watch_write(self, write: bool) -> None:
+        """Say whether to wait until it can be written."""
+        self.watch(read=bool(self._interest & selectors.EVENT_READ), write=write)
 
     def read_again(self) -> None:
         """Report the socket as readable once more: bytes wait where no selector sees them."""
@@ -120,6 +218,7 @@ class SelectorInbox(Inbox):
 
     def detach(self) -> None:
         """Wait for no socket; to be called before it is closed."""
+        self._poller = None
         self._interest = 0
         self._again = False
         if self._attached is not None:
@@ -171,12 +270,17 @@ class SelectorInbox(Inbox):
         if (envelope := self._poll()) is not None:
             self._sleeping = False
             return envelope
+        self._stepped = False
         ready = self._select(timeout)
         self._sleeping = False
+        if self._stepped:
+            return None  # Who drove may have left something in the stash.
         return ready or self._poll() or self._due()
 
     def _select(self, timeout: float | None) -> Envelope[Any] | None:
         self._since_poll = 0
+        # Whether another thread has driven while its owner slept last.
+        self._stepped = False
         assert self._selector is not None
         ready = 0
         if self._again:
@@ -202,11 +306,12 @@ class SelectorInbox(Inbox):
         assert self._selector is not None
         if timeout == 0.0:
             return self._selector.select(timeout)
-        self._turn.release()
+        self.turn.release()
         try:
-            return self._selector.select(timeout)
+            ready = self._selector.select(timeout)
         finally:
-            self._turn.acquire()
+            self._stepped = self.turn.regain(self._tend)
+        return [] if self._stepped else ready
 
     def _register(self) -> None:
         """Bring the selector in line with the interest."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import heapq
 import queue
+import threading
+import time
 from collections import deque
 from typing import Any
 from weakref import WeakValueDictionary
@@ -40,6 +42,7 @@ class ThreadInbox(Inbox):
         # Of the pushes whose `Ref` somebody still has, that.
         self.refs: WeakValueDictionary[str, Ref] = WeakValueDictionary()
         self._many = FEW
+        self.drives: bool = threading.current_thread() is not threading.main_thread()
 
     def tidy(self) -> None:
         """Drop what nobody can await, if much has come since it was last done; the owner asks."""
@@ -61,7 +64,10 @@ class ThreadInbox(Inbox):
             self._messages_turn = not self._messages_turn
             if (self._messages_turn and self._pull(0.0)) or self._stash_due():
                 return True
-        return self._pull(self._limit(timeout)) or self._stash_due()
+        started, limit = time.monotonic(), self._limit(timeout)
+        came = self._pull(0.0 if self._drove(limit) else limit) or self._stash_due()
+        self._note_wait(started)
+        return came
 
     def _pull(self, timeout: float | None) -> bool:
         """Put the next message into the stash; `False` when none came within `timeout`."""

@@ -57,18 +57,19 @@ class EventDelivery(CallbackRunner):
         """Take a connection's events one by one, as long as it is the socket's."""
         inbox, kept = self.actor_inbox, self._slipstream
         events, flow, routes = burst.events, burst.flow, self._slipstream_routes
+        ledger = inbox.ledger
         inbox.burst = burst
         inbox.uncommitted = None
         # The burst in hand counts no more: it is one read's, or one message's.
         flow.taken_bytes += burst.size
         burst.size = 0
+        socket: Any = None
         try:
             while events and not inbox.stopping and not kept.ended:
-                socket = kept.socket or self.socket
-                link = socket._link
-                if link is None or link.connection is not burst.source:
-                    self._close_lost(burst.source)
-                    return
+                if kept.socket is not socket or socket is None:
+                    if (socket := self._socket_of(burst.source)) is None:
+                        return
+                    tracked = socket._presences
                 event = events.popleft()  # `burst.take`, without its call.
                 flow.taken += 1
                 if flow.paused:
@@ -78,17 +79,14 @@ class EventDelivery(CallbackRunner):
                 kind = type(event)
                 if (
                     kind is MessageReceived
-                    and event.topic not in socket._presences
+                    and (not tracked or event.topic not in tracked)
                     and "handle_message" not in CLIENT
                 ):
-                    if routes is None:
-                        name, handle = "handle_message", self.handle_message
-                    else:
-                        name = routes.find(event.topic, event.event).name
-                        handle = getattr(self, name)
-                    result = handle(event.topic, event.event, event.payload, socket)
+                    topic, told = event.topic, event.event
+                    name = "handle_message" if routes is None else routes.find(topic, told).name
+                    result = getattr(self, name)(topic, told, event.payload, socket)
                 elif kind is ReplyReceived and "handle_reply" not in CLIENT:
-                    if not self._settles(event):
+                    if not ledger.is_clear(event.ref) and not self._settles(event):
                         continue
                     name = "handle_reply"
                     result = self.handle_reply(event.ref, event.reply, socket)
@@ -100,6 +98,14 @@ class EventDelivery(CallbackRunner):
                 self._follow(name, result, socket)
         finally:
             inbox.burst = None
+
+    def _socket_of(self, connection: Any) -> Socket | None:
+        """Return the socket, if this is its connection; else close that."""
+        socket = self._slipstream.socket or self.socket
+        if socket._link is None or socket._link.connection is not connection:
+            self._close_lost(connection)
+            return None
+        return socket
 
     def _close_lost(self, connection: Any) -> None:
         """One that was replaced, or whose socket was lost with an exception, is nobody's."""

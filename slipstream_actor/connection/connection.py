@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -28,8 +27,10 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.pushes import completed, conclude, is_full, write_here
+from slipstream_actor.connection.pushes import completed, conclude, is_full
+from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.state import ConnectionState, state_of
+from slipstream_actor.connection.stepping import StepFailed, be_driven, be_driven_no_more
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import (
@@ -198,7 +199,7 @@ class Connection(BaseActor):
         self._log.attempt("opened")
         self._protocol.start(time.monotonic())
         self.actor_inbox.attach(transport.sock)
-        self.actor_inbox.write_here = partial(write_here, self)
+        be_driven(self)
         self._tell([ChannelConnected(self.actor_ref, transport.headers)])
         # Frames may have come with the 101, where no selector sees them.
         self._ready(SocketReady(readable=True, writable=False))
@@ -217,35 +218,8 @@ class Connection(BaseActor):
         if ready.writable:
             transport.flush()
         if ready.readable:
-            self._receive(transport)
+            receive(self, transport)
         self._settle()
-
-    def _receive(self, transport: Transport) -> None:
-        """Decode what has come, and let the protocol make events of it."""
-        received = transport.receive()
-        now = time.monotonic()
-        decode, receive = self._decoding, frame_log.receiving(self._protocol.receive)
-        longest, decode_text = decode.longest(self.flow.undelivered_bytes), decode.text
-        if self._status == "closing" and self.flow.full:
-            # We are leaving: what the owner has no room for is read for the close frame behind it.
-            self._dropped += len(received)
-            return
-        for data in received:
-            try:
-                if not isinstance(data, bytes):
-                    message = decode.binary(data.data)
-                else:
-                    message = decode_text(data) if len(data) <= longest else decode.partly(data)
-            except Exception as error:
-                decode.fail(error, data)
-                self._drop(data, type(error).__name__)
-                continue
-            if not receive(message, now):
-                self._drop(data, f"{message.event} is nobody's")
-
-    def _drop(self, data: frames.Data, why: str) -> None:
-        self._dropped += 1
-        self._log.dropped(data, why)
 
     def _join(self, command: JoinTopic) -> None:
         join_ref = command.join_ref or self._owner.actor_inbox.next_ref()
@@ -259,14 +233,14 @@ class Connection(BaseActor):
         self._protocol.leave(command.topic, time.monotonic(), join_ref=ref, timeout=timeout)
         self._settle()
 
-    def _push(self, command: PushMessage) -> None:
+    def _push(self, command: PushMessage, *more: PushMessage) -> None:
         """Write this push and all that stand behind it, with one `send`."""
         transport = self._transport
         if transport is None:
             return
         now, accept = time.monotonic(), self._protocol.push
         taken, batch = 0, []
-        for push in (command, *self.actor_inbox.drain(PushMessage)):
+        for push in (command, *(more or self.actor_inbox.drain(PushMessage))):
             if push.data is None:
                 ref = push.ref or self._owner.actor_inbox.next_ref()
                 # In its place: this one has what that lacks.
@@ -291,6 +265,7 @@ class Connection(BaseActor):
             self._transport.release()
 
     def _tick(self, _: Tick) -> None:
+        self._timer = None
         if self._transport is None or self._status == "closed":
             return
         now = time.monotonic()
@@ -300,6 +275,9 @@ class Connection(BaseActor):
             return
         self._protocol.handle_timer(now, self._progress.moved_at)
         self._settle()
+
+    def _fail(self, failed: StepFailed) -> None:
+        raise failed.error
 
     def _settle(self) -> None:
         """Send what there is, say what to wait for next, and tell the owner last: it then runs
@@ -315,9 +293,9 @@ class Connection(BaseActor):
             self._telemetry.look(protocol, transport)
         if transport.write_error is not None and self._give_up_at is None:
             self._give_up(TransportFailed(transport.write_error), LAST_WORDS_SECONDS)
-        self._room.update(0, transport.pending_bytes)
+        self._room.note(transport.pending_bytes)
         events, protocol.events = protocol.events, []
-        size, self._told_bytes = transport.bytes_taken - self._told_bytes, transport.bytes_taken
+        size = self._count_bytes(transport, events)
         self.flow.deliver(len(events), size)
         conclude(protocol.requests, paused=self._paused)
         reading = self._reads(now)
@@ -334,6 +312,13 @@ class Connection(BaseActor):
         elif protocol.heartbeat_failed:
             transport.send_close(1000)
             self._end(HeartbeatTimeout())
+
+    def _count_bytes(self, transport: Transport, events: list[Any]) -> int:
+        """Return how many bytes have come since events were told of last."""
+        size = transport.bytes_taken - self._told_bytes
+        if events or not transport.mid_frame:  # Else they are those of what is told later.
+            self._told_bytes += size
+        return size
 
     def _reads(self, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
@@ -386,16 +371,16 @@ class Connection(BaseActor):
             self._give_up_at = now + seconds
 
     def _arm(self) -> None:
-        """Have a `Tick` at the next deadline."""
+        """Have a `Tick` at the next deadline, or at an earlier one that is over."""
+        timer = self._timer
+        if timer is not None and not self._protocol.rearm and self._give_up_at is None:
+            return
         due = self._protocol.next_deadline()
         if self._give_up_at is not None:
             due = self._give_up_at if due is None else min(due, self._give_up_at)
-        if self._timer is not None:
-            if self._timer.due == due:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due is not None:
+        if due is not None and (timer is None or due < timer.due):
+            if timer is not None:
+                timer.cancel()
             self._timer = self.actor_inbox.send_at(due, Tick())
 
     # ending
@@ -425,7 +410,7 @@ class Connection(BaseActor):
         if self._status == "closed":
             return
         self._status = "closed"
-        self.actor_inbox.write_here = None
+        be_driven_no_more(self)
         try:
             self.actor_inbox.detach()
             if self._transport is not None:
@@ -495,5 +480,6 @@ class Connection(BaseActor):
         CloseConnection: _close,
         CollectGarbage: _collect,
         ResumeReading: _resume,
+        StepFailed: _fail,
         GetState: _answer_state,
     }

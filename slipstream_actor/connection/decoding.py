@@ -8,7 +8,7 @@ from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.hints import DecodingFailed, shape_of
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reason_texts import text_of
-from slipstream_actor.protocol.serializer import Serializer, decodes_as_ours
+from slipstream_actor.protocol.serializer import Serializer, decoder_of, decodes_as_ours
 from slipstream_actor.wire.frames import Data
 
 __all__ = ["Decoding"]
@@ -20,7 +20,8 @@ MANY_BYTES = 1_048_576
 
 class Decoding:
     """How one connection decodes: `text` takes the bytes of a text frame, `binary` of the other;
-    `partly` leaves the payload of a text frame as it came, where it can.
+    `partly` leaves the payload of a text frame as it came, where it can; `at_once` is `text`, in
+    one step of C where that can be.
 
     A serializer that fails for every message is a mistake that nobody would see: the first failure
     of a connection is said, and so is each tenfold number of them, and the last number: `say` is
@@ -34,12 +35,14 @@ class Decoding:
         self.text: Callable[[bytes], Message]
         self.binary: Callable[[bytes], Message]
         self.partly: Callable[[bytes], Message]
+        self.at_once: Callable[[bytes], Message]
         if decodes_as_ours(config.serializer):
             self.text, self.binary = config.serializer.decode_text, config.serializer.decode
             self.partly = config.serializer.decode_partly
+            self.at_once = decoder_of(config.serializer)
         else:
             self.text, self.binary = lambda data: self._decode(data.decode()), self._decode
-            self.partly = self.text
+            self.partly = self.at_once = self.text
         self.failures: int = 0
         self._told = 0
         self.last: DecodingFailed | None = None

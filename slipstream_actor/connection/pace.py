@@ -48,6 +48,10 @@ class Progress:
         """When an unfinished transfer last had as many more bytes as it must."""
         return max(self._reading.moved_at, self._writing.moved_at)
 
+    def is_due(self, now: float) -> bool:
+        """Whether what moves is to be noted though all transfers are finished."""
+        return now > self._noted_until
+
     def note(self, now: float, transport: Any) -> None:
         """Take in what has moved."""
         unfinished_in, unfinished_out = transport.mid_frame, transport.wants_write

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
-from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.requests import OpenRequests
-from slipstream_actor.protocol.serializer import Serializer
+from slipstream_actor.protocol.serializer import Encoder, Serializer
 from slipstream_actor.telemetry import frame_log
 
 __all__ = ["Requested", "completed", "conclude", "is_full", "write_here"]
@@ -53,27 +53,49 @@ def is_full(subscriptions: Iterable[Any], *, urgent: bool) -> bool:
     return any(subscription.full(urgent=urgent) for subscription in subscriptions)
 
 
-def write_here(connection: Any, push: PushMessage) -> bool:
-    """Write a push that asks for no outcome, in the thread that pushes it.
+def write_here(
+    connection: Any,
+    encode: Encoder,
+    topic: str,
+    join_ref: str,
+    event: str,
+    payload: Any,
+    first: bool,
+) -> Ref | None:
+    """Write a push that asks for no outcome, in the client's thread; return its ref.
 
-    Returns `False`, and has done nothing, when the connection's thread has something to do, or
-    telemetry wants to see that thread do it.
+    Only the `first` of a callback at once; those behind it, while the client drives, when it waits
+    again. Returns `None`, and has done nothing, when the connection's thread has something to do,
+    or somebody looks at what that does.
     """
-    inbox, transport, data = connection.actor_inbox, connection._transport, push.data
-    if data is None or CONNECTION or not inbox.take_turn():
-        return False
+    inbox, transport = connection.actor_inbox, connection._transport
+    turn = inbox.turn
+    if CONNECTION or not turn.take():
+        return None
     try:
-        if connection._status != "connected" or transport.pending_bytes or transport.write_error:
-            return False
-        connection._protocol.push(push, 0.0)
-        frame_log.sending((push,))
-        transport.send((data,))
-        connection._room.update(len(data), transport.pending_bytes)
-        if transport.pending_bytes or transport.write_error:
-            inbox.tell(ResumeReading())  # Its thread sees to the rest.
-        return True
+        if inbox.has_mail or connection._status != "connected" or not (first or turn.parked):
+            return None
+        if transport.pending_bytes > (0 if first else connection._room.limit):
+            connection._room.note(transport.pending_bytes)  # Whoever pushes now waits for room.
+            return None
+        number = connection._owner.actor_inbox.next_ref()
+        data = encode(join_ref, number, topic, event, payload)
+        if data is None or not transport.queue(data):
+            return None
+        ref = Ref(number, topic, join_ref)
+        connection._protocol.push_plain(number, ref)
+        if first:
+            transport.flush()
+            if transport.pending_bytes or transport.write_error:
+                inbox.tell(ResumeReading())  # Its thread sees to the rest.
+        elif not inbox.unwritten:
+            inbox.watch_write(True)
+            inbox.unwritten = True
+        if frame_log.is_on():
+            frame_log.sending([PushMessage(topic, event, payload, number, join_ref)])
+        return ref
     finally:
-        inbox.end_turn()
+        turn.give()
 
 
 def completed(

@@ -78,9 +78,9 @@ __all__ = [
 class Deadline:
     """A timeout that several waits share."""
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: float | None, spent: float = 0.0) -> None:
         self.timeout: float | None = require_seconds("timeout", timeout)
-        self._end = None if self.timeout is None else time.monotonic() + self.timeout
+        self._end = None if self.timeout is None else time.monotonic() + self.timeout - spent
 
     def left(self) -> float | None:
         """Return the seconds that are left, `None` for ever."""
@@ -304,10 +304,12 @@ def ends_leave(message: Any, join: Join) -> bool:
     return message.join_ref is None or message.join_ref in leaving
 
 
-def await_reply(socket: SocketState, ref: Ref | str, timeout: float | None) -> Reply:
-    """See `Socket.await_reply`."""
+def await_reply(
+    socket: SocketState, ref: Ref | str, timeout: float | None, spent: float = 0.0
+) -> Reply:
+    """See `Socket.await_reply`; so many seconds of its time are `spent`."""
     require_owner(socket, "await_reply")
-    deadline = Deadline(timeout)
+    deadline = Deadline(timeout, spent)
     topic = join_ref = None
     if isinstance(ref, Ref):
         topic, join_ref = ref.topic, ref.join_ref

@@ -8,7 +8,6 @@ plain thread has no callbacks: there the reason is kept with the ref, for `await
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -80,9 +79,7 @@ def send(
         ref.topic, event, payload, number, ref.join_ref, data, awaited, None, deadline
     )
     if not awaited:
-        if not (room is not None and written_here(owner, connection, command)) and not tell(
-            connection, command
-        ):
+        if not tell(connection, command):
             raise not_sent(socket, ref.topic, event)
         return
     ref.awaited = True
@@ -98,24 +95,6 @@ def send(
         # Its owner has ended meanwhile, which may have settled its pushes before this one came. A
         # connection that has, has not: its end is told behind this.
         raise not_sent(socket, ref.topic, event)
-
-
-def written_here(owner: Any, connection: Any, command: PushMessage) -> bool:
-    """Whether a push was written at once: a client's that has nothing else to do, in its thread.
-
-    It saves waking the connection's thread; of many, that makes one `send`. Nobody looks in from
-    outside. Not in a plain thread, where a signal handler may raise in the middle of it.
-    """
-    inbox = owner.actor_inbox
-    write: Callable[[PushMessage], bool] | None = connection.actor_inbox.write_here
-    return (
-        write is not None
-        and type(owner) is not ThreadRef
-        and current() is owner
-        and inbox.observer is None
-        and inbox.first_since_wait()
-        and write(command)
-    )
 
 
 def note_ref(owner: ThreadRef, ref: Ref) -> None:

@@ -32,6 +32,7 @@ from slipstream_actor.socket import (
     sending,
 )
 from slipstream_actor.socket.errors import NotOwnerError
+from slipstream_actor.socket.here import await_here, push_here
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.standing import shape_of_socket
@@ -218,8 +219,15 @@ class Socket(SocketState, frozen=True):
         if type(topic) is not str or type(event) is not str:
             require_text("topic", topic)
             require_text("event", event)
-        push = pushes.push_observed if "push" in CLIENT else pushes.push
-        return push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
+        if "push" in CLIENT:
+            return pushes.push_observed(
+                self, topic, event, payload, send_timeout, reply_timeout, buffer
+            )
+        if reply_timeout is None and buffer is None and event not in pushes.RESERVED:
+            require_seconds("send_timeout", send_timeout)
+            if (ref := push_here(self, topic, event, payload)) is not None:
+                return ref
+        return pushes.push(self, topic, event, payload, send_timeout, reply_timeout, buffer)
 
     def ping(self, timeout: float | None = 5.0) -> float:
         """Send a heartbeat of our own and return the seconds until its answer.
@@ -301,7 +309,10 @@ class Socket(SocketState, frozen=True):
         push had to make room, and `AwaitTimeoutError`, also when the push's `reply_timeout` or its
         time in the buffer has passed.
         """
-        return await_or_put_back(awaiting.await_reply, self, ref, timeout)
+        reply, spent = await_here(self, ref, timeout)
+        if reply is not None:
+            return reply
+        return await_or_put_back(awaiting.await_reply, self, ref, timeout, spent)
 
     def await_message(
         self,

@@ -95,8 +95,10 @@ class ClientMachine(RuleBasedStateMachine):
     @initialize(
         topics=st.lists(topics, max_size=3, unique=True),
         server=st.sampled_from(["silent", "well", "well", "lost"]),
+        drives=st.booleans(),
     )
-    def a_client_that_has_begun(self, topics: list[str], server: str) -> None:
+    def a_client_that_has_begun(self, topics: list[str], server: str, drives: bool) -> None:
+        self.world.drive(drives)
         if server != "silent":
             self.everything_happens()
         if server == "lost":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor import Reply, Socket, connect, get_state, telemetry
-from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.actors import inbox
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
 from tests.support.clients import Log, eventually, recording
@@ -18,6 +19,12 @@ from tests.support.clients import Log, eventually, recording
 TOPIC = "bench:room"
 FRAMES = "slipstream_actor.frames"
 HERE, CONNECTION = "Recorder", "connection"
+
+
+@pytest.fixture(autouse=True)
+def nobody_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`test_driving.py` has what is so when one does."""
+    monkeypatch.setattr(inbox, "FEW", math.inf)
 
 
 class Writers(logging.Handler):
@@ -47,8 +54,8 @@ def writers() -> Iterator[Writers]:
 
 def at_rest(socket: Socket) -> Socket:
     """Return the socket when its connection's thread sleeps."""
-    inbox: Any = socket._link.connection.actor_inbox if socket._link is not None else None
-    eventually(lambda: not inbox._turn.locked(), "that the connection has nothing to do")
+    box: Any = socket._link.connection.actor_inbox if socket._link is not None else None
+    eventually(lambda: not box.turn.locked(), "that the connection has nothing to do")
     return socket
 
 
@@ -159,10 +166,10 @@ def test_a_connection_that_closes_writes_nothing_more(
     with recording(server.uri) as (ref, log):
         joined(ref, log)
         connection: Any = get_state(ref).connection
-        inbox = connection.actor_inbox
-        write = inbox.write_here
+        box = connection.actor_inbox
+        write = box.write_here
         do(ref, lambda s: s.disconnect())
         log.take("disconnect")
-        assert inbox.write_here is None
-        assert not write(PushMessage(TOPIC, "echo", {}, "1", "1", "[]"))
+        assert box.write_here is None
+        assert write(TOPIC, "1", "echo", {}, True) is None
         assert writers.threads == []

@@ -78,6 +78,12 @@ class SimulatedTransport:
             self._output.extend(str(message) for message in messages)
             self.flush()
 
+    def queue(self, payload: bytes) -> bool:
+        if self.close_sent or self.write_error is not None:
+            return False
+        self._output.append(payload.decode())
+        return True
+
     def send_urgent(self, _: int, payload: bytes) -> int:
         if self.close_sent or self.write_error is not None:
             return self.bytes_out

@@ -69,9 +69,25 @@ class SteppedInbox(Inbox):
         first = self._ready() if self.socket_first else None
         if (envelope := first or self._poll() or self._ready() or self._due()) is not None:
             return envelope
+        if self._steps_connection() and (envelope := self._poll()) is not None:
+            return envelope
         if self._getting:
             raise Idle
         return self.world.wait(self, timeout)
+
+    def _steps_connection(self) -> bool:
+        """Do one step of the connection here, as who drives it does, if there is one to do."""
+        connection = self.driven
+        if connection is None or not self.world.drives or not connection.turn.enter():
+            return False
+        try:
+            ready = None if connection.has_mail or connection.unwritten else connection._ready()
+            nothing = ready is None and not connection.has_mail and not connection.unwritten
+            if nothing or connection.step is None or connection.stopping:
+                return False
+            return bool(connection.step(None if ready is None else ready.message))
+        finally:
+            connection.turn.leave(for_good=False)
 
     def _ready(self) -> Envelope[Any] | None:
         return None
@@ -83,17 +99,13 @@ class SteppedSelectorInbox(SteppedInbox, SelectorInbox):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.ended = DrivenFuture(world)
+        self.turn.give()  # There is one thread, and it does one thing after the other.
+        self.turn.parked = world.drives
 
     def put(self, envelope: Envelope[Any]) -> None:
         if isinstance(envelope.message, JoinTopic):
             self.world.asked_to_join(envelope.message)
         super().put(envelope)
-
-    def take_turn(self) -> bool:
-        return not self._stash and not self._queue.qsize() and not self.stopping
-
-    def end_turn(self) -> None:
-        pass
 
     def _ready(self) -> Envelope[Any] | None:
         ready = selectors.EVENT_READ if self._again else 0
@@ -160,6 +172,7 @@ class World:
         asked_to_join: Callable[[JoinTopic], object],
     ) -> None:
         self.now = 1000.0
+        self.drives = False  # Whether clients that wait drive their connections.
         self.attempts: list[Attempt] = []
         self.made = 0
         self.plans = Plans()
@@ -187,6 +200,12 @@ class World:
         patch(Connection, "_start_actor_loop", method(self._open))
         patch(ClientActor, "_create_actor_inbox", lambda _: SteppedInbox(self))
         patch(ClientActor, "_start_actor_loop", method(self._start))
+
+    def drive(self, drives: bool) -> None:
+        """Say whether clients that wait drive their connections."""
+        self.drives = drives
+        for attempt in self.attempts:
+            attempt.inbox.turn.parked = drives
 
     def undo(self) -> None:
         """End what still runs, and take the package back."""

@@ -1,0 +1,67 @@
+"""From bytes that have come to events: decoded, and given to the protocol."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from slipstream_actor.protocol.incoming import take_in
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.telemetry import frame_log
+from slipstream_actor.wire.frames import Data
+from slipstream_actor.wire.websocket import Transport
+
+__all__ = ["receive"]
+
+
+def receive(connection: Any, transport: Transport) -> None:
+    """Decode what has come, and let the protocol make events of it."""
+    received = transport.receive()
+    if connection._status == "closing" and connection.flow.full:
+        # We are leaving: what the owner has no room for is read for the close frame behind it.
+        connection._dropped += len(received)
+        return
+    now = time.monotonic()
+    longest = connection._decoding.longest(connection.flow.undelivered_bytes)
+    if max(map(len, received), default=0) <= longest:
+        try:
+            messages = [*map(connection._decoding.at_once, received)]
+        except Exception:
+            pass  # One of them is binary, or no message.
+        else:
+            give(connection, received, messages, now)
+            return
+    for data in received:
+        message = decoded(connection, data)
+        if message is not None:
+            give(connection, [data], [message], now)
+
+
+def give(connection: Any, received: list[Data], messages: list[Message], now: float) -> None:
+    """Give messages to the protocol, and drop those that are nobody's."""
+    frame_log.received(messages)
+    for at in take_in(connection._protocol, messages, now):
+        drop(connection, received[at], f"{messages[at].event} is nobody's")
+
+
+def decoded(connection: Any, data: Data) -> Message | None:
+    """Return the message of a frame, as far as it is decoded now; `None` when it is none."""
+    decoding = connection._decoding
+    try:
+        if not isinstance(data, bytes):
+            message: Message = decoding.binary(data.data)
+        elif len(data) <= decoding.longest(connection.flow.undelivered_bytes):
+            message = decoding.text(data)
+        else:
+            message = decoding.partly(data)
+    except Exception as error:
+        decoding.fail(error, data)
+        drop(connection, data, type(error).__name__)
+        return None
+    return message
+
+
+def drop(connection: Any, data: Data, why: str) -> None:
+    """Count a message that is nobody's, and say so."""
+    connection._dropped += 1
+    connection._log.dropped(data, why)

@@ -1,0 +1,11 @@
+"""A plugin (`-p tests.support.always_driving`) with which whoever waits drives its connection, also
+where that is not worth it: each test then tests that, too."""
+
+from __future__ import annotations
+
+import math
+
+from slipstream_actor.actors import inbox
+
+inbox.FEW = 0
+inbox.SHORT = math.inf
