@@ -1,6 +1,7 @@
 """A synchronous Phoenix Channels client on Pykka actors, shaped like Elixir's Slipstream."""
 
 import os as _os
+import threading as _threading
 import typing as _typing
 from importlib import import_module as _import_module
 
@@ -10,6 +11,7 @@ from slipstream_actor import telemetry
 from slipstream_actor.actors.calls import From, call, cast, reply
 from slipstream_actor.actors.envelopes import Timer
 from slipstream_actor.actors.forks import ForkedError
+from slipstream_actor.actors.forks import reset_in_child as _reset_in_child
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down, monitor
 from slipstream_actor.actors.names import whereis
@@ -223,6 +225,22 @@ _MODULES = {
     "subscribe": "client.subscriptions",
 }
 
+# Threads that import a package and a module of it at the same time find one of them half made.
+_lock = _threading.RLock()
+
+
+def _import(name: str) -> _typing.Any:
+    with _lock:
+        return _import_module(f"{__name__}.{name}")
+
+
+def _begin_anew() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = _threading.RLock()
+
+
+_reset_in_child(_begin_anew)
+
 # For a type checker it would make every name one that the package has.
 if not _typing.TYPE_CHECKING:
 
@@ -231,7 +249,7 @@ if not _typing.TYPE_CHECKING:
             return _import_module("slipstream_actor.debug.version").installed_version()
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = _import_module(f"{__name__}.{_MODULES[name]}")
+        module = _import(_MODULES[name])
         value = module if name == "debug" else getattr(module, name)
         return globals().setdefault(name, value)
 
@@ -243,7 +261,7 @@ def __dir__() -> list[str]:
 def _serve_where_the_environment_says() -> None:
     """Serve a process in which a handle has started a client; `debug` is imported for no less."""
     if _os.environ.get(_VARIABLE):
-        _import_module("slipstream_actor.debug.directory").serve_as_configured()
+        _import("debug.directory").serve_as_configured()
 
 
 _when_started(_serve_where_the_environment_says)

@@ -26,7 +26,7 @@ def main(names: list[str]) -> int:
     os.environ.update(QUIET, RAY_AUTH_TOKEN=secrets.token_hex(16))
     import ray
 
-    from tests.contrib.ray.scenarios import SCENARIOS, World
+    from tests.contrib.ray.scenarios import BY_NAME, SCENARIOS, World
 
     failed = 0
     with (
@@ -44,9 +44,8 @@ def main(names: list[str]) -> int:
         world = World(context.address_info["gcs_address"], server, log)
         # Of ours, from here on.
         warnings.simplefilter("error")
-        for scenario in SCENARIOS:
-            if names and scenario.__name__ not in names:
-                continue
+        wanted = [s for s in (*SCENARIOS, *BY_NAME) if s.__name__ in names]
+        for scenario in wanted or SCENARIOS:
             began, problem = time.monotonic(), None
             try:
                 scenario(world)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-DEADLINE = 130.0
+DEADLINE = 240.0
 
 
 # One test, since a cluster takes long to start, and tests of a file may run in several processes.
