@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any, Literal, Self, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypeAlias
 
 from slipstream_actor.actors.forks import ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.stream import Stream
 from slipstream_actor.client.asking import requests_of
 from slipstream_actor.client.returns import is_normal
-from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.commands import ResumeReading
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.matching import ANY, matches
@@ -23,7 +22,7 @@ __all__ = ["Overflow", "Subscription", "subscribe"]
 Overflow: TypeAlias = Literal["wait", "drop_oldest"]
 
 
-class Subscription:
+class Subscription(Stream[MessageReceived]):
     """The messages of a client that match, one after the other.
 
     An iterator for threads, an asynchronous one for coroutines, and a context manager that closes
@@ -42,16 +41,11 @@ class Subscription:
             raise ValueError(f"size must be 1 or more, not {size}")
         if overflow not in ("wait", "drop_oldest"):
             raise ValueError(f'overflow must be "wait" or "drop_oldest", not {overflow!r}')
+        super().__init__()
         self.dropped: int = 0
         self._pattern = topic, event, payload
         self._size = size
         self._waits = overflow == "wait"
-        # Reentrant: garbage may be collected, or a signal handled, while it is held.
-        self._lock = threading.RLock()
-        self._messages: deque[MessageReceived] = deque()
-        self._waiting: deque[Future[None]] = deque()
-        self._ended = False
-        self._failure: SlipstreamError | None = None
         # Of the connection that has stopped reading for this.
         self._paused: Any = None
         self._inbox: Any = None
@@ -59,7 +53,7 @@ class Subscription:
         self.outlives: bool = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._ended else f"{len(self._messages)} messages wait"
+        state = "closed" if self._ended else f"{len(self._items)} messages wait"
         return f"<Subscription to {self._pattern[0]!r} {self._pattern[1]!r}, {state}>"
 
     # the owner's side
@@ -68,84 +62,23 @@ class Subscription:
         """Take no more, and end whoever iterates; what waits is dropped."""
         self.end()
         with self._lock:
-            self._messages.clear()
+            self._items.clear()
 
     def end(self) -> None:
         """Take no more; the iteration stops behind what waits."""
-        self._end(None)
+        self._finish(None)
         self._detach()
         self._resume()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __iter__(self) -> Iterator[MessageReceived]:
         return self
-
-    def __next__(self) -> MessageReceived:
-        """Return the next message, waiting for it."""
-        while True:
-            message, waiter = self._take()
-            if message is not None:
-                return message
-            if waiter is None:
-                raise StopIteration
-            try:
-                waiter.get()
-            except BaseException:
-                self._forget(waiter)
-                raise
-
-    def __aiter__(self) -> AsyncIterator[MessageReceived]:
-        return self
-
-    async def __anext__(self) -> MessageReceived:
-        """Return the next message, waiting for it without blocking the loop."""
-        while True:
-            message, waiter = self._take()
-            if message is not None:
-                return message
-            if waiter is None:
-                raise StopAsyncIteration
-            try:
-                await waiter
-            except BaseException:
-                self._forget(waiter)
-                raise
-
-    def _take(self) -> tuple[MessageReceived | None, Future[None] | None]:
-        """Return the next message, or what to wait for, or neither at the end."""
-        with self._lock:
-            if self._messages:
-                message = self._messages.popleft()
-            elif self._ended:
-                if self._failure is not None:
-                    raise self._failure
-                return None, None
-            else:
-                waiter: Future[None] = Future()
-                self._waiting.append(waiter)
-                return None, waiter
-        self._resume()
-        return message, None
-
-    def _forget(self, waiter: Future[None]) -> None:
-        """Who waited does no more; what woke it up is another one's."""
-        with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-                return
-        self._wake(1)
 
     # the connection's side, in its thread
 
     def full(self, *, urgent: bool = False) -> bool:
         """Whether the connection is to read no more: when it is `urgent`, from twice as much on."""
         most = 2 * self._size if urgent else self._size
-        return self._waits and not self._ended and len(self._messages) >= most
+        return self._waits and not self._ended and len(self._items) >= most
 
     def take(self, events: Iterable[Any], connection: Any) -> None:
         """Take what matches of a burst; `connection` is the inbox of who reads it."""
@@ -175,24 +108,19 @@ class Subscription:
         with self._lock:
             if self._ended:
                 return 0
-            if not self._waits and len(self._messages) >= self._size:
-                self._messages.popleft()
+            if not self._waits and len(self._items) >= self._size:
+                self._items.popleft()
                 self.dropped += 1
-            self._messages.append(message)
+            self._items.append(message)
         return 1
 
-    def _wake(self, count: int) -> None:
-        for _ in range(count):
-            with self._lock:
-                waiter = self._waiting.popleft() if self._waiting else None
-            if waiter is None:
-                return
-            waiter.set(None)
+    def _has_taken(self) -> None:
+        self._resume()
 
     def _resume(self) -> None:
         """Have the connection read again when there is room for half of what there may be."""
         connection = self._paused
-        few = self._ended or len(self._messages) <= self._size // 2
+        few = self._ended or len(self._items) <= self._size // 2
         if connection is not None and few:
             self._paused = None
             connection.tell(ResumeReading())
@@ -213,21 +141,13 @@ class Subscription:
         if self.outlives:
             return
         reason = ended.get()
-        self._end(None if is_normal(reason) else ended_for(reason, repr(self)))
+        self._finish(None if is_normal(reason) else ended_for(reason, repr(self)))
 
     def _detach(self) -> None:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
             inbox.ended.remove_done_callback(self._client_ended)
             remove(inbox, self)
-
-    def _end(self, failure: SlipstreamError | None) -> None:
-        with self._lock:
-            if self._ended:
-                return
-            self._ended, self._failure = True, failure
-            waiting = len(self._waiting)
-        self._wake(waiting)
 
 
 _changing = threading.RLock()

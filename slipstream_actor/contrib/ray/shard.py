@@ -337,7 +337,7 @@ class Shard:
             "layout": convergence.version if convergence is not None else None,
             "orders": sum(len(outbox) for outbox in list(self._outboxes.values())),
             "subscriptions": len(self._subscriptions),
-            "waiting": sum(len(s._messages) for s in list(self._subscriptions.values())),
+            "waiting": sum(len(s._items) for s in list(self._subscriptions.values())),
         }
         if host is not None and running:
             found |= client_status(host)

@@ -6,11 +6,10 @@ import contextlib
 import logging
 import threading
 import uuid
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Self, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
-from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.stream import Stream
 from slipstream_actor.client.subscriptions import Overflow, Subscription
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import Dropped, ShardRestarted
@@ -32,7 +31,7 @@ LOOK = 1.0
 FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
 
 
-class ShardSubscription:
+class ShardSubscription(Stream[Item]):
     """The messages of all shards that match; an iterator, an asynchronous one, and a context
     manager that closes it.
 
@@ -49,23 +48,18 @@ class ShardSubscription:
         overflow: Overflow,
         find: Callable[[int], Any],
     ) -> None:
+        super().__init__()
         Subscription(*pattern, size=size, overflow=overflow)  # Which knows what is wrong.
         self._pattern = engine.dumps(pattern)
         self._size = size
         self._overflow: Overflow = overflow
         self._find = find
-        # Reentrant: garbage may be collected, or a signal handled, while it is held.
-        self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
-        self._items: deque[Item] = deque()
-        self._waiting: deque[Future[None]] = deque()
         self._readers: dict[int, Reader] = {}
-        self._closed = False
-        self._failure: SlipstreamError | None = None
         self.dropped: int = 0
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self._items)} messages wait"
+        state = "closed" if self._ended else f"{len(self._items)} messages wait"
         return f"<ShardSubscription, {state}>"
 
     # the owner's side
@@ -77,83 +71,20 @@ class ShardSubscription:
             self._items.clear()
             self._room.notify_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __iter__(self) -> Iterator[Item]:
         return self
 
-    def __next__(self) -> Item:
-        """Return the next message, waiting for it."""
-        while True:
-            item, waiter = self._take()
-            if item is not None:
-                return item
-            if waiter is None:
-                raise StopIteration
-            try:
-                waiter.get()
-            except BaseException:
-                self._forget(waiter)
-                raise
-
-    def __aiter__(self) -> AsyncIterator[Item]:
-        return self
-
-    async def __anext__(self) -> Item:
-        """Return the next message, waiting for it without blocking the loop."""
-        while True:
-            item, waiter = self._take()
-            if item is not None:
-                return item
-            if waiter is None:
-                raise StopAsyncIteration
-            try:
-                await waiter
-            except BaseException:
-                self._forget(waiter)
-                raise
-
-    def _take(self) -> tuple[Item | None, Future[None] | None]:
-        with self._lock:
-            if self._items:
-                item = self._items.popleft()
-                if len(self._items) <= self._size // 2:
-                    self._room.notify_all()
-                return item, None
-            if self._closed:
-                if self._failure is not None:
-                    raise self._failure
-                return None, None
-            waiter: Future[None] = Future()
-            self._waiting.append(waiter)
-            return None, waiter
-
-    def _forget(self, waiter: Future[None]) -> None:
-        """Who waited does no more; what woke it up is another one's."""
-        with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-                return
-        self._wake(1)
-
-    def _wake(self, count: int) -> None:
-        for _ in range(count):
-            with self._lock:
-                waiter = self._waiting.popleft() if self._waiting else None
-            if waiter is None:
-                return
-            waiter.set(None)
+    def _has_taken(self) -> None:
+        with self._room:
+            if len(self._items) <= self._size // 2:
+                self._room.notify_all()
 
     # the shards' side
 
     def _read(self, shards: int) -> list[Reader]:
         """Have so many shards read; of those that are gone no more."""
         with self._lock:
-            if self._closed:
+            if self._ended:
                 return []
             gone = [reader for shard, reader in self._readers.items() if shard >= shards]
             for shard in range(shards):
@@ -167,22 +98,20 @@ class ShardSubscription:
 
     def _end(self, failure: SlipstreamError | None = None) -> None:
         """Take no more; the iteration stops behind what waits, or raises the failure there."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed, self._failure = True, failure
-            readers, waiting = list(self._readers.values()), len(self._waiting)
+        if not self._finish(failure):
+            return
+        with self._room:
+            readers = list(self._readers.values())
             self._room.notify_all()
         for reader in readers:
             reader.close()
-        self._wake(waiting)
 
     def _put(self, items: list[Item]) -> None:
         """Have items of a shard wait here, as soon as there is room: no more is read till then."""
         with self._room:
-            while len(self._items) >= self._size and not self._closed:
+            while len(self._items) >= self._size and not self._ended:
                 self._room.wait(LOOK)
-            if self._closed:
+            if self._ended:
                 return
             self._items.extend(items)
         self._wake(len(items))
