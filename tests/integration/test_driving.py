@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import queue
-import re
 import selectors
 import threading
 import time
@@ -31,36 +29,18 @@ from slipstream_actor import (
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.frame_threads import FrameThreads, frame_threads
 
 TOPIC = "bench:room"
-FRAMES = "slipstream_actor.frames"
 # So many round trips, one by one, and the client drives.
 WARM = 20
 HERE, CONNECTION = "Driver", "connection"
 
 
-class Readers(logging.Handler):
-    """Which threads have read the replies and messages, as the frame log has them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.threads: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("receive"):
-            self.threads.append(re.split(r"[ -]", str(record.threadName))[0])
-
-
 @pytest.fixture
-def readers() -> Iterator[Readers]:
-    handler = Readers()
-    logger = logging.getLogger(FRAMES)
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield handler
-    logger.setLevel(level)
-    logger.removeHandler(handler)
+def readers() -> Iterator[FrameThreads]:
+    with frame_threads(lambda line: line.startswith("receive")) as found:
+        yield found
 
 
 class Driver(Recorder):
@@ -96,7 +76,9 @@ def in_client(ref: Any, function: Callable[[Socket], Any]) -> None:
     ref.tell(function)
 
 
-def test_replies_are_read_by_who_waits_for_them(server: PhoenixServer, readers: Readers) -> None:
+def test_replies_are_read_by_who_waits_for_them(
+    server: PhoenixServer, readers: FrameThreads
+) -> None:
     with driving(server.uri) as (ref, _):
 
         def mostly_here() -> bool:
@@ -304,7 +286,7 @@ def test_a_flood_while_it_drives(server: PhoenixServer) -> None:
 
 
 def test_a_plain_thread_that_is_not_the_main_one_drives_too(
-    server: PhoenixServer, readers: Readers
+    server: PhoenixServer, readers: FrameThreads
 ) -> None:
     failed: list[BaseException] = []
 
@@ -333,7 +315,7 @@ def test_a_plain_thread_that_is_not_the_main_one_drives_too(
 
 
 def test_the_main_thread_leaves_it_to_the_connection(
-    server: PhoenixServer, readers: Readers
+    server: PhoenixServer, readers: FrameThreads
 ) -> None:
     """A signal handler may raise there, in the middle of a step."""
     with connect(server.uri) as new:

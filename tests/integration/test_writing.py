@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +13,9 @@ from slipstream_actor.actors import inbox
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
 from tests.support.clients import Log, eventually, recording
+from tests.support.frame_threads import FrameThreads, frame_threads
 
 TOPIC = "bench:room"
-FRAMES = "slipstream_actor.frames"
 HERE, CONNECTION = "Recorder", "connection"
 
 
@@ -27,29 +25,10 @@ def nobody_drives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "FEW", math.inf)
 
 
-class Writers(logging.Handler):
-    """Which threads have written the pushes, as the frame log has them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.threads: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if text.startswith("push") and " phx_" not in text:
-            self.threads.append(re.split(r"[ -]", str(record.threadName))[0])
-
-
 @pytest.fixture
-def writers() -> Iterator[Writers]:
-    handler = Writers()
-    logger = logging.getLogger(FRAMES)
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield handler
-    logger.setLevel(level)
-    logger.removeHandler(handler)
+def writers() -> Iterator[FrameThreads]:
+    with frame_threads(lambda line: line.startswith("push") and " phx_" not in line) as found:
+        yield found
 
 
 def at_rest(socket: Socket) -> Socket:
@@ -77,7 +56,7 @@ def in_order(count: int) -> list[Reply]:
     return [Reply("ok", {"n": number}) for number in range(count)]
 
 
-def test_a_client_writes_what_it_pushes_first(server: PhoenixServer, writers: Writers) -> None:
+def test_a_client_writes_what_it_pushes_first(server: PhoenixServer, writers: FrameThreads) -> None:
     """Of many, the others are for one `send`."""
     with recording(server.uri) as (ref, log):
         joined(ref, log)
@@ -87,7 +66,7 @@ def test_a_client_writes_what_it_pushes_first(server: PhoenixServer, writers: Wr
         assert writers.threads == [HERE, CONNECTION, CONNECTION] * 2
 
 
-def test_behind_each_reply_it_writes_again(server: PhoenixServer, writers: Writers) -> None:
+def test_behind_each_reply_it_writes_again(server: PhoenixServer, writers: FrameThreads) -> None:
     def await_each(socket: Socket) -> None:
         for number in range(3):
             ref = at_rest(socket).push(TOPIC, "echo", {"n": number})
@@ -100,7 +79,7 @@ def test_behind_each_reply_it_writes_again(server: PhoenixServer, writers: Write
 
 
 def test_a_client_that_has_more_to_do_has_its_connection_write(
-    server: PhoenixServer, writers: Writers
+    server: PhoenixServer, writers: FrameThreads
 ) -> None:
     def push_with_mail(socket: Socket) -> None:
         ref.tell("more")
@@ -114,7 +93,7 @@ def test_a_client_that_has_more_to_do_has_its_connection_write(
 
 
 def test_a_push_that_asks_for_its_outcome_has_its_deadline(
-    server: PhoenixServer, writers: Writers
+    server: PhoenixServer, writers: FrameThreads
 ) -> None:
     with recording(server.uri) as (ref, log):
         joined(ref, log)
@@ -123,7 +102,9 @@ def test_a_push_that_asks_for_its_outcome_has_its_deadline(
         assert writers.threads == [CONNECTION]
 
 
-def test_a_plain_thread_has_its_connection_write(server: PhoenixServer, writers: Writers) -> None:
+def test_a_plain_thread_has_its_connection_write(
+    server: PhoenixServer, writers: FrameThreads
+) -> None:
     """A signal handler may raise there, in the middle of it."""
     with connect(server.uri) as new:
         socket = new.join(TOPIC).await_join(TOPIC)
@@ -131,7 +112,9 @@ def test_a_plain_thread_has_its_connection_write(server: PhoenixServer, writers:
         assert writers.threads == [CONNECTION]
 
 
-def test_telemetry_sees_the_connection_at_work(server: PhoenixServer, writers: Writers) -> None:
+def test_telemetry_sees_the_connection_at_work(
+    server: PhoenixServer, writers: FrameThreads
+) -> None:
     seen: list[Any] = []
     event = ("slipstream", "connection", "traffic")
     with recording(server.uri) as (ref, log):
@@ -147,7 +130,7 @@ def test_telemetry_sees_the_connection_at_work(server: PhoenixServer, writers: W
 
 
 def test_what_the_socket_does_not_take_is_written_behind(
-    server: PhoenixServer, writers: Writers
+    server: PhoenixServer, writers: FrameThreads
 ) -> None:
     with FaultProxy(server.uri) as proxy, recording(proxy.uri) as (ref, log):
         joined(ref, log)
@@ -161,7 +144,7 @@ def test_what_the_socket_does_not_take_is_written_behind(
 
 
 def test_a_connection_that_closes_writes_nothing_more(
-    server: PhoenixServer, writers: Writers
+    server: PhoenixServer, writers: FrameThreads
 ) -> None:
     with recording(server.uri) as (ref, log):
         joined(ref, log)
