@@ -14,8 +14,6 @@ from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.leases import (
     UNKNOWN,
     Delete,
-    Done,
-    Eviction,
     Get,
     IsGone,
     Keys,
@@ -28,7 +26,7 @@ from slipstream_actor.contrib.ray.leases import (
 )
 from slipstream_actor.contrib.ray.store import Store
 
-__all__ = ["Holder", "clock", "evict", "this_process"]
+__all__ = ["Holder", "clock", "this_process"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
 
@@ -149,15 +147,3 @@ class Holder:
             operation = self._lease.next(clock(), outcome)
             if not self.began.is_set() and self.holds():
                 self.began.set()
-
-
-def evict(eviction: Eviction, store: Store, leaving: threading.Event) -> bool:
-    """Have whoever holds a lease fenced; return whether it is, `False` when there was no time."""
-    perform = Performer(store, eviction.patience, leaving)
-    operation = eviction.next(clock())
-    while not leaving.is_set():
-        if isinstance(operation, Done):
-            return True
-        outcome = perform(operation)
-        operation = eviction.next(clock(), outcome)
-    return False
