@@ -117,6 +117,22 @@ class Subscription(Stream[MessageReceived]):
     def _has_taken(self) -> None:
         self._resume()
 
+    def _take_many(self, most: int) -> tuple[list[MessageReceived], int, Future[None] | None]:
+        """Return messages that follow each other, and how many have been dropped up to them.
+
+        When there is none, the third is what to wait for, or `None` at the end. Raises what the
+        iteration does.
+        """
+        with self._lock:
+            if not self._items:
+                waiter = self._take()[1]
+                return [], self.dropped, waiter
+            # Under one lock: one dropped meanwhile would be missing in the middle.
+            found = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            dropped = self.dropped
+        self._has_taken()
+        return found, dropped, None
+
     def _resume(self) -> None:
         """Have the connection read again when there is room for half of what there may be."""
         connection = self._paused

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from typing import Any
 
 from slipstream_actor.client.subscriptions import Subscription
@@ -15,25 +14,23 @@ __all__ = ["decode_messages", "encode_messages", "take_some"]
 MOST = 500
 
 
-def take_some(subscription: Subscription, seconds: float) -> list[MessageReceived] | None:
-    """Return messages, waiting for the first up to so many seconds; `None` at the end.
+def take_some(
+    subscription: Subscription, seconds: float
+) -> tuple[list[MessageReceived], int] | None:
+    """Return messages that follow each other, and how many have been dropped up to them.
 
-    Raises what the iteration does.
+    Waits for the first up to so many seconds; `None` at the end. Raises what the iteration does.
     """
-    deadline = time.monotonic() + seconds
-    found: list[MessageReceived] = []
-    while len(found) < MOST:
-        message, waiter = subscription._take()
-        if message is not None:
-            found.append(message)
-            continue
-        if waiter is None:
-            return found or None
-        left = deadline - time.monotonic()
-        if found or not waiter.wait(max(0.0, left)):
+    found, dropped, waiter = subscription._take_many(MOST)
+    if waiter is not None:
+        if not waiter.wait(seconds):
             subscription._forget(waiter)
-            break
-    return found
+            return [], dropped
+        found, dropped, waiter = subscription._take_many(MOST)
+        if waiter is not None:
+            subscription._forget(waiter)
+            return [], dropped
+    return (found, dropped) if found else None
 
 
 def encode_messages(dropped: int, messages: list[MessageReceived]) -> bytes:

@@ -298,8 +298,8 @@ class Shard:
             yield self.incarnation
             while (found := take_some(subscription, KEEPALIVE)) is not None:
                 self.require_lease()
-                dropped = subscription.dropped
-                yield encode_messages(dropped - told, found)
+                messages, dropped = found
+                yield encode_messages(dropped - told, messages)
                 told = dropped
         finally:
             self._subscriptions.pop(key, None)
