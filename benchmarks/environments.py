@@ -7,6 +7,8 @@ of what the library stands on, and of the same versions.
 
 from __future__ import annotations
 
+import compileall
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from benchmarks.server import BUILD, HERE, ROOT
 
 REQUIREMENTS = HERE / "peers" / "requirements"
 MINUTES = 60.0
+BUILT = re.compile(re.escape(str(BUILD)))
 
 
 class CannotBeMade(Exception):
@@ -129,6 +132,10 @@ def environment_of(peer: Peer) -> Environment:
 
 def _of_python(peer: Peer) -> Environment:
     python = str(_venv(peer) if peer.own else sys.executable)
+    if not peer.own:
+        # As pip does with what it installs: this runs from its sources.
+        for compiled in ("slipstream_actor", "benchmarks"):
+            compileall.compile_dir(ROOT / compiled, quiet=2, rx=BUILT)
     asked = f"from importlib.metadata import version; print(version({peer.package!r}))"
     command = (python, "-m", f"benchmarks.peers.{peer.module}")
     return Environment(command, ROOT, python, _run(python, "-c", asked))

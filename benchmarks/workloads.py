@@ -82,6 +82,13 @@ WORKLOADS = {
             round_trips("pushes with replies, one by one, request().get()"),
         ),
         Workload(
+            "sequential-main",
+            "sequential_main",
+            {"count": 5_000},
+            rate("pushes with replies, one by one, request().get() of the main thread"),
+            among=frozenset({"bare", "ours"}),
+        ),
+        Workload(
             "pipelined",
             "pipelined",
             {"count": 20_000, "in_flight": 100},

@@ -145,6 +145,7 @@ def tasks(connect: Connect) -> dict[str, Callable[[Load], Found]]:
         # A loop is its own callback, its own thread and its own request.
         "sequential_thread": sequential,
         "sequential_request": sequential,
+        "sequential_main": sequential,
         "pipelined": pipelined,
         "threads": from_threads,
         "threads_proxy": from_threads,

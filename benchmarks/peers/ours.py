@@ -201,6 +201,7 @@ if __name__ == "__main__":
             "sequential": sequential,
             "sequential_thread": sequential_thread,
             "sequential_request": sequential_request,
+            "sequential_main": sequential_request,
             "pipelined": pipelined,
             "threads": from_threads,
             "threads_proxy": from_threads_by_proxy,

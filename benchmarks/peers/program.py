@@ -12,12 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 TOPIC = "bench:1"
 PATIENCE = 300.0
+# The tasks of a thread that is not the main one.
+PLAIN_THREAD = frozenset({"sequential_thread", "sequential_request"})
 MICROSECONDS, NANOSECONDS = 1e6, 1e9
 
 Found = dict[str, Any]
@@ -242,13 +245,20 @@ def unable(reason: str) -> Callable[[Load], Found]:
     return lambda load: {"unable": reason}
 
 
+def in_a_thread(task: Callable[[Load], Found], load: Load) -> Found:
+    """Do a task in a thread that is not the main one, as web servers do."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(task, load).result()
+
+
 def main(
     tasks: dict[str, Callable[[Load], Any]],
     run: Callable[[Coroutine[Any, Any, Found]], Found] = asyncio.run,
 ) -> None:
     """Do the task of the command line. Tasks that are coroutines are `run`."""
     name, load = sys.argv[1], Load(**json.loads(sys.argv[2]))
-    found = tasks[name](load) if name in tasks else {"unable": "there is nothing for it"}
+    task = tasks.get(name, unable("there is nothing for it"))
+    found = in_a_thread(task, load) if name in PLAIN_THREAD else task(load)
     if asyncio.iscoroutine(found):
         found = run(found)
     print(json.dumps(found), flush=True)
