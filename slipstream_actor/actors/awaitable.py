@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
@@ -43,19 +46,62 @@ def runs_in_trio() -> bool:
     return lowlevel is not None and bool(lowlevel.in_trio_run())
 
 
+class Resumptions:
+    """Coroutines of one asyncio loop that are to go on: a burst of them wakes the loop once."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop: weakref.ref[Any] = weakref.ref(loop)
+        self._ready: deque[Any] = deque()
+        self._scheduled = False
+
+    def add(self, loop: Any, waiter: Any) -> None:
+        """Have `waiter` completed in its loop, from any thread; raises where that is closed."""
+        self._ready.append(waiter)
+        try:
+            # Asked behind the `append`, and told before the first one is taken: of the two sides
+            # at least one sees what the other has done.
+            if not self._scheduled:
+                self._scheduled = True
+                loop.call_soon_threadsafe(self._resume)
+        except BaseException:  # It is closed, or a signal handler has raised.
+            self._scheduled = False
+            raise
+
+    def _resume(self) -> None:
+        self._scheduled = False
+        while self._ready:
+            waiter = self._ready.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Local(threading.local):
+    """What belongs to the loop that ran in a thread last."""
+
+    resumptions: Resumptions | None = None
+
+
+local = Local()
+
+
+def resumptions_of(loop: Any) -> Resumptions:
+    """Return those of the loop that runs in this thread."""
+    known = local.resumptions
+    if known is None or known.loop() is not loop:
+        local.resumptions = known = Resumptions(loop)
+    return known
+
+
 def wait_in_asyncio(future: Completable) -> Generator[Any, None, None]:
     import asyncio
 
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
-
-    def resume() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
+    resumptions = resumptions_of(loop)
 
     def wake(_: Any) -> None:
         # In the thread that completes it; a loop that is closed raises: nobody is there to wake.
-        loop.call_soon_threadsafe(resume)
+        resumptions.add(loop, waiter)
 
     future.add_done_callback(wake)
     try:

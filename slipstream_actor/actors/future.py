@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 import pykka
 
 from slipstream_actor.actors.awaitable import waiting_for
@@ -26,7 +27,7 @@ T = TypeVar("T")
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What `get` returns, raises or asks; or the future that is followed and not done yet."""
 
     value: Any = None
@@ -46,21 +47,24 @@ class Future(pykka.Future[T]):
     here, may complete it, or ask it, too. Who completes it is settled by one step of a dict.
     """
 
+    # Of an actor that was asked: its own thread cannot wait for this.
+    answerer: Any = None
+    # What it is asked for, while it is.
+    question: Question | None = None
+    # What it is made of by `map` and its like: it has a value when these are done.
+    _made_of: tuple[pykka.Future[Any], ...] = ()
+    # What Pykka's constructor gives to each of them; one that is mapped gets its own.
+    _get_hook = None
+    _get_hook_result = pykka.Future[Any]()._get_hook_result
+
     def __init__(self) -> None:
-        super().__init__()
         self.epoch: int = current_epoch()
-        # Of an actor that was asked: its own thread cannot wait for this.
-        self.answerer: Any = None
-        # What it is asked for, while it is.
-        self.question: Question | None = None
         # Shut until it is done; a getter opens it again behind itself.
         self._gate = threading.Lock()
         self._gate.acquire()
         self._outcomes: dict[str, Outcome] = {}
         # A list, since most futures have none or one, and an empty deque takes 760 bytes.
         self._callbacks: list[Callable[[Future[T]], object]] = []
-        # What it maps.
-        self._mapped: Future[Any] | None = None
 
     @property
     def done(self) -> bool:
@@ -77,9 +81,10 @@ class Future(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        timeout = require_seconds("timeout", timeout)
-        timeout = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None
+        if timeout is not None and (timeout := require_seconds("timeout", timeout)) is not None:
+            timeout = None if timeout > threading.TIMEOUT_MAX else timeout
+            deadline = None if timeout is None else time.monotonic() + timeout
         if (outcome := self._outcome()) is None:
             if waiting.inbox is None:
                 self.wait(timeout)
@@ -206,11 +211,39 @@ class Future(pykka.Future[T]):
         """
         return False
 
+    # Pykka's, of which each can be awaited.
+
     def map(self, func: Callable[[Any], Any]) -> Future[Any]:
-        """Return a future of what `func` makes of the value: Pykka's `map`. It can be awaited."""
-        mapped: Any = super().map(func)
-        mapped._mapped = self if self._mapped is None else self._mapped
-        return mapped  # type: ignore[no-any-return]
+        """Return a future of what `func` makes of the value."""
+        return self._made(pykka.Future.map(self._plain(), func))
+
+    def filter(self, func: Callable[[Any], Any]) -> Future[Any]:
+        """Return a future of the items of the value that `func` is true of."""
+        return self._made(pykka.Future.filter(self._plain(), func))
+
+    def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Future[Any]:
+        """Return a future of what `func` makes of the items of the value, one after the other."""
+        return self._made(pykka.Future.reduce(self._plain(), func, *args))
+
+    def join(self, *futures: pykka.Future[Any]) -> Future[Any]:
+        """Return a future of a list: the values of this one and of `futures`."""
+        return self._made(pykka.Future.join(self._plain(), *futures), *futures)
+
+    def _plain(self) -> Future[Any]:
+        """Return one whose class is made without arguments: Pykka makes another of it."""
+        return self
+
+    def _made(self, future: Any, *others: pykka.Future[Any]) -> Future[Any]:
+        """Return a future with what it was made of."""
+        future._made_of = (self, *others)
+        return future  # type: ignore[no-any-return]
+
+    def _to_await(self) -> Future[Any]:
+        """Return the future that is done, with a callback, when this one has a value."""
+        made_of = [
+            f._to_await() if isinstance(f, Future) else in_a_thread(f) for f in self._made_of
+        ]
+        return AllOf(made_of) if len(made_of) > 1 else made_of[0] if made_of else self
 
     def as_concurrent(self) -> concurrent.futures.Future[T]:
         """Return a `concurrent.futures.Future` that is completed with this one.
@@ -234,14 +267,14 @@ class Future(pykka.Future[T]):
             else:  # One of Pykka's own, which is not to be waited for here.
                 in_a_thread(outcome.source).add_done_callback(complete)
 
-        awaited: Future[Any] = self if self._mapped is None else self._mapped
+        awaited = self._to_await()
         twin.add_done_callback(lambda _: awaited.cancel() if twin.cancelled() else None)
         awaited.add_done_callback(follow)
         return twin
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for it in a coroutine, of asyncio or trio; one that is cancelled cancels it."""
-        awaited: Future[Any] = self if self._mapped is None else self._mapped
+        awaited = self._to_await()
         try:
             yield from waiting_for(awaited)
             outcome = awaited._outcome()
@@ -289,10 +322,31 @@ class Future(pykka.Future[T]):
             self._settle("second", outcome)
 
 
+class AllOf(Future[None]):
+    """Is done when all of some futures are."""
+
+    def __init__(self, futures: list[Future[Any]]) -> None:
+        super().__init__()
+        self._futures = futures
+        self._left = iter(range(len(futures) - 1, -1, -1))
+        for future in futures:
+            future.add_done_callback(self._one_is_done)
+
+    def _one_is_done(self, _: Any) -> None:
+        if not next(self._left):
+            self.set(None)
+
+    def cancel(self) -> bool:
+        """Cancel all of them; return whether one was."""
+        return sum(future.cancel() for future in self._futures) > 0
+
+
 def open_gate(gate: Any) -> None:
     """Let everybody through who waits at `gate`, one behind the other."""
-    with contextlib.suppress(RuntimeError):  # It is open.
+    try:  # Not `suppress`, which costs more.
         gate.release()
+    except RuntimeError:
+        pass  # It is open.
 
 
 def in_a_thread(foreign: pykka.Future[Any]) -> Future[None]:

@@ -12,6 +12,7 @@ from typing import Any
 import pykka
 import pytest
 
+from slipstream_actor.actors.awaitable import Resumptions
 from slipstream_actor.actors.future import Future
 from slipstream_actor.errors import CancelledError
 
@@ -547,6 +548,72 @@ def test_a_mapped_one_is_awaited(run_loop: Any) -> None:
 
     assert run_loop(main) == "2"
     assert mapped.get() == "2"
+
+
+def test_what_is_made_of_some_is_awaited(run_loop: Any) -> None:
+    first, second = Future[Any](), Future[Any]()
+    theirs = pykka.ThreadingFuture[int]()
+    made: list[Future[Any]] = [
+        first.filter(lambda value: value > 1),
+        first.reduce(lambda a, b: a + b),
+        first.map(sum).join(second, theirs).map(list),
+    ]
+
+    async def main() -> list[Any]:
+        completing(second, 7)
+        completing(first, [1, 2, 3])
+        theirs.set(9)
+        return [await future for future in made]
+
+    assert run_loop(main) == [[2, 3], 6, [6, 7, 9]]
+
+
+def test_to_cancel_what_is_made_of_some_cancels_each() -> None:
+    futures = [Cancellable() for _ in range(3)]
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(futures[0].join(*futures[1:]), 0.01)
+
+    asyncio.run(main())
+    assert all(future.done for future in futures)
+
+
+def test_coroutines_whose_futures_are_done_together_wake_the_loop_once() -> None:
+    futures: list[Future[int]] = [Future() for _ in range(100)]
+    woken: list[Any] = []
+
+    async def main() -> list[int]:
+        loop: Any = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        async def one(future: Future[int]) -> int:
+            return await future
+
+        tasks = [asyncio.create_task(one(future)) for future in futures]
+        await asyncio.sleep(0)
+
+        def counted(*args: Any) -> Any:
+            woken.append(args)
+            return wake(*args)
+
+        loop.call_soon_threadsafe = counted
+        for n, future in enumerate(futures):
+            future.set(n)
+        loop.call_soon_threadsafe = wake
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(main()) == [*range(100)]
+    assert len(woken) == 1
+
+
+def test_a_loop_that_is_closed_is_not_taken_for_one_that_was_woken() -> None:
+    loop = asyncio.new_event_loop()
+    resumptions = Resumptions(loop)
+    loop.close()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="closed"):
+            resumptions.add(loop, None)
 
 
 def test_one_of_pykkas_own_is_awaited_by_ours(run_loop: Any) -> None:
