@@ -374,5 +374,13 @@ def _guarded(function: Callable[[], object]) -> None:
         logger.exception("%r failed after a fork", function)
 
 
+def _forget_main_thread() -> None:
+    """Whichever thread forks is the main one of the child."""
+    waiting.is_main = None
+
+
+reset_in_child(_forget_main_thread)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-__all__ = ["Interrupted", "Waiting", "park_if_exiting", "require_patched_first", "waiting"]
+__all__ = [
+    "Interrupted",
+    "Waiting",
+    "may_drive",
+    "park_if_exiting",
+    "require_patched_first",
+    "waiting",
+]
 
 # Whether the exit of the program ends its actors.
 exiting = False
@@ -26,9 +33,23 @@ class Waiting(threading.local):
     """The inbox of the actor whose thread this is; `None` in a plain one."""
 
     inbox: Any = None
+    # Whether it is the main thread, where signals are handled; `None` before that was asked.
+    is_main: bool | None = None
 
 
 waiting: Waiting = Waiting()
+
+
+def may_drive() -> bool:
+    """Whether this is a plain thread that may step a connection while it waits.
+
+    Not the main one: a signal handler may raise there, in the middle of a step.
+    """
+    if waiting.inbox is not None:
+        return False
+    if waiting.is_main is None:
+        waiting.is_main = threading.current_thread() is threading.main_thread()
+    return not waiting.is_main
 
 
 def park_if_exiting() -> None:

@@ -47,6 +47,10 @@ LONG_QUEUE = 256
 # Who has waited so many times for less than so many seconds drives its connection: to wake two
 # threads for each message would cost more than all else.
 FEW, SHORT = 3, 0.001
+# So many times it does not try, when others waited for the same connection.
+CROWDED = 64
+# Nor does a request so many seconds after the last one: it would wake two threads more.
+CLOSE = 0.005
 
 # More than any process gives out.
 MOST_REFS = 10**18
@@ -58,6 +62,8 @@ class Inbox:
     CARRIES = True
     # Whether events lead to callbacks: a plain thread has none.
     FOR_CALLBACKS = True
+    # With requests of others open, its owner does not drive: it would tell their outcomes.
+    REQUESTS = 0
     # Whether its owner may drive its connection while it waits: no signal is handled there.
     drives: bool = True
     # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
@@ -82,6 +88,7 @@ class Inbox:
         # The one that it drives, or drove last: a thread may have several.
         self.driving: Any = None
         self._short_waits = 0
+        self._close_until = 0.0
         # The reply that its owner waits for while it drives, and what has come of it.
         self.expecting: str | None = None
         self.expected: Any = None
@@ -374,22 +381,36 @@ class Inbox:
         except queue.Empty:
             return self._due()
         finally:
-            self._note_wait(started)
+            self.note_wait(started)
 
     def _drove(self, timeout: float | None) -> bool:
         """Wait while driving the connection, if that is worth it; whether it was."""
         driven = self.driven
-        if self._short_waits < FEW or driven is None or self.closed or self._queue.qsize():
+        if driven is None or not self.is_worth_driving or self.closed or self._queue.qsize():
             return False
         if not driven.drive(self, timeout):
-            self._short_waits = 0
+            self.cool_down()
         return True
 
-    def _note_wait(self, started: float) -> None:
-        if time.monotonic() - started < SHORT:
+    @property
+    def is_worth_driving(self) -> bool:
+        """Whether the last waits were short."""
+        return self._short_waits >= FEW
+
+    def note_wait(self, started: float, *, alone: bool = True) -> None:
+        """Note how long somebody has waited since `started`, and whether others did meanwhile."""
+        now = time.monotonic()
+        self._close_until = now + CLOSE
+        if not alone:
+            self._short_waits = -CROWDED
+        elif now - started < SHORT:
             self._short_waits = min(self._short_waits + 1, 4 * FEW)
         else:
             self._short_waits //= 2
+
+    def cool_down(self) -> None:
+        """The connection could not be driven: those that wait next do not try."""
+        self._short_waits = 0
 
     def await_reply(self, ref: str, timeout: float | None) -> Any:
         """Return the reply to a push, awaited while the connection is driven here.
@@ -397,7 +418,7 @@ class Inbox:
         Returns `None` when it cannot be, or something else comes first; the mailbox has it then.
         """
         driven = self.driven
-        if self._short_waits < FEW or driven is None or self._stash or self._queue.qsize():
+        if driven is None or not self.is_worth_driving or self._stash or self._queue.qsize():
             return None
         if self._timers or self.stopping or self.closed or self.ended_joins:
             return None
@@ -405,12 +426,12 @@ class Inbox:
         started = time.monotonic()
         try:
             if not driven.drive(self, timeout):
-                self._short_waits = 0
+                self.cool_down()
             return self.expected
         finally:
             self.expecting = self.expected = None
             self._waited = True
-            self._note_wait(started)
+            self.note_wait(started)
 
     def _poll(self) -> Envelope[Any] | None:
         if not self._queue.qsize():

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import queue
 import select
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pykka._envelope import Envelope
 
@@ -50,6 +51,17 @@ READY: dict[int, Envelope[Any] | None] = {
 READABLE = SocketReady(readable=True, writable=False)
 
 
+class Waiter(Protocol):
+    """Who drives a connection until something of its own has come: an inbox, or a future."""
+
+    # How many requests may be open meanwhile, of which that is the outcome.
+    REQUESTS: int
+    driving: Any
+    expected: Any
+    _sleeping: bool
+    _queue: queue.SimpleQueue[Any]
+
+
 class SelectorInbox(Inbox):
     """A mailbox whose wait also ends when its socket is ready.
 
@@ -83,7 +95,10 @@ class SelectorInbox(Inbox):
         self.turn: Turn = Turn()
         # Does for the connection what is to be done, in the thread that drives, if it can be there.
         self.step: Callable[[SocketReady | None], bool] | None = None
-        self.can_step: Callable[[], bool] = bool
+        self.can_step: Callable[[int], bool] = bool
+        # The one that drives, while it does; and how a request is written in the asker's thread.
+        self.driver: Any = None
+        self.request_here: Callable[[Any], bool] | None = None
         self._poller: Any = None
         self._polled = 0
         self._only_readable: list[tuple[int, int]] = []
@@ -110,20 +125,26 @@ class SelectorInbox(Inbox):
         """Whether a message waits, or a stop."""
         return bool(self._stash or self._queue.qsize() or self.stopping)
 
-    def drive(self, waiter: Inbox, timeout: float | None) -> bool:
+    @property
+    def is_worth_driving(self) -> bool:
+        """Whether the last requests were waited for shortly, and just now."""
+        return super().is_worth_driving and time.monotonic() < self._close_until
+
+    def drive(self, waiter: Waiter, timeout: float | None) -> bool:
         """Step the connection in the thread that waits for a message of `waiter`.
 
         Returns when it has one, or what it expects, or after `timeout` seconds; `False` when the
         connection cannot be stepped here, or has to do what its own thread does.
         """
         turn = self.turn
-        if self.step is None or not self.can_step() or not turn.enter():
+        if self.step is None or not self.can_step(waiter.REQUESTS) or not turn.enter():
             return False
-        waiter.driving, done = self, False
+        waiter.driving, self.driver, done = self, waiter, False
         try:
             done = (turn.parked or self._park()) and self._drive(waiter, timeout)
         finally:
             self._sleeping = waiter._sleeping = False
+            self.driver = None
             turn.leave(for_good=not done)
         return done
 
@@ -133,7 +154,7 @@ class SelectorInbox(Inbox):
         self.wake()
         return self.turn.is_granted()
 
-    def _drive(self, waiter: Inbox, timeout: float | None) -> bool:
+    def _drive(self, waiter: Waiter, timeout: float | None) -> bool:
         """Return whether the connection's thread has nothing to do that cannot be done here."""
         now = time.monotonic()
         until = math.inf if timeout is None else now + timeout
@@ -149,7 +170,7 @@ class SelectorInbox(Inbox):
                 if due <= now:
                     return False
                 try:
-                    ready = self._poll_here(max(0.0, min(due, until) - now))
+                    ready = self._poll_here(min(due, until) - now)
                 except (OSError, ValueError, AssertionError):
                     return False  # As in `_select`: its own thread learns why.
             self._sleeping = waiter._sleeping = False

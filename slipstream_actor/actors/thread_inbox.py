@@ -66,7 +66,7 @@ class ThreadInbox(Inbox):
                 return True
         started, limit = time.monotonic(), self._limit(timeout)
         came = self._pull(0.0 if self._drove(limit) else limit) or self._stash_due()
-        self._note_wait(started)
+        self.note_wait(started)
         return came
 
     def _pull(self, timeout: float | None) -> bool:

@@ -16,12 +16,13 @@ from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.question import Question
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.invocation import Invocation, InvocationFuture
-from slipstream_actor.client.requests import PendingRequest, Requests
+from slipstream_actor.client.pending_request import PendingRequest
+from slipstream_actor.client.requests import Requests
 from slipstream_actor.client.runner import Kept
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.message import Reply
-from slipstream_actor.socket.pushes import require_event
+from slipstream_actor.socket.pushes import RESERVED, require_event
 
 __all__ = [
     "drain",
@@ -66,14 +67,15 @@ def request(
         take(asked)
     else:
         submit(asked, client)
-    return asked.future
+    return asked
 
 
 def pending(topic: str, event: str, payload: Any, timeout: float | None) -> PendingRequest:
     """Return a request that nobody has yet. Raises `TypeError` and `ValueError`."""
-    require_text("topic", topic)
-    require_event("request", require_text("event", event))
-    return PendingRequest(None, topic, event, payload, require_seconds("timeout", timeout))
+    if type(topic) is not str or type(event) is not str or event in RESERVED:
+        require_text("topic", topic)
+        require_event("request", require_text("event", event))
+    return PendingRequest(topic, event, payload, require_seconds("timeout", timeout))
 
 
 def submit(asked: PendingRequest, client: Target) -> None:
@@ -99,18 +101,19 @@ def drain(ref: Any, seconds: float) -> None:
     kept = getattr(ref._actor_weakref(), "_slipstream", None)
     deadline = time.monotonic() + seconds
     for asked in kept.requests.pending() if isinstance(kept, Kept) else ():
-        asked.future.wait(max(0.0, deadline - time.monotonic()))
+        asked.wait(max(0.0, deadline - time.monotonic()))
 
 
 def requests_of(ref: Any) -> Requests:
     """Return the requests of a client. Raises `ClientEndedError`, and `TypeError` for another."""
+    find = getattr(ref, "_actor_weakref", None)
+    kept = getattr(find(), "_slipstream", None) if find is not None else None
+    if isinstance(kept, Kept):
+        return kept.requests
     kind = getattr(ref, "actor_class", None)
     if not isinstance(kind, type) or not issubclass(kind, ClientActor):
         raise TypeError(f"request is for a client, by its ref, its name or its handle, not {ref!r}")
-    kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    if not isinstance(kept, Kept):
-        raise ended_error(f"{ref} is not there", ref.actor_inbox)
-    return kept.requests
+    raise ended_error(f"{ref} is not there", ref.actor_inbox)
 
 
 @overload

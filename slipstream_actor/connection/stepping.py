@@ -12,13 +12,16 @@ import msgspec
 
 from slipstream_actor.actors import context
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.selector_inbox import SocketReady
 from slipstream_actor.connection.pushes import write_here
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
 from slipstream_actor.protocol.events import ReplyReceived
-from slipstream_actor.protocol.serializer import encoder_of
+from slipstream_actor.protocol.joins import JOINED
+from slipstream_actor.protocol.serializer import Encoder, encoder_of
+from slipstream_actor.telemetry import frame_log
 
 __all__ = ["StepFailed", "be_driven", "be_driven_no_more"]
 
@@ -40,6 +43,8 @@ def be_driven(connection: Any) -> None:
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = partial(can_step, connection)
         inbox.step = partial(step_here, connection)
+        if (encode := encoder_of(config.serializer)) is not None:
+            inbox.request_here = partial(request_here, connection, encode)
     if owner.driven is None:
         owner.driven = inbox
 
@@ -47,23 +52,65 @@ def be_driven(connection: Any) -> None:
 def be_driven_no_more(connection: Any) -> None:
     """It ends: leave it to its own thread."""
     inbox, owner = connection.actor_inbox, connection._owner.actor_inbox
-    inbox.write_here = inbox.step = None
+    inbox.write_here = inbox.step = inbox.request_here = None
     if owner.driven is inbox:
         owner.driven = None
 
 
-def can_step(connection: Any) -> bool:
-    """Whether its steps may be done elsewhere: nobody looks at them, and nobody is called back."""
+def can_step(connection: Any, requests: int = 0) -> bool:
+    """Whether its steps may be done elsewhere: nobody looks at them, and nobody is called back.
+
+    `requests` are those of who drives.
+    """
     owner = connection._owner.actor_inbox
     return not (
         connection._status != "connected"
         or CONNECTION
         or context.installed
-        or connection._protocol.requests
+        or len(connection._protocol.requests.open) > requests
         or owner.subscriptions
         or owner.observer is not None
         or owner.deaf
     )
+
+
+def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
+    """Write a request in the thread of who asks, which mostly awaits it next.
+
+    Returns `False`, and has done nothing, when the topic is not joined, or the connection's thread
+    has something to do.
+    """
+    inbox = connection.actor_inbox
+    if not inbox.turn.take():
+        return False
+    try:
+        transport, protocol = connection._transport, connection._protocol
+        channel, now = protocol.channels.get(request.topic), time.monotonic()
+        if channel is None or channel.state is not JOINED or request.deadline <= now:
+            return False
+        if not can_step(connection) or inbox.has_mail or connection._paused:
+            return False
+        args = channel.join_ref, request.push_ref, request.topic, request.event, request.payload
+        if is_left_to_write(transport) or (data := encode(*args)) is None or not request.begin():
+            return False
+        armed, timer = not protocol.rearm, connection._timer
+        protocol.push_request(channel, request, now)
+        transport.queue(data)
+        transport.flush()
+        if frame_log.is_on():
+            frame_log.sending([PushMessage(*args[2:], request.push_ref, channel.join_ref)])
+        if armed and timer is not None and timer.due <= request.deadline:
+            protocol.rearm = False  # It looks before that.
+        if protocol.rearm or is_left_to_write(transport):
+            inbox.tell(ResumeReading())  # Its thread sees to the rest.
+        return True
+    finally:
+        inbox.turn.give()
+
+
+def is_left_to_write(transport: Any) -> bool:
+    """Whether something waits to be written, or cannot be."""
+    return bool(transport.pending_bytes or transport.write_error is not None)
 
 
 def step_here(connection: Any, ready: SocketReady | None) -> bool:
@@ -72,7 +119,8 @@ def step_here(connection: Any, ready: SocketReady | None) -> bool:
     Returns `False` when there is something that only the connection's thread does: a command, an
     end, a close. What a step raises ends the connection there.
     """
-    if not can_step(connection):
+    driver = connection.actor_inbox.driver
+    if not can_step(connection, driver.REQUESTS if driver is not None else 0):
         return False
     try:
         return write_what_waits(connection) if ready is None else read(connection, ready)
@@ -89,6 +137,10 @@ def read(connection: Any, ready: SocketReady) -> bool:
         connection.actor_inbox.watch_write(transport.pending_bytes > 0)
     if ready.readable:
         receive(connection, transport)
+        requests, driver = connection._protocol.requests, connection.actor_inbox.driver
+        if requests.outcomes and driver is not None:
+            # Told by who drives, when that does so no more: whoever is called back then may wait.
+            driver.expected, requests.outcomes = requests.outcomes, []
     if transport.ended is not None or transport.write_error is not None:
         connection.actor_inbox.tell(ResumeReading())
         return False
@@ -107,13 +159,17 @@ def write_what_waits(connection: Any) -> bool:
         if transport.write_error is not None:
             inbox.tell(ResumeReading())
     if pushes := inbox.drain(PushMessage):
-        connection._push(*pushes)
+        around, waiting.inbox = waiting.inbox, inbox  # Whoever is called back is not to wait.
+        try:
+            connection._push(*pushes)
+        finally:
+            waiting.inbox = around
     return not inbox.has_mail
 
 
 def settle_quickly(connection: Any, transport: Any, owner: Any) -> bool:
     """Tell what has come, where `_settle` would find nothing else to do."""
-    protocol, flow = connection._protocol, connection.flow
+    protocol, flow, taken = connection._protocol, connection.flow, transport.bytes_taken
     if (
         protocol.outgoing
         or protocol.rearm
@@ -129,13 +185,13 @@ def settle_quickly(connection: Any, transport: Any, owner: Any) -> bool:
         or owner.observer is not None
     ):
         return False
-    events, size = protocol.events, transport.bytes_taken - connection._told_bytes
+    events, size = protocol.events, taken - connection._told_bytes
     if (
         flow.delivered - flow.taken + len(events) > flow.high
         or flow.delivered_bytes - flow.taken_bytes + size > flow.high_bytes
     ):
         return False
-    connection._told_bytes = transport.bytes_taken
+    connection._told_bytes = taken
     if not events:
         return True
     protocol.events = []

@@ -93,7 +93,7 @@ def refs_of(protocol: Protocol, now: float) -> list[Plain]:
     parts = []
     for ref, waiting in items_of(protocol.refs):
         due = due_at(protocol, ref)
-        request = protocol.requests._open.get(ref)
+        request = protocol.requests.open.get(ref)
         parts.append(
             {
                 "ref": ref,

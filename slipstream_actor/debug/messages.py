@@ -126,7 +126,7 @@ class Messages:
             response = reply.response
             self._note(Message("in", what, "", name(reply.status), lambda: redacted(response), how))
 
-        command.request.future.add_done_callback(told)
+        command.request.add_done_callback(told)
 
 
 def content(table: dict[type, Callable[[Any], str]], message: Any) -> Callable[[], str]:

@@ -171,16 +171,25 @@ class Protocol:
             return self._not_sent(command, PushTimeout())
         if command.request is not None and not command.request.begin():
             return False
-        self.refs[command.ref] = Waiting("push", command.event, channel)
-        channel.pushes[command.ref] = now
         self.rearm = True
         if command.request is not None:
-            self.requests.add(command.ref, command.request, command.deadline or now)
-        elif command.deadline is not None:
+            self.push_request(channel, command.request, now)
+            return True
+        self.refs[command.ref] = Waiting("push", command.event, channel)
+        channel.pushes[command.ref] = now
+        if command.deadline is not None:
             self._push_deadlines.add(command.ref, command.deadline + self._running(now) - now)
         elif command.reply_timeout is not None:
             self._push_deadlines.add(command.ref, self._running(now) + command.reply_timeout)
         return True
+
+    def push_request(self, channel: Channel, request: Any, now: float) -> None:
+        """Remember a request that is being sent on a join."""
+        ref = request.push_ref
+        self.refs[ref] = Waiting("push", request.event, channel)
+        channel.pushes[ref] = now
+        self.rearm = True
+        self.requests.add(ref, request, request.deadline)
 
     def push_plain(self, number: str, ref: Ref) -> None:
         """Remember a push that asks for no outcome."""
@@ -269,9 +278,9 @@ class Protocol:
                 return False
             del self.refs[ref]
             del channel.pushes[ref]
-            self._push_deadlines.discard(ref)
             if self.requests.settle(ref, reply):
                 return True
+            self._push_deadlines.discard(ref)
             answered = Ref(ref, channel.topic, channel.join_ref, awaited=True)
             self.events.append(ReplyReceived(channel.topic, answered, reply))
             return True

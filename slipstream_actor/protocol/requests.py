@@ -24,19 +24,21 @@ class OpenRequests:
         self.outcomes: list[tuple[Any, Any]] = []
         self.unsent: list[tuple[Any, Any]] = []
         self.deadlines: Deadlines = Deadlines()
-        self._open: dict[str, Any] = {}
+        # By their refs.
+        self.open: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self.open)
 
-    def add(self, ref: str, request: Any, deadline: float) -> None:
-        """A request is being sent."""
-        self._open[ref] = request
-        self.deadlines.add(ref, deadline)
+    def add(self, ref: str, request: Any, deadline: float | None) -> None:
+        """A request is being sent; without a deadline it has for ever."""
+        self.open[ref] = request
+        if deadline is not None:
+            self.deadlines.add(ref, deadline)
 
     def settle(self, ref: str, outcome: Any) -> bool:
         """Tell the outcome of a request; `False` when `ref` is that of none."""
-        request = self._open.pop(ref, None)
+        request = self.open.pop(ref, None)
         if request is None:
             return False
         self.deadlines.discard(ref)

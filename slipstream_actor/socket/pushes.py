@@ -17,7 +17,7 @@ from slipstream_actor.socket.standing import stands, topic_stands
 from slipstream_actor.socket.state import SocketState, is_joined, is_wanted, open_channel
 from slipstream_actor.socket.telemetry import observed_push
 
-__all__ = ["push", "push_observed", "require_event"]
+__all__ = ["RESERVED", "push", "push_observed", "require_event"]
 
 # Events that the server takes for a join or a leave, behind the socket's back; what to use instead.
 RESERVED = {"phx_join": "join", "phx_leave": "leave"}

@@ -28,7 +28,7 @@ from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
-from slipstream_actor.client.requests import PendingRequest
+from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.runner import Kept
 from slipstream_actor.client.subscriptions import Overflow, Subscription, subscribe
 from slipstream_actor.client.waiting import wait_until_joined
@@ -270,7 +270,7 @@ class ClientHandle(Generic[C]):
             if life.due is not None and life.stopped is None:
                 self._have_wait(life, request)
             else:
-                request.future.fail(error)
+                request.fail(error)
             return
         asking.submit(request, ref)
 
@@ -284,10 +284,10 @@ class ClientHandle(Generic[C]):
         """A request comes back that was not sent: it waits for the next client."""
         life = self._current()
         if life.stopped is not None:
-            request.future.fail(failure)
+            request.fail(failure)
             return
-        request.ref, request.owner, request.handed = self, None, None
-        request.wait()
+        request.ref, request.owner, request.handed, request.inbox = self, None, None, None
+        request.keep_time()
         life.waiting.append(request)
         # Behind that: the client may have come, or the end, before it stood there.
         self._hand_out(life)
@@ -427,15 +427,15 @@ class ClientHandle(Generic[C]):
     def _hand_out_first(self, life: Life[C]) -> None:
         ref, request = life.ref, life.waiting.popleft()
         if ref is None:
-            request.future.fail(ended_for(life.stopped, str(request)))
-        elif not request.future.done:
+            request.fail(ended_for(life.stopped, str(request)))
+        elif not request.done:
             with suppress(SerializerError):  # It has failed with it.
                 asking.submit(request, ref)
 
 
 def _fail_all(life: Life[Any], error: BaseException) -> None:
     while life.waiting:
-        life.waiting.popleft().future.fail(error)
+        life.waiting.popleft().fail(error)
 
 
 def is_starting(ref: Any, client_class: type[ClientActor]) -> bool:

@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import CancelledError, Reply, SlipstreamError, request, wait_until_joined
+from slipstream_actor import (
+    AwaitTimeoutError,
+    CancelledError,
+    Reply,
+    SlipstreamError,
+    request,
+    wait_until_joined,
+)
 from slipstream_actor.client import asking
-from slipstream_actor.client.requests import PendingRequest
+from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.testing import SocketTest
 from tests.client.test_requests import LOBBY, Rooms
 from tests.support.clients import PATIENCE
@@ -65,7 +72,7 @@ def test_a_request_while_what_waits_is_sent(server: SocketTest, joined: Any) -> 
     asked: list[Any] = []
 
     def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
-        asked[:] = [waiting(joined).future]
+        asked[:] = [waiting(joined)]
         return (
             requests.flush,
             lambda: asked.append(request(joined, LOBBY, "say", timeout=PATIENCE)),
@@ -91,24 +98,28 @@ def test_one_outcome_whatever_comes_while_it_is_sent(
     def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
         asked: PendingRequest = waiting(joined)
         kept[:], seen[:] = [asked], []
-        asked.future.add_done_callback(seen.append)
+        asked.add_done_callback(seen.append)
         acts: dict[str, Callable[[], object]] = {
-            "cancel": asked.future.cancel,
+            "cancel": asked.cancel,
             "time out": asked.time_out,
-            "fail": lambda: asked.future.fail(CancelledError("by hand")),
+            "fail": lambda: asked.fail(CancelledError("by hand")),
             "reply": lambda: asked.conclude(Reply("ok", "early")),
         }
         return requests.flush, acts[what]
 
     for _ in interrupted(prepare):
-        future = kept[0].future
+        future = kept[0]
         if not future.done:
-            server.reply(joined, server.assert_push(LOBBY, "say"), Reply("ok", 1))
+            # Behind those that had their outcome when they were sent.
+            while (sent := server.assert_push(LOBBY, "say")).ref != future.push_ref:
+                pass
+            server.reply(joined, sent, Reply("ok", 1))
         try:
             outcome: Any = future.get(timeout=PATIENCE)
         except SlipstreamError as error:
             outcome = error
         assert isinstance(outcome, (Reply, SlipstreamError))
+        assert what == "time out" or not isinstance(outcome, AwaitTimeoutError)
         assert seen == [future]
     assert asking.open_requests(joined) == 0
     assert not requests._waiting

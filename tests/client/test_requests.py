@@ -154,6 +154,19 @@ def test_payloads(server: SocketTest, joined: Any, payload: Any) -> None:
 # what it waits for
 
 
+def test_futures_are_made_of_it(server: SocketTest, joined: Any) -> None:
+    asked = [request(joined, LOBBY, "say", {"n": n}) for n in (1, 2)]
+    made = [
+        asked[0].map(lambda reply: reply.response),
+        asked[0].map(lambda reply: [reply.response]).filter(bool),
+        asked[0].map(lambda reply: [reply.response, 1]).reduce(lambda a, b: a + b),
+        asked[0].join(asked[1]).map(lambda replies: [reply.response for reply in replies]),
+    ]
+    for n in (5, 6):
+        server.reply(joined, server.assert_push(LOBBY, "say"), Reply("ok", n))
+    assert [future.get(timeout=PATIENCE) for future in made] == [5, [5], 6, [5, 6]]
+
+
 def test_it_waits_for_the_connection_and_the_join(server: SocketTest, rooms: Any) -> None:
     asked = request(rooms, LOBBY, "say", {"n": 1}, timeout=PATIENCE)
     server.accept_connect(rooms)

@@ -731,3 +731,43 @@ print(ref.proxy().run(lambda _: "parent").get())
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the C library's fork")
 def test_a_fork_without_hooks_in_a_callback(server: PhoenixServer) -> None:
     assert run(BEGIN + IN_A_CALLBACK, server.uri) == (0, "7\nparent\n", "")
+
+
+DRIVEN = """
+import ctypes
+from slipstream_actor.actors import inbox as waits
+
+waits.CLOSE = float("inf")  # However long the fork takes.
+ref = start(sys.argv[1])
+
+def echo(**payload):
+    return request(ref, "bench:a", "echo", payload, timeout=30)
+
+def ask():
+    turn = get_state(ref).socket.channel_pid.actor_inbox.turn
+    while not turn.parked:
+        for n in range(20):
+            echo(n=n).get()
+    future = echo(last=True)
+    pid = ctypes.PyDLL(None).fork()
+    if not pid:
+        try:
+            future.get()
+        except ForkedError:
+            print("forked", flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print(future.get().response, echo(after=1).get().response)
+
+thread = threading.Thread(target=ask)
+thread.start()
+thread.join()
+ref.stop()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the C library's fork")
+def test_a_child_drives_no_connection_of_its_parent(server: PhoenixServer) -> None:
+    """Not for a request either that the thread which forks has written itself."""
+    outcome = run(BEGIN + DRIVEN, server.uri)
+    assert outcome == (0, "forked\n{'last': True} {'after': 1}\n", "")

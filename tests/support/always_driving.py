@@ -9,3 +9,5 @@ from slipstream_actor.actors import inbox
 
 inbox.FEW = 0
 inbox.SHORT = math.inf
+inbox.CROWDED = 0
+inbox.CLOSE = math.inf

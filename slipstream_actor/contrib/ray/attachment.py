@@ -184,14 +184,14 @@ class Attachment:
         call_at(time.monotonic() + AGAIN / 4, lambda: self._send_later(operation))
 
     def _send_later(self, operation: Operation) -> None:
-        if operation.future.done:
+        if operation.done:
             return
         try:
             self.link(self.shard_of(operation.topic)).submit(operation)
         except StoreUnavailableError:
             self.send_again(operation)
         except SlipstreamError as error:
-            operation.future.fail(error)
+            operation.fail(error)
 
     # subscriptions
 

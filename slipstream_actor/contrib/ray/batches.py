@@ -16,7 +16,7 @@ from typing import Any
 
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import reset_in_child
-from slipstream_actor.client.requests import RequestFuture
+from slipstream_actor.client.pending_request import RequestFuture
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import ShardLostError, StoreUnavailableError
 from slipstream_actor.contrib.ray.operations import (
@@ -60,7 +60,7 @@ SLOW = 0.2
 _numbers = itertools.count(1)
 
 
-class Operation:
+class Operation(RequestFuture):
     """One order, from the call to its outcome. Its time runs here."""
 
     def __init__(
@@ -72,6 +72,7 @@ class Operation:
         owner: Any,
         timeout: float | None,
     ) -> None:
+        super().__init__()
         self.number: int = next(_numbers)
         self.kind: int = kind
         self.topic: str = topic
@@ -83,7 +84,6 @@ class Operation:
         # Whether a shard may have been told of it.
         self.maybe_sent: bool = False
         self.link: Link | None = None
-        self.future: Any = RequestFuture(self)  # type: ignore[arg-type]
         self._expiry: Expiry | None = None
 
     def __str__(self) -> str:
@@ -97,8 +97,8 @@ class Operation:
 
     def time_out(self) -> None:
         """Its time is over."""
-        if not self.future.done:
-            self.future.fail(self.timeout_error(self.timeout))
+        if not self.done:
+            self.fail(self.timeout_error(self.timeout))
 
     def timeout_error(self, timeout: float | None) -> AwaitTimeoutError:
         """Return the error that says how it stands."""
@@ -123,7 +123,7 @@ class Operation:
 
     def lost(self, shard: int, why: str) -> None:
         """The shard that was told of it is gone."""
-        self.future.fail(
+        self.fail(
             ShardLostError(
                 f"{self}: shard {shard} was lost, and may have done it: {why}",
                 shard=shard,
@@ -243,7 +243,7 @@ class Link:
             size = 0
             while self._queue and len(taken) < MOST and size < MOST_BYTES:
                 operation = self._queue.popleft()
-                if operation.future.done:
+                if operation.done:
                     continue
                 operation.maybe_sent = True
                 self._sent[operation.number] = operation
@@ -317,15 +317,15 @@ class Link:
 
     def _conclude(self, operation: Operation, kind: int, value: Any) -> None:
         if kind == REPLIED:
-            operation.future.set(Reply(*value))
+            operation.set(Reply(*value))
         elif kind == MOVED:
             operation.maybe_sent = False
             self._tell_of_layout(value)
             self._send_again(operation)
         elif kind == FAILED:
-            operation.future.fail(engine.loads(value))
+            operation.fail(engine.loads(value))
         else:
-            operation.future.set(engine.loads(value))
+            operation.set(engine.loads(value))
 
     # the shard's stream, in a thread of its own
 
@@ -383,7 +383,7 @@ class Link:
         for operation in sent:
             operation.lost(self.shard, why)
         for operation in waiting:
-            if not operation.future.done:
+            if not operation.done:
                 self._send_again(operation)
 
     def close(self, error: SlipstreamError | None = None) -> None:
@@ -402,7 +402,7 @@ class Link:
                 left = [*self._sent.values(), *self._queue]
                 self._sent, self._queue = {}, deque()
             for operation in left:
-                operation.future.fail(error)
+                operation.fail(error)
 
 
 class Acknowledgements:

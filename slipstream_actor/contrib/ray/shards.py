@@ -260,8 +260,8 @@ class Shards(Generic[C]):
         try:
             attachment.send(operation)
         except SlipstreamError as error:
-            operation.future.fail(error)
-        return operation.future  # type: ignore[no-any-return]
+            operation.fail(error)
+        return operation
 
     def subscribe(
         self,

@@ -114,7 +114,7 @@ def test_what_comes_while_batches_are_under_way_goes_together(ray: Ray, link: Li
     assert third.sequence == 2
     stream.put(replied(*operations[1:]))
     for operation in operations:
-        assert operation.future.get(timeout=PATIENCE) == Reply("ok", {})
+        assert operation.get(timeout=PATIENCE) == Reply("ok", {})
 
 
 def test_what_was_sent_to_a_shard_that_is_lost_may_have_been_done(ray: Ray, link: Link) -> None:
@@ -127,14 +127,14 @@ def test_what_was_sent_to_a_shard_that_is_lost_may_have_been_done(ray: Ray, link
     link.submit(waiting)
     stream.put(engine.Gone(RuntimeError("it died"), for_good=False))
     with pytest.raises(ShardLostError, match="it died") as lost:
-        sent.future.get(timeout=PATIENCE)
+        sent.get(timeout=PATIENCE)
     assert (lost.value.maybe_sent, lost.value.shard) == (True, 3)
     ray.opened("two")
     # It was not sent, and goes to whoever has its topic by now.
     assert ray.again == [waiting]
-    assert not waiting.future.done
+    assert not waiting.done
     assert not waiting.maybe_sent
-    waiting.future.cancel()
+    waiting.cancel()
 
 
 @pytest.mark.parametrize("stale", [True, False], ids=["stale", "lost on the way"])
@@ -150,16 +150,16 @@ def test_a_batch_that_was_not_taken_is_followed_by_none_of_its_token(
     if stale:  # It was not taken.
         assert ray.again == [first]
         assert not first.maybe_sent
-        first.future.cancel()
+        first.cancel()
     else:
         with pytest.raises(ShardLostError, match="no way"):
-            first.future.get(timeout=PATIENCE)
+            first.get(timeout=PATIENCE)
     second = request(2)
     link.submit(second)
     batch, _ = ray.batch()
     assert (batch.token, batch.sequence) == ("two", 0)
     stream.put(replied(second))
-    assert second.future.get(timeout=PATIENCE).ok
+    assert second.get(timeout=PATIENCE).ok
 
 
 def test_a_topic_that_has_moved_is_looked_for_elsewhere(ray: Ray, link: Link) -> None:
@@ -172,27 +172,27 @@ def test_a_topic_that_has_moved_is_looked_for_elsewhere(ray: Ray, link: Link) ->
     closing = request(1)
     link.submit(closing)
     stream.put(replied(closing))
-    assert closing.future.get(timeout=PATIENCE).ok
+    assert closing.get(timeout=PATIENCE).ok
     assert (ray.again, ray.versions) == ([operation], [8])
     assert not operation.maybe_sent
-    operation.future.cancel()
+    operation.cancel()
 
 
 def test_what_times_out_or_is_cancelled_is_taken_back(ray: Ray, link: Link) -> None:
     unsent, sent = request(1, timeout=0.01), request(2)
     link.submit(unsent)
     with pytest.raises(AwaitTimeoutError, match="shard 3 is not there") as told:
-        unsent.future.get(timeout=PATIENCE)
+        unsent.get(timeout=PATIENCE)
     assert not told.value.maybe_sent
     ray.opened("one")
     link.submit(sent)
     batch, _ = ray.batch()
     assert [order.number for order in batch.orders] == [sent.number]
-    assert sent.future.cancel()
+    assert sent.cancel()
     batch, _ = ray.batch()
     assert [(order.kind, order.body) for order in batch.orders] == [(CANCEL, sent.number)]
     with pytest.raises(CancelledError):
-        sent.future.get()
+        sent.get()
 
 
 def test_a_link_that_is_closed_leaves_nothing_without_an_outcome(ray: Ray, link: Link) -> None:
@@ -203,4 +203,4 @@ def test_a_link_that_is_closed_leaves_nothing_without_an_outcome(ray: Ray, link:
     link.close(ClientEndedError("normal", "closed"))
     for operation in operations:
         with pytest.raises(ClientEndedError, match="closed"):
-            operation.future.get(timeout=PATIENCE)
+            operation.get(timeout=PATIENCE)

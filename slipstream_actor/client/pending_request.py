@@ -1,0 +1,236 @@
+"""One request from outside, from the call to its outcome: it is the future of its reply."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+from slipstream_actor.actors.expiry import Expiry, call_at
+from slipstream_actor.actors.forks import is_forked
+from slipstream_actor.actors.future import Future, Outcome
+from slipstream_actor.actors.here import may_drive
+from slipstream_actor.actors.question import Question
+from slipstream_actor.actors.selector_inbox import SelectorInbox
+from slipstream_actor.errors import AwaitTimeoutError, CancelledError, SlipstreamError, shown
+from slipstream_actor.protocol.message import Reply
+from slipstream_actor.protocol.reason_texts import described
+from slipstream_actor.protocol.reasons import ChannelEnded, PushTimeout
+from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
+from slipstream_actor.socket.telemetry import request_ended
+
+__all__ = ["PendingRequest", "RequestFuture"]
+
+_numbers = itertools.count()
+
+# What a future has in the place of a mailbox.
+NO_MAIL: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+
+class InContext:
+    """A function that runs in the context variables of whoever has given it."""
+
+    __slots__ = ("context", "function")
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self.function: Callable[[Any], object] = function
+        self.context: contextvars.Context = contextvars.copy_context()
+
+    def __call__(self, future: Any) -> None:
+        self.context.run(self.function, future)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InContext) and other.function == self.function
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+
+class RequestFuture(Future[Any]):
+    """A future that is completed by its time, whether somebody waits or not. What it is the outcome
+    of is a subclass, and says so as text."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a value or an exception: it follows no other future."""
+        return bool(self._outcomes)
+
+    def _plain(self) -> Future[Any]:
+        follower: Future[Any] = Future()
+        follower.set(self)
+        return follower
+
+    def over(self) -> None:
+        """It has an outcome."""
+        raise NotImplementedError
+
+    def timeout_error(self, timeout: float | None) -> AwaitTimeoutError:
+        """Return the error that says how it stands."""
+        raise NotImplementedError
+
+    def cancel(self) -> bool:
+        """Complete with `CancelledError`; what was not sent by then is never sent.
+
+        Returns whether there was no outcome yet.
+        """
+        return self.fail(CancelledError(f"{self} was cancelled"))
+
+    def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
+        """Call `function(self)` once done, in the caller's context variables, in the thread that
+        completes it: mostly the connection's, where nothing is to be waited for."""
+        super().add_done_callback(InContext(function))
+
+    def remove_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
+        """Call `function` no more, if it has not been called yet."""
+        super().remove_done_callback(InContext(function))
+
+    def _call_back(self) -> None:
+        self.over()
+        if self._callbacks:
+            super()._call_back()
+
+    def _expired(self, timeout: float | None) -> AwaitTimeoutError:
+        return self.timeout_error(timeout)
+
+    def _wait_in(self, inbox: Any, timeout: float | None) -> None:
+        if isinstance(inbox, SelectorInbox):
+            raise RuntimeError(
+                f"get: a connection's thread would wait for {self}, which a connection"
+                " completes: in a callback of a future, or in a callable of the configuration,"
+                " nothing is to be waited for"
+            )
+        super()._wait_in(inbox, timeout)
+
+
+class PendingRequest(RequestFuture):
+    """One request. A plain thread that waits for its outcome steps the connection meanwhile.
+
+    `ref` is the client's, as it is called now; `when_ended` takes it over, unsent, when that
+    client ends, if somebody does.
+    """
+
+    # What it is to the connection that it drives: see `selector_inbox.Waiter`.
+    REQUESTS = 1
+    _queue = NO_MAIL
+    _sleeping = False
+    driving: SelectorInbox | None = None
+    expected: Any = None
+
+    ref: Any = None
+    when_ended: Callable[[PendingRequest, SlipstreamError], object] | None = None
+    # Where it waits, or was sent, and what the push is called there: a `requests.Requests`.
+    owner: Any = None
+    push_ref: str = ""
+    # The connection that it was handed to last, on which join, and what was.
+    inbox: SelectorInbox | None = None
+    handed: str | None = None
+    data: str | bytes = ""
+    span: Any = None
+    # Whether the connection has begun to send it.
+    maybe_sent: bool = False
+    _expiry: Expiry | None = None
+
+    def __init__(self, topic: str, event: str, payload: Any, timeout: float | None) -> None:
+        super().__init__()
+        self.topic: str = topic
+        self.event: str = event
+        self.payload: Any = payload
+        self.timeout: float | None = timeout
+        self.deadline: float | None = None if timeout is None else time.monotonic() + timeout
+        self.number: int = next(_numbers)
+
+    def __str__(self) -> str:
+        return f"the reply of {self.ref} to {shown(self.event)} on {shown(self.topic)}"
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """See `Future.wait`."""
+        inbox, owner = self.inbox, self.owner
+        if inbox is None or owner is None or self._outcomes or not may_drive() or is_forked(self):
+            return super().wait(timeout)
+        started, alone = time.monotonic(), len(owner.open) == 1
+        if alone and inbox.is_worth_driving:
+            if not inbox.drive(self, timeout):
+                inbox.cool_down()
+            for request, outcome in self.expected or ():
+                request.conclude(outcome)
+            if timeout is not None:
+                timeout -= time.monotonic() - started
+        try:
+            return bool(self._outcomes) or super().wait(timeout)
+        finally:
+            inbox.note_wait(started, alone=alone)
+
+    def keep_time(self) -> None:
+        """From now on nobody but this sees to its time."""
+        if self._expiry is None and self.deadline is not None and not self.done:
+            self._expiry = call_at(self.deadline, self.time_out)
+            if self.done:  # Meanwhile.
+                self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        """The connection sees to its time, or nobody need."""
+        expiry, self._expiry = self._expiry, None
+        if expiry is not None:
+            expiry.cancel()
+
+    def time_out(self, hint: str = "") -> None:
+        """Its time is over."""
+        if not self.done:
+            self.fail(self.timeout_error(self.timeout, hint))
+
+    def timeout_error(self, timeout: float | None, hint: str = "") -> AwaitTimeoutError:
+        """Return the error that says how it stands."""
+        standing = Question(self.ref, text=str(self), topic=self.topic).standing()
+        sent = self.maybe_sent
+        return AwaitTimeoutError(str(self), timeout, hint=f"{hint}{standing}", maybe_sent=sent)
+
+    def fail_or_go_on(self, failure: SlipstreamError) -> None:
+        """Its client has ended: it fails, or somebody takes it over."""
+        if self.owner is not None:
+            self.owner.forget(self)
+        if self.when_ended is not None and not self.done:
+            self.when_ended(self, failure)
+        else:
+            self.fail(failure)
+
+    def over(self) -> None:
+        """It has an outcome."""
+        self.expected = ()
+        if self._sleeping and self.driving is not None:
+            self.driving.wake()
+        if self._expiry is not None:
+            self.stop_waiting()
+        if self.owner is not None:
+            self.owner.forget(self)
+        span, self.span = self.span, None
+        if span is not None:
+            request_ended(span, self)
+
+    # what the connection calls, in its thread
+
+    def begin(self) -> bool:
+        """Whether it is still to be sent; from now on it may have been."""
+        self.maybe_sent = not self.done
+        return self.maybe_sent
+
+    def conclude(self, outcome: Any, *, paused: bool = False) -> None:
+        """Take the outcome of what was sent."""
+        if type(outcome) is Reply:
+            self._settle("first", Outcome(outcome))
+        elif isinstance(outcome, PushTimeout):
+            self.time_out(": it was sent, and reading is paused" if paused else ": it was sent")
+        else:
+            text = f"{self}: it was sent, and there will be none: {described(outcome)}"
+            kind = NotJoinedError if isinstance(outcome, ChannelEnded) else NotConnectedError
+            self.fail(kind(text, reason=outcome, maybe_sent=True))
+
+    def give_back(self) -> None:
+        """It was not sent: it takes its turn again, behind what the client is told meanwhile."""
+        self.maybe_sent = False
+        if self.deadline is not None and self.deadline <= time.monotonic():
+            self.time_out()
+        elif self.owner is not None:
+            self.owner.again(self)
