@@ -13,6 +13,7 @@ import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from slipstream_actor.actors.envelopes import Request
+from slipstream_actor.actors.event import new_event
 from slipstream_actor.actors.exit import stop_at_exit
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
@@ -47,6 +48,7 @@ class BaseActor(pykka.ThreadingActor):
 
     def __init__(self, name: Hashable | None = None, *, label: str | None = None) -> None:
         super().__init__()
+        self.actor_stopped = new_event()
         self._actor_ref = ref = LocalRef(self)
         ref.label = label or label_of(ref, name)
         stop_at_exit(BaseActor, os.getpid())

@@ -14,25 +14,20 @@ import operator
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
 from typing import Any
 
-from msgspec import UNSET
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from slipstream_actor.actors import context
 from slipstream_actor.actors.envelopes import EVERY_SOURCE, Burst, Match, Timer, refuse
 from slipstream_actor.actors.forks import (
-    current_epoch,
     end_copied_thread,
     is_forked,
     is_known_to_be_forked,
 )
-from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.ledger import Ledger
+from slipstream_actor.actors.inbox_state import MOST_REFS, InboxState
 from slipstream_actor.actors.places import Place
-from slipstream_actor.actors.push_buffer import PushBuffer
 from slipstream_actor.actors.search import Search
 
 __all__ = ["Inbox"]
@@ -52,87 +47,20 @@ CROWDED = 64
 # Nor does a request so many seconds after the last one: it would wake two threads more.
 CLOSE = 0.005
 
-# More than any process gives out.
-MOST_REFS = 10**18
+# Of timers that are due at the same time the first is the one that was set first.
+_timer_numbers = itertools.count()
 
 
-class Inbox:
+class Inbox(InboxState):
     """A queue, what a `receive` has passed over, and a heap of timers."""
+
+    __slots__ = ()
 
     CARRIES = True
     # Whether events lead to callbacks: a plain thread has none.
     FOR_CALLBACKS = True
     # With requests of others open, its owner does not drive: it would tell their outcomes.
     REQUESTS = 0
-    # Whether its owner may drive its connection while it waits: no signal is handled there.
-    drives: bool = True
-    # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
-    log: Any = None
-    # How its owner's connections came and went, a `socket.history`, once one has.
-    history: Any = None
-    # Who sees what its owner is told, while somebody looks in from outside.
-    observer: Any = None
-
-    def __init__(self) -> None:
-        self.epoch: int = current_epoch()
-        # Looked up at run time: gevent patches the module.
-        self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
-        self._stash: deque[Envelope[Any]] = deque()
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._timer_numbers = itertools.count()
-        self._timers_given = 0
-        self._crowded = 64
-        self._messages_turn = True
-        # The inbox of the connection that its owner may drive, while it has one.
-        self.driven: Any = None
-        # The one that it drives, or drove last: a thread may have several.
-        self.driving: Any = None
-        self._short_waits = 0
-        self._close_until = 0.0
-        # The reply that its owner waits for while it drives, and what has come of it.
-        self.expecting: str | None = None
-        self.expected: Any = None
-        # Whether it has waited since `first_since_wait` was true last.
-        self._waited = True
-        # One step of it gives one out, in whatever thread or signal handler.
-        self._refs = iter(range(1, MOST_REFS + 1))
-        self.closed: bool = False
-        self._sleeping = False
-        self.stopping: bool = False
-        self.stop_reason: Any = "normal"
-        self.interrupt: Callable[[], object] | None = None
-        self.envelope: Envelope[Any] | None = None
-        self.burst: Burst | None = None
-        self.uncommitted: str | None = None
-        self.begins_anew = False
-        self.close_requested = False
-        # The callback of a connection that has been replaced runs: it opens no other.
-        self.replacing = False
-        # Of the joins those that are over, by their refs, until their ends are taken.
-        self.ended_joins: dict[str, Any] = {}
-        self.deaf: bool = False
-        # The owner tells of no more outcomes: whoever else pushes learns it at the call.
-        self.ending = False
-        # Nor to itself: it tells of the last ones.
-        self.told_all = False
-        self.ended: Future[Any] = Future()
-        # What for, from when that is settled: before `terminate` runs.
-        self.ends_for: Any = UNSET
-        # The owner's thread while it runs, and since when it handles what it has in hand.
-        self.thread: Any = None
-        self.busy_since: float | None = None
-        # Of a supervisor: which child it starts now.
-        self.starting: Hashable | None = None
-        # Who else is given the messages of the owner's connection.
-        self.subscriptions: tuple[Any, ...] = ()
-        # Connections that nobody can await anything of any more.
-        self.former: list[Any] = []
-        # What the await that runs has taken, while somebody wants to know.
-        self.taken: list[Place] | None = None
-        # How often a message was put into the stash or taken out: also by a signal handler.
-        self._changes = 0
-        self.ledger: Ledger = Ledger()
-        self.buffer: PushBuffer = PushBuffer()
 
     def next_ref(self) -> str:
         """Return a reference that this process has not used before. Any thread may ask."""
@@ -213,7 +141,7 @@ class Inbox:
 
     def push_front(self, message: Any) -> None:
         """Make `message` the next one."""
-        self._stash.appendleft(context.with_context(Envelope(message)))
+        self.kept_stash().appendleft(context.with_context(Envelope(message)))
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Deliver `message` to the owner in `seconds`."""
@@ -265,7 +193,10 @@ class Inbox:
         """Put the next message or timer into the stash; `False` when none came in time."""
         if (envelope := self._take(timeout)) is None:
             return False
-        self._stash.append(envelope)
+        try:
+            self._stash.append(envelope)
+        except AttributeError:
+            self.kept_stash().append(envelope)
         self._changes += 1
         return True
 
@@ -275,7 +206,9 @@ class Inbox:
             return 0
         before = len(self._stash)
         with contextlib.suppress(queue.Empty):
-            self._stash.extend(itertools.islice(iter(self._queue.get_nowait, None), LONG_QUEUE))
+            self.kept_stash().extend(
+                itertools.islice(iter(self._queue.get_nowait, None), LONG_QUEUE)
+            )
         self._changes += 1
         return len(self._stash) - before
 
@@ -338,7 +271,7 @@ class Inbox:
             if self._timers_given == given:  # Else garbage, or a signal handler, has set one.
                 self._timers = left
         self._timers_given += 1
-        heapq.heappush(self._timers, (timer.due, next(self._timer_numbers), timer))
+        heapq.heappush(self._timers, (timer.due, next(_timer_numbers), timer))
         return timer
 
     def revive(self, timer: Timer) -> None:
@@ -351,7 +284,7 @@ class Inbox:
         """Put what is in the queue behind what was passed over."""
         # In one step, behind which a signal is handled.
         with contextlib.suppress(queue.Empty):
-            self._stash.extend(iter(self._queue.get_nowait, None))
+            self.kept_stash().extend(iter(self._queue.get_nowait, None))
         self._changes += 1
 
     def _next(self) -> Envelope[Any] | None:

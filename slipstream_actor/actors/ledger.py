@@ -26,6 +26,8 @@ class Asked(msgspec.Struct, frozen=True, eq=False):
 class Ledger:
     """The pushes of one process that ask for an outcome and have none yet."""
 
+    __slots__ = ("_asked", "open_spans")
+
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
         # What telemetry tells of them, while somebody listens.

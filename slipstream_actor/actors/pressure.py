@@ -115,6 +115,14 @@ class Inflow:
 class SendBuffer:
     """The bytes that are on their way into one connection, or in it and not sent."""
 
+    __slots__ = (
+        "_accepted",
+        "_lock",
+        "_waiting",
+        "limit",
+        "pending",
+    )
+
     def __init__(self, limit: float) -> None:
         self.limit: float = limit
         # Reentrant: garbage may be collected, or a signal handled, while it is held. What is done

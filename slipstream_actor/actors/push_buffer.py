@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -39,13 +38,22 @@ class BufferedPush(msgspec.Struct, frozen=True, eq=False):
 class PushBuffer:
     """The pushes of one process that wait for a join, in their order."""
 
+    __slots__ = (
+        "_bytes",
+        "_changes",
+        "_lock",
+        "_waiting",
+        "timer",
+    )
+
     def __init__(self) -> None:
         # Reentrant: garbage may be collected, or a signal handled, while it is held. That happens
         # behind calls, so what belongs together is assigned together, and what was reckoned before
         # is reckoned again when the number of changes is another.
         self._lock = threading.RLock()
         self._changes = 0
-        self._waiting: deque[BufferedPush] = deque()
+        # No deque, which takes 760 bytes, since mostly there are none.
+        self._waiting: list[BufferedPush] = []
         self._bytes = 0
         # What has the owner look at it again by itself.
         self.timer: Any = None
@@ -103,7 +111,7 @@ class PushBuffer:
         with self._lock:
             while True:
                 seen = self._changes
-                waiting = deque((*pushes, *self._waiting))
+                waiting = [*pushes, *self._waiting]
                 if self._changes == seen:
                     self._waiting = waiting
                     self._bytes += size
@@ -123,7 +131,7 @@ class PushBuffer:
                 taken = [push for push in kept if wanted(push)]
                 if not taken:
                     return taken
-                left = deque(push for push in kept if not wanted(push))
+                left = [push for push in kept if not wanted(push)]
                 size = sum(push.size for push in taken)
                 if self._changes == seen:
                     self._waiting = left

@@ -72,6 +72,34 @@ class SelectorInbox(Inbox):
 
     POLL_EVERY = 64
     CARRIES = False  # A connection calls nobody back.
+    OWNS = False
+
+    __slots__ = (
+        "_again",
+        "_attached",
+        "_interest",
+        "_only_readable",
+        "_others",
+        "_polled",
+        "_poller",
+        "_registered",
+        "_selector",
+        "_since_poll",
+        "_stepped",
+        "_wake_descriptor",
+        "_wake_lock",
+        "_wake_reader",
+        "_waker",
+        "can_step",
+        "decoding",
+        "driver",
+        "request_here",
+        "room",
+        "step",
+        "turn",
+        "unwritten",
+        "write_here",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,7 +279,7 @@ class SelectorInbox(Inbox):
         messages: list[Any] = []
         while not self._stash and (envelope := self._poll()) is not None:
             if type(envelope.message) is not kind or envelope.reply_to is not None:
-                self._stash.append(envelope)
+                self.kept_stash().append(envelope)
                 break
             messages.append(envelope.message)
             if len(messages) == 1024:

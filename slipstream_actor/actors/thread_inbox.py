@@ -39,6 +39,8 @@ class ThreadInbox(Inbox):
 
     def __init__(self) -> None:
         super().__init__()
+        # From the beginning: what a message is put into in one step is there.
+        self._stash = deque()
         # Of the pushes whose `Ref` somebody still has, that.
         self.refs: WeakValueDictionary[str, Ref] = WeakValueDictionary()
         self._many = FEW

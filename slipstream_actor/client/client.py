@@ -167,6 +167,7 @@ class ClientActor(EventDelivery):
         """Run `init`; what it raises or returns completes `start`."""
         self.actor_inbox.busy_since = time.monotonic()
         beginning = self._slipstream.beginning
+        assert beginning is not None
         carried, self._slipstream.carried = self._slipstream.carried, None
         state = OWN_NAMES.state_of(self)
         try:
@@ -188,6 +189,7 @@ class ClientActor(EventDelivery):
             if then is not UNSET:
                 with context.resumed(carried):
                     self.actor_inbox.push_front(Continue(then))
+            self._slipstream.beginning = None
             beginning.started.set(True)
 
     def on_receive(self, message: Any) -> Any:
@@ -312,8 +314,9 @@ class ClientActor(EventDelivery):
 
         An exception goes there too; the actor lives on if it `lives` when an exception is heard.
         """
-        self._slipstream.callers.add(future)
-        future.add_done_callback(self._slipstream.callers.discard)
+        callers = self._slipstream.make_callers()
+        callers.add(future)
+        future.add_done_callback(callers.discard)
         socket = self._begin()
         try:
             result = callback(self, "handle_call")(message, From(future), socket)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 from typing import Any
 
 import msgspec
@@ -57,6 +57,9 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
     """Nothing came for the time of a `Next(timeout=…)`."""
 
 
+NOBODY: frozenset[Future[Any]] = frozenset()
+
+
 class Kept:
     """All that the library keeps in a client: one attribute, so that the others are the user's."""
 
@@ -66,6 +69,7 @@ class Kept:
         "carried",
         "ended",
         "idle",
+        "name",
         "requests",
         "socket",
         "told_end",
@@ -73,15 +77,24 @@ class Kept:
     )
 
     def __init__(self, beginning: Beginning, ref: Any) -> None:
-        self.beginning: Beginning = beginning
+        # Until `init` has returned.
+        self.beginning: Beginning | None = beginning
+        self.name: Hashable = beginning.name
         self.socket: Socket | None = None
         self.idle: Timer | None = None
         self.told_end: Any = None  # the connection that has told its end itself
         self.ended: bool = False
         self.carried: Any = context.capture()
-        self.callers: set[Future[Any]] = set()
+        # Who waits for an answer; a set once somebody has.
+        self.callers: Set[Future[Any]] = NOBODY
         self.watchers: dict[str, list[Future[Any]]] = {}
         self.requests: Requests = Requests(ref, lambda: self.socket)
+
+    def make_callers(self) -> set[Future[Any]]:
+        """Return who waits for an answer, to add somebody; in the client's thread."""
+        if not isinstance(self.callers, set):
+            self.callers = set()
+        return self.callers
 
 
 def known_socket(ref: Any) -> Socket | None:
@@ -238,10 +251,13 @@ class CallbackRunner(Defaults, BaseActor):
         reason = error if error is not None else "normal"
         self._end_loop(reason)
         self._finish(reason, terminate=False)
+        beginning = self._slipstream.beginning
+        if beginning is None:
+            return
         if error is None:
-            self._slipstream.beginning.started.set(False)
+            beginning.started.set(False)
         else:
-            self._slipstream.beginning.started.fail(error)
+            beginning.started.fail(error)
 
     def _finish(self, reason: Any, *, terminate: bool = True) -> None:
         """Run `terminate`, close the connection, answer all who wait."""
@@ -268,8 +284,8 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _release(self, reason: Any) -> None:
         """Give up the name, and tell all who wait of the end."""
-        if self._slipstream.beginning.name is not None:
-            unregister(self._slipstream.beginning.name, self.actor_ref, reason)
+        if self._slipstream.name is not None:
+            unregister(self._slipstream.name, self.actor_ref, reason)
         for future in (
             *self._slipstream.callers,
             *(f for fs in self._slipstream.watchers.values() for f in fs),
@@ -310,7 +326,7 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _abandon(self) -> None:
         """Let go of the name and the connection: a supervisor waits no more for the callback."""
-        if self._slipstream.beginning.name is not None:
-            unregister(self._slipstream.beginning.name, self.actor_ref, "killed")
+        if self._slipstream.name is not None:
+            unregister(self._slipstream.name, self.actor_ref, "killed")
         if self._slipstream.socket is not None and self._slipstream.socket._link is not None:
             tell(self._slipstream.socket._link.connection, CloseConnection())

@@ -47,6 +47,10 @@ __all__ = ["Configuration", "table"]
 
 MEBIBYTE = 1024 * 1024
 
+# The default parser and its serializers, which have no state: one for all connections.
+OURS = MsgspecJson()
+OF_VSN: dict[str, Serializer] = {"1.0.0": V1Serializer(OURS), "2.0.0": V2Serializer(OURS)}
+
 # What somebody means who asks for an option that other libraries have.
 MEANT = {
     "compress": ': extensions=["permessage-deflate"]',
@@ -275,7 +279,7 @@ class Configuration:
     def validate(cls, uri: Any, options: Mapping[str, Any]) -> Configuration:
         """Return the configuration; raises `ConfigurationError` for the first wrong option."""
         given = {"uri": uri, **options}
-        known = {field.name: field for field in dataclasses.fields(cls)}
+        known = cls.__dataclass_fields__
         for name in given:
             if name not in known:
                 meant = MEANT.get(name) or suggest(name, known)
@@ -290,13 +294,16 @@ class Configuration:
             # Not where it was caught: what led to it may hold the value.
             if problem is not None:
                 raise ConfigurationError(name, problem)
-        parser = kept.get("json_parser") or MsgspecJson()
-        config = cls(**{**kept, "json_parser": parser})
-        if kept.get("low_watermark") is None:
-            config = dataclasses.replace(config, low_watermark=config.high_watermark // 4)
+        kept["json_parser"] = kept.get("json_parser") or OURS
+        config = cls(**kept)
+        # What follows from other options.
+        if config.low_watermark is None:
+            object.__setattr__(config, "low_watermark", config.high_watermark // 4)
         config._check_together()
-        by_vsn = V2Serializer if config.vsn == "2.0.0" else V1Serializer
-        return dataclasses.replace(config, serializer=config.serializer or by_vsn(parser))
+        if config.serializer is None:
+            serializer = default_serializer(config.vsn, config.json_parser)
+            object.__setattr__(config, "serializer", serializer)
+        return config
 
     def _check_together(self) -> None:
         """Raise `ConfigurationError` for options that contradict each other."""
@@ -391,6 +398,13 @@ class Configuration:
                 value = "…"
             shown.append(f"{field.name}={value!r}")
         return f"Configuration({', '.join(shown)})"
+
+
+def default_serializer(vsn: str, parser: JsonParser) -> Serializer:
+    """Return the serializer of a version: with our parser one for all."""
+    if parser is OURS:
+        return OF_VSN[vsn]
+    return V2Serializer(parser) if vsn == "2.0.0" else V1Serializer(parser)
 
 
 def redact(uri: urllib.parse.SplitResult) -> str:

@@ -116,7 +116,7 @@ class Connection(BaseActor):
             config.high_watermark,
             config.low_watermark,
             config.max_undelivered_bytes,
-            resume=lambda: self.actor_inbox.tell(ResumeReading()),
+            resume=self._ask_to_resume,
         )
         self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
         self._encoded: dict[str, str | bytes] = {}
@@ -199,6 +199,7 @@ class Connection(BaseActor):
         self._log.attempt("opened")
         self._protocol.start(time.monotonic())
         self.actor_inbox.attach(transport.sock)
+        self.actor_inbox.release_stash()
         be_driven(self)
         self._tell([ChannelConnected(self.actor_ref, transport.headers)])
         # Frames may have come with the 101, where no selector sees them.
@@ -336,6 +337,9 @@ class Connection(BaseActor):
                 self.actor_inbox.read_again()
         return not paused
 
+    def _ask_to_resume(self) -> None:
+        self.actor_inbox.tell(ResumeReading())
+
     def _resume(self, _: ResumeReading) -> None:
         if self._status != "closed":
             self._settle()
@@ -352,6 +356,7 @@ class Connection(BaseActor):
             else:
                 batch.append(data)
         transport.send(batch)
+        transport.release_output()
 
     def _note_progress(self, transport: Transport, now: float) -> None:
         """Note that bytes move, and tell the protocol when the heartbeat's bytes are out."""

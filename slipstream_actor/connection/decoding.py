@@ -28,6 +28,18 @@ class Decoding:
     told the last failure and the number. `str` says what has failed; any thread may ask for it.
     """
 
+    __slots__ = (
+        "_say",
+        "_told",
+        "at_once",
+        "binary",
+        "failures",
+        "last",
+        "partly",
+        "serializer",
+        "text",
+    )
+
     def __init__(self, config: Configuration, say: Callable[[DecodingFailed, int], object]) -> None:
         assert config.serializer is not None
         self._say = say

@@ -29,6 +29,8 @@ def place_of(config: Configuration) -> Place:
 class ConnectionLog:
     """Says what happens to one connection of `owner`."""
 
+    __slots__ = ("_owner", "_place")
+
     def __init__(self, owner: Any, config: Configuration) -> None:
         self._owner = owner
         self._place = place_of(config)

@@ -17,6 +17,14 @@ class Pace:
     for in an `interval`, which is in seconds, `since` the time from which they are counted.
     """
 
+    __slots__ = (
+        "_counted",
+        "_enough",
+        "_interval",
+        "moved_at",
+        "since",
+    )
+
     def __init__(self, interval: float) -> None:
         self.moved_at: float = float("-inf")
         self.since: float = float("-inf")
@@ -36,6 +44,8 @@ class Pace:
 
 class Progress:
     """Both directions of one connection."""
+
+    __slots__ = ("_interval", "_noted_until", "_reading", "_writing")
 
     def __init__(self, interval: float) -> None:
         self._reading, self._writing = Pace(interval), Pace(interval)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import time
 from functools import partial
-from types import BuiltinFunctionType
+from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 import msgspec
@@ -41,8 +41,8 @@ def be_driven(connection: Any) -> None:
     if plain and (encode := encoder_of(config.serializer)) is not None:
         inbox.write_here = partial(write_here, connection, encode)
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
-        inbox.can_step = partial(can_step, connection)
-        inbox.step = partial(step_here, connection)
+        inbox.can_step = MethodType(can_step, connection)
+        inbox.step = MethodType(step_here, connection)
         if (encode := encoder_of(config.serializer)) is not None:
             inbox.request_here = partial(request_here, connection, encode)
     if owner.driven is None:

@@ -39,6 +39,17 @@ COUNTERS = ("bytes_in", "bytes_out", "frames_in", "frames_out")
 class ConnectionTelemetry:
     """What one connection tells; `state` returns a snapshot of it."""
 
+    __slots__ = (
+        "_beating",
+        "_config",
+        "_counted",
+        "_ids",
+        "_life",
+        "_paused_at",
+        "_state",
+        "told",
+    )
+
     def __init__(self, config: Configuration, state: Callable[[], ConnectionState]) -> None:
         self._config = config
         self._state = state

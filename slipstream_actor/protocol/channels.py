@@ -6,7 +6,6 @@ rules are those of a real server: docs/protocol.md has them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +49,8 @@ __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
 # Of so many refs of joins that are over it is known that their phx_close may come late.
 LATE_CLOSES = 256
+# So many round trips of heartbeats are kept.
+ROUND_TRIPS = 20
 
 
 class Protocol:
@@ -77,7 +78,7 @@ class Protocol:
         self.heartbeat: Heartbeat | None = None
         self.heartbeat_rtt: float | None = None
         # The last ones, the newest last.
-        self.round_trips: deque[float] = deque(maxlen=20)
+        self.round_trips: list[float] = []
         self.heartbeat_failed: bool = False
         self._next_ref = next_ref
         self._has_join_refs = has_join_refs
@@ -302,6 +303,7 @@ class Protocol:
             return False
         self.heartbeat_rtt = now - self.heartbeat.since
         self.round_trips.append(self.heartbeat_rtt)
+        del self.round_trips[:-ROUND_TRIPS]
         self.heartbeat = None
         self._beat_within_an_interval(now)
         return True

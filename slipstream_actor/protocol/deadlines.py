@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from typing import NoReturn
+
+import msgspec
 
 __all__ = ["Deadlines"]
 
 
-class Deadlines:
+class Nothing(dict[str, float]):
+    """What is due where nothing ever was: a connection has several, most of them empty."""
+
+    def __setitem__(self, *_: object) -> NoReturn:
+        raise TypeError
+
+
+class NoHeap(list[tuple[float, int, str]]):
+    """Its heap. The type alone keeps msgspec from making another one for each."""
+
+
+NOTHING, NO_HEAP = Nothing(), NoHeap()
+
+# Of keys that are due at the same time the first is the one that was added first.
+_numbers = itertools.count()
+
+
+class Deadlines(msgspec.Struct, eq=False):
     """When something is due that a key (a ref) stands for; discarded ones cost nothing."""
 
-    def __init__(self) -> None:
-        self._at: dict[str, float] = {}
-        # With the discarded ones, until they are due or are too many.
-        self._heap: list[tuple[float, int, str]] = []
-        self._numbers = itertools.count()
+    _at: dict[str, float] = NOTHING
+    # With the discarded ones, until they are due or are too many.
+    _heap: list[tuple[float, int, str]] = NO_HEAP
 
     def __len__(self) -> int:
         return len(self._at)
@@ -24,8 +42,11 @@ class Deadlines:
         """Have `key` due at a time."""
         if len(self._heap) > 2 * len(self._at) + 64:
             self._rebuild()
-        self._at[key] = at
-        heapq.heappush(self._heap, (at, next(self._numbers), key))
+        try:
+            self._at[key] = at
+        except TypeError:
+            self._at, self._heap = {key: at}, []
+        heapq.heappush(self._heap, (at, next(_numbers), key))
 
     def discard(self, key: str) -> None:
         """Have `key` due no more."""
@@ -60,5 +81,5 @@ class Deadlines:
         self._heap.clear()
 
     def _rebuild(self) -> None:
-        self._heap = [(at, next(self._numbers), key) for key, at in self._at.items()]
+        self._heap = [(at, next(_numbers), key) for key, at in self._at.items()]
         heapq.heapify(self._heap)

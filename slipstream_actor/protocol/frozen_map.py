@@ -35,7 +35,9 @@ class FrozenMap(Mapping[K, V]):
         return key in self._entries
 
     def __iter__(self) -> Iterator[K]:
-        yield from sorted(self._entries, key=lambda key: self._entries[key][0])
+        # No two have the same number.
+        numbered = sorted([(entry[0], key) for key, entry in self._entries.items()])
+        return iter([key for _, key in numbered])
 
     def __len__(self) -> int:
         return len(self._entries)

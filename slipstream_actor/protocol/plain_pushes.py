@@ -18,6 +18,8 @@ class PlainPushes:
     and what is kept of each is small.
     """
 
+    __slots__ = ("_most", "_older", "recent")
+
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self.recent: dict[str | None, Ref] = {}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from slipstream_actor.protocol.deadlines import Deadlines
 
 __all__ = ["OpenRequests"]
 
 
-class OpenRequests:
+class OpenRequests(msgspec.Struct, eq=False):
     """The requests of one connection that were sent and have no outcome yet.
 
     `outcomes` are those that somebody is to be told: a request, and a `Reply` or the reason that
@@ -20,12 +22,11 @@ class OpenRequests:
     deadlines never stand still: whoever asked has only so much time.
     """
 
-    def __init__(self) -> None:
-        self.outcomes: list[tuple[Any, Any]] = []
-        self.unsent: list[tuple[Any, Any]] = []
-        self.deadlines: Deadlines = Deadlines()
-        # By their refs.
-        self.open: dict[str, Any] = {}
+    outcomes: list[tuple[Any, Any]] = []
+    unsent: list[tuple[Any, Any]] = []
+    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+    # By their refs.
+    open: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.open)

@@ -195,8 +195,8 @@ def decodes_as_ours(serializer: Any) -> TypeGuard[V2Serializer | V1Serializer]:
 
     One that overrides a method of ours, or stands before one of ours, has its `decode` called.
     """
-    methods = (getattr(serializer, name, None) for name in ("decode", "decode_text"))
-    return tuple(getattr(method, "__func__", None) for method in methods) in OURS
+    whole, text = getattr(serializer, "decode", None), getattr(serializer, "decode_text", None)
+    return (getattr(whole, "__func__", None), getattr(text, "__func__", None)) in OURS
 
 
 ENCODES: Any = V2Serializer.encode
@@ -215,8 +215,11 @@ def encoder_of(serializer: Any) -> Encoder | None:
     no dict, and those that cannot be encoded, of which that says why.
     """
     ours = getattr(getattr(serializer, "encode", None), "__func__", None) is ENCODES
-    if not ours or serializer._typed is None:
-        return None
+    return PLAIN if ours and serializer._typed is not None else None
+
+
+def plain_encoder() -> Encoder:
+    """Return what encodes a push that is nothing special."""
     dumps = msgspec.json.Encoder().encode
 
     def encode(join_ref: str, ref: str, topic: str, event: str, payload: Any) -> bytes | None:
@@ -228,6 +231,9 @@ def encoder_of(serializer: Any) -> Encoder | None:
             return None
 
     return encode
+
+
+PLAIN = plain_encoder()
 
 
 def describe(message: Message) -> str:

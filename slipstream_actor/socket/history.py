@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import Any, NamedTuple
 
 from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
@@ -28,11 +27,16 @@ class Passage(NamedTuple):
     text: str | None = None
 
 
-class History(deque[Passage]):
-    """The last passages; `connections`: how many came in all."""
+class History(list[Passage]):
+    """The last passages; `connections`: how many came in all.
+
+    No deque, which takes 760 bytes, since most have one.
+    """
+
+    __slots__ = ("connections",)
 
     def __init__(self) -> None:
-        super().__init__(maxlen=MOST)
+        super().__init__()
         self.connections: int = 0
 
 
@@ -48,3 +52,4 @@ def note(owner: Any, event: Any) -> None:
     reason = getattr(event, "reason", None)
     words = () if reason is None else (kind_of(reason), named(reason))
     history.append(Passage(time.time(), what, *words))
+    del history[:-MOST]

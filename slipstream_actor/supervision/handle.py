@@ -443,7 +443,8 @@ def is_starting(ref: Any, client_class: type[ClientActor]) -> bool:
     if getattr(ref, "actor_class", None) is not client_class:
         return False
     kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    return isinstance(kept, Kept) and not kept.beginning.started.done
+    begins = kept.beginning if isinstance(kept, Kept) else None
+    return begins is not None and not begins.started.done
 
 
 def _take(target: Target, request: PendingRequest) -> None:

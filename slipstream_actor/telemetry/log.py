@@ -145,17 +145,22 @@ class Place(msgspec.Struct, frozen=True):
     path: str
 
 
+NOTHING_LOST: frozenset[str] = frozenset()
+
+
 class Way:
     """What is known of the connections of one owner to one place."""
 
+    __slots__ = ("closed_at", "connected_before", "delay", "lost", "speaks", "trouble")
+
     def __init__(self) -> None:
-        self.trouble: Trouble = Trouble()
+        self.trouble: Trouble | None = None  # before the first
         self.connected_before = False
         self.closed_at: float | None = None  # by its owner
         self.speaks = False  # of what cannot be decoded
         self.delay: float | None = None  # until the next attempt, as it was told
         # Topics that are told when they are joined again.
-        self.lost: frozenset[str] = frozenset()
+        self.lost: frozenset[str] = NOTHING_LOST
 
 
 # So many topics of a lost connection are told when they are joined again; more are not.
@@ -176,15 +181,15 @@ class OwnerLog:
     connection's.
     """
 
+    __slots__ = ("_clock", "_label", "_topics", "_troubles", "_ways")
+
     def __init__(self, label: str, clock: Callable[[], float] = monotonic) -> None:
         self._label = label
         self._clock = clock
         self._ways: dict[str, Way] = {}
         self._topics = TopicTroubles()
-        self._decoding = Trouble()
-        self._late = Trouble()  # of messages that waited undecoded
-        self._pushes = Trouble()
-        self._postponed = Trouble()
+        # Each when there is something to say of it, as with most owners there never is.
+        self._troubles: dict[str, Trouble] = {}
 
     # connections
 
@@ -199,19 +204,20 @@ class OwnerLog:
     def _fail(self, line: str, place: Place, reason: Any, delay: float | None, topics: Any) -> bool:
         way, now, text = self._way(place), self._clock(), text_of(reason)
         lost = line == "lost"
-        tells = way.trouble.fail(f"{line} {text}", now, lost=lost)
+        trouble = way.trouble = way.trouble or Trouble()
+        tells = trouble.fail(f"{line} {text}", now, lost=lost)
         if lost:
-            way.lost = frozenset(topics) if tells and len(topics) <= MOST_LOST else frozenset()
+            way.lost = frozenset(topics) if tells and len(topics) <= MOST_LOST else NOTHING_LOST
         if tells:
             known = hint(reason, place.path)
-            again = times(way.trouble.losses, now) if lost else tried(way.trouble, now)
+            again = times(trouble.losses, now) if lost else tried(trouble, now)
             self._say(
                 line,
                 {"where": place.uri, "again": again},
                 reason=text,
                 delay=delay,
                 known=known,
-                **counts(way.trouble, now, lost=lost),
+                **counts(trouble, now, lost=lost),
             )
         elif not lost and is_another(delay, way.delay):
             self.postponed(delay or 0.0)
@@ -223,8 +229,9 @@ class OwnerLog:
     def connected(self, place: Place) -> None:
         """It is connected."""
         way, now = self._way(place), self._clock()
-        failed = not way.trouble.well
-        away = way.trouble.recover(now)
+        failed, away = False, None
+        if way.trouble is not None:
+            failed, away = not way.trouble.well, way.trouble.recover(now)
         if way.closed_at is not None:
             away, way.closed_at = now - way.closed_at, None
         elif failed and away is None:
@@ -249,9 +256,10 @@ class OwnerLog:
 
     def postponed(self, delay: float) -> None:
         """The next attempt comes in `delay` seconds, and not when it was to come."""
-        if self._postponed.fail("", self._clock()):
+        trouble = self._trouble("postponed")
+        if trouble.fail("", self._clock()):
             self._say("postponed", {}, delay=delay)
-        self._postponed.recover(self._clock())
+        trouble.recover(self._clock())
 
     # topics
 
@@ -303,17 +311,18 @@ class OwnerLog:
         """So many messages of a connection could not be decoded by now, the last for `failure`."""
         way = self._way(place)
         if count == 1:
-            way.speaks = self._decoding.fail(text_of(failure), self._clock())
-            self._decoding.recover(self._clock())
+            trouble = self._trouble("undecodable")
+            way.speaks = trouble.fail(text_of(failure), self._clock())
+            trouble.recover(self._clock())
         if way.speaks:
             self._say_undecodable(place, failure, count)
 
     def undecodable_late(self, place: Place, failure: DecodingFailed) -> None:
         """A message that had waited for its delivery is none."""
-        text = text_of(failure)
-        if self._late.fail(text, self._clock()):
-            self._say_undecodable(place, failure, self._late.failures.times)
-        self._late.recover(self._clock())
+        text, trouble = text_of(failure), self._trouble("undecodable late")
+        if trouble.fail(text, self._clock()):
+            self._say_undecodable(place, failure, trouble.failures.times)
+        trouble.recover(self._clock())
 
     def _say_undecodable(self, place: Place, failure: DecodingFailed, count: int) -> None:
         number = "a message" if count == 1 else f"{count} messages"
@@ -322,12 +331,12 @@ class OwnerLog:
 
     def push_failed(self, topic: str, event: str, reason: Any) -> None:
         """A push has failed that asked for an outcome."""
-        now, text = self._clock(), text_of(reason)
-        if self._pushes.fail(text, now):
-            put = {"event": quoted(event), "again": times(self._pushes.failures, now)}
-            counted = {"times": self._pushes.failures.times}
+        now, text, trouble = self._clock(), text_of(reason), self._trouble("push_failed")
+        if trouble.fail(text, now):
+            put = {"event": quoted(event), "again": times(trouble.failures, now)}
+            counted = {"times": trouble.failures.times}
             self._say("push_failed", put, topic=topic, reason=text, known=hint(reason), **counted)
-        self._pushes.recover(now)
+        trouble.recover(now)
 
     # what a connection does
 
@@ -354,6 +363,10 @@ class OwnerLog:
                 del self._ways[next(iter(self._ways))]
             way = self._ways[place.uri] = Way()
         return way
+
+    def _trouble(self, what: str) -> Trouble:
+        """Return the trouble of something, made when it is first asked for, in any thread."""
+        return self._troubles.get(what) or self._troubles.setdefault(what, Trouble())
 
     def _say(self, key: str, put: dict[str, str], **fields: Any) -> None:
         line, known = LINES[key], fields.pop("known", None)

@@ -24,6 +24,8 @@ MOST_TOPICS = 20
 class Count:
     """How often something has happened, `times`, and when first, `began`."""
 
+    __slots__ = ("began", "times")
+
     def __init__(self) -> None:
         self.times: int = 0
         self.began: float = 0.0
@@ -108,9 +110,11 @@ class Trouble:
 class TopicTroubles:
     """The troubles of a client's topics: of ten thousand that fail at once not each is told."""
 
+    __slots__ = ("_of", "_others")
+
     def __init__(self) -> None:
         self._of: dict[str, Trouble] = {}
-        self._others = Trouble()
+        self._others: Trouble | None = None
 
     def fail(
         self, topic: str, reason: str, now: float, *, lost: bool = False
@@ -122,7 +126,8 @@ class TopicTroubles:
             self._of = {t: known for t, known in self._of.items() if not known.is_over(now)}
         if trouble is None and len(self._of) < MOST_TOPICS:
             trouble = self._of[topic] = Trouble()
-        trouble = trouble or self._others
+        if trouble is None:
+            trouble = self._others = self._others or Trouble()
         return trouble, trouble.fail(reason, now, lost=lost)
 
     def recover(self, topic: str, now: float) -> float | None:

@@ -6,6 +6,7 @@ What is not as RFC 9112 has it is named, not guessed at; whatever comes, nothing
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -55,7 +56,8 @@ def parse_head(head: bytes) -> Head | None:
         if not colon or NAME.fullmatch(name) is None or CONTROL.search(value):
             well_formed = False
             continue
-        name, value = name.lower(), value.strip(" \t")
+        # All connections' answers have much the same names.
+        name, value = sys.intern(name.lower()), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Head(*parsed, MappingProxyType(headers), well_formed)
 

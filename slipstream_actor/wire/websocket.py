@@ -40,6 +40,9 @@ INFLATED_SIZE = 1024 * 1024
 # OpenSSL tells of no progress before the whole of what it was given is out.
 TLS_RECORD = 16 * 1024
 
+# Where nothing is queued: an empty deque takes 760 bytes.
+NO_OUTPUT: Any = ()
+
 _attempts = itertools.count(1)
 
 
@@ -55,14 +58,20 @@ def upgrade(
     if config.origin is not None:
         lines = [*lines, f"Origin: {config.origin}"]
     shim = UpgradeSocket(sock, waiter, resource, lines, config.extensions)
-    client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
     # A host of our own invention never matches a cookie in websocket-client's jar.
     url = f"ws://upgrade-{next(_attempts)}.invalid/"
     with remembering(waiter), upgrade_errors():
-        client.connect(url, socket=shim, suppress_host=True, suppress_origin=True, redirect_limit=0)
+        client().connect(
+            url, socket=shim, suppress_host=True, suppress_origin=True, redirect_limit=0
+        )
     limit = config.max_message_bytes
     deflate = None if shim.deflate is None else Deflate.of(shim.deflate, limit)
-    return Transport(sock, client, limit, shim.headers, shim.rest, deflate)
+    return Transport(sock, limit, shim.headers, shim.rest, deflate)
+
+
+def client() -> Any:
+    """Return a client of websocket-client's: for the upgrade, and for its parser of frames."""
+    return websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
 
 
 @contextlib.contextmanager
@@ -89,10 +98,42 @@ class Transport:
     frames_in: int
     frames_out: int
 
+    __slots__ = (
+        "_big",
+        "_big_size",
+        "_blocked",
+        "_current",
+        "_enough",
+        "_filled",
+        "_fragments",
+        "_fresh",
+        "_keys",
+        "_limit",
+        "_mask",
+        "_output",
+        "_parser",
+        "_portion",
+        "_rest",
+        "_secure",
+        "_simple",
+        "_urgent",
+        "bytes_in",
+        "bytes_out",
+        "close_sent",
+        "deflate",
+        "ended",
+        "frames_in",
+        "frames_out",
+        "headers",
+        "pending_bytes",
+        "read_again",
+        "sock",
+        "write_error",
+    )
+
     def __init__(
         self,
         sock: socket.socket,
-        client: Any,
         max_message_bytes: int,
         headers: Mapping[str, str],
         rest: bytes = b"",
@@ -112,8 +153,8 @@ class Transport:
         # Whether what is read, and written, is frames as they are.
         self._simple = not self._secure and deflate is None
         self._portion = TLS_RECORD if self._secure else None
-        self._client = client
-        self._parser = client.frame_buffer
+        # Of websocket-client, from the first frame that is not plain.
+        self._parser: Any = None
         self._fragments = Fragments(max_message_bytes)
         self._mask: Callable[[Sequence[tuple[int, bytes]]], list[bytes]] = frames.mask
         if deflate is not None:
@@ -124,7 +165,7 @@ class Transport:
         self._enough = INFLATED_SIZE
         self._big: bytearray | None = None
         self._big_size = self._filled = 0
-        self._output: deque[bytes] = deque()
+        self._output: deque[bytes] = NO_OUTPUT
         self._current: bytes | memoryview | None = None
         self._urgent: dict[int, bytes] = {}
         self._blocked = False
@@ -205,8 +246,14 @@ class Transport:
     def release(self) -> None:
         """Give back what idle buffers and the compressor hold."""
         self._rest = bytes(self._rest)
+        self.release_output()
         if self.deflate is not None:
             self.deflate.deflater.release()
+
+    def release_output(self) -> None:
+        """Give back what held the output, if there is none."""
+        if not self._output:
+            self._output = NO_OUTPUT
 
     def _read_some(self, received: list[Data]) -> int:
         """Read once; return how many bytes came, 0 when none can be had now."""
@@ -299,9 +346,12 @@ class Transport:
 
     def _take_frame(self, whole: bytes, received: list[Data]) -> None:
         """Give one whole frame to websocket-client's parser, and do what it asks for."""
-        self._parser.recv = io.BytesIO(self._fragments.unmarked(whole)).read
-        frame = self._parser.recv_frame()
-        self._parser.recv = None  # It would keep the frame.
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = client().frame_buffer
+        parser.recv = io.BytesIO(self._fragments.unmarked(whole)).read
+        frame = parser.recv_frame()
+        parser.recv = None  # It would keep the frame.
         if frame.opcode == frames.PING:
             self.frames_in += 1
             self.send_urgent(frames.PONG, frame.data)
@@ -338,7 +388,10 @@ class Transport:
         masked = self._mask(payloads)
         self.frames_out += len(masked)
         self.pending_bytes += sum(map(len, masked))
-        self._output.extend(masked)
+        try:
+            self._output.extend(masked)
+        except AttributeError:
+            self._output = deque(masked)
         if not self._blocked:
             self.flush()
 
@@ -355,7 +408,10 @@ class Transport:
             self._keys = self._keys[4:]
         self.frames_out += 1
         self.pending_bytes += len(frame)
-        self._output.append(frame)
+        try:
+            self._output.append(frame)
+        except AttributeError:
+            self._output = deque((frame,))
         return True
 
     def send_urgent(self, opcode: int, payload: bytes) -> int:
@@ -384,7 +440,7 @@ class Transport:
         self.close_sent = True
         self.frames_out += 1
         self.pending_bytes += len(frame)
-        self._output.append(frame)
+        self._output = deque((*self._output, frame))
         self.flush()
 
     @property
@@ -415,7 +471,7 @@ class Transport:
 
     def _drop_output(self) -> None:
         """Forget what has not been begun to be written."""
-        self._output.clear()
+        self._output = NO_OUTPUT
         self._urgent.clear()
         self.pending_bytes = len(self._current) if self._current is not None else 0
 

@@ -112,5 +112,8 @@ class SimulatedTransport:
     def release(self) -> None:
         pass
 
+    def release_output(self) -> None:
+        pass
+
     def free(self) -> None:
         self.freed = True

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import websocket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,8 +71,7 @@ def make(
     rest: bytes = b"",
 ) -> Transport:
     """A transport on which permessage-deflate is in force."""
-    client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
-    return Transport(sock, client, limit, {}, rest, Deflate.of(parameters, limit))
+    return Transport(sock, limit, {}, rest, Deflate.of(parameters, limit))
 
 
 def compressed(payload: bytes, opcode: int = TEXT) -> bytes:

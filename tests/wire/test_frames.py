@@ -91,8 +91,7 @@ class FakeSocket:
 
 def make(sock: Any, *, limit: int = LIMIT, rest: bytes = b"") -> Transport:
     """A transport whose upgrade has been made."""
-    client = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
-    return Transport(sock, client, limit, {}, rest)
+    return Transport(sock, limit, {}, rest)
 
 
 def receive_all(over: Transport, sock: FakeSocket) -> list[Data]:
@@ -388,8 +387,8 @@ def test_the_splitter_takes_whole_plain_frames_and_leaves_the_rest(data: bytes, 
 def test_a_plain_stream_needs_no_parser_of_websocket_client() -> None:
     sock = FakeSocket(text("a") + Frame(BINARY, b"b").encode())
     over = make(sock)
-    over._parser = None
     assert receive_all(over, sock) == [b"a", Binary(b"b")]
+    assert over._parser is None
 
 
 # what arrives
@@ -454,9 +453,7 @@ def test_a_long_message_in_pieces_is_handled_once(megabytes: int, fragments: int
         for n in range(fragments)
     )
     sock = FakeSocket(*(stream[at : at + 16384] for at in range(0, len(stream), 16384)))
-    over = make(sock, limit=size)
-    over.__class__ = Counting
-    assert isinstance(over, Counting)
+    over = Counting(cast(Any, sock), size, {})
     assert receive_all(over, sock) == [Binary(message)]
     # And a small read at the beginning of a message.
     assert sock.reads <= len(stream) // 16384 + 2 * fragments + 2

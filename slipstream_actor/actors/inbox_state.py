@@ -1,0 +1,171 @@
+"""What an inbox holds. It is one of two for every client, and mostly idle: all that takes memory is
+made when it is first needed."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from msgspec import UNSET
+from pykka._envelope import Envelope
+
+from slipstream_actor.actors.envelopes import Burst, Timer
+from slipstream_actor.actors.forks import current_epoch
+from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.ledger import Ledger
+from slipstream_actor.actors.places import Place
+from slipstream_actor.actors.push_buffer import PushBuffer
+
+__all__ = ["MOST_REFS", "InboxState"]
+
+# The stash of whom nothing waits for: an empty deque takes 760 bytes.
+NO_STASH: Any = ()
+
+# More than any process gives out.
+MOST_REFS = 10**18
+
+
+class InboxState:
+    """A queue, what a `receive` has passed over, and a heap of timers; and how its owner stands."""
+
+    # Whether its owner may own sockets: a connection owns none.
+    OWNS = True
+
+    # What has been said of the owner, a `telemetry.log.OwnerLog`, once something has.
+    log: Any = None
+
+    # That dictionary has what hardly any has: the log, and methods of an observer.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_changes",
+        "_close_until",
+        "_crowded",
+        "_messages_turn",
+        "_queue",
+        "_refs",
+        "_short_waits",
+        "_sleeping",
+        "_stash",
+        "_timers",
+        "_timers_given",
+        "_waited",
+        "begins_anew",
+        "buffer",
+        "burst",
+        "busy_since",
+        "close_requested",
+        "closed",
+        "deaf",
+        "driven",
+        "drives",
+        "driving",
+        "ended",
+        "ended_joins",
+        "ending",
+        "ends_for",
+        "envelope",
+        "epoch",
+        "expected",
+        "expecting",
+        "former",
+        "history",
+        "interrupt",
+        "ledger",
+        "observer",
+        "replacing",
+        "starting",
+        "stop_reason",
+        "stopping",
+        "subscriptions",
+        "taken",
+        "thread",
+        "told_all",
+        "uncommitted",
+    )
+
+    def __init__(self) -> None:
+        self.epoch: int = current_epoch()
+        # Looked up at run time: gevent patches the module.
+        self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
+        self._stash: deque[Envelope[Any]] = NO_STASH
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._timers_given = 0
+        self._crowded = 64
+        self._messages_turn = True
+        # The inbox of the connection that its owner may drive, while it has one.
+        self.driven: Any = None
+        # The one that it drives, or drove last: a thread may have several.
+        self.driving: Any = None
+        self._short_waits = 0
+        self._close_until = 0.0
+        # The reply that its owner waits for while it drives, and what has come of it.
+        self.expecting: str | None = None
+        self.expected: Any = None
+        # Whether it has waited since `first_since_wait` was true last.
+        self._waited = True
+        # One step of it gives one out, in whatever thread or signal handler.
+        self._refs = iter(range(1, MOST_REFS + 1))
+        self.closed: bool = False
+        self._sleeping = False
+        self.stopping: bool = False
+        self.stop_reason: Any = "normal"
+        self.interrupt: Callable[[], object] | None = None
+        self.envelope: Envelope[Any] | None = None
+        self.burst: Burst | None = None
+        self.uncommitted: str | None = None
+        self.begins_anew = False
+        self.close_requested = False
+        # The callback of a connection that has been replaced runs: it opens no other.
+        self.replacing = False
+        self.deaf: bool = False
+        # The owner tells of no more outcomes: whoever else pushes learns it at the call.
+        self.ending = False
+        # Nor to itself: it tells of the last ones.
+        self.told_all = False
+        self.ended: Future[Any] = Future()
+        # What for, from when that is settled: before `terminate` runs.
+        self.ends_for: Any = UNSET
+        # The owner's thread while it runs, and since when it handles what it has in hand.
+        self.thread: Any = None
+        self.busy_since: float | None = None
+        # Of a supervisor: which child it starts now.
+        self.starting: Hashable | None = None
+        # Who else is given the messages of the owner's connection.
+        self.subscriptions: tuple[Any, ...] = ()
+        # What the await that runs has taken, while somebody wants to know.
+        self.taken: list[Place] | None = None
+        # How often a message was put into the stash or taken out: also by a signal handler.
+        self._changes = 0
+        # Whether its owner may drive its connection while it waits: no signal is handled there.
+        self.drives: bool = True
+        # How its owner's connections came and went, a `socket.history`, once one has.
+        self.history: Any = None
+        # Who sees what its owner is told, while somebody looks in from outside.
+        self.observer: Any = None
+        if self.OWNS:
+            self._own()
+
+    def _own(self) -> None:
+        """Have what an owner of sockets needs."""
+        # Of the joins those that are over, by their refs, until their ends are taken.
+        self.ended_joins: dict[str, Any] = {}
+        # Connections that nobody can await anything of any more.
+        self.former: list[Any] = []
+        self.ledger: Ledger = Ledger()
+        self.buffer: PushBuffer = PushBuffer()
+
+    def kept_stash(self) -> deque[Envelope[Any]]:
+        """Return the stash, to put something in."""
+        made: deque[Envelope[Any]] = deque()
+        # Nothing is collected, and no signal handled, between the two.
+        if self._stash is NO_STASH:
+            self._stash = made
+        return self._stash
+
+    def release_stash(self) -> None:
+        """Give back what the stash has held, if nothing is in it; only the owner's thread may."""
+        if not self._stash:
+            self._stash = NO_STASH
