@@ -85,10 +85,12 @@ fault-matrix: $(INSTALLED) ## every fault as every command is given, and at ever
 	SLIPSTREAM_FAULT_MATRIX=whole $(PYTEST) -p tests.integration.cell_table $(PYTEST_ARGS) \
 		tests/integration/test_fault_matrix.py tests/integration/test_command_matrix.py
 
-# As if each wait were worth it; but for what says who writes, and what counts waits.
+# As if each wait were worth it; but for what says who writes, what counts waits, and what is just
+# not too deep for one thread.
 test-driving: $(INSTALLED) ## the tests of clients, with whoever waits driving the connection (8 minutes)
 	$(PYTEST) -p tests.support.always_driving $(PYTEST_ARGS) \
 		--ignore tests/integration/test_writing.py --ignore tests/integration/test_idle.py \
+		--deselect tests/integration/test_safe_by_default.py::test_a_client_ends_for_a_reason_that_is_too_deep_to_show \
 		tests/integration tests/client tests/socket tests/debug tests/testing
 
 # In a folder without the package, so that what is tested is what the wheel has brought.
