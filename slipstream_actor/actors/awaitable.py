@@ -65,14 +65,26 @@ class Resumptions:
                 loop.call_soon_threadsafe(self._resume)
         except BaseException:  # It is closed, or a signal handler has raised.
             self._scheduled = False
+            if loop.is_closed():
+                self._ready.clear()
             raise
 
     def _resume(self) -> None:
         self._scheduled = False
-        while self._ready:
-            waiter = self._ready.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        try:
+            while self._ready:
+                waiter = self._ready[0]
+                if not waiter.done():
+                    waiter.set_result(None)
+                self._ready.popleft()
+        except (
+            BaseException
+        ):  # A signal handler's: the loop goes on, and so do those that are left.
+            loop = self.loop()
+            if self._ready and loop is not None:
+                self._scheduled = True
+                loop.call_soon(self._resume)
+            raise
 
 
 class Local(threading.local):

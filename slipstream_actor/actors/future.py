@@ -299,9 +299,16 @@ class Future(pykka.Future[T]):
         finally:
             # Also behind the exception of a signal handler.
             if self.done:
-                open_gate(self._gate)
-                self.answerer = self.question = None
-                self._call_back()
+                try:
+                    self._completed()
+                finally:
+                    open_gate(self._gate)
+                    self.answerer = self.question = None
+                    if self._callbacks:
+                        self._call_back()
+
+    def _completed(self) -> None:
+        """It is done; who waits for it does not know yet."""
 
     def _call_back(self) -> None:
         while self._callbacks:

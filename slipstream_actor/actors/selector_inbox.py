@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 from pykka._envelope import Envelope
 
 from slipstream_actor.actors.forks import close_in_child
+from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.inbox import LONGEST_WAIT, Inbox
 from slipstream_actor.actors.pressure import SendBuffer
 from slipstream_actor.actors.turn import Turn
@@ -168,11 +169,13 @@ class SelectorInbox(Inbox):
         if self.step is None or not self.can_step(waiter.REQUESTS) or not turn.enter():
             return False
         waiter.driving, self.driver, done = self, waiter, False
+        # Whoever is called meanwhile, a finalizer perhaps, is in the connection's place.
+        around, waiting.inbox = waiting.inbox, self
         try:
             done = (turn.parked or self._park()) and self._drive(waiter, timeout)
         finally:
             self._sleeping = waiter._sleeping = False
-            self.driver = None
+            self.driver, waiting.inbox = None, around
             turn.leave(for_good=not done)
         return done
 
@@ -203,6 +206,7 @@ class SelectorInbox(Inbox):
                     return False  # As in `_select`: its own thread learns why.
             self._sleeping = waiter._sleeping = False
             if (ready is not None or self.has_mail or self.unwritten) and not step(ready):
+                self._again = self._again or ready is READABLE  # No selector may see it.
                 return False
             now = time.monotonic()
         return False

@@ -59,7 +59,7 @@ class RequestFuture(Future[Any]):
         return bool(self._outcomes)
 
     def _plain(self) -> Future[Any]:
-        follower: Future[Any] = Future()
+        follower = Follower()
         follower.set(self)
         return follower
 
@@ -87,22 +87,33 @@ class RequestFuture(Future[Any]):
         """Call `function` no more, if it has not been called yet."""
         super().remove_done_callback(InContext(function))
 
-    def _call_back(self) -> None:
+    def _completed(self) -> None:
         self.over()
-        if self._callbacks:
-            super()._call_back()
 
     def _expired(self, timeout: float | None) -> AwaitTimeoutError:
         return self.timeout_error(timeout)
 
     def _wait_in(self, inbox: Any, timeout: float | None) -> None:
-        if isinstance(inbox, SelectorInbox):
-            raise RuntimeError(
-                f"get: a connection's thread would wait for {self}, which a connection"
-                " completes: in a callback of a future, or in a callable of the configuration,"
-                " nothing is to be waited for"
-            )
+        require_no_connection(inbox, self)
         super()._wait_in(inbox, timeout)
+
+
+class Follower(Future[Any]):
+    """What is made of such a one follows it by this."""
+
+    def _wait_in(self, inbox: Any, timeout: float | None) -> None:
+        require_no_connection(inbox, "what is made of a reply")
+        super()._wait_in(inbox, timeout)
+
+
+def require_no_connection(inbox: Any, awaited: object) -> None:
+    """Raise `RuntimeError` when a connection would wait for what a connection completes."""
+    if isinstance(inbox, SelectorInbox):
+        raise RuntimeError(
+            f"get: a connection's thread would wait for {awaited}, which a connection"
+            " completes: in a callback of a future, or in a callable of the configuration,"
+            " nothing is to be waited for"
+        )
 
 
 class PendingRequest(RequestFuture):
@@ -154,14 +165,23 @@ class PendingRequest(RequestFuture):
         if alone and inbox.is_worth_driving:
             if not inbox.drive(self, timeout):
                 inbox.cool_down()
-            for request, outcome in self.expected or ():
-                request.conclude(outcome)
+            self._conclude_all()
             if timeout is not None:
                 timeout -= time.monotonic() - started
         try:
             return bool(self._outcomes) or super().wait(timeout)
         finally:
             inbox.note_wait(started, alone=alone)
+
+    def _conclude_all(self) -> None:
+        """Tell the outcomes that have come while this has driven: its own, as a rule."""
+        expected, self.expected = iter(self.expected or ()), None
+        for request, outcome in expected:
+            try:
+                request.conclude(outcome)
+            finally:  # Whatever a callback has raised.
+                for another, its_outcome in expected:
+                    another.conclude(its_outcome)
 
     def keep_time(self) -> None:
         """From now on nobody but this sees to its time."""
@@ -198,9 +218,11 @@ class PendingRequest(RequestFuture):
 
     def over(self) -> None:
         """It has an outcome."""
-        self.expected = ()
-        if self._sleeping and self.driving is not None:
-            self.driving.wake()
+        if self.expected is None:
+            self.expected = ()
+        driving, self.driving, self.inbox = self.driving, None, None
+        if self._sleeping and driving is not None:
+            driving.wake()
         if self._expiry is not None:
             self.stop_waiting()
         if self.owner is not None:

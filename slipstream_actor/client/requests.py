@@ -114,10 +114,14 @@ class Requests:
             self.open[request.number] = request
             self._watch_until(request.deadline + GRACE)
         request.inbox = inbox
-        if write(request):
-            return True
-        self.forget(request)
-        return False
+        try:
+            written = write(request)
+        except BaseException:  # Of a handler of the frame log.
+            self.forget(request)
+            raise
+        if not written:
+            self.forget(request)
+        return written
 
     def _admit(self, request: PendingRequest) -> bool:
         """Count it, or fail it: the client has ended, or there are too many."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from slipstream_actor.actors.here import waiting
 from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
@@ -39,13 +40,19 @@ class Requested(typing.Protocol):
 def conclude(requests: OpenRequests, *, paused: bool) -> None:
     """Tell those that have an outcome by now."""
     if requests.outcomes:
-        outcomes, requests.outcomes = requests.outcomes, []
-        for request, outcome in outcomes:
-            request.conclude(outcome, paused=paused)
+        outcomes, requests.outcomes = iter(requests.outcomes), []
+        try:
+            for request, outcome in outcomes:
+                request.conclude(outcome, paused=paused)
+        finally:
+            requests.outcomes[:0] = outcomes  # Those behind one whose callback has raised.
     if requests.unsent:
-        unsent, requests.unsent = requests.unsent, []
-        for request, _ in unsent:
-            request.give_back()
+        unsent, requests.unsent = iter(requests.unsent), []
+        try:
+            for request, _ in unsent:
+                request.give_back()
+        finally:
+            requests.unsent[:0] = unsent
 
 
 def is_full(subscriptions: Iterable[Any], *, urgent: bool) -> bool:
@@ -72,6 +79,7 @@ def write_here(
     turn = inbox.turn
     if CONNECTION or not turn.take():
         return None
+    around, waiting.inbox = waiting.inbox, inbox  # As in `drive`.
     try:
         if inbox.has_mail or connection._status != "connected" or not (first or turn.parked):
             return None
@@ -95,6 +103,7 @@ def write_here(
             frame_log.sending([PushMessage(topic, event, payload, number, join_ref)])
         return ref
     finally:
+        waiting.inbox = around
         turn.give()
 
 

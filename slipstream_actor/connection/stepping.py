@@ -53,6 +53,7 @@ def be_driven_no_more(connection: Any) -> None:
     """It ends: leave it to its own thread."""
     inbox, owner = connection.actor_inbox, connection._owner.actor_inbox
     inbox.write_here = inbox.step = inbox.request_here = None
+    inbox.can_step = bool  # Somebody may have the inbox, who is not to keep the connection.
     if owner.driven is inbox:
         owner.driven = None
 
@@ -83,6 +84,7 @@ def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
     inbox = connection.actor_inbox
     if not inbox.turn.take():
         return False
+    around, waiting.inbox = waiting.inbox, inbox  # As in `drive`.
     try:
         transport, protocol = connection._transport, connection._protocol
         channel, now = protocol.channels.get(request.topic), time.monotonic()
@@ -93,18 +95,19 @@ def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
         args = channel.join_ref, request.push_ref, request.topic, request.event, request.payload
         if is_left_to_write(transport) or (data := encode(*args)) is None or not request.begin():
             return False
+        if frame_log.is_on():
+            frame_log.sending([PushMessage(*args[2:], request.push_ref, channel.join_ref)])
         armed, timer = not protocol.rearm, connection._timer
         protocol.push_request(channel, request, now)
         transport.queue(data)
         transport.flush()
-        if frame_log.is_on():
-            frame_log.sending([PushMessage(*args[2:], request.push_ref, channel.join_ref)])
         if armed and timer is not None and timer.due <= request.deadline:
             protocol.rearm = False  # It looks before that.
         if protocol.rearm or is_left_to_write(transport):
             inbox.tell(ResumeReading())  # Its thread sees to the rest.
         return True
     finally:
+        waiting.inbox = around
         inbox.turn.give()
 
 
@@ -159,11 +162,7 @@ def write_what_waits(connection: Any) -> bool:
         if transport.write_error is not None:
             inbox.tell(ResumeReading())
     if pushes := inbox.drain(PushMessage):
-        around, waiting.inbox = waiting.inbox, inbox  # Whoever is called back is not to wait.
-        try:
-            connection._push(*pushes)
-        finally:
-            waiting.inbox = around
+        connection._push(*pushes)
     return not inbox.has_mail
 
 
@@ -195,7 +194,7 @@ def settle_quickly(connection: Any, transport: Any, owner: Any) -> bool:
     if not events:
         return True
     protocol.events = []
-    if len(events) == 1 and owner.expecting is not None:
+    if len(events) == 1 and owner.expecting is not None and connection.actor_inbox.driver is owner:
         reply = events[0]
         if type(reply) is ReplyReceived and reply.ref == owner.expecting:
             owner.expected = reply  # It is taken as soon as it is told.

@@ -118,6 +118,8 @@ def age_of(ref: str, waiting: Waiting, request: Any, now: float) -> float | None
 
 def due_at(protocol: Protocol, ref: str) -> float | None:
     """Return when the time of a ref is over, on the monotonic clock."""
+    if getattr(protocol.requests.open.get(ref), "deadline", 0.0) is None:
+        return None  # It has for ever.
     for of in (protocol.requests.deadlines, *protocol._deadlines):
         if (at := of._at.get(ref)) is not None:
             return at

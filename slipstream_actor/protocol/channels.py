@@ -190,7 +190,7 @@ class Protocol:
         self.refs[ref] = Waiting("push", request.event, channel)
         channel.pushes[ref] = now
         self.rearm = True
-        self.requests.add(ref, request, request.deadline)
+        self.requests.add(ref, request, now)
 
     def push_plain(self, number: str, ref: Ref) -> None:
         """Remember a push that asks for no outcome."""
@@ -358,6 +358,8 @@ class Protocol:
             self._time_out(self._joining.pop(ref))
         for deadlines, at in ((self._push_deadlines, running), (self.requests.deadlines, now)):
             while (ref := deadlines.take_due(at)) is not None:
+                if self.requests.goes_on(ref, now):
+                    continue
                 channel = self.refs[ref].channel
                 del channel.pushes[ref]
                 self._fail_push(channel, ref, PushTimeout())

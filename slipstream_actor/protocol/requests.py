@@ -1,6 +1,7 @@
 """Requests from outside: pushes of which the connection itself tells the outcome, to whoever asked.
 
-To the protocol a request is an opaque value with the one method `begin()`.
+To the protocol a request is an opaque value with the method `begin()`, a `deadline`, and whether it
+is `done`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import msgspec
 from slipstream_actor.protocol.deadlines import Deadlines
 
 __all__ = ["OpenRequests"]
+
+# Seconds after which it is looked whether one that has for ever was cancelled.
+LOOK = 5.0
 
 
 class OpenRequests(msgspec.Struct, eq=False):
@@ -31,11 +35,21 @@ class OpenRequests(msgspec.Struct, eq=False):
     def __len__(self) -> int:
         return len(self.open)
 
-    def add(self, ref: str, request: Any, deadline: float | None) -> None:
-        """A request is being sent; without a deadline it has for ever."""
+    def add(self, ref: str, request: Any, now: float) -> None:
+        """A request is being sent."""
         self.open[ref] = request
-        if deadline is not None:
-            self.deadlines.add(ref, deadline)
+        self._look_at(ref, request, now)
+
+    def goes_on(self, ref: str, now: float) -> bool:
+        """Whether `ref` is that of a request that has for ever, and is still wanted."""
+        request = self.open.get(ref)
+        if request is None or request.deadline is not None or request.done:
+            return False
+        self._look_at(ref, request, now)
+        return True
+
+    def _look_at(self, ref: str, request: Any, now: float) -> None:
+        self.deadlines.add(ref, now + LOOK if request.deadline is None else request.deadline)
 
     def settle(self, ref: str, outcome: Any) -> bool:
         """Tell the outcome of a request; `False` when `ref` is that of none."""

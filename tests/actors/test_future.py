@@ -679,3 +679,35 @@ def test_a_wrapped_one_is_cancelled_with_its_task() -> None:
 
 def test_what_was_told_cannot_be_taken_back() -> None:
     assert not Future[int]().cancel()
+
+
+class Raises:
+    """What waits for a loop; to complete it raises, as a signal handler may, the first time."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = [*errors]
+        self.completed = 0
+
+    def done(self) -> bool:
+        return bool(self.completed)
+
+    def set_result(self, _: Any) -> None:
+        if self.errors:
+            raise self.errors.pop()
+        self.completed += 1
+
+
+def test_a_signal_handler_strands_no_coroutine() -> None:
+    waiters = [Raises(), Raises(ValueError("handler")), Raises()]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)
+        resumptions = Resumptions(loop)
+        for waiter in waiters:
+            resumptions.add(loop, waiter)
+        while not all(waiter.completed for waiter in waiters):
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    assert [waiter.completed for waiter in waiters] == [1, 1, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ from slipstream_actor import (
     telemetry,
     wait_until_joined,
 )
+from slipstream_actor.actors.here import waiting
+from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client import asking
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
@@ -529,3 +532,30 @@ def test_telemetry_tells_of_a_request(server: SocketTest, joined: Any) -> None:
     assert told[1][1]["ref"] == told[0][1]["ref"]
     assert told[3][1]["outcome"] == "failed"
     assert isinstance(told[3][1]["reason"], CancelledError)
+
+
+def test_in_the_connection_s_thread_nothing_that_is_made_of_it_is_waited_for(
+    server: SocketTest, joined: Any
+) -> None:
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        waiting.inbox = SelectorInbox()
+        made: list[Callable[[Any], Any]] = [
+            lambda f: f,
+            lambda f: f.map(str),
+            lambda f: f.filter(str),
+            lambda f: f.join(f),
+        ]
+        for make in made:
+            try:
+                make(request(joined, LOBBY, "say", timeout=None)).get()
+            except RuntimeError as error:
+                found.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(PATIENCE)
+    assert len(found) == 4
+    for future in asking.requests_of(joined).pending():
+        future.cancel()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,11 +21,13 @@ from slipstream_actor import (
     Reply,
     request,
 )
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client import asking
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
 from tests.support.clients import PATIENCE, Log, eventually, recording
-from tests.support.frame_threads import FrameThreads, frame_threads
+from tests.support.frame_threads import FRAMES, FrameThreads, frame_threads
 
 T = TypeVar("T")
 TOPIC = "bench:room"
@@ -338,3 +343,64 @@ def test_a_request_to_a_topic_that_was_left(client: tuple[Any, Log]) -> None:
         warm(ref)
 
     in_thread(ask)
+
+
+# what has been wrong
+
+
+def test_bytes_that_no_selector_sees_are_left_to_the_connection() -> None:
+    inbox, waiter = SelectorInbox(), Inbox()
+    inbox.step = lambda _: False
+    inbox.read_again()
+    assert not inbox._drive(waiter, 0.0)
+    assert inbox._again
+
+
+def test_no_turn_is_held_while_somebody_waits_in_it(client: tuple[Any, Log]) -> None:
+    """A finalizer, or a handler of the frame log: it is in the connection's place."""
+    ref, _ = client
+    waited: list[Any] = []
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread().name == ASKER and not waited:
+                waited.append(None)
+                try:
+                    waited.append(echo(ref, "inner").get())
+                except RuntimeError as error:
+                    waited.append(error)
+
+    def ask() -> None:
+        warm(ref)
+        logger, handler = logging.getLogger(FRAMES), Waits()
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            assert echo(ref, "outer").get().ok
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+
+    in_thread(ask)
+    assert isinstance(waited[1], RuntimeError)
+
+
+def test_a_future_that_is_done_keeps_no_connection(server: PhoenixServer) -> None:
+    with joined(server.uri) as (ref, _):
+        in_thread(lambda: warm(ref))
+        future = in_thread(lambda: echo(ref))
+        assert future.get().ok
+        connection = weakref.ref(inbox_of(ref).step.__self__)
+    eventually(lambda: gc.collect() >= 0 and connection() is None, "that the connection is gone")
+    assert future.get().ok
+
+
+def test_an_outcome_of_another_one_is_not_lost() -> None:
+    """It may come to who drives in the moment in which that one's own request is cancelled."""
+    mine, other = (asking.pending(TOPIC, "echo", {}, PATIENCE) for _ in range(2))
+    mine.expected = [(other, Reply("ok", {}))]
+    assert mine.cancel()
+    mine._conclude_all()
+    assert other.get(timeout=0).ok
+    assert mine.expected is None
