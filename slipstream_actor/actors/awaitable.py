@@ -77,9 +77,8 @@ class Resumptions:
                 if not waiter.done():
                     waiter.set_result(None)
                 self._ready.popleft()
-        except (
-            BaseException
-        ):  # A signal handler's: the loop goes on, and so do those that are left.
+        except BaseException:
+            # A signal handler's: the loop goes on, and so do those that are left.
             loop = self.loop()
             if self._ready and loop is not None:
                 self._scheduled = True

@@ -189,8 +189,8 @@ class ClientActor(EventDelivery):
             if then is not UNSET:
                 with context.resumed(carried):
                     self.actor_inbox.push_front(Continue(then))
-            self._slipstream.beginning = None
             beginning.started.set(True)
+            self._slipstream.beginning = None
 
     def on_receive(self, message: Any) -> Any:
         """Handle a message that is neither a stop nor a proxy's."""
