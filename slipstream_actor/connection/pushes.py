@@ -91,7 +91,7 @@ def write_here(
         if data is None or not transport.queue(data):
             return None
         ref = Ref(number, topic, join_ref)
-        connection._protocol.push_plain(number, ref)
+        connection._protocol.plain.add(number, ref)
         if first:
             transport.flush()
             if transport.pending_bytes or transport.write_error:

@@ -163,19 +163,16 @@ class Protocol:
         if command.ref is None:
             return True
         if not command.awaited:
-            self.push_plain(command.ref, Ref(command.ref, command.topic, command.join_ref))
+            self.plain.add(command.ref, Ref(command.ref, command.topic, command.join_ref))
             return True
         channel = self.channels.get(command.topic)
         if channel is None or channel.join_ref != command.join_ref:
             return self._not_sent(command, ChannelEnded("left"))
         if command.deadline is not None and command.deadline <= now:
             return self._not_sent(command, PushTimeout())
-        if command.request is not None and not command.request.begin():
-            return False
-        self.rearm = True
         if command.request is not None:
-            self.push_request(channel, command.request, now)
-            return True
+            return command.request.begin() and self.push_request(channel, command.request, now)
+        self.rearm = True
         self.refs[command.ref] = Waiting("push", command.event, channel)
         channel.pushes[command.ref] = now
         if command.deadline is not None:
@@ -184,17 +181,14 @@ class Protocol:
             self._push_deadlines.add(command.ref, self._running(now) + command.reply_timeout)
         return True
 
-    def push_request(self, channel: Channel, request: Any, now: float) -> None:
+    def push_request(self, channel: Channel, request: Any, now: float) -> bool:
         """Remember a request that is being sent on a join."""
         ref = request.push_ref
         self.refs[ref] = Waiting("push", request.event, channel)
         channel.pushes[ref] = now
         self.rearm = True
         self.requests.add(ref, request, now)
-
-    def push_plain(self, number: str, ref: Ref) -> None:
-        """Remember a push that asks for no outcome."""
-        self.plain.add(number, ref)
+        return True
 
     def _not_sent(self, command: PushMessage, reason: Any) -> bool:
         if command.request is not None:
@@ -356,10 +350,8 @@ class Protocol:
             self._step(self._leaving[ref], "close")
         while (ref := self._join_deadlines.take_due(running)) is not None:
             self._time_out(self._joining.pop(ref))
-        for deadlines, at in ((self._push_deadlines, running), (self.requests.deadlines, now)):
-            while (ref := deadlines.take_due(at)) is not None:
-                if self.requests.goes_on(ref, now):
-                    continue
+        for due, at in ((self._push_deadlines, running), (self.requests, now)):
+            while (ref := due.take_due(at)) is not None:
                 channel = self.refs[ref].channel
                 del channel.pushes[ref]
                 self._fail_push(channel, ref, PushTimeout())

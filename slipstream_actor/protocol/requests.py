@@ -40,13 +40,14 @@ class OpenRequests(msgspec.Struct, eq=False):
         self.open[ref] = request
         self._look_at(ref, request, now)
 
-    def goes_on(self, ref: str, now: float) -> bool:
-        """Whether `ref` is that of a request that has for ever, and is still wanted."""
-        request = self.open.get(ref)
-        if request is None or request.deadline is not None or request.done:
-            return False
-        self._look_at(ref, request, now)
-        return True
+    def take_due(self, now: float) -> str | None:
+        """Take out the first one whose time is over, `None` when none is."""
+        while (ref := self.deadlines.take_due(now)) is not None:
+            request = self.open[ref]
+            if request.deadline is not None or request.done:
+                return ref
+            self._look_at(ref, request, now)  # It has for ever.
+        return None
 
     def _look_at(self, ref: str, request: Any, now: float) -> None:
         self.deadlines.add(ref, now + LOOK if request.deadline is None else request.deadline)

@@ -42,7 +42,6 @@ TLS_RECORD = 16 * 1024
 
 # Where nothing is queued: an empty deque takes 760 bytes.
 NO_OUTPUT: Any = ()
-
 _attempts = itertools.count(1)
 
 
