@@ -48,7 +48,7 @@ class BaseActor(pykka.ThreadingActor):
 
     def __init__(self, name: Hashable | None = None, *, label: str | None = None) -> None:
         super().__init__()
-        self.actor_stopped = new_event()
+        self.actor_stopped: threading.Event = new_event()
         self._actor_ref = ref = LocalRef(self)
         ref.label = label or label_of(ref, name)
         stop_at_exit(BaseActor, os.getpid())

@@ -92,7 +92,7 @@ class Local(threading.local):
     resumptions: Resumptions | None = None
 
 
-local = Local()
+local: Local = Local()
 
 
 def resumptions_of(loop: Any) -> Resumptions:

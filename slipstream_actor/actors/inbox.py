@@ -56,6 +56,10 @@ class Inbox(InboxState):
 
     __slots__ = ()
 
+    envelope: Envelope[Any] | None
+    burst: Burst | None
+    expected: Any
+
     CARRIES = True
     # Whether events lead to callbacks: a plain thread has none.
     FOR_CALLBACKS = True

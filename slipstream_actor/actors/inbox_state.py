@@ -116,15 +116,15 @@ class InboxState:
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
         self.uncommitted: str | None = None
-        self.begins_anew = False
-        self.close_requested = False
+        self.begins_anew: bool = False
+        self.close_requested: bool = False
         # The callback of a connection that has been replaced runs: it opens no other.
-        self.replacing = False
+        self.replacing: bool = False
         self.deaf: bool = False
         # The owner tells of no more outcomes: whoever else pushes learns it at the call.
-        self.ending = False
+        self.ending: bool = False
         # Nor to itself: it tells of the last ones.
-        self.told_all = False
+        self.told_all: bool = False
         self.ended: Future[Any] = Future()
         # What for, from when that is settled: before `terminate` runs.
         self.ends_for: Any = UNSET

@@ -155,9 +155,9 @@ class Way:
 
     def __init__(self) -> None:
         self.trouble: Trouble | None = None  # before the first
-        self.connected_before = False
+        self.connected_before: bool = False
         self.closed_at: float | None = None  # by its owner
-        self.speaks = False  # of what cannot be decoded
+        self.speaks: bool = False  # of what cannot be decoded
         self.delay: float | None = None  # until the next attempt, as it was told
         # Topics that are told when they are joined again.
         self.lost: frozenset[str] = NOTHING_LOST

@@ -138,9 +138,9 @@ class Transport:
         rest: bytes = b"",
         deflate: Deflate | None = None,
     ) -> None:
-        self.sock = sock
-        self.headers = headers
-        self.deflate = deflate
+        self.sock: socket.socket = sock
+        self.headers: Mapping[str, str] = headers
+        self.deflate: Deflate | None = deflate
         self.read_again: bool = False
         self.close_sent: bool = False
         self.ended: ClosedByPeer | TransportFailed | None = None
