@@ -63,7 +63,7 @@ class RequestFuture(Future[Any]):
         follower.set(self)
         return follower
 
-    def over(self) -> None:
+    def _completed(self) -> None:
         """It has an outcome."""
         raise NotImplementedError
 
@@ -86,9 +86,6 @@ class RequestFuture(Future[Any]):
     def remove_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
         """Call `function` no more, if it has not been called yet."""
         super().remove_done_callback(InContext(function))
-
-    def _completed(self) -> None:
-        self.over()
 
     def _expired(self, timeout: float | None) -> AwaitTimeoutError:
         return self.timeout_error(timeout)
@@ -216,8 +213,7 @@ class PendingRequest(RequestFuture):
         else:
             self.fail(failure)
 
-    def over(self) -> None:
-        """It has an outcome."""
+    def _completed(self) -> None:
         if self.expected is None:
             self.expected = ()
         driving, self.driving, self.inbox = self.driving, None, None

@@ -38,12 +38,13 @@ def be_driven(connection: Any) -> None:
     if not owner.drives:
         return
     plain = config.reply_timeout_msec is None and not config.buffer_pushes
-    if plain and (encode := encoder_of(config.serializer)) is not None:
+    encode = encoder_of(config.serializer)
+    if plain and encode is not None:
         inbox.write_here = partial(write_here, connection, encode)
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)
         inbox.step = MethodType(step_here, connection)
-        if (encode := encoder_of(config.serializer)) is not None:
+        if encode is not None:
             inbox.request_here = partial(request_here, connection, encode)
     if owner.driven is None:
         owner.driven = inbox

@@ -107,8 +107,7 @@ class Operation(RequestFuture):
         sent = self.maybe_sent
         return AwaitTimeoutError(str(self), timeout, hint=hint, maybe_sent=sent)
 
-    def over(self) -> None:
-        """It has an outcome."""
+    def _completed(self) -> None:
         expiry, self._expiry = self._expiry, None
         if expiry is not None:
             expiry.cancel()
