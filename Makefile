@@ -78,8 +78,8 @@ test-alone: $(INSTALLED) $(NODE_MODULES) ## the tests, file by file (7 minutes)
 
 # Like the soak, for before an issue is closed.
 state-machine: $(INSTALLED) ## 40,000 conversations of a client in a world of faults (20 minutes)
-	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest $(PYTEST_ARGS) \
-		tests/client/test_state_machine.py
+	SLIPSTREAM_EXAMPLES=$(CONVERSATIONS) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
+		$(PYTEST_ARGS) tests/client/test_state_machine.py
 
 fault-matrix: $(INSTALLED) ## every fault as every command is given, and at every moment (2 minutes)
 	SLIPSTREAM_FAULT_MATRIX=whole $(PYTEST) -p tests.integration.cell_table $(PYTEST_ARGS) \

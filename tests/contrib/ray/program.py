@@ -6,6 +6,7 @@ A program, since Ray leaves threads and descriptors in the process that has used
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import secrets
@@ -19,6 +20,8 @@ from tests.contrib.ray.rooms import phoenix
 
 # A token of its own: Ray would leave one in the home of whoever runs this.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+# Seconds after which a scenario hangs: the program then says where its threads are, and ends.
+HANGS = 90.0
 
 
 def main(names: list[str]) -> int:
@@ -29,6 +32,7 @@ def main(names: list[str]) -> int:
     from tests.contrib.ray.scenarios import BY_NAME, SCENARIOS, World
 
     failed = 0
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     with (
         tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder,
         phoenix() as (server, log),
@@ -46,6 +50,7 @@ def main(names: list[str]) -> int:
         warnings.simplefilter("error")
         wanted = [s for s in (*SCENARIOS, *BY_NAME) if s.__name__ in names]
         for scenario in wanted or SCENARIOS:
+            faulthandler.dump_traceback_later(HANGS, exit=True)
             began, problem = time.monotonic(), None
             try:
                 scenario(world)
@@ -54,6 +59,8 @@ def main(names: list[str]) -> int:
             seconds = round(time.monotonic() - began, 1)
             told = {"name": scenario.__name__, "seconds": seconds, "problem": problem}
             print(json.dumps(told), flush=True)  # noqa: T201 - what the test reads
+        # What closes the cluster is bounded too.
+        faulthandler.dump_traceback_later(HANGS, exit=True)
     return failed
 
 

@@ -24,7 +24,6 @@ from slipstream_actor import (
     ClientEndedError,
     ForkedError,
     MessageReceived,
-    NotConnectedError,
     NotJoinedError,
     Reply,
     SerializerError,
@@ -84,15 +83,6 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         nap.wait(0.02)
-
-
-def is_answered(rooms: Any, topic: str) -> bool:
-    """Whether a request is; one that is sent while its client ends may have been heard."""
-    try:
-        reply: Reply = rooms.request(topic, "echo", timeout=PATIENCE).get()
-    except NotConnectedError:
-        return False
-    return reply.ok
 
 
 def is_gone(pid: int) -> bool:
@@ -229,10 +219,15 @@ def calls_casts_and_methods_reach_the_client_of_a_topic(world: World) -> None:
         "a cast",
     )
     # As everywhere, it ends the client, whose handle starts the next one, which joins all.
+    shard = rooms.shard_of(TOPICS[0])
+    mine = {topic for topic in TOPICS if rooms.shard_of(topic) == shard}
+    world.log.clear()
     with pytest.raises(ValueError, match="as asked"):
         rooms.call(TOPICS[0], "crash")
-    wait_for(lambda: is_answered(rooms, TOPICS[0]), "the next client")
-    world.log.wait(lambda log: log.are_joined(TOPICS), PATIENCE)
+    world.log.wait(lambda log: log.joins() >= mine, PATIENCE)
+    for topic in mine:
+        rooms.wait_until_joined(topic, PATIENCE)
+    assert rooms.request(TOPICS[0], "echo", timeout=PATIENCE).get().ok
     assert world.shard_of(TOPICS[0])["state"] == "running"
 
 
