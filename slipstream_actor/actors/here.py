@@ -8,7 +8,7 @@ from typing import Any
 __all__ = [
     "Interrupted",
     "Waiting",
-    "may_drive",
+    "is_main_thread",
     "park_if_exiting",
     "require_patched_first",
     "waiting",
@@ -40,16 +40,11 @@ class Waiting(threading.local):
 waiting: Waiting = Waiting()
 
 
-def may_drive() -> bool:
-    """Whether this is a plain thread that may step a connection while it waits.
-
-    Not the main one: a signal handler may raise there, in the middle of a step.
-    """
-    if waiting.inbox is not None:
-        return False
+def is_main_thread() -> bool:
+    """Whether this is the main thread, where signals are handled."""
     if waiting.is_main is None:
         waiting.is_main = threading.current_thread() is threading.main_thread()
-    return not waiting.is_main
+    return waiting.is_main
 
 
 def park_if_exiting() -> None:

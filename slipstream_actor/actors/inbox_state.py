@@ -60,7 +60,6 @@ class InboxState:
         "closed",
         "deaf",
         "driven",
-        "drives",
         "driving",
         "ended",
         "ended_joins",
@@ -72,6 +71,7 @@ class InboxState:
         "expecting",
         "former",
         "history",
+        "in_main",
         "interrupt",
         "ledger",
         "observer",
@@ -139,8 +139,8 @@ class InboxState:
         self.taken: list[Place] | None = None
         # How often a message was put into the stash or taken out: also by a signal handler.
         self._changes = 0
-        # Whether its owner may drive its connection while it waits: no signal is handled there.
-        self.drives: bool = True
+        # Whether signals are handled in its owner's thread.
+        self.in_main: bool = False
         # How its owner's connections came and went, a `socket.history`, once one has.
         self.history: Any = None
         # Who sees what its owner is told, while somebody looks in from outside.

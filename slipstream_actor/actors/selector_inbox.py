@@ -22,6 +22,7 @@ from pykka._envelope import Envelope
 from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.inbox import LONGEST_WAIT, Inbox
+from slipstream_actor.actors.interrupts import putting_off
 from slipstream_actor.actors.pressure import SendBuffer
 from slipstream_actor.actors.turn import Turn
 
@@ -193,7 +194,7 @@ class SelectorInbox(Inbox):
         while (step := self.step) is not None:
             # In this order, as in `_wait`.
             self._sleeping = waiter._sleeping = True
-            if mail.qsize() or waiter.expected is not None or now > until:
+            if mail.qsize() or waiter.expected is not None or now > until or putting_off.noted:
                 return True
             due = self._timers[0][0] if self._timers else math.inf
             ready = None

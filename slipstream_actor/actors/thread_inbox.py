@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import heapq
 import queue
-import threading
 import time
 from collections import deque
 from typing import Any
@@ -21,7 +20,9 @@ from weakref import WeakValueDictionary
 from pykka._envelope import Envelope
 
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.here import is_main_thread
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.protocol.events import PushFailed, ReplyReceived
 from slipstream_actor.protocol.message import Ref
 
@@ -44,7 +45,31 @@ class ThreadInbox(Inbox):
         # Of the pushes whose `Ref` somebody still has, that.
         self.refs: WeakValueDictionary[str, Ref] = WeakValueDictionary()
         self._many = FEW
-        self.drives: bool = threading.current_thread() is not threading.main_thread()
+        self.in_main: bool = is_main_thread()
+        # The last reply that it has awaited.
+        self.kept: Any = None
+
+    def _drove(self, timeout: float | None) -> bool:
+        if not self.in_main or self.driven is None:
+            return super()._drove(timeout)
+        return bool(put_off(self.driven.wake, super()._drove, timeout))
+
+    def await_reply(self, ref: str, timeout: float | None) -> Any:
+        """See `Inbox.await_reply`; for the main thread it is kept until the next one."""
+        if not self.in_main or self.driven is None:
+            return super().await_reply(ref, timeout)
+        self.kept = None
+        return put_off(self.driven.wake, self._await_and_keep, ref, timeout)
+
+    def _await_and_keep(self, ref: str, timeout: float | None) -> Any:
+        self.kept = super().await_reply(ref, timeout)
+        return self.kept
+
+    def put_back_reply(self, source: Any) -> None:
+        """What came over the connection `source` was not returned: the next await may have it."""
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            self.tell(Burst(source, (kept,)))
 
     def tidy(self) -> None:
         """Drop what nobody can await, if much has come since it was last done; the owner asks."""
@@ -62,6 +87,7 @@ class ThreadInbox(Inbox):
     def _fetch(self, timeout: float | None) -> bool:
         if self._has_grown(len(self._stash)):
             self._drop_unwanted()
+        self._waited = True
         if self._timers:
             self._messages_turn = not self._messages_turn
             if (self._messages_turn and self._pull(0.0)) or self._stash_due():

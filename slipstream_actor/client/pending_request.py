@@ -12,7 +12,8 @@ from typing import Any
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import is_forked
 from slipstream_actor.actors.future import Future, Outcome
-from slipstream_actor.actors.here import may_drive
+from slipstream_actor.actors.here import waiting
+from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.errors import AwaitTimeoutError, CancelledError, SlipstreamError, shown
@@ -156,19 +157,23 @@ class PendingRequest(RequestFuture):
     def wait(self, timeout: float | None = None) -> bool:
         """See `Future.wait`."""
         inbox, owner = self.inbox, self.owner
-        if inbox is None or owner is None or self._outcomes or not may_drive() or is_forked(self):
+        if inbox is None or owner is None or self._outcomes or waiting.inbox is not None:
             return super().wait(timeout)
         started, alone = time.monotonic(), len(owner.open) == 1
-        if alone and inbox.is_worth_driving:
-            if not inbox.drive(self, timeout):
-                inbox.cool_down()
-            self._conclude_all()
+        if alone and inbox.is_worth_driving and not is_forked(self):
+            put_off(inbox.wake, self._drive, inbox, timeout)
             if timeout is not None:
                 timeout -= time.monotonic() - started
         try:
             return bool(self._outcomes) or super().wait(timeout)
         finally:
             inbox.note_wait(started, alone=alone)
+
+    def _drive(self, inbox: SelectorInbox, timeout: float | None) -> None:
+        """Step the connection until this is done."""
+        if not inbox.drive(self, timeout):
+            inbox.cool_down()
+        self._conclude_all()
 
     def _conclude_all(self) -> None:
         """Tell the outcomes that have come while this has driven: its own, as a rule."""

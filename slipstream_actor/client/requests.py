@@ -16,7 +16,8 @@ from typing import Any
 
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import ended_for
-from slipstream_actor.actors.here import may_drive
+from slipstream_actor.actors.here import waiting
+from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client.pending_request import PendingRequest
@@ -104,15 +105,21 @@ class Requests:
     def _is_sent_here(self, request: PendingRequest) -> bool:
         """Write it in this thread, where that is worth it; whether it was."""
         inbox = self._inbox
-        if inbox is None or (write := inbox.request_here) is None or self.open or self._waiting:
+        if inbox is None or inbox.request_here is None or self.open or self._waiting:
             return False
-        if not inbox.is_worth_driving or not may_drive() or "push" in CLIENT:
+        if not inbox.is_worth_driving or waiting.inbox is not None or "push" in CLIENT:
             return False
+        if (deadline := request.deadline) is None:
+            return False
+        return bool(put_off(inbox.wake, self._write_here, inbox, request, deadline))
+
+    def _write_here(self, inbox: SelectorInbox, request: PendingRequest, deadline: float) -> bool:
         with self._lock:
-            if self._end is not None or request.deadline is None:
+            write = inbox.request_here
+            if self._end is not None or write is None:
                 return False
             self.open[request.number] = request
-            self._watch_until(request.deadline + GRACE)
+            self._watch_until(deadline + GRACE)
         request.inbox = inbox
         try:
             written = write(request)

@@ -13,6 +13,7 @@ import msgspec
 from slipstream_actor.actors import context
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.here import waiting
+from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.selector_inbox import SocketReady
 from slipstream_actor.connection.pushes import write_here
 from slipstream_actor.connection.reading import receive
@@ -35,12 +36,11 @@ class StepFailed(msgspec.Struct, frozen=True):
 def be_driven(connection: Any) -> None:
     """Let the owner of the connection, which is open now, drive it."""
     config, inbox, owner = connection._config, connection.actor_inbox, connection._owner.actor_inbox
-    if not owner.drives:
-        return
     plain = config.reply_timeout_msec is None and not config.buffer_pushes
     encode = encoder_of(config.serializer)
     if plain and encode is not None:
-        inbox.write_here = partial(write_here, connection, encode)
+        here = partial(write_here, connection, encode)
+        inbox.write_here = partial(put_off, inbox.wake, here) if owner.in_main else here
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)
         inbox.step = MethodType(step_here, connection)

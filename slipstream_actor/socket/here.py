@@ -52,17 +52,26 @@ def await_here(socket: SocketState, ref: Any, timeout: Any) -> tuple[Reply | Non
     seconds = require_seconds("timeout", timeout)
     if type(ref) is not Ref or seconds is None or ref.failure is not None:
         return None, 0.0
-    if driven_by(socket) is None or (join := socket.joins.get(ref.topic)) is None:
+    link = socket._link
+    if link is None or driven_by(socket) is None:
         return None, 0.0
     inbox = socket.socket_pid.actor_inbox
-    if (inbox.burst is not None and inbox.burst.events) or join.join_ref != ref.join_ref:
+    if inbox.burst is not None and inbox.burst.events:
+        return None, 0.0
+    join = socket.joins.get(ref.topic)
+    if join is None or join.join_ref != ref.join_ref:
         return None, 0.0
     started = time.monotonic()
-    event = inbox.await_reply(ref, seconds)
-    if event is None:
-        return None, time.monotonic() - started
-    ledger, reply = inbox.ledger, event.reply
-    ledger.settle(ref)
-    if ledger.open_spans:
-        push_ended(ledger, ref, reply)
-    return reply, 0.0
+    try:
+        event = inbox.await_reply(ref, seconds)
+        if event is None:
+            return None, time.monotonic() - started
+        ledger, reply = inbox.ledger, event.reply
+        ledger.settle(ref)
+        if ledger.open_spans:
+            push_ended(ledger, ref, reply)
+        return reply, 0.0
+    except BaseException:  # Ctrl-C.
+        if inbox.in_main:
+            inbox.put_back_reply(link.connection)
+        raise
