@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -46,6 +47,7 @@ NOT_OURS_TO_SET = frozenset(
     }
 )
 SENT_ONCE = frozenset({"host", "origin", "sec-websocket-protocol"})
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f]")
 
 
 class RuleError(Exception):
@@ -143,7 +145,7 @@ def clean_text(value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise RuleError("must be text that UTF-8 can hold") from None
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+    if CONTROL_CHARACTERS.search(value):
         raise RuleError("must hold no control characters (a CR or LF would split the request)")
     return value
 

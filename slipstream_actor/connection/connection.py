@@ -30,7 +30,12 @@ from slipstream_actor.connection.pace import LEAST_PACE, Progress
 from slipstream_actor.connection.pushes import completed, conclude, is_full
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.state import ConnectionState, state_of
-from slipstream_actor.connection.stepping import StepFailed, be_driven, be_driven_no_more
+from slipstream_actor.connection.stepping import (
+    StepFailed,
+    be_driven,
+    be_driven_no_more,
+    settle_what_came,
+)
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import (
@@ -220,6 +225,8 @@ class Connection(BaseActor):
             transport.flush()
         if ready.readable:
             receive(self, transport)
+            if not ready.writable and settle_what_came(self, transport):
+                return
         self._settle()
 
     def _join(self, command: JoinTopic) -> None:

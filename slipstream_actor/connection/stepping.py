@@ -24,7 +24,7 @@ from slipstream_actor.protocol.joins import JOINED
 from slipstream_actor.protocol.serializer import Encoder, encoder_of
 from slipstream_actor.telemetry import frame_log
 
-__all__ = ["StepFailed", "be_driven", "be_driven_no_more"]
+__all__ = ["StepFailed", "be_driven", "be_driven_no_more", "settle_what_came"]
 
 
 class StepFailed(msgspec.Struct, frozen=True):
@@ -165,6 +165,17 @@ def write_what_waits(connection: Any) -> bool:
     if pushes := inbox.drain(PushMessage):
         connection._push(*pushes)
     return not inbox.has_mail
+
+
+def settle_what_came(connection: Any, transport: Any) -> bool:
+    """Tell what has been read, for the connection's own thread, where nothing else is to be done."""
+    return not (
+        connection._status != "connected"
+        or CONNECTION
+        or transport.ended is not None
+        or transport.write_error is not None
+        or connection._protocol.requests.outcomes
+    ) and settle_quickly(connection, transport, connection._owner.actor_inbox)
 
 
 def settle_quickly(connection: Any, transport: Any, owner: Any) -> bool:

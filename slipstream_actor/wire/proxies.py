@@ -5,9 +5,10 @@ python-socks' own `connect` blocks, and cannot be cancelled: its connectors are 
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
+import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -23,16 +24,29 @@ def proxy_for(config: Configuration) -> str | None:
     """Return the URL of the proxy to use: the option's, or the environment's."""
     if config.proxy is not None:
         return config.proxy or None
-    import urllib.request  # It brings much, and only an attempt to connect needs it.
-
-    if config.host == "localhost" or urllib.request.proxy_bypass(config.host):
+    if config.host == "localhost" or is_loopback(config.host) or not may_have_proxies():
         return None
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(config.host).is_loopback:
-            return None
+    import urllib.request  # It brings much, and few have a proxy.
+
+    if urllib.request.proxy_bypass(config.host):
+        return None
     proxies = urllib.request.getproxies()
     url = proxies.get("https" if config.secure else "http") or proxies.get("all")
     return f"http://{url}" if url and "://" not in url else url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is an address of this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def may_have_proxies() -> bool:
+    """Whether the environment names a proxy, or the system may."""
+    asks_system = sys.platform in ("darwin", "win32")
+    return asks_system or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 class Resolver:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import io
 import math
 import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from slipstream_actor.configuration.extensions import DeflateParameters
@@ -71,7 +70,7 @@ class UpgradeSocket:
         self._lines = [*lines, *offer_line(extensions)]
         self._extensions = extensions
         self._accept = b""
-        self._head: io.BytesIO | None = None
+        self._head: Iterator[bytes] | None = None
         self.headers: Mapping[str, str] = {}
         self.deflate: DeflateParameters | None = None
         self.rest: bytes = b""
@@ -98,11 +97,12 @@ class UpgradeSocket:
                 self._waiter.ready(self._sock, "the upgrade", read=True)
         return len(data)
 
-    def recv(self, size: int) -> bytes:
-        """Return a part of the answer's head."""
+    def recv(self, _size: int) -> bytes:
+        """Return a part of the answer's head: websocket-client asks for each byte by itself, and
+        is content with a line and its end."""
         if self._head is None:
-            self._head = io.BytesIO(self._read_answer())
-        return self._head.read(size)
+            self._head = iter(re.split(rb"(\n)", self._read_answer()))
+        return next(self._head, b"")
 
     def _read_answer(self) -> bytes:
         """Return what websocket-client is shown of a 101. Interim answers are passed over."""
