@@ -98,6 +98,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
         yield running
         may_start.set()
         may_load.set()
+        running.ended.clear()
         running.shard.stop(0.0)
         running.stream.close()
         # By itself: whoever has stopped it may be gone.
