@@ -153,7 +153,8 @@ web-matrix: $(INSTALLED) ## the example applications behind web servers, Phoenix
 
 ray-matrix: $(INSTALLED) ## what shards on Ray do when processes, nodes and the head fail (6 minutes); RAY_ARGS=--help
 	$(BIN)/python -m tests.contrib.ray.matrix $(RAY_ARGS)
-	$(BIN)/python -m tests.contrib.ray.program a_forked_child_is_told_to_initialise_ray_itself
+	$(BIN)/python -m tests.contrib.ray.program a_forked_child_is_told_to_initialise_ray_itself \
+	    a_process_that_is_frozen_for_good_is_ended_and_its_topics_joined
 
 clean: ## remove what was built and installed
 	rm -rf .venv build dist site *.egg-info benchmarks/build tests/js/node_modules

@@ -199,6 +199,10 @@ class Outbox:
 
     # outcomes
 
+    def put(self, outcome: Outcome) -> None:
+        """Have an outcome that was taken directly travel with the others."""
+        self._outcomes.put(outcome)
+
     def tell_of_layout(self, version: int) -> None:
         """Tell that there is another layout."""
         self._outcomes.put(Outcome(0, LAYOUT, version))

@@ -15,6 +15,7 @@ from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.batches import Link, Operation
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
+from slipstream_actor.contrib.ray.hanging import Hanging
 from slipstream_actor.contrib.ray.placement import owner
 from slipstream_actor.contrib.ray.shard import Shard
 from slipstream_actor.contrib.ray.store import Store
@@ -46,7 +47,10 @@ class Attachment:
         self._actors: dict[int, Any] = {}
         self._version = 0
         self._shards = 0
+        # The latest version that a shard has told of.
+        self._told = 0
         self._ended: SlipstreamError | None = None
+        self._hanging = Hanging(store)
         self._reading = threading.Lock()
         closing = weakref.WeakMethod(self.close)
         atexit.register(lambda: (close := closing()) is not None and close())
@@ -88,7 +92,8 @@ class Attachment:
                 self._links = {s: li for s, li in self._links.items() if s < self._shards}
             else:
                 gone = []
-        for subscription in list(self._subscriptions):
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
             subscription._read(self._shards)
         for link in gone:
             self._retire(link)
@@ -100,22 +105,29 @@ class Attachment:
 
     def learn_of_layout(self, version: int) -> None:
         """A shard acts on that version: read it, in another thread than the one that tells."""
-        if version > self._version and self._reading.acquire(blocking=False):
+        with self._lock:
+            self._told = max(self._told, version)
+        if self._is_behind() and self._reading.acquire(blocking=False):
             threading.Thread(
-                target=self._learn, args=(version,), name="slipstream_actor layout", daemon=True
+                target=self._learn, name="slipstream_actor layout", daemon=True
             ).start()
 
-    def _learn(self, version: int) -> None:
+    def _is_behind(self) -> bool:
+        return self._told > self._version and self._ended is None
+
+    def _learn(self) -> None:
         try:
-            while version > self._version and self._ended is None:
+            while self._is_behind():
                 try:
                     self.read_layout()
                 except StoreUnavailableError:
                     threading.Event().wait(AGAIN)
-                except ClientEndedError:
-                    return
+        except ClientEndedError:
+            return  # And so has all that is here.
         finally:
             self._reading.release()
+        # Behind that: another one may have been told of that has found it reading.
+        self.learn_of_layout(self._told)
 
     # the shards
 
@@ -168,6 +180,7 @@ class Attachment:
                     lambda: self._version,
                     self.learn_of_layout,
                     self.send_again,
+                    self._hanging.see_to,
                 )
             return link
 
@@ -200,7 +213,9 @@ class Attachment:
         self.require_open()
         shards = self.shards
         subscription = make()
-        self._subscriptions.add(subscription)
+        with self._lock:
+            self.require_open()
+            self._subscriptions.add(subscription)
         readers = subscription._read(shards)
         for shard in range(shards):
             self.link(shard)  # Which hears of other layouts.
@@ -227,7 +242,8 @@ class Attachment:
                 return
             self._ended = error
             links, self._links = list(self._links.values()), {}
-        for subscription in list(self._subscriptions):
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
             subscription._end()
         for link in links:
             link.close(error)

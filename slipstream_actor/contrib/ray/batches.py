@@ -154,6 +154,7 @@ class Link:
         version: Callable[[], int],
         tell_of_layout: Callable[[int], object],
         send_again: Callable[[Operation], object],
+        when_silent: Callable[[int, Any, str, float], object],
     ) -> None:
         self.shard: int = shard
         self._process = process
@@ -161,6 +162,7 @@ class Link:
         self._version = version
         self._tell_of_layout = tell_of_layout
         self._send_again = send_again
+        self._when_silent = when_silent
         # Reentrant: garbage may be collected, or a signal handled, while they are held.
         self._lock = threading.RLock()
         self._sending = threading.RLock()
@@ -277,12 +279,12 @@ class Link:
             for operation in self._take_sent(taken):
                 operation.lost(self.shard, why)
         elif value == STALE:
-            self._break(token)
-            back = self._take_sent(taken)
-            for operation in back:
-                operation.maybe_sent = False
-            with self._lock:
+            with self._lock:  # The link's own thread takes what was sent for lost, behind a break.
+                back = self._take_sent(taken)
+                for operation in back:
+                    operation.maybe_sent = False
                 self._queue.extendleft(reversed(back))
+                self._break(token)
         elif value is not None:
             self._settle(value)
         elif wait:
@@ -349,6 +351,7 @@ class Link:
             self._lost(why)
             self._wake.wait(delay)
             delay = min(LONGEST_DELAY, 2 * delay)
+        self._lost("it is looked for no more")  # What came during the wait.
 
     def _follow(self) -> None:
         """Take outcomes until the stream ends."""
@@ -356,15 +359,25 @@ class Link:
             self.actor = self._find(self.shard)
         self._broken = False
         stream = engine.stream(self.actor, "answers", BURSTS, self._process)
+        heard = time.monotonic()
         while not self._closed and not self._broken:
             try:
                 found = engine.next_of(stream, LOOK)
             except StopIteration:
                 return
+            if found is None:
+                self._note_silence(time.monotonic() - heard)
+                continue
             if isinstance(found, str):
                 self._begin(found)
-            elif found is not None:
+            else:
                 self._settle(found)
+            heard = time.monotonic()
+
+    def _note_silence(self, seconds: float) -> None:
+        token = self._token
+        if token is not None:  # Else it is being started, and takes its time.
+            self._when_silent(self.shard, self.actor, token.partition(".")[0], seconds)
 
     def _begin(self, token: str) -> None:
         with self._lock:

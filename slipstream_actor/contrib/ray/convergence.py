@@ -28,6 +28,8 @@ SWEEP = 30.0
 LOOK = 0.05
 # Seconds that a shard has lived at least before it ends, when it was in no layout yet.
 GRACE = 30.0
+# Seconds after which a shard ends that finds nothing in the store: a `stop` asks it at once.
+FORGOTTEN = 20.0
 # Seconds before what has failed is tried again.
 AGAIN = 0.5
 # So many topics are looked at by themselves; more, together with all the others.
@@ -64,7 +66,7 @@ class Convergence:
         self._waits = False
         self._leaves = False
         self._stopped = False
-        self._began = time.monotonic()
+        self._began = self._forgotten_at = time.monotonic()
         self._was_in = False
 
     @property
@@ -86,7 +88,8 @@ class Convergence:
     def begin(self, pending: Pending, version: int) -> None:
         """Have an order begin now, or when its topic has been looked at; `version` is of the layout
         that its sender knows."""
-        if pending.topic in self._host.topics:
+        # Behind those of its topic that wait, if there are any.
+        if pending.topic in self._host.topics and pending.topic not in self._held:
             pending.begin(self._host.handle, self._take_back)
             return
         self._hold(pending, version)
@@ -154,23 +157,28 @@ class Convergence:
         return left or frozenset(self._store.release_keys()) != self._marks
 
     def _look_at_all(self) -> bool:
-        held = self._take_held(None)
+        held = self._count_held(None)
+        self._read_layouts()
+        wanted = set(self._store.wanted_topics())
+        decision = self._decide(wanted, set(self._host.topics), self._host.leaving())
+        self._apply(decision, self._store.params_of(decision.join))
+        self._leaves = bool(decision.leave) or bool(self._host.leaving())
+        self._waits = self._leaves or bool(decision.waits_for)
+        if decision.release and decision.version is not None and self._holder.holds():
+            self._store.put(release_key(decision.version, self._shard), b"")
+            self.hint(None)  # There may be nothing left to do, for good.
+        if decision.version is not None and not self._waits and self._is_in():
+            self._gaps.report(decision.version)
+        self._settle(held, wanted)
+        return (decision.ends and self._is_obsolete()) or self._is_forgotten()
+
+    def is_in_latest(self) -> bool:
+        """Whether the store has a layout by now that this shard is in."""
         try:
             self._read_layouts()
-            wanted = set(self._store.wanted_topics())
-            decision = self._decide(wanted, set(self._host.topics), self._host.leaving())
-            self._apply(decision, self._store.params_of(decision.join))
-            self._leaves = bool(decision.leave) or bool(self._host.leaving())
-            self._waits = self._leaves or bool(decision.waits_for)
-            if decision.release and decision.version is not None and self._holder.holds():
-                self._store.put(release_key(decision.version, self._shard), b"")
-                self.hint(None)  # There may be nothing left to do, for good.
-            if decision.version is not None and not self._waits and self._is_in():
-                self._gaps.report(decision.version)
-        finally:
-            self._give_back(held)
-        self._settle(held, wanted)
-        return decision.ends and self._is_obsolete()
+        except SlipstreamError:
+            return False
+        return self._is_in()
 
     def _is_in(self) -> bool:
         return self._shard < self._layouts.get(self.version or 0, 0)
@@ -179,17 +187,22 @@ class Convergence:
         """Whether a shard that is in no layout is not one that a resize is about to need."""
         return self._was_in or time.monotonic() > self._began + GRACE
 
+    def _is_forgotten(self) -> bool:
+        """Whether whoever has stopped the shards was gone before this one was told: nothing but the
+        claim is in the store, and has not been for long."""
+        now = time.monotonic()
+        if self._layouts or not self._was_in:
+            self._forgotten_at = now
+        return now > self._forgotten_at + FORGOTTEN and self._holder.is_claimed()
+
     def _look_at(self, topics: set[str]) -> None:
-        held = self._take_held(topics)
-        try:
-            params = self._store.params_of(topics)
-            joined, leaving = topics & self._host.topics.keys(), topics & self._host.leaving()
-            decision = self._decide(set(params), joined, leaving)
-            self._apply(decision, {topic: params[topic] for topic in decision.join})
-            if decision.leave or decision.waits_for:
-                self.hint(None)
-        finally:
-            self._give_back(held)
+        held = self._count_held(topics)
+        params = self._store.params_of(topics)
+        joined, leaving = topics & self._host.topics.keys(), topics & self._host.leaving()
+        decision = self._decide(set(params), joined, leaving)
+        self._apply(decision, {topic: params[topic] for topic in decision.join})
+        if decision.leave or decision.waits_for:
+            self.hint(None)
         self._settle(held, set(params))
 
     def _read_layouts(self) -> None:
@@ -198,7 +211,7 @@ class Convergence:
         self._layouts = self._store.layouts()
         version = self.version
         self._was_in = self._was_in or self._is_in()
-        if version is not None and before is not None and version > before:
+        if version is not None and version > (before or 0):
             self._tell_of_layout(version)
 
     def _decide(self, wanted: set[str], joined: set[str], leaving: set[str]) -> Decision:
@@ -221,30 +234,28 @@ class Convergence:
 
     # the orders that wait
 
-    def _take_held(self, topics: Iterable[str] | None) -> dict[str, list[Pending]]:
-        """Return those that have come before this look: of what comes later it knows too little."""
+    def _count_held(self, topics: Iterable[str] | None) -> dict[str, int]:
+        """Return how many have come before this look: of what comes later it knows too little."""
         with self._lock:
             found = list(self._held if topics is None else topics)
-            return {topic: self._held.pop(topic) for topic in found if topic in self._held}
+            return {topic: len(self._held[topic]) for topic in found if topic in self._held}
 
-    def _give_back(self, held: dict[str, list[Pending]]) -> None:
-        with self._lock:
-            for topic, pending in held.items():
-                self._held[topic] = [*pending, *self._held.get(topic, ())]
-
-    def _settle(self, held: dict[str, list[Pending]], wanted: set[str]) -> None:
+    def _settle(self, held: dict[str, int], wanted: set[str]) -> None:
         """Have those begin, or fail, of whose topics it is known now how they stand."""
         version = self.version
         if version is None:
             return
         shards = self._layouts[version]
-        for topic, count in {topic: len(found) for topic, found in held.items()}.items():
+        for topic, count in held.items():
             with self._lock:
-                found = self._held.pop(topic, [])
-                pending, later = found[:count], found[count:]
-                keep = self._settle_topic(topic, pending, owner(topic, shards), topic in wanted)
-                if keep or later:
-                    self._held[topic] = [*keep, *later]
+                found = self._held[topic]
+                keep = self._settle_topic(
+                    topic, found[:count], owner(topic, shards), topic in wanted
+                )
+                # Only now: what comes meanwhile is not to overtake them.
+                found[:count] = keep
+                if not found:
+                    del self._held[topic]
 
     def _settle_topic(
         self, topic: str, pending: list[Pending], shard: int, wanted: bool

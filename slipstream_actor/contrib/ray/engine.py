@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -200,7 +201,14 @@ def value_of(reference: Any, timeout: float | None) -> Any:
 
 def when_done(reference: Any, function: Callable[[Any], object]) -> None:
     """Call `function` with the result of a call, or with the exception, in a thread of Ray's."""
-    reference._on_completed(function)
+
+    def done(value: Any) -> None:
+        held.clear()
+        function(value)
+
+    # Ray ends the process where a big result comes after its reference is gone.
+    held = [reference]
+    reference._on_completed(done)
 
 
 def is_failure(value: Any) -> bool:
@@ -286,16 +294,40 @@ class Worker:
             job()
 
 
+# Threads that hang at most, and wait for Ray.
+MOST_HANGING = 32
+
 _idle: list[Worker] = []
-reset_in_child(_idle.clear)
+_busy = threading.BoundedSemaphore(MOST_HANGING)
+
+
+def _forget_workers() -> None:
+    global _busy  # noqa: PLW0603 - who was to release it is the parent's
+    _idle.clear()
+    _busy = threading.BoundedSemaphore(MOST_HANGING)
+
+
+reset_in_child(_forget_workers)
+
+
+def _worker() -> Worker:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return Worker()
 
 
 def within(seconds: float, function: Callable[[], T], what: str) -> T:
     """Return what `function` returns, or raises, within so many seconds; it runs in a thread that
     is left behind when it hangs. Raises `StoreUnavailableError`."""
+    deadline = time.monotonic() + seconds
+    failure = StoreUnavailableError(f"{what}: Ray's head has not answered for {seconds} s")
+    busy = _busy
+    if not busy.acquire(timeout=seconds):
+        raise failure
     done = threading.Event()
     outcome: list[Any] = [None, None]
-    worker = _idle.pop() if _idle else Worker()
+    worker = _worker()
 
     def job() -> None:
         try:
@@ -303,6 +335,7 @@ def within(seconds: float, function: Callable[[], T], what: str) -> T:
         except BaseException as error:
             outcome[1] = error
         done.set()
+        busy.release()
         # Also behind a late answer: it hangs no more.
         if len(_idle) < 4:
             _idle.append(worker)
@@ -310,8 +343,8 @@ def within(seconds: float, function: Callable[[], T], what: str) -> T:
             worker.jobs.put(None)
 
     worker.jobs.put(job)
-    if not done.wait(seconds):
-        raise StoreUnavailableError(f"{what}: Ray's head has not answered for {seconds} s")
+    if not done.wait(max(0.0, deadline - time.monotonic())):
+        raise failure
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]  # type: ignore[no-any-return]

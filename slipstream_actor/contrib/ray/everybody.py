@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.attachment import Attachment, actor_name
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.shard import ShardStatus
-from slipstream_actor.errors import ClientEndedError, SlipstreamError
+from slipstream_actor.contrib.ray.store import Store
+from slipstream_actor.errors import ClientEndedError
 
 __all__ = ["ShardsStatus", "status_of", "stop"]
+
+logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
 
 
 class ShardsStatus(TypedDict):
@@ -79,8 +83,8 @@ def ask_each(
                 found = engine.actor_of(actor_name(attachment.name, shard))
                 if found is not None:
                     ask_actor(shard, found)
-        except (TimeoutError, SlipstreamError):
-            pass
+        except Exception as error:  # Of Ray, also where it is asked and nothing is raised yet.
+            logger.info("shard %d does not answer: %s", shard, error)
         finally:
             done.release()
 
@@ -114,6 +118,7 @@ def stop(attachment: Attachment, timeout: float, drain: float) -> None:
     # First: a shard that is started meanwhile finds that there is none.
     attachment.store.clear()
     ask_each(attachment, range(shards), "stop", (drain,), deadline)
+    Store.of_claims(attachment.name).clear()
     for shard in range(shards):
         kill(attachment, shard)
     error = ClientEndedError("shutdown", f"the shards {attachment.name!r} were stopped")

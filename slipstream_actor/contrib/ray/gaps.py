@@ -35,6 +35,8 @@ class Gaps:
         self._store = store
         self._host = host
         self._told: set[int] = set()
+        # The latest version that brings changes, and the one that is to be told of.
+        self._latest = 0
         self._version: int | None = None
         self._since = 0.0
         self._former: dict[str, int] = {}
@@ -48,8 +50,9 @@ class Gaps:
     def changing(self, decision: Decision, layouts: Mapping[int, int]) -> None:
         """Topics are about to be left or joined."""
         version = decision.version
-        if version is None or len(layouts) < 2:
+        if version is None or len(layouts) < 2 or version in self._told:
             return
+        self._come_to(version)
         if decision.leave:
             now = str(time.time()).encode()
             self._store.put_first(left_key(version, self._shard), now)
@@ -64,8 +67,15 @@ class Gaps:
         if version in self._told or version < 2:
             return
         self._told.add(version)
+        self._come_to(version)
         self._version, self._since = version, time.monotonic()
         self.look()
+
+    def _come_to(self, version: int) -> None:
+        """Forget what an earlier layout was to bring: nobody asks any more."""
+        if version > self._latest:
+            self._latest, self._version = version, None
+            self._former, self._joined = {}, {}
 
     def look(self) -> None:
         """Note what has been joined since; tell when that is all."""

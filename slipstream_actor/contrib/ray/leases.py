@@ -36,7 +36,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -58,6 +58,7 @@ __all__ = [
     "Process",
     "PutNew",
     "Unknown",
+    "latest_claim_key",
 ]
 
 # How much faster or slower than true time a host's clock may run. Quartz is a hundred times better.
@@ -369,6 +370,13 @@ class Eviction(_Claimant):
 
 
 # how a claim stands in the store
+
+
+def latest_claim_key(shard: int, keys: Iterable[str]) -> str | None:
+    """Return the key of the claim that counts, `None` when there is none."""
+    prefix = f"holder/{shard}/"
+    generations = [int(key.removeprefix(prefix)) for key in keys]
+    return f"{prefix}{max(generations)}" if generations else None
 
 
 def encode_claim(claim: Claim) -> bytes:

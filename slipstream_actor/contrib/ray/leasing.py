@@ -70,7 +70,7 @@ class Performer:
     """Does what a lease or an eviction says, in its store."""
 
     def __init__(self, store: Store, patience: float, leaving: threading.Event) -> None:
-        self._store = Store(store.name, patience)
+        self._store = Store.of_claims(store.name, patience)
         self._leaving = leaving
 
     def __call__(self, operation: Operation) -> Any:
@@ -112,6 +112,7 @@ class Holder:
         fenced: Callable[[str], object],
     ) -> None:
         self._lease = Lease(shard, incarnation, this_process(), seconds=seconds)
+        self._shard = shard
         self._fenced = fenced
         self._leaving = threading.Event()
         self._perform = Performer(store, self._lease.patience, self._leaving)
@@ -136,6 +137,12 @@ class Holder:
     def holds(self) -> bool:
         """Whether the shard may deliver."""
         return self._lease.holds(clock())
+
+    def is_claimed(self) -> bool:
+        """Whether the claim stands in the store: all else of the name may be gone."""
+        claim = self._lease.claim
+        key = f"holder/{self._shard}/{claim.generation}" if claim is not None else ""
+        return self._perform(Get(key)) not in (None, UNKNOWN)
 
     def _run(self) -> None:
         operation = self._lease.next(clock())

@@ -47,7 +47,7 @@ def _function(name: str) -> Any:
         found: Any = importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # Whatever the module does when it is imported.
         raise TypeError(f'join: params "{name}" name no function: {error}') from error
     if not callable(found):
         raise TypeError(f'join: params "{name}" name no function')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +28,9 @@ __all__ = ["Resizing"]
 
 # Seconds after which a shard that has not left what it is to leave is asked whether it lives.
 HANGS = 10.0
-# Seconds between two looks at what the shards have marked.
-LOOK = 0.1
+# Seconds between two looks at what the shards have marked, and whether those have a process that
+# have not.
+LOOK, HELP = 0.1, 1.0
 
 
 class Resizing:
@@ -42,7 +42,9 @@ class Resizing:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._nap = threading.Event()
-        self._restart_at = math.inf
+        self._help_at = time.monotonic() + HELP
+        # One that hangs would be waited for; Ray starts it again, on another node or its own.
+        self._restart_at = time.monotonic() + HANGS
 
     def run(self, shards: int) -> dict[str, float]:
         """Have so many shards; return the gap of each topic that has moved.
@@ -62,11 +64,10 @@ class Resizing:
             return {}
         attachment.read_layout()
         self._hint(max(before, shards))
-        # One that hangs would be waited for; Ray starts it again, on another node or its own.
         self._restart_at = time.monotonic() + HANGS
         self._await(lambda: self._is_over(version, shards), f"{shards} shards")
         gaps = self._gaps(version)
-        self._tidy()
+        self._tidy(version)
         return gaps
 
     def _write(self, shards: int) -> int | None:
@@ -100,17 +101,43 @@ class Resizing:
         )
 
     def _is_over(self, version: int, shards: int) -> bool:
-        if time.monotonic() > self._restart_at:
-            self._restart_at = time.monotonic() + HANGS
-            self._restart_hanging(version)
+        if max(self._store.layouts(), default=0) > version:
+            return True  # Another resize goes on from there: this one was over for it.
         told = self._store.keys(f"{GAPS}{version}/")
         return len(told) >= shards and self._is_settled()
 
-    def _restart_hanging(self, version: int) -> None:
-        """Have those started again that have not released what they had, and do not answer."""
+    def _help(self) -> None:
+        """See to it that those have a process that works whom the latest layout waits for: whoever
+        resized before may have died, and shards that had ended be in it again."""
+        now = time.monotonic()
+        if now < self._help_at:
+            return
+        silent = self._silent()
+        if now > self._restart_at:
+            self._restart_at = now + HANGS
+            self._restart_hanging(silent)
+        for shard in silent:
+            if self._actor(shard) is None:
+                self._attachment.create(shard)
+        self._help_at = time.monotonic() + HELP
+
+    def _silent(self) -> list[int]:
+        """Return the shards that have not released what they had, or told what they have."""
+        layouts = self._store.layouts()
+        if len(layouts) < 2:
+            return []
+        version = max(layouts)
         released = releases(self._store.release_keys())
-        former = max(n for v, n in self._store.layouts().items() if v <= version)
-        silent = [s for s in range(former) if version not in released.get(s, ())]
+        told = self._store.keys(f"{GAPS}{version}/")
+        return [
+            shard
+            for shard in range(max(layouts.values()))
+            if version not in released.get(shard, ())
+            or (shard < layouts[version] and f"{GAPS}{version}/{shard}" not in told)
+        ]
+
+    def _restart_hanging(self, silent: list[int]) -> None:
+        """Have those started again that do not answer."""
         asked = ask_each(self._attachment, silent, "status", (), time.monotonic() + 1.0)
         for shard in set(silent) - asked.keys():
             actor = self._actor(shard)
@@ -128,21 +155,25 @@ class Resizing:
             found.update(decode(value))
         return found
 
-    def _tidy(self) -> None:
-        """Delete what nobody needs any more: first the layouts, then the marks."""
+    def _tidy(self, version: int) -> None:
+        """Delete what nobody needs any more: first the layouts, then the marks. What is told of
+        this version stays: another may wait for it, who wanted the same."""
         for _ in range(2):
             layouts = self._store.layouts()
             released = releases(self._store.release_keys())
             for key in obsolete_keys(layouts, released):
                 self._store.delete(key)
-        for key in (*self._store.keys(LEFT), *self._store.keys(GAPS)):
-            self._store.delete(key)
+        for prefix in (LEFT, GAPS):
+            for key in self._store.keys(prefix):
+                if int(key.removeprefix(prefix).partition("/")[0]) < version:
+                    self._store.delete(key)
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         while True:
             try:
                 if condition():
                     return
+                self._help()
             except StoreUnavailableError:
                 if time.monotonic() > self._deadline:
                     raise

@@ -35,9 +35,11 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
 
 # Seconds after which a stream yields, whether there is something or not: whoever reads it may be
 # gone, which shows only then.
-KEEPALIVE = 5.0
+KEEPALIVE = 2.0
 # Seconds that a lone order is waited for, so that its outcome need not travel for itself.
 DIRECT = 0.01
+# Bytes up to which it does so: what is bigger Ray has in its object store.
+SMALL = 50_000
 # Seconds between two attempts at what the store, or the client's own `init`, has refused.
 AGAIN = 0.5
 # Seconds before a class that cannot be imported is tried again.
@@ -137,13 +139,9 @@ class Shard:
                 self.number, self._store, host, holder, self._tell_of_layout
             )
             self._start(host)
-            with self._lock:
-                early, self._early = self._early, []
-                self._running.set()
-            for pending, version in early:
-                self._convergence.begin(pending, version)
+            self._begin_early(self._convergence)
             if self._convergence.run():
-                self._retire(host)
+                self._retire(host, self._convergence)
         except BaseException:
             logger.exception("shard %d of %r has failed", self.number, self._store.name)
             os._exit(1)
@@ -196,7 +194,15 @@ class Shard:
                 self._problem = None
                 return
 
-    def _retire(self, host: Host) -> None:
+    def _begin_early(self, convergence: Convergence) -> None:
+        """Begin what has come so far, before what comes from now on."""
+        with self._lock:
+            early, self._early = self._early, []
+            for pending, version in early:
+                convergence.begin(pending, version)
+            self._running.set()
+
+    def _retire(self, host: Host, convergence: Convergence) -> None:
         """There is no such shard any more: end when all outcomes have been fetched."""
         deadline = time.monotonic() + FAREWELL
         while any(len(box) for box in self._outboxes.values()) and time.monotonic() < deadline:
@@ -204,6 +210,8 @@ class Shard:
         host.stop(0.0)
         self._close_streams()
         self._stopping.wait(0.1)
+        if convergence.is_in_latest():
+            os._exit(0)  # There is again, and Ray starts it anew.
         engine.end_this_actor()
 
     def require_lease(self) -> None:
@@ -236,6 +244,10 @@ class Shard:
             self._outboxes[process] = outbox
         if former is not None:
             former.close()
+        # It was told to those that were there.
+        version = self._convergence.version if self._convergence is not None else None
+        if version is not None:
+            outbox.tell_of_layout(version)
         try:
             yield outbox.token
             while (found := outbox.outcomes(KEEPALIVE)) is not None:
@@ -269,7 +281,11 @@ class Shard:
         if outcome is None:
             return None
         self.require_lease()
-        return encode_outcomes([outcome])
+        data = encode_outcomes([outcome])
+        if len(data) <= SMALL:
+            return data
+        outbox.put(outcome)
+        return None
 
     def _begin(self, pending: Pending, version: int) -> None:
         if not self._running.is_set():
@@ -292,7 +308,9 @@ class Shard:
         subscription = self._host.handle.subscribe(
             *engine.loads(pattern), size=size, overflow=overflow
         )
-        self._subscriptions[key] = subscription
+        former, self._subscriptions[key] = self._subscriptions.get(key), subscription
+        if former is not None:  # Whose stream its reader has given up.
+            former.close()
         told = 0
         try:
             yield self.incarnation
@@ -302,7 +320,8 @@ class Shard:
                 yield encode_messages(dropped - told, messages)
                 told = dropped
         finally:
-            self._subscriptions.pop(key, None)
+            if self._subscriptions.get(key) is subscription:
+                del self._subscriptions[key]
             subscription.close()
 
     def close_messages(self, key: str) -> None:
@@ -346,7 +365,7 @@ class Shard:
         return found
 
     def stop(self, drain: float) -> None:
-        """End the client in order; the process is ended by whoever asks."""
+        """End the client in order; the process is ended by whoever asks, or by itself."""
         self._stopping.set()
         for outbox in list(self._outboxes.values()):
             outbox.tell_of_end()
@@ -356,6 +375,12 @@ class Shard:
         if self._holder is not None:
             self._holder.stop()
         self._close_streams()
+        threading.Thread(target=self._end_later, daemon=True).start()
+
+    def _end_later(self) -> None:
+        """Whoever has stopped it may be gone, and nobody else would end it."""
+        threading.Event().wait(LATER)
+        engine.end_this_actor()
 
     def _close_streams(self) -> None:
         for outbox in list(self._outboxes.values()):

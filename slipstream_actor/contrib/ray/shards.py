@@ -221,7 +221,9 @@ class Shards(Generic[C]):
     def cast(self, topic: str, message: Any) -> None:
         """Send a message to `handle_cast` of the client that a topic belongs to: see `cast`."""
         data = engine.dumps(message)
-        _ = self._ask(CAST, require_text("topic", topic), data, len(data), None)
+        cast = self._ask(CAST, require_text("topic", topic), data, len(data), None)
+        if cast.done:  # Nobody else looks at it.
+            cast.get()
 
     @overload
     def invoke(

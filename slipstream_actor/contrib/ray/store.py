@@ -7,7 +7,7 @@ only where nothing is yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -57,9 +57,11 @@ decode_spec: Callable[[bytes], Spec] = msgspec.msgpack.Decoder(Spec).decode
 class Store:
     """The keys of one name. Every method raises `StoreUnavailableError` when the head is away."""
 
-    def __init__(self, name: str, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, name: str, patience: float = PATIENCE, kind: str = "slipstream_actor"
+    ) -> None:
         # A ":" in a namespace silently loses keys.
-        self._namespace: bytes = f"slipstream_actor.{quote(name, safe='')}".encode()
+        self._namespace: bytes = f"{kind}.{quote(name, safe='')}".encode()
         self.name: str = name
         self.patience: float = patience
 
@@ -101,6 +103,12 @@ class Store:
         """Delete a key; nothing when it is not there."""
         space = self._namespace
         self._ask(lambda kv: kv.internal_kv_del(key.encode(), False, space))
+
+    @classmethod
+    def of_claims(cls, name: str, patience: float = PATIENCE) -> Self:
+        """Return the store of who is which shard, which outlasts all else of the name: a shard that
+        is to end holds its lease till then."""
+        return cls(name, patience, "slipstream_actor_claims")
 
     def clear(self) -> None:
         """Delete all keys of the name."""

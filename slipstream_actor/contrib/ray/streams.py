@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -38,7 +39,9 @@ class ShardSubscription(Stream[Item]):
     Those of a topic come in their order. `Dropped` and `ShardRestarted` stand where messages are,
     or may be, missing. Several may iterate: each item goes to one of them. At most `size` wait
     here and as many at each shard; then the shard's connection reads no more, or the oldest are
-    dropped. It ends with `close`, with the handle's `close`, and when the shards are stopped.
+    dropped. It ends with `close`, with the handle's `close`, when the shards are stopped, and when
+    nobody holds it any more. The iteration raises `SlipstreamError` where a shard cannot make the
+    pattern.
     """
 
     def __init__(
@@ -74,6 +77,12 @@ class ShardSubscription(Stream[Item]):
     def __iter__(self) -> Iterator[Item]:
         return self
 
+    def __del__(self) -> None:
+        # Nobody reads any more, and shards would wait for it. In any thread, in the middle of
+        # anything: the readers see to the rest.
+        for reader in getattr(self, "_readers", {}).values():
+            reader.abandon()
+
     def _has_taken(self) -> None:
         with self._room:
             if len(self._items) <= self._size // 2:
@@ -106,15 +115,18 @@ class ShardSubscription(Stream[Item]):
         for reader in readers:
             reader.close()
 
-    def _put(self, items: list[Item]) -> None:
-        """Have items of a shard wait here, as soon as there is room: no more is read till then."""
+    def _put(self, items: list[Item], seconds: float) -> bool:
+        """Have items of a shard wait here; return `False` when there was no room in that time."""
         with self._room:
-            while len(self._items) >= self._size and not self._ended:
-                self._room.wait(LOOK)
+            if len(self._items) >= self._size and not self._ended:
+                self._room.wait(seconds)
             if self._ended:
-                return
+                return True
+            if len(self._items) >= self._size:
+                return False
             self._items.extend(items)
         self._wake(len(items))
+        return True
 
     def _count_dropped(self, count: int) -> None:
         """Count messages that are missing."""
@@ -126,7 +138,10 @@ class Reader:
     """Reads the messages of one shard, in a thread; of the next process when that one is gone."""
 
     def __init__(self, owner: ShardSubscription, shard: int) -> None:
-        self._owner = owner
+        # Not held: it ends with whoever iterates over it.
+        self._owner = weakref.ref(owner)
+        self._find = owner._find
+        self._arguments = owner._pattern, owner._size, owner._overflow
         self._shard = shard
         self._key = uuid.uuid4().hex
         self._actor: Any = None
@@ -143,11 +158,18 @@ class Reader:
         """There is no such shard any more: what it has still sent is read to its end."""
         self._retired = True
 
-    def close(self) -> None:
-        """Read no more, and end the shard's part."""
+    def abandon(self) -> None:
+        """Read no more: the thread ends the shard's part."""
         self._closed = True
         self._wake.set()
+
+    def close(self) -> None:
+        """Read no more, and end the shard's part."""
+        self.abandon()
         self.began.set()
+        self._end_there()
+
+    def _end_there(self) -> None:
         actor = self._actor
         if actor is not None:
             with contextlib.suppress(Exception):
@@ -164,23 +186,30 @@ class Reader:
                     self._actor = None
             except SlipstreamError as error:
                 logger.info("shard %d cannot be read: %s", self._shard, error)
-            except Exception:
+            except Exception as error:
                 if self._closed:
                     return  # Ray ends before its threads do.
                 logger.exception("what shard %d sends cannot be read", self._shard)
+                if self._incarnation is None:
+                    self._fail(error)
             if self._retired:
                 return
             self._wake.wait(delay)
             delay = min(LONGEST_DELAY, 2 * delay)
+        self._end_there()  # Which may have begun since.
+
+    def _fail(self, error: Exception) -> None:
+        """A shard cannot make the pattern that it was sent."""
+        owner = self._owner()
+        if owner is not None:
+            text = f"subscribe: shard {self._shard} cannot take the pattern: {error!r}"
+            owner._end(SlipstreamError(text))
 
     def _follow(self) -> bool:
         """Read until the stream ends; return whether it has begun."""
         if self._actor is None:
-            self._actor = self._owner._find(self._shard)
-        owner = self._owner
-        stream = engine.stream(
-            self._actor, "messages", LISTS, self._key, owner._pattern, owner._size, owner._overflow
-        )
+            self._actor = self._find(self._shard)
+        stream = engine.stream(self._actor, "messages", LISTS, self._key, *self._arguments)
         began = False
         while not self._closed:
             try:
@@ -196,16 +225,24 @@ class Reader:
 
     def _begin(self, incarnation: str) -> None:
         if self._incarnation is not None:
-            self._owner._put([ShardRestarted(self._shard)])
+            self._put([ShardRestarted(self._shard)])
         self._incarnation = incarnation
         self.began.set()
-        if self._closed:
-            self.close()
 
     def _hand_on(self, data: bytes) -> None:
         dropped, messages = decode_messages(data)
-        if dropped:
-            self._owner._count_dropped(dropped)
+        owner = self._owner()
+        if dropped and owner is not None:
+            owner._count_dropped(dropped)
             messages.insert(0, Dropped(dropped))
+        del owner
         if messages:
-            self._owner._put(messages)
+            self._put(messages)
+
+    def _put(self, items: list[Item]) -> None:
+        """Hand items on, as soon as there is room for them: no more is read till then."""
+        while not self._closed:
+            owner = self._owner()
+            if owner is None or owner._put(items, LOOK):
+                return
+            del owner

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -85,9 +86,10 @@ class World:
                 if shards and node.node_id != mine:
                     return node, shards
             # Ray puts them where it likes: have one put elsewhere.
+            moved = set(self.topics_of([0]))
+            self.log.clear()
             os.kill(self.status()[0]["pid"], signal.SIGKILL)
-            self.log.wait(lambda log: not log.are_joined(self.topics), 10)
-            self.log.wait(lambda log: log.are_joined(self.topics), 60)
+            self.log.wait(lambda log: log.joins() >= moved, 60)  # noqa: B023
         raise RuntimeError("no node to spare has a shard")
 
     def topics_of(self, shards: list[int]) -> list[str]:
@@ -197,11 +199,12 @@ def shard_killed() -> Row:
         victim = found.status()[0]
         topics = found.topics_of([0])
         futures = in_flight(found, topics[0], 100)
+        found.log.clear()
         os.kill(victim["pid"], signal.SIGKILL)
-        found.log.wait(lambda log: not any(log.joined[t] for t in topics), 10)
-        began = found.log.entries[-len(topics)].time
-        found.log.wait(lambda log: log.are_joined(topics), 30)
-        row.seconds = found.log.entries[-1].time - began
+        found.log.wait(lambda log: log.joins() >= set(topics), 30)
+        # By the log, however late this looks at it.
+        left = min(e.time for e in found.log.entries if e.kind == "leave" and e.topic in topics)
+        row.seconds = found.log.entries[-1].time - left
         told = outcomes(futures)
         row.require(told == {"ShardLostError maybe_sent=True": 100}, f"outcomes {told}")
         row.require(not found.log.twice, f"twice: {found.log.twice}")
@@ -215,10 +218,10 @@ def node_killed(*, tuned: bool = True) -> Row:
         node, shards = found.victims()
         topics = found.topics_of(shards)
         pids = processes_of(node)
+        found.log.clear()
         began = time.monotonic()
         signal_all(pids, signal.SIGKILL)
-        found.log.wait(lambda log: not any(log.joined[t] for t in topics), 10)
-        found.log.wait(lambda log: log.are_joined(topics), 60)
+        found.log.wait(lambda log: log.joins() >= set(topics), 60)
         row.seconds = time.monotonic() - began
         row.remarks.append(f"{len(shards)} shards, {len(topics)} topics")
         row.require(not found.log.twice, f"twice: {found.log.twice}")
@@ -249,6 +252,7 @@ def node_frozen() -> Row:
         with found.shards.subscribe() as subscription:
             reader = threading.Thread(target=lambda: heard.extend(subscription), daemon=True)
             reader.start()
+            row.require(wait_for(lambda: subscribed(found), 20), "the subscription is not in force")
             for topic in topics:
                 found.server.broadcast(topic, "late", {"topic": topic})
             signal_all(pids, signal.SIGCONT)
@@ -261,6 +265,11 @@ def node_frozen() -> Row:
         row.remarks.append(f"{len(shards)} shards, {len(topics)} topics")
         row.require(row.seconds <= 8.0, "later than promised")
     return row
+
+
+def subscribed(found: World) -> bool:
+    """Whether all shards have a subscription: what is broadcast before is not heard."""
+    return all(shard.get("subscriptions") for shard in found.status())
 
 
 def is_running(pid: int) -> bool:
@@ -309,6 +318,7 @@ def subscriber(*, stalls: bool) -> Row:
 
         flooding = threading.Thread(target=flood, daemon=True)
         flooding.start()
+        assert select.select([process.stdout], [], [], 60)[0], "the subscriber prints nothing"
         assert process.stdout.readline() == "reads\n"
         began = time.monotonic()
         if stalls:
@@ -321,7 +331,7 @@ def subscriber(*, stalls: bool) -> Row:
             # A burst of 256 KiB more than the bound, which one read may bring.
             row.require(most <= 100 + 1500, f"{most} messages wait")
         process.kill()
-        process.wait()
+        process.wait(10)
         assert process.stdin is not None
         process.stdin.close()
         process.stdout.close()

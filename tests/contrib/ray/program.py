@@ -29,7 +29,8 @@ def main(names: list[str]) -> int:
     os.environ.update(QUIET, RAY_AUTH_TOKEN=secrets.token_hex(16))
     import ray
 
-    from tests.contrib.ray.scenarios import BY_NAME, SCENARIOS, World
+    from tests.contrib.ray.scenarios import BY_NAME, SCENARIOS
+    from tests.contrib.ray.world import World
 
     failed = 0
     faulthandler.dump_traceback_later(HANGS, exit=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from slipstream_actor import Answer, ClientActor, From, Socket, connect
 from slipstream_actor.contrib.ray import generation, incarnation
 from slipstream_actor.testing import Channel, PhoenixServer
 
+T = TypeVar("T")
 PATH = "/socket_many/websocket"
 
 
@@ -129,6 +131,15 @@ def phoenix() -> Iterator[tuple[PhoenixServer, JoinLog]]:
 
     with PhoenixServer({"rooms:*": Room}) as server:
         yield server, log
+
+
+def taken(messages: AsyncIterator[T], seconds: float = 20.0) -> T:
+    """Return the next item of a subscription. Raises `TimeoutError`."""
+
+    async def take() -> T:
+        return await asyncio.wait_for(anext(messages), seconds)
+
+    return asyncio.run(take())
 
 
 def uri_of(server: PhoenixServer) -> str:

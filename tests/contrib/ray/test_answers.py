@@ -25,9 +25,10 @@ from slipstream_actor.testing import SocketTest
 from tests.contrib.ray.rooms import Rooms
 
 LOBBY = "rooms:lobby"
+PATIENCE = 20.0
 
 
-def order(number: int, event: str = "echo", seconds: float | None = 5.0) -> Order:
+def order(number: int, event: str = "echo", seconds: float | None = 20.0) -> Order:
     return Order(number, REQUEST, LOBBY, (event, False, b'{"a":1}'), seconds)
 
 
@@ -53,10 +54,10 @@ def test_outcomes_wait_and_come_together() -> None:
     outbox.tell_of_end()
     begun[0].move(6)
     told = [Outcome(2, MOVED, 5), Outcome(0, STOPPED, None), Outcome(1, MOVED, 6)]
-    assert outbox.outcomes(5.0) == told
+    assert outbox.outcomes(PATIENCE) == told
     assert len(outbox) == 0
     outbox.close()
-    assert outbox.outcomes(5.0) is None
+    assert outbox.outcomes(PATIENCE) is None
 
 
 def test_an_order_has_one_outcome() -> None:
@@ -64,7 +65,7 @@ def test_an_order_has_one_outcome() -> None:
     outbox.take(order(1), begun.append, None)
     begun[0].move(5)
     begun[0].fail(ValueError("late"))
-    assert outbox.outcomes(5.0) == [Outcome(1, MOVED, 5)]
+    assert outbox.outcomes(PATIENCE) == [Outcome(1, MOVED, 5)]
     assert outbox.outcomes(0.01) == []
 
 
@@ -81,7 +82,7 @@ def test_what_is_cancelled_never_begins(socket_test: SocketTest) -> None:
 def test_an_outcome_goes_back_directly_while_somebody_waits() -> None:
     direct, late = Direct(), Direct()
     assert direct.take(Outcome(1, MOVED, 5))
-    assert direct.get(5.0) == Outcome(1, MOVED, 5)
+    assert direct.get(PATIENCE) == Outcome(1, MOVED, 5)
     assert late.get(0.0) is None
     assert not late.take(Outcome(1, MOVED, 5))
 
@@ -102,7 +103,7 @@ def test_a_request_is_answered_and_one_on_a_topic_that_was_left_is_taken_back(
     with socket_test.override(handle):
         socket_test.serve(LOBBY, "echo", Reply("ok", {"b": 2}))
         begun[0].begin(handle)
-        assert outbox.outcomes(5.0) == [Outcome(1, REPLIED, ("ok", {"b": 2}))]
+        assert outbox.outcomes(PATIENCE) == [Outcome(1, REPLIED, ("ok", {"b": 2}))]
         taken_back: list[Pending] = []
 
         def is_left(pending: Pending) -> bool:
@@ -112,7 +113,7 @@ def test_a_request_is_answered_and_one_on_a_topic_that_was_left_is_taken_back(
         begun[1].begin(handle, is_left)
         assert taken_back == [begun[1]]
         begun[2].begin(handle)
-    [(number, kind, data)] = outbox.outcomes(5.0) or []
+    [(number, kind, data)] = outbox.outcomes(PATIENCE) or []
     assert (number, kind) == (3, FAILED)
     assert isinstance(pickle.loads(data), NotJoinedError)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from slipstream_actor import AwaitTimeoutError, CancelledError, ClientEndedError, Reply
-from slipstream_actor.contrib.ray import ShardLostError, engine
+from slipstream_actor.contrib.ray import ShardLostError, batches, engine
 from slipstream_actor.contrib.ray.batches import Link, Operation
 from slipstream_actor.contrib.ray.operations import (
     CANCEL,
@@ -33,8 +34,20 @@ class Ray:
     def __init__(self) -> None:
         self.streams: queue.SimpleQueue[queue.SimpleQueue[Any]] = queue.SimpleQueue()
         self.batches: queue.SimpleQueue[tuple[Batch, Callable[[Any], object]]] = queue.SimpleQueue()
+        self.silences: queue.SimpleQueue[tuple[int, Any, str]] = queue.SimpleQueue()
         self.again: list[Operation] = []
         self.versions: list[int] = []
+
+    def link(self, find: Callable[[int], Any]) -> Link:
+        told = self.versions.append
+        return Link(3, "process", find, lambda: 7, told, self.send_again, self.silent)
+
+    def send_again(self, operation: Operation) -> None:
+        self.again.append(operation)
+
+    def silent(self, shard: int, actor: Any, incarnation: str, seconds: float) -> None:
+        """A shard has said nothing for so long."""
+        self.silences.put((shard, actor, incarnation))
 
     def stream(self, *_: Any) -> queue.SimpleQueue[Any]:
         made: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -74,9 +87,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
 @pytest.fixture
 def link(ray: Ray) -> Iterator[Link]:
     before = set(threading.enumerate())
-    link = Link(
-        3, "process", lambda shard: "actor", lambda: 7, ray.versions.append, ray.again.append
-    )
+    link = ray.link(lambda shard: "actor")
     yield link
     link.close(ClientEndedError("normal"))
     for thread in set(threading.enumerate()) - before:
@@ -86,9 +97,14 @@ def link(ray: Ray) -> Iterator[Link]:
 
 def request(number: int = 0, timeout: float | None = PATIENCE) -> Operation:
     body = "echo", False, b"{}"
-    operation = Operation(REQUEST, f"rooms:{number}", body, 2, "<Shards>", timeout)
-    operation.watch()
-    return operation
+    return Operation(REQUEST, f"rooms:{number}", body, 2, "<Shards>", timeout)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline, nap = time.monotonic() + PATIENCE, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        nap.wait(0.01)
 
 
 def replied(*operations: Operation) -> bytes:
@@ -101,13 +117,14 @@ def test_what_comes_while_batches_are_under_way_goes_together(ray: Ray, link: Li
     stream = ray.opened("one")
     first, acknowledge = ray.batch()
     assert (first.token, first.sequence, first.wait, first.version) == ("one", 0, True, 7)
-    for operation in operations[1:]:
-        link.submit(operation)
+    link.submit(operations[1])
     second, _ = ray.batch()
     assert ([order.number for order in second.orders], second.wait) == (
         [operations[1].number],
         False,
     )
+    for operation in operations[2:]:
+        link.submit(operation)
     acknowledge(replied(operations[0]))
     third, _ = ray.batch()
     assert [order.number for order in third.orders] == [o.number for o in operations[2:]]
@@ -162,6 +179,55 @@ def test_a_batch_that_was_not_taken_is_followed_by_none_of_its_token(
     assert second.get(timeout=PATIENCE).ok
 
 
+def test_what_a_shard_has_not_taken_is_sent_again_whatever_the_link_does_meanwhile(
+    ray: Ray, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_again = threading.Event()
+    stop_sending = link._break
+
+    def break_and_be_slow(token: str) -> None:
+        stop_sending(token)
+        asked_again.wait(0.3)  # As long as the link's own thread takes, if nothing stops it.
+
+    def stream(*_: Any) -> Any:
+        asked_again.set()
+        return ray.stream()
+
+    ray.opened("one")
+    operation = request()
+    link.submit(operation)
+    _, acknowledge = ray.batch()
+    monkeypatch.setattr(link, "_break", break_and_be_slow)
+    monkeypatch.setattr(engine, "stream", stream)
+    acknowledge(STALE)
+    ray.opened("two")
+    assert ray.again == [operation]
+    assert not operation.done
+    operation.cancel()
+
+
+def test_what_comes_while_a_shard_is_looked_for_goes_elsewhere_when_there_is_none(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "FIRST_DELAY", PATIENCE)
+    looked = threading.Event()
+
+    def find(shard: int) -> Any:
+        looked.set()
+        raise ClientEndedError("normal", "there is no such shard")
+
+    again: queue.SimpleQueue[Operation] = queue.SimpleQueue()
+    monkeypatch.setattr(ray, "send_again", again.put)
+    link = ray.link(find)
+    assert looked.wait(PATIENCE)
+    wait_for(lambda: "no such shard" in link.standing())
+    operation = request()
+    link.submit(operation)
+    link.close()
+    assert again.get(timeout=PATIENCE) is operation
+    operation.cancel()
+
+
 def test_a_topic_that_has_moved_is_looked_for_elsewhere(ray: Ray, link: Link) -> None:
     stream = ray.opened("one")
     operation = request()
@@ -181,6 +247,7 @@ def test_a_topic_that_has_moved_is_looked_for_elsewhere(ray: Ray, link: Link) ->
 def test_what_times_out_or_is_cancelled_is_taken_back(ray: Ray, link: Link) -> None:
     unsent, sent = request(1, timeout=0.01), request(2)
     link.submit(unsent)
+    unsent.watch()
     with pytest.raises(AwaitTimeoutError, match="shard 3 is not there") as told:
         unsent.get(timeout=PATIENCE)
     assert not told.value.maybe_sent
@@ -192,7 +259,12 @@ def test_what_times_out_or_is_cancelled_is_taken_back(ray: Ray, link: Link) -> N
     batch, _ = ray.batch()
     assert [(order.kind, order.body) for order in batch.orders] == [(CANCEL, sent.number)]
     with pytest.raises(CancelledError):
-        sent.get()
+        sent.get(timeout=PATIENCE)
+
+
+def test_a_silence_is_told_of_the_process_that_has_begun(ray: Ray, link: Link) -> None:
+    ray.opened("incarnation.unique")
+    assert ray.silences.get(timeout=PATIENCE) == (3, "actor", "incarnation")
 
 
 def test_a_link_that_is_closed_leaves_nothing_without_an_outcome(ray: Ray, link: Link) -> None:

@@ -19,7 +19,7 @@ from slipstream_actor import (
 from slipstream_actor.contrib.ray import hosting
 from slipstream_actor.contrib.ray.hosting import Host, guarded
 from slipstream_actor.testing import Channel, PhoenixServer
-from tests.contrib.ray.rooms import Rooms, phoenix, uri_of
+from tests.contrib.ray.rooms import Rooms, phoenix, taken, uri_of
 
 PATIENCE = 20.0
 
@@ -63,7 +63,6 @@ def test_topics_are_joined_left_and_joined_again_by_the_next_client() -> None:
 def test_what_a_busy_client_has_not_done_in_time_is_done_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hosting, "PATIENCE", 0.2)
     with phoenix() as (server, log):
         host = Host(Busy, (uri_of(server),), {}, lambda: None)
         host.start()
@@ -71,8 +70,10 @@ def test_what_a_busy_client_has_not_done_in_time_is_done_later(
         log.wait(lambda log: log.are_joined(["rooms:a"]), PATIENCE)
         go_on = threading.Event()
         busy = host.handle.invoke(Busy.wait, go_on)
-        with pytest.raises(AwaitTimeoutError):
-            host.change({"rooms:b": stored()}, ["rooms:a"])
+        with monkeypatch.context() as patch:
+            patch.setattr(hosting, "PATIENCE", 0.2)
+            with pytest.raises(AwaitTimeoutError):
+                host.change({"rooms:b": stored()}, ["rooms:a"])
         assert host.topics.keys() == {"rooms:a"}
         go_on.set()
         busy.get(timeout=PATIENCE)
@@ -161,7 +162,7 @@ def test_each_delivery_asks_for_the_lease() -> None:
             log.wait(lambda log: log.are_joined(["rooms:a"]), PATIENCE)
             for event in ("new", "other"):
                 server.broadcast("rooms:a", event, {})
-                assert next(messages) == MessageReceived("rooms:a", event, {})
+                assert taken(messages) == MessageReceived("rooms:a", event, {})
             wait_for(lambda: heard == ["begun", "new", "other"])
             for restarts, event in enumerate(("new", "other")):
                 wait_for(lambda: host.handle.status()["topics"].get("rooms:a") == "joined")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,16 @@ def test_a_function_is_stored_by_its_name_and_called_nowhere() -> None:
 def test_what_no_other_process_could_import_is_refused(params: Any) -> None:
     with pytest.raises(TypeError):
         stored_params(params)
+
+
+def test_a_module_that_fails_when_it_is_imported_is_an_error_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needs_a_secret.py").write_text("raise KeyError('SECRET')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for use in (stored_params, lambda name: read_params({"function": name})):
+        with pytest.raises(TypeError, match="SECRET"):
+            use("needs_a_secret:token")
 
 
 def test_what_is_no_json_is_refused() -> None:
