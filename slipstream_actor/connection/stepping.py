@@ -168,7 +168,7 @@ def write_what_waits(connection: Any) -> bool:
 
 
 def settle_what_came(connection: Any, transport: Any) -> bool:
-    """Tell what has been read, for the connection's own thread, where nothing else is to be done."""
+    """Tell what the connection's own thread has read, where nothing else is to be done."""
     return not (
         connection._status != "connected"
         or CONNECTION
