@@ -15,7 +15,7 @@ from tests.support.programs import run
 BEGINNING = """
 import logging, os, signal, sys, threading, time
 from slipstream_actor import *
-from slipstream_actor.client.asking import open_requests
+from slipstream_actor.client.asking import drain, open_requests
 
 class Rooms(ClientActor):
     def init(self, uri):
@@ -207,10 +207,8 @@ def pressed_at(point, function, *args):
         sys.setprofile(None)
 
 def idle():
-    end = time.monotonic() + 30
-    while open_requests(ref):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    drain(ref, 30)
+    assert not open_requests(ref)
 """
 
 

@@ -24,6 +24,7 @@ from slipstream_actor.contrib.ray.operations import (
     decode_batch,
     encode_outcomes,
 )
+from tests.contrib.ray.fed_stream import next_of
 
 PATIENCE = 20.0
 
@@ -54,15 +55,6 @@ class Ray:
         self.streams.put(made)
         return made
 
-    def next_of(self, stream: queue.SimpleQueue[Any], seconds: float) -> Any:
-        try:
-            found = stream.get(timeout=min(seconds, 0.02))
-        except queue.Empty:
-            return None
-        if isinstance(found, BaseException):
-            raise found
-        return found
-
     def opened(self, token: str) -> queue.SimpleQueue[Any]:
         """Return the stream that the link has asked for, with its token given."""
         stream = self.streams.get(timeout=PATIENCE)
@@ -77,7 +69,7 @@ class Ray:
 def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     ray = Ray()
     monkeypatch.setattr(engine, "stream", ray.stream)
-    monkeypatch.setattr(engine, "next_of", ray.next_of)
+    monkeypatch.setattr(engine, "next_of", next_of)
     monkeypatch.setattr(engine, "tell", lambda *_: None)
     monkeypatch.setattr(engine, "bound", lambda *_: decode_batch)
     monkeypatch.setattr(engine, "when_done", lambda batch, told: ray.batches.put((batch, told)))

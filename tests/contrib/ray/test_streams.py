@@ -14,6 +14,7 @@ import pytest
 from slipstream_actor import ANY, MessageReceived, SlipstreamError
 from slipstream_actor.contrib.ray import ShardRestarted, ShardSubscription, engine
 from slipstream_actor.contrib.ray.messages import encode_messages
+from tests.contrib.ray.fed_stream import next_of
 from tests.contrib.ray.rooms import taken
 
 PATIENCE = 20.0
@@ -26,15 +27,6 @@ class Ray:
         self.stream: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.told: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def next_of(self, stream: queue.SimpleQueue[Any], seconds: float) -> Any:
-        try:
-            found = stream.get(timeout=min(seconds, 0.02))
-        except queue.Empty:
-            return None
-        if isinstance(found, BaseException):
-            raise found
-        return found
-
     def send(self, *numbers: int) -> None:
         messages = [MessageReceived("rooms:a", "new", {"n": number}) for number in numbers]
         self.stream.put(encode_messages(0, messages))
@@ -44,7 +36,7 @@ class Ray:
 def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
     ray = Ray()
     monkeypatch.setattr(engine, "stream", lambda *_: ray.stream)
-    monkeypatch.setattr(engine, "next_of", ray.next_of)
+    monkeypatch.setattr(engine, "next_of", next_of)
     monkeypatch.setattr(engine, "tell", lambda actor, method, *_: ray.told.put(method))
     return ray
 
