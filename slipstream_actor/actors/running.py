@@ -7,6 +7,7 @@ inbox, and not for how long this very callback runs.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import sys
@@ -70,13 +71,10 @@ def running_in(ref: Any) -> Running | None:
 def stack_of(ref: Any) -> list[str]:
     """Return what runs in the thread of the actor `ref`, the innermost last: file, line and name
     of each call, and of no call its arguments."""
-    thread = ref.actor_inbox.thread
-    frame = None if thread is None else frame_of(thread)
-    lines: list[str] = []
-    while frame is not None and frame.f_code.co_name != BOTTOM and len(lines) < MOST_SHOWN:
-        code = frame.f_code
-        lines.append(f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
-        frame = frame.f_back
+    lines = [
+        f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+        for frame in frames_of(ref.actor_inbox.thread, MOST_SHOWN)
+    ]
     return lines[::-1]
 
 
@@ -88,24 +86,45 @@ def is_method(actor_class: type, code: CodeType) -> bool:
 
 def codes_in(thread: Any) -> list[CodeType]:
     """Return the code of a user's that runs in a thread, the outermost first."""
+    return [frame.f_code for frame in frames_of(thread) if is_users(frame)][::-1]
+
+
+def is_users(frame: FrameType) -> bool:
+    """Whether a frame is of a user's code."""
+    module = str(frame.f_globals.get("__name__", ""))
+    return module == DEFAULTS or not (
+        module.startswith(OURS) or module.partition(".")[0] in BENEATH
+    )
+
+
+def frames_of(thread: Any, most: int = DEEPEST) -> list[FrameType]:
+    """Return the frames of a thread or greenlet, the innermost first."""
+    found: list[FrameType] = []
     if thread is None:
-        return []
-    return [frame.f_code for frame in user_frames(frame_of(thread))][::-1]
+        return found
+    with uncollected():
+        frame = current_frame(thread)
+        while frame is not None and frame.f_code.co_name != BOTTOM and len(found) < most:
+            found.append(frame)
+            frame = frame.f_back
+    return found
 
 
-def frame_of(thread: Any) -> FrameType | None:
+def current_frame(thread: Any) -> FrameType | None:
     """Return the innermost frame of a thread or greenlet."""
     if isinstance(thread, int):
-        return current_frames().get(thread)
+        return sys._current_frames().get(thread)
     frame: FrameType | None = thread.gr_frame  # `None` of the one that runs.
     return frame
 
 
-def current_frames() -> dict[int, FrameType]:
-    """Return the innermost frame of each thread, and have no garbage collected meanwhile.
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Have no garbage collected, while frames of other threads are looked at.
 
-    CPython holds a lock then that whoever starts a thread waits for, and of 3.11 for ever: what a
-    collection calls in between lets that thread go on, with the interpreter's own lock (gh-106883).
+    CPython 3.11 makes an object for each, which may begin a collection; and what that calls lets
+    other threads go on. The frame that the object is for is gone then, and the process crashes; or
+    it stands still for ever with whoever starts a thread (gh-106883).
     """
     global _paused  # noqa: PLW0603 - the process has one collector
     with _looking:
@@ -113,7 +132,7 @@ def current_frames() -> dict[int, FrameType]:
         try:
             _paused = _paused or collects
             gc.disable()
-            return sys._current_frames()
+            yield
         finally:
             if collects:
                 gc.enable()
@@ -127,19 +146,6 @@ def _reset_in_child() -> None:
     if _paused:
         gc.enable()
         _paused = False
-
-
-def user_frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames of a user's code, the innermost first."""
-    for _ in range(DEEPEST):
-        if frame is None or frame.f_code.co_name == BOTTOM:
-            return
-        module = str(frame.f_globals.get("__name__", ""))
-        if module == DEFAULTS or not (
-            module.startswith(OURS) or module.partition(".")[0] in BENEATH
-        ):
-            yield frame
-        frame = frame.f_back
 
 
 reset_in_child(_reset_in_child)

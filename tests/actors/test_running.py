@@ -18,6 +18,7 @@ from slipstream_actor.actors.running import Running, running_in
 from slipstream_actor.protocol.events import ChannelConnectFailed
 from slipstream_actor.protocol.reasons import ConnectFailed
 from tests.support.clients import PATIENCE, eventually
+from tests.support.programs import run
 
 URI = "ws://test.invalid/socket/websocket"
 
@@ -188,7 +189,7 @@ def test_nothing_is_collected_while_frames_are_looked_at(monkeypatch: pytest.Mon
         for thread in threads:
             thread.start()
         for _ in range(20):
-            assert running.current_frames()
+            assert running.frames_of(threads[0].ident)
     finally:
         gc.set_threshold(*thresholds)
         gc.callbacks.remove(note)
@@ -200,6 +201,41 @@ def test_nothing_is_collected_while_frames_are_looked_at(monkeypatch: pytest.Mon
     assert gc.isenabled()
 
 
+HARSH = """
+import gc, sys, threading, time
+from slipstream_actor.actors import running
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        for _ in range(20):
+            pass
+
+def deep(levels):
+    if levels:
+        deep(levels - 1)
+    [Cycle() for _ in range(1)]
+
+def busy():
+    while True:
+        deep(15)
+
+thread = threading.Thread(target=busy, daemon=True)
+thread.start()
+sys.setswitchinterval(1e-6)
+gc.set_threshold(5)
+for _ in range(20_000):
+    for frame in running.frames_of(thread.ident):
+        assert (type(frame.f_lineno), frame.f_code.co_qualname != "") == (int, True)
+"""
+
+
+def test_frames_are_looked_at_while_they_come_and_go() -> None:
+    """What a collection calls lets another thread end the frame that is being looked at."""
+    assert run(HARSH) == (0, "", "")
+
+
 def deep(over: threading.Event, levels: int) -> None:
     over.wait(PATIENCE) if levels == 0 else deep(over, levels - 1)
 
@@ -207,7 +243,7 @@ def deep(over: threading.Event, levels: int) -> None:
 def test_who_collects_no_garbage_still_does_not() -> None:
     gc.disable()
     try:
-        running.current_frames()
+        running.frames_of(threading.get_ident())
         assert not gc.isenabled()
     finally:
         gc.enable()
@@ -219,12 +255,12 @@ def test_a_look_within_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     def looked() -> dict[int, Any]:
         assert not gc.isenabled()
         monkeypatch.undo()
-        running.current_frames()
+        running.frames_of(threading.get_ident())
         assert not gc.isenabled()
         return {}
 
     monkeypatch.setattr(sys, "_current_frames", looked)
-    running.current_frames()
+    running.frames_of(threading.get_ident())
     assert gc.isenabled()
 
 
@@ -238,5 +274,5 @@ def test_a_child_of_a_look_collects(monkeypatch: pytest.MonkeyPatch) -> None:
         return {}
 
     monkeypatch.setattr(sys, "_current_frames", fork)
-    running.current_frames()
+    running.frames_of(threading.get_ident())
     assert gc.isenabled()
