@@ -160,9 +160,11 @@ class Convergence:
         held = self._count_held(None)
         self._read_layouts()
         wanted = set(self._store.wanted_topics())
-        decision = self._decide(wanted, set(self._host.topics), self._host.leaving())
+        leaving = self._host.leaving()
+        decision = self._decide(wanted, set(self._host.topics), leaving)
         self._apply(decision, self._store.params_of(decision.join))
-        self._leaves = bool(decision.leave) or bool(self._host.leaving())
+        # As it was when that was decided: an answer that has come since is news.
+        self._leaves = bool(decision.leave or leaving)
         self._waits = self._leaves or bool(decision.waits_for)
         if decision.release and decision.version is not None and self._holder.holds():
             self._store.put(release_key(decision.version, self._shard), b"")
