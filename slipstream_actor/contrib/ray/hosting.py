@@ -22,7 +22,7 @@ from slipstream_actor.client.handlers import declared
 from slipstream_actor.client.returns import Next
 from slipstream_actor.client.runner import known_socket
 from slipstream_actor.contrib.ray.params import read_params
-from slipstream_actor.errors import ClientEndedError, SlipstreamError, shown
+from slipstream_actor.errors import AwaitTimeoutError, ClientEndedError, SlipstreamError, shown
 from slipstream_actor.socket.socket import Socket
 from slipstream_actor.supervision.handle import ClientHandle
 
@@ -32,6 +32,9 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
 
 # Seconds that a change of the topics has: a callback may run meanwhile.
 PATIENCE = 30.0
+# Seconds that the server has to answer a leave, before another shard may join the topic: a busy one
+# is waited for longer than by who leaves for good.
+LEAVE = 120.0
 
 # Run whatever the lease is: what ends is told of its end.
 UNGUARDED = {"init", "terminate"}
@@ -125,7 +128,7 @@ class Host:
             self._require_lease()
             socket = client._begin()
             for topic in left:
-                socket = socket.leave(topic)
+                socket = socket.leave(topic, timeout=LEAVE)
             for topic, value in params.items():
                 socket = socket.join(topic, value)
             client.socket = socket
@@ -143,13 +146,20 @@ class Host:
         """Run between callbacks. A client that ends meanwhile does not matter: the next one begins
         with the topics."""
         future: Future[Any] = Future()
+        begun = threading.Lock()
+
+        def begin(client: Any, future: Future[Any]) -> None:
+            if begun.acquire(blocking=False):
+                run(client, future)
+
         try:
-            self.handle.ref.tell(Between(run, future))
+            self.handle.ref.tell(Between(begin, future))
             future.get(timeout=PATIENCE)
         except ClientEndedError:
             return
-        finally:
-            future.set(None)
+        except AwaitTimeoutError:
+            if begun.acquire(blocking=False):
+                raise  # It never begins.
 
     def revive(self) -> None:
         """Have topics joined again that are closed, and that nothing joins again by itself."""

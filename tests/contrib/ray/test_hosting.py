@@ -18,7 +18,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.contrib.ray import hosting
 from slipstream_actor.contrib.ray.hosting import Host, guarded
-from slipstream_actor.testing import Channel, PhoenixServer
+from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer
 from tests.contrib.ray.rooms import Rooms, phoenix, taken, uri_of
 
 PATIENCE = 20.0
@@ -79,6 +79,44 @@ def test_what_a_busy_client_has_not_done_in_time_is_done_later(
         busy.get(timeout=PATIENCE)
         host.change({"rooms:b": stored()}, ["rooms:a"])
         log.wait(lambda log: log.are_joined(["rooms:b"]) and not log.joined["rooms:a"], PATIENCE)
+        host.stop(0.0)
+
+
+def test_what_it_has_begun_when_its_time_is_over_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is what it is joined to from then on."""
+    armed, inside, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def require_lease() -> None:
+        if armed.is_set():
+            inside.set()
+            assert go_on.wait(PATIENCE)
+
+    with phoenix() as (server, log):
+        host = Host(Rooms, (uri_of(server),), {}, require_lease)
+        host.start()
+        monkeypatch.setattr(hosting, "PATIENCE", 0.2)
+        armed.set()
+        host.change({"rooms:a": stored()}, ())
+        assert inside.is_set()
+        assert host.topics.keys() == {"rooms:a"}
+        go_on.set()
+        log.wait(lambda log: log.are_joined(["rooms:a"]), PATIENCE)
+        host.stop(0.0)
+
+
+def test_a_server_may_take_its_time_to_answer_a_leave() -> None:
+    """Another shard joins the topic then, which no client alone has to see to."""
+    with phoenix() as (server, log), FaultProxy(uri_of(server)) as proxy:
+        host = Host(Rooms, (proxy.uri,), {"join_timeout_msec": 50}, lambda: None)
+        host.start()
+        host.change({"rooms:a": stored()}, ())
+        host.handle.wait_until_joined("rooms:a", PATIENCE)
+        with proxy.black_hole("down"):
+            host.change({"rooms:b": stored()}, ["rooms:a"])
+            # Asked for behind the leave, whose time would be over too.
+            wait_for(lambda: host.handle.status()["topics"]["rooms:b"] == "closed")
+            assert host.leaving() == {"rooms:a"}
+        wait_for(lambda: not host.leaving())
         host.stop(0.0)
 
 
