@@ -21,8 +21,8 @@ logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
 SILENCE = 3.0
 # That lease where there is none.
 UNLEASED = 10.0
-# Seconds that a shard has to say that it is there.
-ANSWER = 1.0
+# Seconds that a shard has to say that it is there: one is not ended that is only busy.
+ANSWER = 3.0
 
 
 class Hanging:
@@ -38,7 +38,13 @@ class Hanging:
         self._claims = Store.of_claims(store.name, store.patience)
         self._lease: float | None = None
 
-    def see_to(self, shard: int, actor: Any, incarnation: str, silent: float) -> bool:
+    def holder_of(self, shard: int) -> str | None:
+        """Return the incarnation that has claimed the shard last."""
+        key = latest_claim_key(shard, self._claims.keys(f"holder/{shard}/"))
+        value = self._claims.get(key) if key is not None else None
+        return decode_claim(value).incarnation if value is not None else None
+
+    def see_to(self, shard: int, actor: Any, incarnation: str | None, silent: float) -> bool:
         """Have the process of that incarnation started again, which has said nothing for so many
         seconds, if that is long enough; return whether that was done."""
         if silent < SILENCE:
@@ -54,8 +60,9 @@ class Hanging:
             self._lease = (spec.lease if spec is not None else None) or UNLEASED
         return self._lease
 
-    def _end(self, shard: int, actor: Any, incarnation: str) -> bool:
-        if not self._is_holder(shard, incarnation) or answers(actor):
+    def _end(self, shard: int, actor: Any, incarnation: str | None) -> bool:
+        # Where another has claimed the shard since, Ray has started that one already.
+        if self.holder_of(shard) != incarnation or answers(actor):
             return False
         # Once for each: the next one may take its time, too.
         mark = f"ended/{shard}/{incarnation}"
@@ -68,12 +75,6 @@ class Hanging:
             if key != mark:
                 self._claims.delete(key)
         return True
-
-    def _is_holder(self, shard: int, incarnation: str) -> bool:
-        """Whether nobody has claimed the shard since: Ray has started that one already."""
-        key = latest_claim_key(shard, self._claims.keys(f"holder/{shard}/"))
-        value = self._claims.get(key) if key is not None else None
-        return value is not None and decode_claim(value).incarnation == incarnation
 
 
 def answers(actor: Any) -> bool:

@@ -13,6 +13,7 @@ from slipstream_actor.contrib.ray.attachment import Attachment, actor_name
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.everybody import ask_each
 from slipstream_actor.contrib.ray.gaps import GAPS, LEFT
+from slipstream_actor.contrib.ray.hanging import Hanging
 from slipstream_actor.contrib.ray.layout import (
     encode_layout,
     is_settled,
@@ -26,11 +27,9 @@ from slipstream_actor.errors import AwaitTimeoutError
 
 __all__ = ["Resizing"]
 
-# Seconds after which a shard that has not left what it is to leave is asked whether it lives.
-HANGS = 10.0
 # Seconds between two looks at what the shards have marked, and whether those have a process that
-# have not.
-LOOK, HELP = 0.1, 1.0
+# have not, and answer within the next of them.
+LOOK, HELP, ANSWER = 0.1, 1.0, 1.0
 
 
 class Resizing:
@@ -44,7 +43,9 @@ class Resizing:
         self._nap = threading.Event()
         self._help_at = time.monotonic() + HELP
         # One that hangs would be waited for; Ray starts it again, on another node or its own.
-        self._restart_at = time.monotonic() + HANGS
+        self._hanging = Hanging(attachment.store)
+        # Who did not answer when it was asked last, and since when.
+        self._silent: dict[int, tuple[str | None, float]] = {}
 
     def run(self, shards: int) -> dict[str, float]:
         """Have so many shards; return the gap of each topic that has moved.
@@ -64,7 +65,6 @@ class Resizing:
             return {}
         attachment.read_layout()
         self._hint(max(before, shards))
-        self._restart_at = time.monotonic() + HANGS
         self._await(lambda: self._is_over(version, shards), f"{shards} shards")
         gaps = self._gaps(version)
         self._tidy(version)
@@ -92,7 +92,7 @@ class Resizing:
         """Whether those shards run; those that have ended meanwhile are made anew."""
         left = max(0.1, self._deadline - time.monotonic())
         found = ask_each(
-            self._attachment, range(first, end), "status", (), time.monotonic() + min(left, 1.0)
+            self._attachment, range(first, end), "status", (), time.monotonic() + min(left, ANSWER)
         )
         for shard in set(range(first, end)) - found.keys():
             self._attachment.create(shard)
@@ -112,16 +112,28 @@ class Resizing:
         now = time.monotonic()
         if now < self._help_at:
             return
-        silent = self._silent()
-        if now > self._restart_at:
-            self._restart_at = now + HANGS
-            self._restart_hanging(silent)
-        for shard in silent:
-            if self._actor(shard) is None:
-                self._attachment.create(shard)
+        awaited = self._awaited()
+        answered = ask_each(self._attachment, awaited, "status", (), now + ANSWER)
+        for shard in awaited:
+            if shard in answered:
+                self._silent.pop(shard, None)
+            else:
+                self._see_to(shard, now)
         self._help_at = time.monotonic() + HELP
 
-    def _silent(self) -> list[int]:
+    def _see_to(self, shard: int, now: float) -> None:
+        """Have one run that does not answer: it has ended for good, or hangs, or is busy."""
+        actor = self._actor(shard)
+        if actor is None:
+            self._attachment.create(shard)
+            return
+        if shard not in self._silent:
+            self._silent[shard] = self._hanging.holder_of(shard), now
+        incarnation, since = self._silent[shard]
+        if self._hanging.see_to(shard, actor, incarnation, now - since):
+            del self._silent[shard]
+
+    def _awaited(self) -> list[int]:
         """Return the shards that have not released what they had, or told what they have."""
         layouts = self._store.layouts()
         if len(layouts) < 2:
@@ -135,14 +147,6 @@ class Resizing:
             if version not in released.get(shard, ())
             or (shard < layouts[version] and f"{GAPS}{version}/{shard}" not in told)
         ]
-
-    def _restart_hanging(self, silent: list[int]) -> None:
-        """Have those started again that do not answer."""
-        asked = ask_each(self._attachment, silent, "status", (), time.monotonic() + 1.0)
-        for shard in set(silent) - asked.keys():
-            actor = self._actor(shard)
-            if actor is not None:
-                engine.restart_actor(actor)
 
     def _actor(self, shard: int) -> Any:
         name = actor_name(self._attachment.name, shard)

@@ -79,6 +79,14 @@ def test_one_lives_on_that_has_followed_the_silent_one_or_has_not_held_yet(ray: 
     assert not ray.restarted
 
 
+def test_one_is_ended_that_hangs_before_it_holds(ray: Ray) -> None:
+    here = Hanging(Store("rooms"))
+    Store.of_claims("rooms").clear()
+    assert here.holder_of(0) is None
+    assert here.see_to(0, "actor", None, SILENCE + LEASE)
+    assert ray.restarted == ["actor"]
+
+
 def test_nothing_is_done_while_the_head_is_away(ray: Ray) -> None:
     here = Hanging(Store("rooms", patience=0.01))
     with store_here() as head:

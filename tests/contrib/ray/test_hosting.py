@@ -106,7 +106,7 @@ def test_what_it_has_begun_when_its_time_is_over_is_done(monkeypatch: pytest.Mon
 
 def test_a_server_may_take_its_time_to_answer_a_leave() -> None:
     """Another shard joins the topic then, which no client alone has to see to."""
-    with phoenix() as (server, log), FaultProxy(uri_of(server)) as proxy:
+    with phoenix() as (server, _), FaultProxy(uri_of(server)) as proxy:
         host = Host(Rooms, (proxy.uri,), {"join_timeout_msec": 50}, lambda: None)
         host.start()
         host.change({"rooms:a": stored()}, ())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor.contrib.ray import engine, resizing
+from slipstream_actor.contrib.ray import engine, hanging, resizing
 from slipstream_actor.contrib.ray.attachment import Attachment
 from slipstream_actor.contrib.ray.gaps import GAPS
 from slipstream_actor.contrib.ray.layout import encode_layout, layout_key, release_key
@@ -135,10 +135,33 @@ def test_a_later_one_makes_the_shards_that_an_earlier_one_needs(cluster: Cluster
 def test_a_later_one_has_those_started_again_that_hang_in_an_earlier_one(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resizing, "HANGS", 0.1)
+    monkeypatch.setattr(hanging, "SILENCE", 0.1)
+    monkeypatch.setattr(hanging, "UNLEASED", 0.1)
     cluster.store.put(layout_key(2), encode_layout(1))
     cluster.hanging = {1}
     cluster.told = cluster.come_to_the_latest
     cluster.release(2, 0)
     assert resize(cluster, 2).keys() == {"topic:0", "topic:1"}
     assert cluster.restarted == [1]
+
+
+def test_one_that_is_only_busy_is_waited_for(cluster: Cluster) -> None:
+    asked: list[str] = []
+
+    def told(shard: int) -> None:
+        if shard != 1:
+            cluster.come_to_the_latest(shard)
+
+    def value_of(reference: tuple[int, str], seconds: float) -> Any:
+        if reference == (1, "status"):
+            asked.append("status")
+            if len(asked) == 3:
+                cluster.come_to_the_latest(1)
+            raise TimeoutError
+        return {"state": "running"}
+
+    cluster.told = told
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "value_of", value_of)
+        assert resize(cluster, 3).keys() == {"topic:0", "topic:1", "topic:2"}
+    assert not cluster.restarted
