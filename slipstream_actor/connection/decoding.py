@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.hints import DecodingFailed, shape_of
+from slipstream_actor.protocol.incoming import RESERVED
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reason_texts import text_of
-from slipstream_actor.protocol.serializer import Serializer, decoder_of, decodes_as_ours
-from slipstream_actor.wire.frames import Data
+from slipstream_actor.protocol.serializer import (
+    Serializer,
+    decoder_of,
+    decodes_as_ours,
+    part_decoder_of,
+)
+from slipstream_actor.wire.frames import Binary, Data
 
 __all__ = ["Decoding"]
 
@@ -20,8 +27,8 @@ MANY_BYTES = 1_048_576
 
 class Decoding:
     """How one connection decodes: `text` takes the bytes of a text frame, `binary` of the other;
-    `partly` leaves the payload of a text frame as it came, where it can; `at_once` is `text`, in
-    one step of C where that can be.
+    `partly` leaves the payload of a text frame as it came, where it can. `at_once` is `text`, and
+    `part_at_once` is `partly` for what is no reply, in one step of C where that can be.
 
     A serializer that fails for every message is a mistake that nobody would see: the first failure
     of a connection is said, and so is each tenfold number of them, and the last number: `say` is
@@ -35,6 +42,7 @@ class Decoding:
         "binary",
         "failures",
         "last",
+        "part_at_once",
         "partly",
         "serializer",
         "text",
@@ -48,13 +56,15 @@ class Decoding:
         self.binary: Callable[[bytes], Message]
         self.partly: Callable[[bytes], Message]
         self.at_once: Callable[[bytes], Message]
+        self.part_at_once: Callable[[bytes], Message]
         if decodes_as_ours(config.serializer):
             self.text, self.binary = config.serializer.decode_text, config.serializer.decode
             self.partly = config.serializer.decode_partly
             self.at_once = decoder_of(config.serializer)
+            self.part_at_once = part_decoder_of(config.serializer)
         else:
             self.text, self.binary = lambda data: self._decode(data.decode()), self._decode
-            self.partly = self.at_once = self.text
+            self.partly = self.at_once = self.part_at_once = self.text
         self.failures: int = 0
         self._told = 0
         self.last: DecodingFailed | None = None
@@ -67,6 +77,29 @@ class Decoding:
         """Return the most bytes of a message that is decoded when it comes, and not when it is
         delivered, while `waiting` bytes are not delivered: decoded, it takes many times as many."""
         return LONG if waiting < MANY_BYTES else SHORT
+
+    def decode_all(self, received: list[Data], longest: int) -> list[Message]:
+        """Return the messages of frames. Raises whatever, where one is none, and may where they
+        are of both kinds."""
+        whole, part, binary = self.at_once, self.part_at_once, self.binary
+        if type(received[0]) is bytes:
+            texts = cast("list[bytes]", received)
+            if max(map(len, texts)) <= longest:
+                return [*map(whole, texts)]
+            return [
+                whole(data)
+                if len(data) <= longest or (message := part(data)).event in RESERVED
+                else message
+                for data in texts
+            ]
+        return [binary(data.data) for data in cast("list[Binary]", received)]
+
+    def decode(self, data: Data, longest: int) -> Message:
+        """Return the message of a frame, with its payload as it came when it has more bytes than
+        `longest`."""
+        if not isinstance(data, bytes):
+            return self.binary(data.data)
+        return self.text(data) if len(data) <= longest else self.partly(data)
 
     def fail(self, error: Exception, data: Data) -> None:
         """Count a message that could not be decoded."""

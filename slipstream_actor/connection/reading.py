@@ -21,20 +21,15 @@ def receive(connection: Any, transport: Transport) -> None:
         # We are leaving: what the owner has no room for is read for the close frame behind it.
         connection._dropped += len(received)
         return
-    now = time.monotonic()
-    longest = connection._decoding.longest(connection.flow.undelivered_bytes)
-    if max(map(len, received), default=0) <= longest:
-        try:
-            messages = [*map(connection._decoding.at_once, received)]
-        except Exception:
-            pass  # One of them is binary, or no message.
-        else:
-            give(connection, received, messages, now)
-            return
-    for data in received:
-        message = decoded(connection, data)
-        if message is not None:
-            give(connection, [data], [message], now)
+    if not received:
+        return
+    now, decoding = time.monotonic(), connection._decoding
+    longest = decoding.longest(connection.flow.undelivered_bytes)
+    try:
+        messages = decoding.decode_all(received, longest)
+    except Exception:  # One of them is no message, or binary behind others.
+        received, messages = decode_each(connection, received, longest)
+    give(connection, received, messages, now)
 
 
 def give(connection: Any, received: list[Data], messages: list[Message], now: float) -> None:
@@ -44,21 +39,22 @@ def give(connection: Any, received: list[Data], messages: list[Message], now: fl
         drop(connection, received[at], f"{messages[at].event} is nobody's")
 
 
-def decoded(connection: Any, data: Data) -> Message | None:
-    """Return the message of a frame, as far as it is decoded now; `None` when it is none."""
+def decode_each(
+    connection: Any, received: list[Data], longest: int
+) -> tuple[list[Data], list[Message]]:
+    """Return the frames that are messages, and those; drop the others."""
+    found: list[Data] = []
+    messages: list[Message] = []
     decoding = connection._decoding
-    try:
-        if not isinstance(data, bytes):
-            message: Message = decoding.binary(data.data)
-        elif len(data) <= decoding.longest(connection.flow.undelivered_bytes):
-            message = decoding.text(data)
+    for data in received:
+        try:
+            messages.append(decoding.decode(data, longest))
+        except Exception as error:
+            decoding.fail(error, data)
+            drop(connection, data, type(error).__name__)
         else:
-            message = decoding.partly(data)
-    except Exception as error:
-        decoding.fail(error, data)
-        drop(connection, data, type(error).__name__)
-        return None
-    return message
+            found.append(data)
+    return found, messages
 
 
 def drop(connection: Any, data: Data, why: str) -> None:

@@ -10,7 +10,7 @@ from slipstream_actor.protocol.events import MessageReceived, ReplyReceived
 from slipstream_actor.protocol.message import Message, reply_of
 from slipstream_actor.protocol.undecoded import UndecodedMessage
 
-__all__ = ["take_in"]
+__all__ = ["RESERVED", "take_in"]
 
 RESERVED = frozenset({"phx_reply", "phx_error", "phx_close"})
 

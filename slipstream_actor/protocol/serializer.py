@@ -9,6 +9,7 @@ heartbeats.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
@@ -100,9 +101,7 @@ class V2Serializer:
             part = self._partly(data)
         except (ValueError, RecursionError) as error:
             raise SerializerError(f"not a V2 message: {error}") from error
-        if part.event.startswith("phx_"):
-            return self.decode_text(data)
-        return Message(part.join_ref, part.ref, part.topic, part.event, part.payload)
+        return self.decode_text(data) if part.event.startswith("phx_") else part
 
     def decode_text(self, data: str | bytes) -> Message:
         """Return the message of a text frame, given as text or as its UTF-8 bytes."""
@@ -114,13 +113,9 @@ class V2Serializer:
             raise SerializerError(f"not a V2 message: {error}") from error
 
 
-class PartlyDecoded(msgspec.Struct, array_like=True, frozen=True):
+class PartlyDecoded(Message, array_like=True, frozen=True, gc=False):
     """A V2 message with its payload as it came."""
 
-    join_ref: str | None
-    ref: str | None
-    topic: str
-    event: str
     payload: msgspec.Raw
 
 
@@ -206,6 +201,14 @@ def decoder_of(serializer: V2Serializer | V1Serializer) -> Callable[[bytes], Mes
     """Return what decodes a text as the serializer does, in one step of C where that can be; then
     it raises errors of msgspec's."""
     return getattr(serializer, "_typed", None) or serializer.decode_text
+
+
+def part_decoder_of(serializer: V2Serializer | V1Serializer) -> Callable[[bytes], Message]:
+    """Return what decodes a text as `decode_partly` does, in one step of C where that can be; then
+    it leaves the payloads of replies too, and raises errors of msgspec's."""
+    if isinstance(serializer, V2Serializer) and serializer._typed is not None:
+        return serializer._partly
+    return serializer.decode_partly
 
 
 def encoder_of(serializer: Any) -> Encoder | None:
@@ -300,16 +303,22 @@ def decode_binary(data: bytes) -> Message:
     raise SerializerError(f"a binary frame of kind {kind}, which there is not")
 
 
-def fields(data: bytes, count: int) -> tuple[list[str], bytes]:
+def fields(data: bytes, count: int) -> tuple[tuple[str, ...], bytes]:
     """Return the `count` strings of a binary frame's header, and what follows them."""
-    at = 1 + count
-    parts = []
+    at = 1 + count + sum(data[1 : 1 + count])
+    if at > len(data):
+        raise SerializerError(f"a binary frame of {len(data)} bytes is shorter than its header")
+    return header_fields(data[1:at], count), data[at:]
+
+
+@functools.lru_cache(maxsize=256)
+def header_fields(header: bytes, count: int) -> tuple[str, ...]:
+    """Return the strings of a header behind its kind: mostly those of the frame before."""
+    parts, at = [], count
     try:
-        for size in data[1:at]:
-            parts.append(data[at : at + size].decode())
+        for size in header[:count]:
+            parts.append(header[at : at + size].decode())
             at += size
     except UnicodeDecodeError as error:
         raise SerializerError(f"a binary frame's header: {error}") from error
-    if len(parts) < count or at > len(data):
-        raise SerializerError(f"a binary frame of {len(data)} bytes is shorter than its header")
-    return parts, data[at:]
+    return tuple(parts)

@@ -8,6 +8,8 @@ from slipstream_actor.protocol.events import MessageReceived
 
 __all__ = ["UndecodedMessage", "decoded"]
 
+decode = msgspec.json.Decoder().decode
+
 
 class UndecodedMessage(msgspec.Struct, frozen=True, gc=False):
     """A `MessageReceived` whose payload is decoded when it is delivered: until then it takes the
@@ -21,7 +23,7 @@ class UndecodedMessage(msgspec.Struct, frozen=True, gc=False):
 def decoded(message: UndecodedMessage) -> MessageReceived | None:
     """Return the message with its payload, `None` for one that is no JSON."""
     try:
-        payload = msgspec.json.decode(message.payload)
+        payload = decode(message.payload)
     except (ValueError, RecursionError):
         return None
     return MessageReceived(message.topic, message.event, payload)

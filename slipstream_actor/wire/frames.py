@@ -11,6 +11,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 __all__ = [
     "BINARY",
     "CLOSE",
@@ -35,7 +37,7 @@ FIN, RSV1 = 0x80, 0x40
 FIN_TEXT, FIN_BINARY = FIN | TEXT, FIN | BINARY
 
 
-class Binary(NamedTuple):
+class Binary(msgspec.Struct, frozen=True, gc=False):
     """The payload of a binary message. That of a text message is plain `bytes`: the usual case."""
 
     data: bytes

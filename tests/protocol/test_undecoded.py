@@ -49,7 +49,7 @@ def test_the_parts_are_those_of_the_whole(version: type[Any], message: Message) 
         assert part == whole  # The protocol's own is looked into at once.
         return
     assert isinstance(part.payload, msgspec.Raw)
-    assert msgspec.structs.replace(part, payload=whole.payload) == whole
+    assert msgspec.structs.astuple(part)[:-1] == msgspec.structs.astuple(whole)[:-1]
     assert decoded(UndecodedMessage(part.topic, part.event, part.payload)) == MessageReceived(
         whole.topic, whole.event, whole.payload
     )
