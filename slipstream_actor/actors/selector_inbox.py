@@ -95,6 +95,7 @@ class SelectorInbox(Inbox):
         "can_step",
         "decoding",
         "driver",
+        "queue_here",
         "request_here",
         "room",
         "step",
@@ -122,6 +123,8 @@ class SelectorInbox(Inbox):
         self.room: SendBuffer | None = None
         # Writes a push in the thread that pushes it, if it can; `None` when there is no socket.
         self.write_here: Callable[[str, str, str, Any, bool], Any] | None = None
+        # Leaves one to the connection's thread, where there is `write_here`.
+        self.queue_here: Callable[[str, str, str, Any], Any] | None = None
         self.turn: Turn = Turn()
         # Does for the connection what is to be done, in the thread that drives, if it can be there.
         self.step: Callable[[SocketReady | None], bool] | None = None
@@ -282,13 +285,14 @@ class SelectorInbox(Inbox):
     def drain(self, kind: type) -> list[Any]:
         """Return the messages of `kind` that stand next in the queue and ask for no answer."""
         messages: list[Any] = []
-        while not self._stash and (envelope := self._poll()) is not None:
-            if type(envelope.message) is not kind or envelope.reply_to is not None:
-                self.kept_stash().append(envelope)
-                break
-            messages.append(envelope.message)
-            if len(messages) == 1024:
-                break
+        take = self._queue.get_nowait
+        with contextlib.suppress(queue.Empty):
+            while not self._stash and len(messages) < 1024:
+                envelope = take()
+                if type(envelope.message) is kind and envelope.reply_to is None:
+                    messages.append(envelope.message)
+                else:
+                    self.kept_stash().append(envelope)
         self._since_poll += len(messages)
         return messages
 

@@ -247,7 +247,7 @@ class Connection(BaseActor):
         if transport is None:
             return
         now, accept = time.monotonic(), self._protocol.push
-        taken, batch = 0, []
+        taken, awaited, batch = 0, False, []
         for push in (command, *(more or self.actor_inbox.drain(PushMessage))):
             if push.data is None:
                 ref = push.ref or self._owner.actor_inbox.next_ref()
@@ -256,6 +256,7 @@ class Connection(BaseActor):
             else:
                 taken += len(push.data)
             if accept(push, now):
+                awaited = awaited or push.awaited
                 batch.append(push)
         if self._status == "connected":  # Else the close frame is written already.
             frame_log.sending(batch)
@@ -263,7 +264,7 @@ class Connection(BaseActor):
         self._room.update(taken, transport.pending_bytes)
         blocked = transport.pending_bytes or transport.write_error is not None
         told = self._protocol.events or self._protocol.requests.unsent
-        if blocked or told or any(push.awaited for push in batch):
+        if blocked or told or awaited:
             self._settle()
         elif "traffic" in CONNECTION:
             self._telemetry.traffic(transport)

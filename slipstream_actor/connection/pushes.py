@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
+from pykka import ActorDeadError
 
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.connection.telemetry import CONNECTION
@@ -21,7 +22,7 @@ from slipstream_actor.protocol.requests import OpenRequests
 from slipstream_actor.protocol.serializer import Encoder, Serializer
 from slipstream_actor.telemetry import frame_log
 
-__all__ = ["Requested", "completed", "conclude", "is_full", "write_here"]
+__all__ = ["Requested", "completed", "conclude", "is_full", "queue_here", "write_here"]
 
 
 class Requested(typing.Protocol):
@@ -105,6 +106,23 @@ def write_here(
     finally:
         waiting.inbox = around
         turn.give()
+
+
+def queue_here(
+    connection: Any, encode: Encoder, topic: str, join_ref: str, event: str, payload: Any
+) -> Ref | None:
+    """Leave a push that asks for no outcome to the connection's thread; return its ref, or `None`,
+    and have done nothing, when there is no room, or no such thread any more."""
+    number = connection._owner.actor_inbox.next_ref()
+    data = encode(join_ref, number, topic, event, payload)
+    if data is None or not connection._room.reserve(len(data)):
+        return None
+    ref = Ref(number, topic, join_ref)
+    try:
+        connection.actor_ref.tell(PushMessage(topic, event, payload, ref, join_ref, data.decode()))
+    except ActorDeadError:
+        return None
+    return ref
 
 
 def completed(

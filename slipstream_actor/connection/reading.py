@@ -28,8 +28,11 @@ def receive(connection: Any, transport: Transport) -> None:
     try:
         messages = decoding.decode_all(received, longest)
     except Exception:  # One of them is no message, or binary behind others.
-        received, messages = decode_each(connection, received, longest)
-    give(connection, received, messages, now)
+        for data in received:
+            if (message := decoded(connection, data, longest)) is not None:
+                give(connection, [data], [message], now)
+    else:
+        give(connection, received, messages, now)
 
 
 def give(connection: Any, received: list[Data], messages: list[Message], now: float) -> None:
@@ -39,22 +42,16 @@ def give(connection: Any, received: list[Data], messages: list[Message], now: fl
         drop(connection, received[at], f"{messages[at].event} is nobody's")
 
 
-def decode_each(
-    connection: Any, received: list[Data], longest: int
-) -> tuple[list[Data], list[Message]]:
-    """Return the frames that are messages, and those; drop the others."""
-    found: list[Data] = []
-    messages: list[Message] = []
+def decoded(connection: Any, data: Data, longest: int) -> Message | None:
+    """Return the message of a frame, as far as it is decoded now; `None` when it is none."""
     decoding = connection._decoding
-    for data in received:
-        try:
-            messages.append(decoding.decode(data, longest))
-        except Exception as error:
-            decoding.fail(error, data)
-            drop(connection, data, type(error).__name__)
-        else:
-            found.append(data)
-    return found, messages
+    try:
+        message: Message = decoding.decode(data, longest)
+    except Exception as error:
+        decoding.fail(error, data)
+        drop(connection, data, type(error).__name__)
+        return None
+    return message
 
 
 def drop(connection: Any, data: Data, why: str) -> None:

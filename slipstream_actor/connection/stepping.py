@@ -15,7 +15,7 @@ from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.selector_inbox import SocketReady
-from slipstream_actor.connection.pushes import write_here
+from slipstream_actor.connection.pushes import queue_here, write_here
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
@@ -41,6 +41,7 @@ def be_driven(connection: Any) -> None:
     if plain and encode is not None:
         here = partial(write_here, connection, encode)
         inbox.write_here = partial(put_off, inbox.wake, here) if owner.in_main else here
+        inbox.queue_here = partial(queue_here, connection, encode)
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)
         inbox.step = MethodType(step_here, connection)
@@ -53,7 +54,7 @@ def be_driven(connection: Any) -> None:
 def be_driven_no_more(connection: Any) -> None:
     """It ends: leave it to its own thread."""
     inbox, owner = connection.actor_inbox, connection._owner.actor_inbox
-    inbox.write_here = inbox.step = inbox.request_here = None
+    inbox.write_here = inbox.queue_here = inbox.step = inbox.request_here = None
     inbox.can_step = bool  # Somebody may have the inbox, who is not to keep the connection.
     if owner.driven is inbox:
         owner.driven = None

@@ -32,7 +32,7 @@ from slipstream_actor.protocol.joins import (
     JoinState,
     Waiting,
 )
-from slipstream_actor.protocol.message import Message, Ref, Reply, reply_of
+from slipstream_actor.protocol.message import Message, Ref, Reply, as_ref, reply_of
 from slipstream_actor.protocol.plain_pushes import PlainPushes
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
@@ -163,7 +163,7 @@ class Protocol:
         if command.ref is None:
             return True
         if not command.awaited:
-            self.plain.add(command.ref, Ref(command.ref, command.topic, command.join_ref))
+            self.plain.add(str(command.ref), as_ref(command.ref, command.topic, command.join_ref))
             return True
         channel = self.channels.get(command.topic)
         if channel is None or channel.join_ref != command.join_ref:

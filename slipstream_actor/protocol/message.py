@@ -8,7 +8,7 @@ import msgspec
 
 from slipstream_actor.errors import SlipstreamError, shown
 
-__all__ = ["Message", "Ref", "Reply", "ReplyError", "no_fields", "reply_of"]
+__all__ = ["Message", "Ref", "Reply", "ReplyError", "as_ref", "no_fields", "reply_of"]
 
 
 def no_fields(_: Any, /) -> list[tuple[str, Any]]:
@@ -56,6 +56,11 @@ class Ref(str):
 
     def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:
         return Ref, (str(self), self.topic, self.join_ref)
+
+
+def as_ref(ref: str, topic: str, join_ref: str | None) -> Ref:
+    """Return a ref that knows its push, which it may be already."""
+    return ref if type(ref) is Ref else Ref(ref, topic, join_ref)
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The short way of a push, and of the await of its reply: where a client has nothing else to do,
-all of it is done in the client's thread. What is not so goes the long way."""
+all of it is done in the client's thread; else a push is left to its connection as it will be
+written. What is not so goes the long way."""
 
 from __future__ import annotations
 
@@ -28,22 +29,32 @@ def driven_by(socket: SocketState) -> Any:
 
 
 def push_here(socket: SocketState, topic: str, event: str, payload: Any) -> Ref | None:
-    """Push what asks for no outcome, at once; `None` when it has to go the long way."""
+    """Push what asks for no outcome; `None` when it has to go the long way."""
     driven = driven_by(socket)
-    if driven is None or driven.write_here is None or (join := socket.joins.get(topic)) is None:
+    if driven is None or (join := socket.joins.get(topic)) is None:
+        return None
+    # Both at once: the connection may end meanwhile.
+    write, leave = driven.write_here, driven.queue_here
+    if write is None or leave is None:
         return None
     owner = socket.socket_pid
     inbox, join_ref = owner.actor_inbox, join.join_ref
     if join.status != "joined" or join_ref is None or inbox.observer is not None:
         return None
+    ref: Ref | None = None
     first = inbox.first_since_wait()
-    if (not first and not driven.turn.parked) or join_ref in inbox.ended_joins:
+    if join_ref in inbox.ended_joins:
         return None
-    ref: Ref | None = driven.write_here(topic, join_ref, event, payload, first)
-    if ref is not None and type(owner) is ThreadRef:
+    if first or driven.turn.parked:
+        ref = write(topic, join_ref, event, payload, first)
+    if type(owner) is ThreadRef:
+        if ref is None:
+            return None
         # What waits for the reply holds the one there is.
         ref = Ref(str(ref), topic, join_ref)
         note_ref(owner, ref)
+    elif ref is None:
+        ref = leave(topic, join_ref, event, payload)
     return ref
 
 

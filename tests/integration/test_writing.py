@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import Reply, Socket, connect, get_state, telemetry
+from slipstream_actor import (
+    NotConnectedError,
+    Ref,
+    Reply,
+    SendBufferFullError,
+    SerializerError,
+    Socket,
+    connect,
+    get_state,
+    telemetry,
+)
 from slipstream_actor.actors import inbox
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
@@ -156,3 +166,59 @@ def test_a_connection_that_closes_writes_nothing_more(
         assert box.write_here is None
         assert write(TOPIC, "1", "echo", {}, True) is None
         assert writers.threads == []
+
+
+def test_pushes_behind_the_first_keep_their_order_whichever_way_they_go(
+    server: PhoenixServer,
+) -> None:
+    payloads: list[Any] = [{"n": 0}, {"n": 1}, ["no", "dict"], {"n": 2}, {"é": "\U0001f600"}, None]
+
+    def push_all(socket: Socket) -> list[Ref]:
+        refs = [at_rest(socket).push(TOPIC, "echo", payloads[0])]
+        with pytest.raises(SerializerError):
+            socket.push(TOPIC, "echo", {"n": object()})
+        refs += [socket.push(TOPIC, "echo", payload) for payload in payloads[1:]]
+        return refs
+
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        refs = do(ref, push_all)
+        told = [log.take("reply") for _ in payloads]
+        assert [entry[1] for entry in told] == refs
+        assert [entry[2].response for entry in told] == payloads
+        assert [type(entry[1]) for entry in told] == [Ref] * len(payloads)
+
+
+def test_pushes_behind_the_first_wait_for_room(server: PhoenixServer) -> None:
+    def push_many(socket: Socket) -> None:
+        for _ in range(1_000):
+            socket.push(TOPIC, "echo", {"n": "x" * 1_000}, 0)
+
+    def fill(socket: Socket) -> None:
+        with pytest.raises(SendBufferFullError, match="and 0 s made no room"):
+            push_many(socket)
+
+    with (
+        FaultProxy(server.uri) as proxy,
+        recording(proxy.uri, max_send_buffer_bytes=10_000) as (ref, log),
+    ):
+        joined(ref, log)
+        with proxy.black_hole("up"):
+            do(ref, fill)
+            do(ref, fill)
+
+
+def test_pushes_behind_the_first_are_refused_without_a_connection(server: PhoenixServer) -> None:
+    def push_to_one_that_is_gone(socket: Socket) -> None:
+        link: Any = socket._link
+        leave = link.connection.actor_inbox.queue_here
+        assert leave(TOPIC, "1", "echo", {}) is not None
+        link.connection.stop()
+        # As if it had ended just before.
+        assert leave(TOPIC, "1", "echo", {}) is None
+        with pytest.raises(NotConnectedError):
+            socket.push(TOPIC, "echo", {"n": 1})
+
+    with recording(server.uri) as (ref, log):
+        joined(ref, log)
+        do(ref, push_to_one_that_is_gone)
