@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.forks import ForkedError, reset_in_child
@@ -178,7 +180,20 @@ def node_id() -> str:
 def bound(actor: Any, method: str, group: str) -> Any:
     """Return a function that calls a method of an actor in one of its groups, and returns the
     reference of the result."""
-    return getattr(actor, method).options(concurrency_group=group).remote
+    call = getattr(actor, method).options(concurrency_group=group).remote
+
+    return partial(_submit, call)
+
+
+def _submit(call: Any, *arguments: Any) -> Any:
+    """Call a method of an actor. Raises `Gone` for one of a cluster that this process has left."""
+    require_ray()  # It would initialise itself.
+    try:
+        return call(*arguments)
+    except Exception as error:
+        if "Can't find actor" in str(error):
+            raise Gone(error, for_good=True) from None
+        raise
 
 
 def tell(actor: Any, method: str, group: str, *arguments: Any) -> Any:
@@ -203,12 +218,25 @@ def when_done(reference: Any, function: Callable[[Any], object]) -> None:
     """Call `function` with the result of a call, or with the exception, in a thread of Ray's."""
 
     def done(value: Any) -> None:
-        held.clear()
+        let_go(held)
         function(value)
 
     # Ray ends the process where a big result comes after its reference is gone.
     held = [reference]
     reference._on_completed(done)
+
+
+# References of Ray that were there when it was shut down, kept for good: between that and its end
+# it ends the process in which one is dropped.
+_left: list[Any] = []
+
+
+def let_go(held: list[Any]) -> None:
+    """Drop references of Ray, or keep them when it is being shut down."""
+    worker: Any = sys.modules.get("ray._private.worker")
+    if worker is None or not worker.global_worker.connected:
+        _left.extend(held)
+    held.clear()
 
 
 def is_failure(value: Any) -> bool:
@@ -223,22 +251,55 @@ def stream(actor: Any, method: str, ahead: int, *arguments: Any) -> Any:
         "num_returns": "streaming",
         "_generator_backpressure_num_objects": ahead,
     }
-    return getattr(actor, method).options(**options).remote(*arguments)
+    return Stream(_submit(getattr(actor, method).options(**options).remote, *arguments))
 
 
-def next_of(generator: Any, timeout: float) -> Any:
+class Stream:
+    """What a method yields, waited for outside of Ray: it ends the process in which somebody waits
+    within it while it is shut down."""
+
+    def __init__(self, generator: Any) -> None:
+        self._held = [generator]
+        self._told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._asked = False
+
+    def outcome(self, timeout: float) -> Any:
+        """Return the next value, or an exception; raises `queue.Empty`."""
+        if not self._asked:
+            generator = self._held[0]
+            reference, _ = generator.worker.core_worker.peek_object_ref_stream(
+                generator._generator_ref
+            )
+            when_done(reference, self._told.put)
+            self._asked = True
+        outcome = self._told.get(timeout=timeout)
+        self._asked = False
+        return outcome
+
+    def step(self) -> Any:
+        """Return the reference of what the outcome is of; raises `StopIteration`."""
+        return self._held[0]._next_sync(timeout_s=0.0)
+
+    def __del__(self) -> None:
+        let_go(self._held)
+
+
+def next_of(stream: Stream, timeout: float) -> Any:
     """Return what is yielded next, `None` when nothing is within `timeout` seconds.
 
     Raises `StopIteration` at its end, `Gone`, and what the method raised.
     """
+    require_ray()
+    try:
+        outcome = stream.outcome(timeout)
+    except queue.Empty:
+        return None
     ray = require_ray()
     try:
-        reference = generator._next_sync(timeout_s=timeout)
+        reference = stream.step()
     except ray.exceptions.RayError as error:
         raise _gone(error) from error
-    if reference.is_nil():
-        return None
-    return value_of(reference, None)
+    return value_of(reference, None) if is_failure(outcome) else outcome
 
 
 def _gone(error: Any) -> Gone:
@@ -282,9 +343,7 @@ class Worker:
     """A thread that runs what may hang, one after the other."""
 
     def __init__(self) -> None:
-        import queue
-
-        self.jobs: Any = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         threading.Thread(
             target=self._run, name="slipstream_actor shards' store", daemon=True
         ).start()

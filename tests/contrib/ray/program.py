@@ -29,6 +29,7 @@ def main(names: list[str]) -> int:
     os.environ.update(QUIET, RAY_AUTH_TOKEN=secrets.token_hex(16))
     import ray
 
+    from slipstream_actor.contrib.ray import RayNotInitializedError
     from tests.contrib.ray.scenarios import BY_NAME, SCENARIOS
     from tests.contrib.ray.world import World
 
@@ -62,7 +63,12 @@ def main(names: list[str]) -> int:
             print(json.dumps(told), flush=True)  # noqa: T201 - what the test reads
         # What closes the cluster is bounded too.
         faulthandler.dump_traceback_later(HANGS, exit=True)
-    return failed
+    # Ray is shut down by now, and what was left open is told so.
+    try:
+        world.shards.topics()
+    except RayNotInitializedError:
+        return failed
+    return failed + 1
 
 
 if __name__ == "__main__":

@@ -496,6 +496,17 @@ def a_stop_ends_them_for_everybody(world: World) -> None:
         Shards.attach("rooms")
 
 
+def shards_are_left_open_when_ray_is_shut_down(world: World) -> None:
+    """Behind the last scenario: Ray ends a process in which somebody waits for it meanwhile."""
+    world.shards = Shards(Rooms, world.uri, name="left", lease=LEASE, shards=1)
+    world.shards.join(TOPICS[0])
+    world.shards.wait_until_joined(TOPICS[0], PATIENCE)
+    messages = world.shards.subscribe()
+    under_way = world.shards.request(TOPICS[0], "never", timeout=None)
+    in_force(world.shards)
+    world.left = messages, under_way
+
+
 SCENARIOS: list[Callable[[World], None]] = [
     each_topic_is_joined_once_with_what_a_function_says,
     the_same_attaches_and_another_is_told_what_differs,
@@ -512,6 +523,7 @@ SCENARIOS: list[Callable[[World], None]] = [
     a_resize_joins_no_topic_twice_and_forgets_none,
     a_handle_that_is_closed_ends_for_this_process_alone,
     a_stop_ends_them_for_everybody,
+    shards_are_left_open_when_ray_is_shut_down,
 ]
 # What Ray's own threads may hang in, or takes long, is not for each run of the tests: by name.
 BY_NAME: list[Callable[[World], None]] = [

@@ -28,6 +28,8 @@ class World:
     def __init__(self, address: str, server: PhoenixServer, log: JoinLog) -> None:
         self.address, self.server, self.log = address, server, log
         self.uri = uri_of(server)
+        # What is still there when the cluster ends.
+        self.left: Any = None
         self.shards: Shards[Rooms] = Shards(Rooms, self.uri, name="rooms", shards=2, lease=LEASE)
         for topic in TOPICS:
             self.shards.join(topic, PARAMS)
