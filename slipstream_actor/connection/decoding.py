@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any
 
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.hints import DecodingFailed, shape_of
@@ -16,7 +16,7 @@ from slipstream_actor.protocol.serializer import (
     decodes_as_ours,
     part_decoder_of,
 )
-from slipstream_actor.wire.frames import Binary, Data
+from slipstream_actor.wire.frames import Data
 
 __all__ = ["Decoding"]
 
@@ -82,17 +82,17 @@ class Decoding:
         """Return the messages of frames. Raises whatever, where one is none, and may where they
         are of both kinds."""
         whole, part, binary = self.at_once, self.part_at_once, self.binary
-        if type(received[0]) is bytes:
-            texts = cast("list[bytes]", received)
-            if max(map(len, texts)) <= longest:
-                return [*map(whole, texts)]
-            return [
-                whole(data)
-                if len(data) <= longest or (message := part(data)).event in RESERVED
-                else message
-                for data in texts
-            ]
-        return [binary(data.data) for data in cast("list[Binary]", received)]
+        frames: list[Any] = received
+        if type(frames[0]) is not bytes:
+            return [binary(data.data) for data in frames]
+        if max(map(len, frames)) <= longest:
+            return [*map(whole, frames)]
+        return [
+            whole(data)
+            if len(data) <= longest or (message := part(data)).event in RESERVED
+            else message
+            for data in frames
+        ]
 
     def decode(self, data: Data, longest: int) -> Message:
         """Return the message of a frame, with its payload as it came when it has more bytes than
