@@ -101,6 +101,24 @@ class JoinLog:
             self.twice.clear()
 
 
+def note_answered_leave(log: JoinLog, channel: Channel) -> None:
+    """Have a leave count from its answer on: a busy server calls `terminate` much later."""
+    process: Any = channel._process
+    leave, reply = process.leave, process.reply
+    refs: list[Any] = []
+
+    def note_ref(ref: Any) -> None:
+        refs.append(ref)
+        leave(ref)
+
+    def note_answer(ref: Any, status: str, response: Any) -> None:
+        if ref in refs:
+            log.note("leave", channel)
+        reply(ref, status, response)
+
+    process.leave, process.reply = note_ref, note_answer
+
+
 @contextmanager
 def phoenix() -> Iterator[tuple[PhoenixServer, JoinLog]]:
     """Run a server that keeps a log; yield both."""
@@ -109,9 +127,11 @@ def phoenix() -> Iterator[tuple[PhoenixServer, JoinLog]]:
     class Room(Channel):
         def join(self, params: Any) -> None:
             log.note("join", self, params)
+            note_answered_leave(log, self)
 
         def terminate(self, reason: Any) -> None:
-            log.note("leave", self)
+            if reason != ("shutdown", "left"):
+                log.note("leave", self)
 
         def handle_in(self, event: str, payload: Any) -> Any:
             match event:
