@@ -299,6 +299,8 @@ def next_of(stream: Stream, timeout: float) -> Any:
         reference = stream.step()
     except ray.exceptions.RayError as error:
         raise _gone(error) from error
+    if reference.is_nil():
+        return None  # It has ended, and why is still to come.
     return value_of(reference, None) if is_failure(outcome) else outcome
 
 
