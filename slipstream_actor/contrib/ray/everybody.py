@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 from slipstream_actor.contrib.ray import engine
@@ -119,18 +120,17 @@ def stop(attachment: Attachment, timeout: float, drain: float) -> None:
     attachment.store.clear()
     ask_each(attachment, range(shards), "stop", (drain,), deadline)
     Store.of_claims(attachment.name).clear()
+    try:
+        left = max(attachment.store.patience, deadline - time.monotonic())
+        engine.within(left, partial(end_all, attachment.name, shards), "the end of the shards")
+    finally:
+        error = ClientEndedError("shutdown", f"the shards {attachment.name!r} were stopped")
+        attachment.end(error)
+
+
+def end_all(name: str, shards: int) -> None:
+    """End the processes of shards, for good."""
     for shard in range(shards):
-        kill(attachment, shard)
-    error = ClientEndedError("shutdown", f"the shards {attachment.name!r} were stopped")
-    attachment.end(error)
-
-
-def kill(attachment: Attachment, shard: int) -> None:
-    """End the process of a shard, for good."""
-
-    def run() -> None:
-        actor = engine.actor_of(actor_name(attachment.name, shard))
+        actor = engine.actor_of(actor_name(name, shard))
         if actor is not None:
             engine.end_actor(actor)
-
-    engine.within(attachment.store.patience, run, f"the end of shard {shard}")
