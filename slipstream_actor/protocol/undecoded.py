@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from slipstream_actor.protocol.events import MessageReceived
 
 __all__ = ["UndecodedMessage", "decoded"]
 
-decode = msgspec.json.Decoder().decode
+decode: Callable[[msgspec.Raw], Any] = msgspec.json.Decoder().decode
 
 
 class UndecodedMessage(msgspec.Struct, frozen=True, gc=False):
