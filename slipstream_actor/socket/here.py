@@ -41,20 +41,18 @@ def push_here(socket: SocketState, topic: str, event: str, payload: Any) -> Ref 
     inbox, join_ref = owner.actor_inbox, join.join_ref
     if join.status != "joined" or join_ref is None or inbox.observer is not None:
         return None
-    ref: Ref | None = None
     first = inbox.first_since_wait()
     if join_ref in inbox.ended_joins:
         return None
+    ref: Ref | None = None
     if first or driven.turn.parked:
         ref = write(topic, join_ref, event, payload, first)
-    if type(owner) is ThreadRef:
-        if ref is None:
-            return None
+    if type(owner) is not ThreadRef:
+        return ref or leave(topic, join_ref, event, payload)
+    if ref is not None:
         # What waits for the reply holds the one there is.
         ref = Ref(str(ref), topic, join_ref)
         note_ref(owner, ref)
-    elif ref is None:
-        ref = leave(topic, join_ref, event, payload)
     return ref
 
 
