@@ -11,7 +11,7 @@ import enum
 import importlib
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.here import is_main_thread
@@ -36,12 +36,21 @@ class Handlers(enum.Enum):
     OTHERS = enum.auto()
 
 
+class Driven(Protocol):
+    """The inbox of a connection that the main thread steps."""
+
+    def wake(self) -> None:
+        """End its wait."""
+
+
 class PuttingOff:
-    """What is put off in the main thread, and what ends its wait."""
+    """What is put off in the main thread, and whose wait that ends."""
 
     def __init__(self) -> None:
-        self.wake: Callable[[], object] | None = None
-        # When Ctrl-C was pressed; `None` when it was not, since.
+        self.driven: Driven | None = None
+        # The same, once Ctrl-C was pressed: it alone is to be left, other threads drive others.
+        self.interrupted: Driven | None = None
+        # When it was pressed.
         self.noted: float | None = None
         self._seen: list[Any] = []
         self._handlers = Handlers.OTHERS
@@ -65,12 +74,13 @@ class PuttingOff:
         noted, self.noted = self.noted, time.monotonic()
         if noted is not None and self.noted - noted > IMPATIENT:
             raise KeyboardInterrupt
-        if (wake := self.wake) is not None:
-            wake()
+        if (driven := self.driven) is not None:
+            self.interrupted = driven
+            driven.wake()
 
     def reset(self) -> None:
         """The main thread of the parent, which would put it back, is not in this process."""
-        self.wake = None
+        self.driven = self.interrupted = None
         if signal.getsignal(signal.SIGINT) == self.note:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -79,23 +89,23 @@ putting_off: PuttingOff = PuttingOff()
 reset_in_child(putting_off.reset)
 
 
-def put_off(wake: Callable[[], object], function: Callable[..., T], *args: Any) -> T | None:
-    """Return what `function(*args)` does, a Ctrl-C in which calls `wake` and is raised behind it.
+def put_off(driven: Driven, function: Callable[..., T], *args: Any) -> T | None:
+    """Return what `function(*args)` does, a Ctrl-C in which wakes `driven` and is raised behind it.
 
     Only in the main thread; elsewhere it is no more than the call. Returns `None`, and has called
     nothing, where a handler might raise.
     """
     if not is_main_thread() or (handlers := putting_off.handlers) is Handlers.NONE:
         return function(*args)
-    if handlers is Handlers.OTHERS or putting_off.wake is not None:
+    if handlers is Handlers.OTHERS or putting_off.driven is not None:
         return None
     putting_off.noted = None
     try:
-        putting_off.wake = wake
+        putting_off.driven = driven
         signal.signal(signal.SIGINT, putting_off.note)
         return function(*args)
     finally:
-        putting_off.wake = None
+        putting_off.driven = putting_off.interrupted = None
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if putting_off.noted is not None:
             raise KeyboardInterrupt

@@ -197,7 +197,9 @@ class SelectorInbox(Inbox):
         while (step := self.step) is not None:
             # In this order, as in `_wait`.
             self._sleeping = waiter._sleeping = True
-            if mail.qsize() or waiter.expected is not None or now > until or putting_off.noted:
+            if mail.qsize() or waiter.expected is not None or now > until:
+                return True
+            if putting_off.interrupted is self:
                 return True
             due = self._timers[0][0] if self._timers else math.inf
             ready = None

@@ -52,14 +52,14 @@ class ThreadInbox(Inbox):
     def _drove(self, timeout: float | None) -> bool:
         if not self.in_main or self.driven is None:
             return super()._drove(timeout)
-        return bool(put_off(self.driven.wake, super()._drove, timeout))
+        return bool(put_off(self.driven, super()._drove, timeout))
 
     def await_reply(self, ref: str, timeout: float | None) -> Any:
         """See `Inbox.await_reply`; for the main thread it is kept until the next one."""
         if not self.in_main or self.driven is None:
             return super().await_reply(ref, timeout)
         self.kept = None
-        return put_off(self.driven.wake, self._await_and_keep, ref, timeout)
+        return put_off(self.driven, self._await_and_keep, ref, timeout)
 
     def _await_and_keep(self, ref: str, timeout: float | None) -> Any:
         self.kept = super().await_reply(ref, timeout)

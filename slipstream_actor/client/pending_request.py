@@ -161,7 +161,7 @@ class PendingRequest(RequestFuture):
             return super().wait(timeout)
         started, alone = time.monotonic(), len(owner.open) == 1
         if alone and inbox.is_worth_driving and not is_forked(self):
-            put_off(inbox.wake, self._drive, inbox, timeout)
+            put_off(inbox, self._drive, inbox, timeout)
             if timeout is not None:
                 timeout -= time.monotonic() - started
         try:

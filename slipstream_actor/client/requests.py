@@ -111,7 +111,7 @@ class Requests:
             return False
         if (deadline := request.deadline) is None:
             return False
-        return bool(put_off(inbox.wake, self._write_here, inbox, request, deadline))
+        return bool(put_off(inbox, self._write_here, inbox, request, deadline))
 
     def _write_here(self, inbox: SelectorInbox, request: PendingRequest, deadline: float) -> bool:
         with self._lock:

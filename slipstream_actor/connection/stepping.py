@@ -40,7 +40,7 @@ def be_driven(connection: Any) -> None:
     encode = encoder_of(config.serializer)
     if plain and encode is not None:
         here = partial(write_here, connection, encode)
-        inbox.write_here = partial(put_off, inbox.wake, here) if owner.in_main else here
+        inbox.write_here = partial(put_off, inbox, here) if owner.in_main else here
         inbox.queue_here = partial(queue_here, connection, encode)
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)

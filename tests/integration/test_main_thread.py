@@ -165,6 +165,39 @@ else:
     program(IN_A_STEP + text, server)
 
 
+def test_other_threads_drive_on_behind_a_ctrl_c_in_a_step(server: PhoenixServer) -> None:
+    text = """
+done = threading.Event()
+
+def ask_elsewhere():
+    with connect(uri).join("bench:two").await_join("bench:two", timeout=30) as elsewhere:
+        driven = elsewhere.channel_pid.actor_inbox
+        end = time.monotonic() + 60
+        n = parked = 0
+        while parked < 100 and time.monotonic() < end:
+            n += 1
+            pushed = elsewhere.push("bench:two", "echo", {"n": n})
+            assert elsewhere.await_reply(pushed, timeout=15) == Reply("ok", {"n": n})
+            parked += driven.turn.parked
+    if parked == 100:
+        done.set()
+
+def hold():
+    signal.raise_signal(signal.SIGINT)
+    thread = threading.Thread(target=ask_elsewhere)
+    thread.start()
+    thread.join()
+
+try:
+    in_a_step(hold)
+except KeyboardInterrupt:
+    assert done.is_set()
+else:
+    raise AssertionError("no interrupt")
+"""
+    program(IN_A_STEP + text, server)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_that_another_thread_forks_has_the_usual_handler(server: PhoenixServer) -> None:
     text = """
