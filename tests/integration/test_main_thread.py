@@ -15,6 +15,7 @@ from tests.support.programs import run
 BEGINNING = """
 import logging, os, signal, sys, threading, time
 from slipstream_actor import *
+from slipstream_actor import debug
 from slipstream_actor.client.asking import drain, open_requests
 
 class Rooms(ClientActor):
@@ -40,7 +41,12 @@ def push(n):
     return plain.push("bench:two", "echo", {"n": n})
 
 def awaited(pushed, n):
-    assert plain.await_reply(pushed, timeout=30) == Reply("ok", {"n": n})
+    try:
+        assert plain.await_reply(pushed, timeout=30) == Reply("ok", {"n": n})
+    except AwaitTimeoutError:
+        turn = plain_inbox.turn
+        print(debug.report(stacks=True), vars(turn), turn.locked(), file=sys.stderr)
+        raise
 
 def ask_and_await(n):
     ask(n)
