@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from slipstream_actor.actors.pressure import Inflow
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.hints import DecodingFailed, shape_of
 from slipstream_actor.protocol.incoming import RESERVED
@@ -73,19 +74,20 @@ class Decoding:
         messages = "1 message" if self.failures == 1 else f"{self.failures} messages"
         return f"{messages} of the server could not be decoded: {text_of(self.last)}"
 
-    def longest(self, waiting: int) -> int:
+    def longest(self, flow: Inflow) -> int:
         """Return the most bytes of a message that is decoded when it comes, and not when it is
-        delivered, while `waiting` bytes are not delivered: decoded, it takes many times as many."""
-        return LONG if waiting < MANY_BYTES else SHORT
+        delivered: decoded, it takes many times as many."""
+        return LONG if flow.undelivered_bytes < MANY_BYTES else SHORT
 
-    def decode_all(self, received: list[Data], longest: int) -> list[Message]:
+    def decode_all(self, received: list[Data], flow: Inflow) -> list[Message]:
         """Return the messages of frames. Raises whatever, where one is none, and may where they
         are of both kinds."""
         whole, part, binary = self.at_once, self.part_at_once, self.binary
         frames: list[Any] = received
         if type(frames[0]) is not bytes:
             return [binary(data.data) for data in frames]
-        if max(map(len, frames)) <= longest:
+        most = max(map(len, frames))
+        if most <= SHORT or most <= (longest := self.longest(flow)):
             return [*map(whole, frames)]
         return [
             whole(data)

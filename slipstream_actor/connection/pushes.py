@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
-from pykka import ActorDeadError
 
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.connection.telemetry import CONNECTION
@@ -113,15 +112,12 @@ def queue_here(
 ) -> Ref | None:
     """Leave a push that asks for no outcome to the connection's thread; return its ref, or `None`,
     and have done nothing, when there is no room, or no such thread any more."""
-    number = connection._owner.actor_inbox.next_ref()
+    inbox, number = connection.actor_inbox, connection._owner.actor_inbox.next_ref()
     data = encode(join_ref, number, topic, event, payload)
-    if data is None or not connection._room.reserve(len(data)):
+    if data is None or inbox.closed or not connection._room.reserve(len(data)):
         return None
     ref = Ref(number, topic, join_ref)
-    try:
-        connection.actor_ref.tell(PushMessage(topic, event, payload, ref, join_ref, data.decode()))
-    except ActorDeadError:
-        return None
+    inbox.tell(PushMessage(topic, event, payload, ref, join_ref, data.decode()))
     return ref
 
 

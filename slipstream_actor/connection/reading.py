@@ -23,11 +23,11 @@ def receive(connection: Any, transport: Transport) -> None:
         return
     if not received:
         return
-    now, decoding = time.monotonic(), connection._decoding
-    longest = decoding.longest(connection.flow.undelivered_bytes)
+    now, decoding, flow = time.monotonic(), connection._decoding, connection.flow
     try:
-        messages = decoding.decode_all(received, longest)
+        messages = decoding.decode_all(received, flow)
     except Exception:  # One of them is no message, or binary behind others.
+        longest = decoding.longest(flow)
         for data in received:
             if (message := decoded(connection, data, longest)) is not None:
                 give(connection, [data], [message], now)
@@ -37,7 +37,8 @@ def receive(connection: Any, transport: Transport) -> None:
 
 def give(connection: Any, received: list[Data], messages: list[Message], now: float) -> None:
     """Give messages to the protocol, and drop those that are nobody's."""
-    frame_log.received(messages)
+    if frame_log.is_on():
+        frame_log.received(messages)
     for at in take_in(connection._protocol, messages, now):
         drop(connection, received[at], f"{messages[at].event} is nobody's")
 

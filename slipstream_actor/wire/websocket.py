@@ -181,7 +181,7 @@ class Transport:
     @property
     def bytes_taken(self) -> int:
         """The `bytes_in` as they are when they are inflated."""
-        return self.bytes_in + self._grown
+        return self.bytes_in if self.deflate is None else self.bytes_in + self._grown
 
     @property
     def _grown(self) -> int:
