@@ -42,6 +42,8 @@ LONG_QUEUE = 256
 # Who has waited so many times for less than so many seconds drives its connection: to wake two
 # threads for each message would cost more than all else.
 FEW, SHORT = 3, 0.001
+# And who gets so many events at once, however long that takes: in a flood two threads take turns.
+FLOOD = 64
 # So many times it does not try, when others waited for the same connection.
 CROWDED = 64
 # Nor does a request so many seconds after the last one: it would wake two threads more.
@@ -344,6 +346,11 @@ class Inbox(InboxState):
             self._short_waits = min(self._short_waits + 1, 4 * FEW)
         else:
             self._short_waits //= 2
+
+    def note_burst(self, count: int) -> None:
+        """Note how many events have come at once."""
+        if count >= FLOOD and self._short_waits >= 0:
+            self._short_waits = max(self._short_waits, FEW)
 
     def cool_down(self) -> None:
         """The connection could not be driven: those that wait next do not try."""

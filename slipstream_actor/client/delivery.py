@@ -3,9 +3,11 @@ and handed to the callback that it leads to."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, ClassVar
 
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.pressure import Inflow
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.handlers import EVERY_OTHER, Route, Routes
 from slipstream_actor.client.log import say_after
@@ -58,6 +60,7 @@ class EventDelivery(CallbackRunner):
         inbox, kept = self.actor_inbox, self._slipstream
         events, flow, routes = burst.events, burst.flow, self._slipstream_routes
         ledger = inbox.ledger
+        inbox.note_burst(len(events))
         inbox.burst = burst
         inbox.uncommitted = None
         # The burst in hand counts no more: it is one read's, or one message's.
@@ -70,12 +73,18 @@ class EventDelivery(CallbackRunner):
                     if (socket := self._socket_of(burst.source)) is None:
                         return
                     tracked = socket._presences
+                    plain = MessageReceived if routes is None and not tracked else None
+                if kept.idle is not None:  # Asked here: a call costs more.
+                    self._cancel_idle()
+                if type(events[0]) is plain and "handle_message" not in CLIENT:
+                    result = self._deliver_plain(events, flow, socket)
+                    if result is not None or inbox.uncommitted is not None:
+                        self._follow("handle_message", result, socket)
+                    continue
                 event = events.popleft()  # `burst.take`, without its call.
                 flow.taken += 1
                 if flow.paused:
                     flow.relieve()
-                if kept.idle is not None:  # Asked here: a call costs more.
-                    self._cancel_idle()
                 kind = type(event)
                 if kind is UndecodedMessage and (whole := decoded(event)) is not None:
                     event, kind = whole, MessageReceived
@@ -100,6 +109,35 @@ class EventDelivery(CallbackRunner):
                 self._follow(name, result, socket)
         finally:
             inbox.burst = None
+
+    def _deliver_plain(self, events: deque[Any], flow: Inflow, socket: Socket) -> Any:
+        """Call `handle_message` for the messages that stand first, as long as that changes nothing;
+        return what the last call wants, `None` where that is nothing."""
+        inbox, kept, take, handle = (
+            self.actor_inbox,
+            self._slipstream,
+            events.popleft,
+            self.handle_message,
+        )
+        while events:
+            event = take()
+            if type(event) is not MessageReceived:
+                events.appendleft(event)
+                break
+            flow.taken += 1
+            if flow.paused:
+                flow.relieve()
+            result = handle(event.topic, event.event, event.payload, socket)
+            if result is not None and result is not socket:
+                return result
+            if (
+                inbox.uncommitted is not None
+                or inbox.stopping
+                or kept.socket is not socket
+                or "handle_message" in CLIENT
+            ):
+                break
+        return None
 
     def _socket_of(self, connection: Any) -> Socket | None:
         """Return the socket, if this is its connection; else close that."""

@@ -19,14 +19,17 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
     """Make events of messages; return which of them are nobody's, by their places."""
     nobodys: list[int] = []
     channels, plain, told = protocol.channels, protocol.plain.recent, protocol.events.append
+    current = current_ref = None  # a topic and its join: mostly those of the next message, too
     for at, message in enumerate(messages):
         topic, event, payload = message.topic, message.event, message.payload
         if event not in RESERVED:
-            if (join_ref := message.join_ref) is not None and (
-                (channel := channels.get(topic)) is None or channel.join_ref != join_ref
-            ):
-                nobodys.append(at)  # a message of a former join
-            elif type(payload) is Raw:
+            join_ref = message.join_ref
+            if (join_ref != current_ref or topic != current) and join_ref is not None:
+                if (channel := channels.get(topic)) is None or channel.join_ref != join_ref:
+                    nobodys.append(at)  # a message of a former join
+                    continue
+                current, current_ref = topic, join_ref
+            if type(payload) is Raw:
                 told(UndecodedMessage(topic, event, payload))
             else:
                 told(MessageReceived(topic, event, payload))
@@ -41,8 +44,11 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
         ):
             del plain[message.ref]
             told(ReplyReceived(topic, ref, reply))
-        elif (handled := protocol.receive_reserved(message, now)) is None:
-            told(MessageReceived(topic, event, payload))
-        elif not handled:
-            nobodys.append(at)
+        else:
+            current = current_ref = None  # It may end a join.
+            handled = protocol.receive_reserved(message, now)
+            if handled is None:
+                told(MessageReceived(topic, event, payload))
+            elif not handled:
+                nobodys.append(at)
     return nobodys

@@ -72,11 +72,7 @@ def split(buffer: bytes, at: int, limit: int) -> tuple[list[Data], int]:
     append = frames.append
     end = len(buffer)
     while at + 2 <= end:
-        first = buffer[at]
-        if first != FIN_TEXT and first != FIN_BINARY:
-            break
-        length = buffer[at + 1]
-        start = at + 2
+        first, length, start = buffer[at], buffer[at + 1], at + 2
         if length > 125:
             if length == 126 and at + 4 <= end:
                 length = buffer[at + 2] << 8 | buffer[at + 3]
@@ -91,8 +87,10 @@ def split(buffer: bytes, at: int, limit: int) -> tuple[list[Data], int]:
             break
         if first == FIN_TEXT:
             append(buffer[start:stop])
-        else:
+        elif first == FIN_BINARY:
             append(Binary(buffer[start:stop]))
+        else:
+            break
         at = stop
     return frames, at
 

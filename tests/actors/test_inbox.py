@@ -7,6 +7,7 @@ import itertools
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from slipstream_actor.actors import envelopes as mail
 from slipstream_actor.actors import inbox as mailboxes
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Burst, Interrupted, Request
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.inbox import FLOOD, Inbox
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady
 
@@ -841,3 +842,23 @@ def test_drain_has_an_end(selecting: SelectorInbox) -> None:
     batches = [selecting.drain(int) for _ in range(6)]
     assert list(itertools.chain(*batches)) == list(range(5_000))
     assert max(map(len, batches)) <= 1024
+
+
+# who drives
+
+
+def test_in_a_flood_it_is_worth_driving_however_long_the_waits_are() -> None:
+    inbox = Inbox()
+    inbox.note_burst(FLOOD - 1)
+    assert not inbox.is_worth_driving
+    inbox.note_burst(FLOOD)
+    assert inbox.is_worth_driving
+    inbox.note_wait(time.monotonic() - 1.0)
+    assert not inbox.is_worth_driving
+
+
+def test_in_a_flood_it_is_not_where_others_wait_for_the_same_connection() -> None:
+    inbox = Inbox()
+    inbox.note_wait(time.monotonic(), alone=False)
+    inbox.note_burst(FLOOD)
+    assert not inbox.is_worth_driving

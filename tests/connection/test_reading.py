@@ -17,7 +17,7 @@ from slipstream_actor.connection.decoding import MANY_BYTES, SHORT, Decoding
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import JoinTopic
-from slipstream_actor.protocol.events import MessageReceived
+from slipstream_actor.protocol.events import MessageReceived, TopicLeft
 from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
 from slipstream_actor.wire.frames import Binary, Data
 
@@ -94,6 +94,16 @@ def test_a_burst_is_what_its_frames_are(version: type[Any], waiting: int, data: 
     assert events == [whole(event) for frame in frames for event in each.receive(frame)]
     assert at_once._dropped == each._dropped
     assert at_once._protocol.channels.keys() == each._protocol.channels.keys()
+
+
+def test_behind_the_end_of_its_join_a_message_is_nobodys() -> None:
+    reading = Reading(V2Serializer, 0)
+    said, closed = (
+        json.dumps(["1", None, TOPIC, event, {}]).encode() for event in ("said", "phx_close")
+    )
+    events = reading.receive(said, said, closed, said)
+    assert [type(event) for event in events] == [MessageReceived] * 2 + [TopicLeft]
+    assert reading._dropped == 1
 
 
 @pytest.mark.parametrize("size", [SHORT, 4 * SHORT])
