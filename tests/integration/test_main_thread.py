@@ -52,7 +52,7 @@ def ask_and_await(n):
     ask(n)
     awaited(push(n), n)
 
-def warm(rounds=20):
+def warm(rounds=8):
     end = time.monotonic() + 60
     while True:
         for n in range(rounds):
@@ -83,7 +83,8 @@ def end():
 
 
 def program(text: str, server: PhoenixServer) -> None:
-    assert run(BEGINNING + text + "end()\nprint('done')\n", server.uri) == (0, "done\n", "")
+    whole = BEGINNING + text + "end()\nprint('done')\n"
+    assert run(whole, server.uri, deadline=120.0) == (0, "done\n", "")
 
 
 def test_it_writes_and_reads(server: PhoenixServer) -> None:

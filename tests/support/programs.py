@@ -124,7 +124,7 @@ class Program:
         return Outcome(code, output, self._errors.read())
 
 
-def run(source: str | Path, *arguments: str) -> Outcome:
+def run(source: str | Path, *arguments: str, deadline: float = DEADLINE) -> Outcome:
     """Run a program to its end."""
-    with Program(source, *arguments) as program:
+    with Program(source, *arguments, deadline=deadline) as program:
         return program.end()
