@@ -42,8 +42,10 @@ class Clock:
     """What is due, and the thread that waits for it."""
 
     def __init__(self) -> None:
-        # Reentrant: garbage may be collected, or a signal handled, while it is held.
-        self._changed = threading.Condition(threading.RLock())
+        # Reentrant: garbage may be collected, or a signal handled, while it is held. It is entered
+        # by itself: a condition's own `__enter__` is Python, behind which a signal is handled.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._heap: list[tuple[float, int, Expiry]] = []
         self._numbers = itertools.count()
         self._added = 0
@@ -54,23 +56,22 @@ class Clock:
 
     def add(self, expiry: Expiry) -> None:
         """Have it called when it is due."""
-        with self._changed:
+        with self._lock:
             self._added += 1
             heapq.heappush(self._heap, (expiry.due, next(self._numbers), expiry))
             if not self._running:
-                self._running = True
-                self._start()
+                try:
+                    self._running = True
+                    self._start()
+                except BaseException:  # There are no more threads, or a signal handler has raised.
+                    self._running = False
+                    raise
             elif expiry.due < self._wakes_at:
                 self._changed.notify()
 
     def _start(self) -> None:
-        try:
-            threading.Thread(
-                target=self._run, name="slipstream_actor deadlines", daemon=True
-            ).start()
-        except BaseException:  # The system has no more threads, or a signal handler has raised.
-            self._running = False
-            raise
+        thread = threading.Thread(target=self._run, name="slipstream_actor deadlines", daemon=True)
+        thread.start()
 
     def _run(self) -> None:
         while (expiry := self._next()) is not None:
@@ -85,7 +86,7 @@ class Clock:
     def _next(self) -> Expiry | None:
         """Wait for what is due first; `None` when there is nothing more."""
         lingered = False
-        with self._changed:
+        with self._lock:
             while True:
                 now = time.monotonic()
                 if now >= self._tidied + LINGER:

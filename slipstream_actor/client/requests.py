@@ -18,6 +18,7 @@ from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import ended_for
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
+from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client.pending_request import PendingRequest
@@ -58,7 +59,7 @@ class Requests:
         self._socket = socket
         # Both reentrant: garbage may be collected, or a signal handled, while they are held.
         self._lock = threading.RLock()
-        self._turn = threading.RLock()
+        self._sending = OneAtATime()
         # Of each topic a heap, oldest first. It stays until its last one is sent: what is asked for
         # meanwhile stands behind it.
         self._waiting: dict[str, list[tuple[int, PendingRequest]]] = {}
@@ -189,18 +190,21 @@ class Requests:
             return
         self._news[topic] = True
         over: list[tuple[PendingRequest, SlipstreamError]] = []
-        while self._news and self._turn.acquire(blocking=False):
-            try:
-                while self._news:
-                    self._send_waiting(self._news.popitem()[0], over)
-            finally:
-                self._turn.release()
-        # Behind its turn: whoever is called back then may do what he likes.
+        self._sending.do(lambda: self._news, lambda: self._send_news(over))
+        # Behind that: whoever is called back then may do what he likes.
         for request, failure in over:
             if self._end is not None:
                 request.fail_or_go_on(failure)
             else:
                 request.fail(failure)
+
+    def _send_news(self, over: list[tuple[PendingRequest, SlipstreamError]]) -> None:
+        try:
+            while self._news:
+                self._send_waiting(self._news.popitem()[0], over)
+        except BaseException:  # A signal handler's: some of them may not have been looked at.
+            self._news[None] = True
+            raise
 
     def greet(self, connection: Any) -> None:
         """Its `handle_connect` has returned: what it wants of this connection is known."""

@@ -25,6 +25,7 @@ from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
+from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
@@ -76,8 +77,7 @@ class Life(Generic[C]):
         self.due: float | None = None
         self.reason: Any = None
         self.waiting: deque[PendingRequest] = deque()
-        # Of whoever hands out what waits. Reentrant too, and nobody waits for it.
-        self.turn: threading.RLock = threading.RLock()
+        self.hand_out: OneAtATime = OneAtATime()
         self.handing_out: bool = False
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.stopped: Any = None
@@ -413,16 +413,15 @@ class ClientHandle(Generic[C]):
 
     def _hand_out(self, life: Life[C]) -> None:
         """Hand what waits to the client that is there."""
-        while life.waiting and life.turn.acquire(blocking=False):
-            try:
-                life.handing_out = True
-                while life.waiting and (life.stopped is not None or life.ref is not None):
-                    self._hand_out_first(life)
-            finally:
-                life.handing_out = False
-                life.turn.release()
-            if life.stopped is None and life.ref is None:
-                return
+        life.hand_out.do(lambda: is_handed_out(life), lambda: self._hand_out_all(life))
+
+    def _hand_out_all(self, life: Life[C]) -> None:
+        try:
+            life.handing_out = True
+            while is_handed_out(life):
+                self._hand_out_first(life)
+        finally:
+            life.handing_out = False
 
     def _hand_out_first(self, life: Life[C]) -> None:
         ref, request = life.ref, life.waiting.popleft()
@@ -431,6 +430,11 @@ class ClientHandle(Generic[C]):
         elif not request.done:
             with suppress(SerializerError):  # It has failed with it.
                 asking.submit(request, ref)
+
+
+def is_handed_out(life: Life[Any]) -> bool:
+    """Whether something waits, and there is somebody for it, or never will be."""
+    return bool(life.waiting) and (life.stopped is not None or life.ref is not None)
 
 
 def _fail_all(life: Life[Any], error: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +30,13 @@ from slipstream_actor import (
     telemetry,
     wait_until_joined,
 )
+from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client import asking
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
+from tests.support.raising import raised_at_each_point
 
 URI = "ws://test.invalid/socket/websocket"
 LOBBY = "rooms:lobby"
@@ -176,6 +179,19 @@ def test_it_waits_for_the_connection_and_the_join(server: SocketTest, rooms: Any
     server.refute_push()
     server.assert_join(LOBBY)
     server.reply(rooms, server.assert_push(LOBBY, "say", {"n": 1}))
+    assert asked.get().ok
+
+
+def test_what_a_signal_handler_raises_in_one_that_waits_holds_up_no_other(
+    server: SocketTest, rooms: Any
+) -> None:
+    due = call_at(time.monotonic() + PATIENCE, lambda: None)  # Its thread begins before.
+    points = [*raised_at_each_point(lambda: request(rooms, LOBBY, "raised", timeout=1.0))]
+    assert len(points) > 50
+    due.cancel()
+    asked = request(rooms, LOBBY, "say", timeout=PATIENCE)
+    server.connect_and_assert_join(rooms, LOBBY)
+    server.reply(rooms, server.assert_push(LOBBY, "say"))
     assert asked.get().ok
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.client.pending_request import RequestFuture
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import ShardLostError, StoreUnavailableError
@@ -165,7 +166,7 @@ class Link:
         self._when_silent = when_silent
         # Reentrant: garbage may be collected, or a signal handled, while they are held.
         self._lock = threading.RLock()
-        self._sending = threading.RLock()
+        self._sending = OneAtATime()
         self._queue: deque[Operation] = deque()
         self._sent: dict[int, Operation] = {}
         self._cancelled: list[int] = []
@@ -214,15 +215,11 @@ class Link:
 
     def _flush(self) -> None:
         """Send what waits, unless enough is on its way: what comes meanwhile goes together."""
-        while self._sending.acquire(blocking=False):
-            try:
-                batch = self._next_batch()
-                if batch is not None:
-                    self._send(*batch)
-            finally:
-                self._sending.release()
-            if batch is None and not self._may_send():
-                return
+        self._sending.do(self._may_send, self._send_next)
+
+    def _send_next(self) -> None:
+        if (batch := self._next_batch()) is not None:
+            self._send(*batch)
 
     def _may_send(self) -> bool:
         with self._lock:
