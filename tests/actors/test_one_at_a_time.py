@@ -6,7 +6,7 @@ import threading
 
 from slipstream_actor.actors.one_at_a_time import OneAtATime
 from tests.support.clients import PATIENCE
-from tests.support.raising import raised_at_each_point
+from tests.support.interruptions import interrupted
 
 
 def elsewhere(sending: OneAtATime, wanted: list[int], done: list[int]) -> None:
@@ -57,7 +57,10 @@ def test_what_a_signal_handler_raises_leaves_it_to_the_next() -> None:
         wanted.append(1)
         sending.do(lambda: wanted, lambda: done.append(wanted.pop()))
 
-    for _ in raised_at_each_point(ask):
+    def ring() -> None:
+        raise TimeoutError
+
+    for _ in interrupted(lambda: (ask, ring)):
         wanted.append(2)
         elsewhere(sending, wanted, done)
         assert wanted == []

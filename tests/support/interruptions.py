@@ -2,7 +2,8 @@
 
 CPython looks for signals behind a call of what is written in C, at the beginning of a function, and
 before a jump back. `interrupted(function, act)` calls the function again and again, and `act` once
-in each call: at the first such moment of the package's code, then at the second, and so on.
+in each call: at the first such moment of the package's code, or of what else is told, then at the
+second, and so on.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ SKIPPED = {"CACHE", "EXTENDED_ARG"}
 
 
 class Interruption:
-    """Calls `act` at the nth moment of what it traces."""
+    """Calls `act` at the nth moment of what it traces: files whose names begin with `within`."""
 
-    def __init__(self, nth: int, act: Callable[[], object]) -> None:
+    def __init__(self, nth: int, act: Callable[[], object], within: str) -> None:
         self.happened = False
+        self._within = within
         self._left = nth
         self._act = act
         self._last: dict[int, str] = {}
@@ -44,7 +46,7 @@ class Interruption:
     def _enter(self, frame: FrameType, event: str, arg: Any) -> Any:
         # A call of a function in Python is no moment: its own beginning was one.
         self._last.pop(id(frame.f_back), None)
-        if not frame.f_code.co_filename.startswith(PACKAGE) or self.happened:
+        if not frame.f_code.co_filename.startswith(self._within) or self.happened:
             return None
         self._last[id(frame)] = "RESUME"
         frame.f_trace_opcodes = True
@@ -73,6 +75,7 @@ class Interruption:
 
 def interrupted(
     prepare: Callable[[], tuple[Callable[[], Any], Callable[[], object]]],
+    within: str = PACKAGE,
 ) -> Iterator[Any]:
     """Yield, for each moment, what the function returned or raised that `prepare` has returned.
 
@@ -80,7 +83,7 @@ def interrupted(
     """
     for nth in range(100_000):
         function, act = prepare()
-        interruption = Interruption(nth, act)
+        interruption = Interruption(nth, act, within)
         try:
             result = interruption.run(function)
         except BaseException as error:
