@@ -39,13 +39,15 @@ LONGEST_WAIT = 86_400.0
 # pause is faster than it is.
 LONG_QUEUE = 256
 
-# Who has waited so many times for less than so many seconds drives its connection: to wake two
-# threads for each message would cost more than all else.
+# Who has waited so many times drives its connection: to wake two threads for each message would
+# cost more than all else. Of whom others than its connection wake, too, waits count that were for
+# less than so many seconds.
 FEW, SHORT = 3, 0.001
 # And who gets so many events at once, however long that takes: in a flood two threads take turns.
 FLOOD = 64
-# So many times it does not try, when others waited for the same connection.
-CROWDED = 64
+# So many times it does not try, when others waited for the same connection, and when the connection
+# could not be driven.
+CROWDED, COOL = 64, 8
 # Nor does a request so many seconds after the last one: it would wake two threads more.
 CLOSE = 0.005
 
@@ -342,19 +344,19 @@ class Inbox(InboxState):
         self._close_until = now + CLOSE
         if not alone:
             self._short_waits = -CROWDED
-        elif now - started < SHORT:
+        elif self.FOR_CALLBACKS or now - started < SHORT:
             self._short_waits = min(self._short_waits + 1, 4 * FEW)
-        else:
+        elif self._short_waits > 0:
             self._short_waits //= 2
 
     def note_burst(self, count: int) -> None:
         """Note how many events have come at once."""
-        if count >= FLOOD and self._short_waits >= 0:
+        if count >= FLOOD and self._short_waits >= -COOL:
             self._short_waits = max(self._short_waits, FEW)
 
     def cool_down(self) -> None:
         """The connection could not be driven: those that wait next do not try."""
-        self._short_waits = 0
+        self._short_waits = -COOL
 
     def await_reply(self, ref: str, timeout: float | None) -> Any:
         """Return the reply to a push, awaited while the connection is driven here.

@@ -23,6 +23,9 @@ __all__ = ["MOST_REFS", "InboxState"]
 # The stash of whom nothing waits for: an empty deque takes 760 bytes.
 NO_STASH: Any = ()
 
+# Of the waits that lead to driving a connection the first do not count: those until it has joined.
+AT_FIRST = -4
+
 # More than any process gives out.
 MOST_REFS = 10**18
 
@@ -99,7 +102,7 @@ class InboxState:
         self.driven: Any = None
         # The one that it drives, or drove last: a thread may have several.
         self.driving: Any = None
-        self._short_waits = 0
+        self._short_waits = AT_FIRST
         self._close_until = 0.0
         # The reply that its owner waits for while it drives, and what has come of it.
         self.expecting: str | None = None

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pykka._envelope import Envelope
 
+from slipstream_actor.actors.absence import absence
 from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.inbox import FEW, LONGEST_WAIT, Inbox
@@ -74,6 +75,7 @@ class SelectorInbox(Inbox):
 
     POLL_EVERY = 64
     CARRIES = False  # A connection calls nobody back.
+    FOR_CALLBACKS = False
     OWNS = False
 
     __slots__ = (
@@ -141,10 +143,13 @@ class SelectorInbox(Inbox):
         self.decoding: Any = None
 
     def wake(self) -> None:
-        """End the owner's sleep."""
+        """End the owner's sleep, or that of who drives in its place."""
         with self._wake_lock:
             if self._sleeping and self._waker is not None:
                 self._sleeping = False
+                if self.driver is None and self.turn.parked:
+                    self.turn.recall()
+                    return
                 try:
                     self._waker.send(b"\0")
                 except (BlockingIOError, InterruptedError):
@@ -157,6 +162,11 @@ class SelectorInbox(Inbox):
     def has_mail(self) -> bool:
         """Whether a message waits, or a stop."""
         return bool(self._stash or self._queue.qsize() or self.stopping)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether a driver that is away has left something to do."""
+        return self.has_mail or self.unwritten or self._again
 
     @property
     def is_worth_driving(self) -> bool:
@@ -178,16 +188,27 @@ class SelectorInbox(Inbox):
         try:
             done = (turn.parked or self._park()) and self._drive(waiter, timeout)
         finally:
-            self._sleeping = waiter._sleeping = False
+            waiter._sleeping = False
+            # Whoever has a command for the owner recalls it.
+            self._sleeping = done
             self.driver, waiting.inbox = None, around
             turn.leave(for_good=not done)
+            if done:
+                absence.note(self)
         return done
 
     def _park(self) -> bool:
         """Have the owner leave its selector, and wait in the turn."""
+        try:
+            absence.begin(self)
+        except RuntimeError:  # The system has no more threads.
+            return False
         self.turn.ask()
         self.wake()
-        return self.turn.is_granted()
+        granted = self.turn.is_granted()
+        if not granted:
+            absence.end(self)
+        return granted
 
     def _drive(self, waiter: Waiter, timeout: float | None) -> bool:
         """Return whether the connection's thread has nothing to do that cannot be done here."""
@@ -216,12 +237,6 @@ class SelectorInbox(Inbox):
                 return False
             now = time.monotonic()
         return False
-
-    def _tend(self) -> bool:
-        """Write what a driver that is away has left; whether nothing else is to be done."""
-        if self.has_mail or self._again:
-            return False
-        return not self.unwritten or (self.step is not None and self.step(None))
 
     def _poll_here(self, seconds: float) -> SocketReady | None:
         """Wait as `_select` does, for whoever drives; `None` when the socket is not ready."""
@@ -370,7 +385,9 @@ class SelectorInbox(Inbox):
         try:
             ready = self._selector.select(timeout)
         finally:
-            self._stepped = self.turn.regain(self._tend)
+            self._stepped = self.turn.regain()
+            if self._stepped:
+                absence.end(self)
         return [] if self._stepped else ready
 
     def _register(self) -> None:

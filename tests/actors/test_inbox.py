@@ -23,9 +23,10 @@ from slipstream_actor.actors import envelopes as mail
 from slipstream_actor.actors import inbox as mailboxes
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Burst, Interrupted, Request
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.inbox import FLOOD, Inbox
+from slipstream_actor.actors.inbox import COOL, FLOOD, Inbox
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady
+from slipstream_actor.actors.thread_inbox import ThreadInbox
 
 PATIENCE = 20.0
 KINDS = [Inbox, SelectorInbox]
@@ -853,8 +854,35 @@ def test_in_a_flood_it_is_worth_driving_however_long_the_waits_are() -> None:
     assert not inbox.is_worth_driving
     inbox.note_burst(FLOOD)
     assert inbox.is_worth_driving
-    inbox.note_wait(time.monotonic() - 1.0)
+    inbox.cool_down()
     assert not inbox.is_worth_driving
+    inbox.note_burst(FLOOD)
+    assert inbox.is_worth_driving
+
+
+def waits_until_worth(inbox: Inbox, seconds: float) -> int:
+    """How many waits of so many seconds it takes, 100 at most."""
+    for count in range(100):
+        if inbox.is_worth_driving:
+            return count
+        inbox.note_wait(time.monotonic() - seconds)
+    return 100
+
+
+def test_a_client_drives_however_long_it_waits_for_a_message() -> None:
+    assert waits_until_worth(Inbox(), 1.0) == waits_until_worth(Inbox(), 0.0) < 10
+
+
+def test_a_plain_thread_drives_when_its_waits_are_short() -> None:
+    assert waits_until_worth(ThreadInbox(), 1.0) == 100
+    assert waits_until_worth(ThreadInbox(), 0.0) < 10
+
+
+def test_what_could_not_be_driven_is_left_alone_for_a_while() -> None:
+    inbox = Inbox()
+    waits_until_worth(inbox, 0.0)
+    inbox.cool_down()
+    assert waits_until_worth(inbox, 0.0) > COOL
 
 
 def test_in_a_flood_it_is_not_where_others_wait_for_the_same_connection() -> None:

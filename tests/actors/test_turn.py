@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,10 +15,9 @@ from tests.support.clients import PATIENCE, eventually
 class Owner(threading.Thread):
     """Sleeps once, as a connection's thread does; `slept` has what `regain` returned."""
 
-    def __init__(self, turn: Turn, tend: Callable[[], bool]) -> None:
+    def __init__(self, turn: Turn) -> None:
         super().__init__(name="owner")
         self.turn = turn
-        self.tend = tend
         self.asleep = threading.Event()
         self.wakes = threading.Event()
         self.slept: queue.Queue[bool] = queue.Queue()
@@ -27,19 +26,7 @@ class Owner(threading.Thread):
         self.turn.release()
         self.asleep.set()
         assert self.wakes.wait(PATIENCE)
-        self.slept.put(self.turn.regain(self.tend))
-
-
-class Tended:
-    """What an owner does while another thread drives."""
-
-    def __init__(self) -> None:
-        self.times = 0
-        self.can_wait = True
-
-    def __call__(self) -> bool:
-        self.times += 1
-        return self.can_wait
+        self.slept.put(self.turn.regain())
 
 
 @pytest.fixture
@@ -48,13 +35,8 @@ def turn() -> Turn:
 
 
 @pytest.fixture
-def tended() -> Tended:
-    return Tended()
-
-
-@pytest.fixture
-def owner(turn: Turn, tended: Tended) -> Iterator[Owner]:
-    thread = Owner(turn, tended)
+def owner(turn: Turn) -> Iterator[Owner]:
+    thread = Owner(turn)
     thread.start()
     assert thread.asleep.wait(PATIENCE)
     yield thread
@@ -91,9 +73,7 @@ def test_one_step_delays_the_owner_until_it_is_done(turn: Turn, owner: Owner) ->
     assert owner.slept.get(timeout=PATIENCE) is False
 
 
-def test_an_owner_goes_on_at_once_when_it_is_left_for_good(
-    turn: Turn, owner: Owner, tended: Tended
-) -> None:
+def test_an_owner_goes_on_at_once_when_it_is_left_for_good(turn: Turn, owner: Owner) -> None:
     drive(turn, owner)
     turn.leave(for_good=True)
     assert owner.slept.get(timeout=PATIENCE) is True
@@ -110,61 +90,53 @@ def test_nobody_drives_before_an_owner_that_was_left_has_gone_on(turn: Turn, own
     assert turn.enter()
 
 
-def test_an_owner_goes_on_behind_a_driver_that_stays_away(
-    turn: Turn, owner: Owner, tended: Tended
-) -> None:
-    drive(turn, owner)
-    turn.leave(for_good=False)
-    assert owner.slept.get(timeout=PATIENCE) is True
-    assert tended.times > 0
-
-
-def test_an_owner_goes_on_when_something_cannot_wait(
-    turn: Turn, owner: Owner, tended: Tended
-) -> None:
-    tended.can_wait = False
-    drive(turn, owner)
-    turn.leave(for_good=False)
-    assert owner.slept.get(timeout=PATIENCE) is True
-    assert tended.times == 1
-
-
-def test_an_owner_sleeps_while_the_driver_does(turn: Turn, owner: Owner, tended: Tended) -> None:
-    drive(turn, owner)
-    eventually(lambda: turn._asleep, "that the owner looks no more")
-    assert owner.slept.empty()
-    assert tended.times == 0
-    turn.leave(for_good=False)
-    assert owner.slept.get(timeout=PATIENCE) is True
-
-
-def test_an_owner_does_not_sleep_for_one_step(turn: Turn, owner: Owner) -> None:
-    """Who takes one does not wake it: it would sleep for ever."""
-    drive(turn, owner)
-    turn.leave(for_good=False)
-    for _ in range(1000):
-        if turn.take():
-            turn.give()
-    assert owner.slept.get(timeout=PATIENCE) is True
-
-
-def test_a_driver_that_comes_back_is_left_alone(turn: Turn, owner: Owner) -> None:
+def test_an_owner_sleeps_on_while_its_driver_comes_and_goes(turn: Turn, owner: Owner) -> None:
     drive(turn, owner)
     for _ in range(1000):
         turn.leave(for_good=False)
-        if not turn.enter():
-            # The machine was busy for as long as a lease.
-            assert owner.slept.get(timeout=PATIENCE) is True
-            return
+        assert turn.enter()
+    assert turn.parked
     assert owner.slept.empty()
     turn.leave(for_good=True)
 
 
-def test_what_was_left_over_from_before_says_nothing(turn: Turn, owner: Owner) -> None:
+def test_an_owner_that_is_recalled_goes_on(turn: Turn, owner: Owner) -> None:
+    drive(turn, owner)
+    turn.leave(for_good=False)
+    turn.recall()
+    assert owner.slept.get(timeout=PATIENCE) is True
+    assert turn.locked()
+
+
+def test_an_owner_is_not_recalled_from_who_drives(turn: Turn, owner: Owner) -> None:
+    drive(turn, owner)
+    turn.recall()
+    turn.leave(for_good=False)
+    assert turn.enter()
+    assert turn.parked
+    turn.leave(for_good=True)
+
+
+def test_an_owner_is_not_recalled_from_who_takes_a_step(turn: Turn, owner: Owner) -> None:
+    drive(turn, owner)
+    turn.leave(for_good=False)
+    assert turn.take()
+    turn.recall()  # In vain: who has it sees to what there is.
+    turn.give()
+    assert owner.slept.empty()
+    turn.recall()
+    assert owner.slept.get(timeout=PATIENCE) is True
+
+
+def test_what_was_left_over_from_before_recalls_nobody(turn: Turn, owner: Owner) -> None:
     turn.enter()
     turn.leave(for_good=True)  # There was nobody parked to be told.
+    turn.recall()
     drive(turn, owner)
-    eventually(lambda: turn._asleep, "that the owner sleeps all the same")
+    turn.leave(for_good=False)
+    assert turn.enter()
+    assert turn.parked
+    assert owner.slept.empty()
     turn.leave(for_good=True)
     assert owner.slept.get(timeout=PATIENCE) is True
 
@@ -176,3 +148,29 @@ def test_an_owner_that_does_not_come_is_not_waited_for_long(turn: Turn, owner: O
     turn.leave(for_good=True)
     owner.wakes.set()
     assert owner.slept.get(timeout=PATIENCE) is False
+
+
+class Late(queue.SimpleQueue[None]):
+    """Tells who waits in it that its time is over, when the owner has seen the question."""
+
+    def __init__(self, turn: Turn, owner: Owner) -> None:
+        self.turn, self.owner = turn, owner
+
+    def get(self, block: bool = True, timeout: float | None = None) -> None:
+        if timeout is None:
+            super().get(timeout=PATIENCE)
+            return
+        self.owner.wakes.set()
+        eventually(lambda: not self.turn._asks.qsize(), "that the owner sees the question")
+        raise queue.Empty
+
+
+def test_an_owner_that_comes_at_the_last_moment_is_waited_for(turn: Turn, owner: Owner) -> None:
+    """It would wait for ever for who has asked."""
+    turn._granted = Late(turn, owner)
+    assert turn.enter()
+    turn.ask()
+    assert turn.is_granted()
+    assert turn.parked
+    turn.leave(for_good=True)
+    assert owner.slept.get(timeout=PATIENCE) is True

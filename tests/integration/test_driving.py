@@ -26,6 +26,8 @@ from slipstream_actor import (
     request,
     subscribe,
 )
+from slipstream_actor.actors import inbox as inboxes
+from slipstream_actor.actors.absence import Absence
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -87,6 +89,47 @@ def test_replies_are_read_by_who_waits_for_them(
             return readers.threads.count(HERE) > 50
 
         eventually(mostly_here, "that the client reads")
+
+
+def test_a_client_that_seldom_gets_a_message_drives_too(
+    server: PhoenixServer, readers: FrameThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "SHORT", -1.0)  # No wait is.
+    with recording(server.uri, Driver) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+
+        def read_here() -> bool:
+            readers.threads.clear()
+            server.broadcast(TOPIC, "news", {})
+            log.take("message", TOPIC, "news", {})
+            return set(readers.threads) == {HERE}
+
+        eventually(read_here, "that the client reads")
+        request(ref, TOPIC, "echo", {}).get(timeout=PATIENCE)  # Others are heard meanwhile.
+        assert get_state(do_not_wait(ref)).status == "connected"
+        eventually(read_here, "that it does again")
+
+
+def test_a_command_of_a_callback_recalls_the_connections_thread(
+    server: PhoenixServer, readers: FrameThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait until somebody sees that the client is away."""
+    monkeypatch.setattr(Absence, "_look", lambda *_: None)  # Nobody sees it.
+    with driving(server.uri) as (ref, log):
+        readers.threads.clear()
+        done = threading.Event()
+
+        def join_and_stay(socket: Socket) -> Socket:
+            joining = socket.join("bench:other")
+            assert done.wait(PATIENCE)
+            return joining
+
+        in_client(ref, join_and_stay)
+        eventually(lambda: readers.threads, "that its reply is read")
+        assert HERE not in readers.threads
+        done.set()
+        log.take("join", "bench:other", {})
 
 
 def test_each_reply_is_that_of_its_push(server: PhoenixServer) -> None:

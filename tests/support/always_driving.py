@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 
-from slipstream_actor.actors import inbox
+from slipstream_actor.actors import inbox, inbox_state
 
 inbox.FEW = 0
 inbox.SHORT = math.inf
-inbox.CROWDED = 0
+inbox.CROWDED = inbox.COOL = inbox_state.AT_FIRST = 0
 inbox.CLOSE = math.inf

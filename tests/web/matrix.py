@@ -30,7 +30,7 @@ WORKERS = 2
 SLOW = 200
 CRASHES = 12
 # Threads that a worker may have beside those that serve requests: its main one, those of the client
-# and its connection, deadlines, and one that a server keeps for itself.
+# and its connection, deadlines, drivers, and one that a server keeps for itself.
 THREADS = 6
 
 

@@ -1,0 +1,127 @@
+"""Who sees that a driver stays away: one thread for all connections of the process.
+
+A client that drives its connection is away while a callback runs. Mostly it comes back at once, so
+the connection's own thread is not woken each time. When it does not come back, or has left
+something that cannot wait, that is recalled.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Protocol
+
+from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.turn import Turn
+
+__all__ = ["Driven", "absence"]
+
+logger: logging.Logger = logging.getLogger("slipstream_actor")
+
+# Seconds between two looks. Who is away in two of them stays away.
+INTERVAL = 0.002
+# Seconds for which the thread stays when nobody can be away any more.
+LINGER = 0.5
+# The steps of a turn at the last look, before the first.
+NEVER = -1
+
+
+class Driven(Protocol):
+    """The inbox of a connection that another thread than its own drives."""
+
+    turn: Turn
+
+    @property
+    def has_left(self) -> bool:
+        """Whether something was left behind that its own thread has to do."""
+
+
+class Absence:
+    """The drivers that are away, and the thread that looks at them, while there is any driver."""
+
+    def __init__(self) -> None:
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        # Those whose own thread is parked.
+        self._parked: set[Driven] = set()
+        # Those that nobody drives, by the steps that they had at the last look.
+        self._away: dict[Driven, int] = {}
+        self._running = False
+        self._asleep = False
+
+    def begin(self, driven: Driven) -> None:
+        """Its own thread is to be parked. Raises `RuntimeError` where there are no more threads."""
+        with self._lock:
+            self._parked.add(driven)
+            if not self._running:
+                try:
+                    self._running = True
+                    threading.Thread(
+                        target=self._run, name="slipstream_actor drivers", daemon=True
+                    ).start()
+                except BaseException:  # There are none, or a signal handler has raised.
+                    self._running = False
+                    self._parked.discard(driven)
+                    raise
+
+    def end(self, driven: Driven) -> None:
+        """Its own thread goes on."""
+        self._parked.discard(driven)
+        self._away.pop(driven, None)
+        if self._asleep and not self._parked:
+            self._wake()
+
+    def note(self, driven: Driven) -> None:
+        """Who drives it is away."""
+        if driven not in self._away:
+            self._away[driven] = NEVER
+        if self._asleep:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._asleep = False
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass  # Another thread was faster.
+
+    def _run(self) -> None:
+        while self._is_wanted():
+            time.sleep(INTERVAL)
+            for driven in tuple(self._away):
+                self._look(driven)
+
+    def _is_wanted(self) -> bool:
+        """Wait until somebody is away; `False` when nobody can be, and the thread ends."""
+        while not self._away:
+            self._asleep = True
+            if self._away:
+                break
+            if self._gate.acquire(timeout=-1 if self._parked else LINGER):
+                continue
+            with self._lock:
+                if not self._parked:
+                    self._running = self._asleep = False
+                    return False
+        self._asleep = False
+        return True
+
+    def _look(self, driven: Driven) -> None:
+        """Recall its own thread, if who drives it stays away."""
+        turn, seen = driven.turn, self._away.get(driven)
+        if turn.driven or not turn.parked:
+            self._away.pop(driven, None)
+            if turn.parked and not turn.driven:  # It has left between the two.
+                self._away[driven] = NEVER
+        elif turn.steps == seen or driven.has_left:
+            turn.recall()
+        else:
+            self._away[driven] = turn.steps
+
+
+absence: Absence = Absence()
+# In a child nobody else could free its lock, and its thread is not there.
+reset_in_child(absence.__init__)  # type: ignore[misc]
