@@ -1,23 +1,18 @@
 """Who sees that a driver stays away: one thread for all connections of the process.
 
 A client that drives its connection is away while a callback runs. Mostly it comes back at once, so
-the connection's own thread is not woken each time. When it does not come back, or has left
-something that cannot wait, that is recalled.
+the connection's own thread is not woken each time. When it does not come back, that is recalled.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from typing import Protocol
 
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.turn import Turn
 
-__all__ = ["Driven", "absence"]
-
-logger: logging.Logger = logging.getLogger("slipstream_actor")
+__all__ = ["absence"]
 
 # Seconds between two looks. Who is away in two of them stays away.
 INTERVAL = 0.002
@@ -25,16 +20,6 @@ INTERVAL = 0.002
 LINGER = 0.5
 # The steps of a turn at the last look, before the first.
 NEVER = -1
-
-
-class Driven(Protocol):
-    """The inbox of a connection that another thread than its own drives."""
-
-    turn: Turn
-
-    @property
-    def has_left(self) -> bool:
-        """Whether something was left behind that its own thread has to do."""
 
 
 class Absence:
@@ -45,17 +30,17 @@ class Absence:
         self._lock = threading.RLock()
         self._gate = threading.Lock()
         self._gate.acquire()
-        # Those whose own thread is parked.
-        self._parked: set[Driven] = set()
+        # Those whose owner is parked.
+        self._parked: set[Turn] = set()
         # Those that nobody drives, by the steps that they had at the last look.
-        self._away: dict[Driven, int] = {}
+        self._away: dict[Turn, int] = {}
         self._running = False
         self._asleep = False
 
-    def begin(self, driven: Driven) -> None:
-        """Its own thread is to be parked. Raises `RuntimeError` where there are no more threads."""
+    def begin(self, turn: Turn) -> None:
+        """Its owner is to be parked. Raises `RuntimeError` where there are no more threads."""
         with self._lock:
-            self._parked.add(driven)
+            self._parked.add(turn)
             if not self._running:
                 try:
                     self._running = True
@@ -64,20 +49,20 @@ class Absence:
                     ).start()
                 except BaseException:  # There are none, or a signal handler has raised.
                     self._running = False
-                    self._parked.discard(driven)
+                    self._parked.discard(turn)
                     raise
 
-    def end(self, driven: Driven) -> None:
-        """Its own thread goes on."""
-        self._parked.discard(driven)
-        self._away.pop(driven, None)
+    def end(self, turn: Turn) -> None:
+        """Its owner goes on."""
+        self._parked.discard(turn)
+        self._away.pop(turn, None)
         if self._asleep and not self._parked:
             self._wake()
 
-    def note(self, driven: Driven) -> None:
-        """Who drives it is away."""
-        if driven not in self._away:
-            self._away[driven] = NEVER
+    def note(self, turn: Turn) -> None:
+        """Who drives is away."""
+        if turn not in self._away:
+            self._away[turn] = NEVER
         if self._asleep:
             self._wake()
 
@@ -91,8 +76,8 @@ class Absence:
     def _run(self) -> None:
         while self._is_wanted():
             time.sleep(INTERVAL)
-            for driven in tuple(self._away):
-                self._look(driven)
+            for turn in tuple(self._away):
+                self._look(turn)
 
     def _is_wanted(self) -> bool:
         """Wait until somebody is away; `False` when nobody can be, and the thread ends."""
@@ -109,17 +94,16 @@ class Absence:
         self._asleep = False
         return True
 
-    def _look(self, driven: Driven) -> None:
-        """Recall its own thread, if who drives it stays away."""
-        turn, seen = driven.turn, self._away.get(driven)
+    def _look(self, turn: Turn) -> None:
+        """Recall its owner, if who drives stays away."""
         if turn.driven or not turn.parked:
-            self._away.pop(driven, None)
+            self._away.pop(turn, None)
             if turn.parked and not turn.driven:  # It has left between the two.
-                self._away[driven] = NEVER
-        elif turn.steps == seen or driven.has_left:
+                self._away[turn] = NEVER
+        elif turn.steps == self._away.get(turn):
             turn.recall()
         else:
-            self._away[driven] = turn.steps
+            self._away[turn] = turn.steps
 
 
 absence: Absence = Absence()

@@ -164,11 +164,6 @@ class SelectorInbox(Inbox):
         return bool(self._stash or self._queue.qsize() or self.stopping)
 
     @property
-    def has_left(self) -> bool:
-        """Whether a driver that is away has left something to do."""
-        return self.has_mail or self.unwritten or self._again
-
-    @property
     def is_worth_driving(self) -> bool:
         """Whether the last requests were waited for shortly, and just now."""
         return self._short_waits >= FEW and time.monotonic() < self._close_until
@@ -194,20 +189,22 @@ class SelectorInbox(Inbox):
             self.driver, waiting.inbox = None, around
             turn.leave(for_good=not done)
             if done:
-                absence.note(self)
+                absence.note(turn)
         return done
 
     def _park(self) -> bool:
         """Have the owner leave its selector, and wait in the turn."""
+        turn, granted = self.turn, False
         try:
-            absence.begin(self)
-        except RuntimeError:  # The system has no more threads.
-            return False
-        self.turn.ask()
-        self.wake()
-        granted = self.turn.is_granted()
-        if not granted:
-            absence.end(self)
+            absence.begin(turn)
+            turn.ask()
+            self.wake()
+            granted = turn.is_granted()
+        except RuntimeError:
+            pass  # The system has no more threads.
+        finally:
+            if not granted:
+                absence.end(turn)
         return granted
 
     def _drive(self, waiter: Waiter, timeout: float | None) -> bool:
@@ -387,7 +384,7 @@ class SelectorInbox(Inbox):
         finally:
             self._stepped = self.turn.regain()
             if self._stepped:
-                absence.end(self)
+                absence.end(self.turn)
         return [] if self._stepped else ready
 
     def _register(self) -> None:

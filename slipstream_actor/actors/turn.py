@@ -18,7 +18,7 @@ from functools import partial
 
 __all__ = ["Turn"]
 
-# Seconds for which an owner that nobody drives for waits at once for who takes one step.
+# Seconds for which an owner waits for who takes one step, before it looks whether somebody asks.
 STEP = 0.001
 # Seconds for which who drives waits for the owner to leave it the turn.
 PATIENCE = 0.01
@@ -99,6 +99,8 @@ class Turn:
 
     def leave(self, *, for_good: bool) -> None:
         """Stop driving: for a while, or for good, and then the owner goes on."""
+        if for_good:
+            drop_all(self._asks)  # What was raised between the two may have left one.
         self.steps += 1
         self.driven = False
         self._owed = for_good and self.parked

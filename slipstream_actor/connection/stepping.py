@@ -77,6 +77,12 @@ def can_step(connection: Any, requests: int = 0) -> bool:
     )
 
 
+def can_go_on(connection: Any) -> bool:
+    """Whether they may still be done by who drives."""
+    driver = connection.actor_inbox.driver
+    return can_step(connection, driver.REQUESTS if driver is not None else 0)
+
+
 def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
     """Write a request in the thread of who asks, which mostly awaits it next.
 
@@ -124,8 +130,7 @@ def step_here(connection: Any, ready: SocketReady | None) -> bool:
     Returns `False` when there is something that only the connection's thread does: a command, an
     end, a close. What a step raises ends the connection there.
     """
-    driver = connection.actor_inbox.driver
-    if not can_step(connection, driver.REQUESTS if driver is not None else 0):
+    if not can_go_on(connection):
         return False
     try:
         return write_what_waits(connection) if ready is None else read(connection, ready)
@@ -165,7 +170,8 @@ def write_what_waits(connection: Any) -> bool:
             inbox.tell(ResumeReading())
     if pushes := inbox.drain(PushMessage):
         connection._push(*pushes)
-    return not inbox.has_mail
+    # Requests of others are concluded there.
+    return not inbox.has_mail and can_go_on(connection)
 
 
 def settle_what_came(connection: Any, transport: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -19,12 +18,11 @@ class Connection:
 
     def __init__(self, absence: Absence) -> None:
         self.turn = Turn()
-        self.has_left = False
         self.absence = absence
         self.asleep, self.wakes = threading.Event(), threading.Event()
         self.went_on = threading.Event()
         self.thread = threading.Thread(target=self.run, name="owner")
-        absence.begin(self)
+        absence.begin(self.turn)
         self.thread.start()
         assert self.asleep.wait(PATIENCE)
         assert self.turn.enter()
@@ -37,13 +35,13 @@ class Connection:
         self.asleep.set()
         assert self.wakes.wait(PATIENCE)
         assert self.turn.regain()
-        self.absence.end(self)
+        self.absence.end(self.turn)
         self.went_on.set()
 
     def leave(self) -> None:
         """Be away."""
         self.turn.leave(for_good=False)
-        self.absence.note(self)
+        self.absence.note(self.turn)
 
     def close(self) -> None:
         """Have its thread end."""
@@ -89,40 +87,11 @@ def test_who_comes_and_goes_stays(absence: Absence, connection: Connection) -> N
     seen = 0
     while seen < 5:
         connection.leave()
-        eventually(lambda: absence._away.get(connection) != -1, "that it is looked at")
+        eventually(lambda: absence._away.get(connection.turn) != -1, "that it is looked at")
         if not connection.turn.enter():
             return  # The machine was busy for as long as two looks.
         seen += 1
     assert connection.turn.parked
-
-
-def test_what_cannot_wait_is_done_at_the_next_look(
-    absence: Absence, connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where somebody has driven since the last look."""
-    turn = Restless(connection.turn)
-    monkeypatch.setattr(connection, "turn", turn)
-    connection.leave()
-    eventually(lambda: turn.looks > 5, "that it is looked at")
-    assert not connection.went_on.is_set()
-    connection.has_left = True
-    assert connection.went_on.wait(PATIENCE)
-
-
-class Restless:
-    """A turn that somebody has had since the last look, at each of them."""
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self.looks = 0
-
-    @property
-    def steps(self) -> int:
-        self.looks += 1
-        return self.looks
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._turn, name)
 
 
 def test_many_are_looked_at_by_one_thread(absence: Absence) -> None:

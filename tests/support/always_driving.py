@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import math
 
-from slipstream_actor.actors import inbox, inbox_state
+from slipstream_actor.actors import inbox, inbox_state, selector_inbox
 
-inbox.FEW = 0
+inbox.FEW = selector_inbox.FEW = 0  # type: ignore[attr-defined]
 inbox.SHORT = math.inf
-inbox.CROWDED = inbox.COOL = inbox_state.AT_FIRST = 0
+inbox.CROWDED = inbox_state.AT_FIRST = 0
+inbox.COOL = 2  # It would ask again and again while a request of others is open.
 inbox.CLOSE = math.inf
