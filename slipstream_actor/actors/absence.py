@@ -12,8 +12,9 @@ import time
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.turn import Turn
 
-__all__ = ["absence"]
+__all__ = ["THREAD", "absence"]
 
+THREAD = "slipstream_actor drivers"
 # Seconds between two looks. Who is away in two of them stays away.
 INTERVAL = 0.002
 # Seconds for which the thread stays when nobody can be away any more.
@@ -44,9 +45,7 @@ class Absence:
             if not self._running:
                 try:
                     self._running = True
-                    threading.Thread(
-                        target=self._run, name="slipstream_actor drivers", daemon=True
-                    ).start()
+                    threading.Thread(target=self._run, name=THREAD, daemon=True).start()
                 except BaseException:  # There are none, or a signal handler has raised.
                     self._running = False
                     self._parked.discard(turn)
@@ -76,7 +75,7 @@ class Absence:
     def _run(self) -> None:
         while self._is_wanted():
             time.sleep(INTERVAL)
-            for turn in tuple(self._away):
+            for turn in list(self._away):
                 self._look(turn)
 
     def _is_wanted(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from slipstream_actor.actors import absence as module
-from slipstream_actor.actors.absence import Absence
+from slipstream_actor.actors.absence import THREAD, Absence
 from slipstream_actor.actors.turn import Turn
 from tests.support.clients import PATIENCE, eventually
 
@@ -102,7 +102,7 @@ def test_many_are_looked_at_by_one_thread(absence: Absence) -> None:
         assert connection.went_on.wait(PATIENCE)
         connection.close()
     names = [thread.name for thread in threading.enumerate()]
-    assert names.count("slipstream_actor drivers") <= 1
+    assert names.count(THREAD) <= 1
 
 
 def test_the_thread_ends_with_the_last_that_is_parked(absence: Absence) -> None:
