@@ -18,7 +18,7 @@ THREAD = "slipstream_actor drivers"
 # Seconds between two looks. Who is away in two of them stays away.
 INTERVAL = 0.002
 # Seconds for which the thread stays when nobody can be away any more.
-LINGER = 0.5
+LINGER = 0.1
 # The steps of a turn at the last look, before the first.
 NEVER = -1
 
