@@ -27,6 +27,10 @@ class Absence:
     """The drivers that are away, and the thread that looks at them, while there is any driver."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Know of nobody: nothing else could free the lock in a child, where no thread is."""
         # Reentrant: garbage may be collected, or a signal handled, while it is held.
         self._lock = threading.RLock()
         self._gate = threading.Lock()
@@ -106,5 +110,4 @@ class Absence:
 
 
 absence: Absence = Absence()
-# In a child nobody else could free its lock, and its thread is not there.
-reset_in_child(absence.__init__)  # type: ignore[misc]
+reset_in_child(absence.reset)

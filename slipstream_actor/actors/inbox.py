@@ -335,28 +335,28 @@ class Inbox(InboxState):
 
     @property
     def is_worth_driving(self) -> bool:
-        """Whether the last waits were short."""
-        return self._short_waits >= FEW
+        """Whether it has waited often enough since that was in vain."""
+        return self._waits >= FEW
 
     def note_wait(self, started: float, *, alone: bool = True) -> None:
         """Note how long somebody has waited since `started`, and whether others did meanwhile."""
         now = time.monotonic()
         self._close_until = now + CLOSE
         if not alone:
-            self._short_waits = -CROWDED
+            self._waits = -CROWDED
         elif self.FOR_CALLBACKS or now - started < SHORT:
-            self._short_waits = min(self._short_waits + 1, 4 * FEW)
-        elif self._short_waits > 0:
-            self._short_waits //= 2
+            self._waits = min(self._waits + 1, 4 * FEW)
+        elif self._waits > 0:
+            self._waits //= 2
 
     def note_burst(self, count: int) -> None:
         """Note how many events have come at once."""
-        if count >= FLOOD and self._short_waits >= -COOL:
-            self._short_waits = max(self._short_waits, FEW)
+        if count >= FLOOD and self._waits >= -COOL:
+            self._waits = max(self._waits, FEW)
 
     def cool_down(self) -> None:
         """The connection could not be driven: those that wait next do not try."""
-        self._short_waits = -COOL
+        self._waits = -COOL
 
     def await_reply(self, ref: str, timeout: float | None) -> Any:
         """Return the reply to a push, awaited while the connection is driven here.

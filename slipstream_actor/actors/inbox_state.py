@@ -49,12 +49,12 @@ class InboxState:
         "_messages_turn",
         "_queue",
         "_refs",
-        "_short_waits",
         "_sleeping",
         "_stash",
         "_timers",
         "_timers_given",
         "_waited",
+        "_waits",
         "begins_anew",
         "buffer",
         "burst",
@@ -102,7 +102,8 @@ class InboxState:
         self.driven: Any = None
         # The one that it drives, or drove last: a thread may have several.
         self.driving: Any = None
-        self._short_waits = AT_FIRST
+        # How many waits of its owner speak for driving: of a client all, else those that are short.
+        self._waits = AT_FIRST
         self._close_until = 0.0
         # The reply that its owner waits for while it drives, and what has come of it.
         self.expecting: str | None = None

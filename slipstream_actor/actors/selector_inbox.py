@@ -166,7 +166,7 @@ class SelectorInbox(Inbox):
     @property
     def is_worth_driving(self) -> bool:
         """Whether the last requests were waited for shortly, and just now."""
-        return self._short_waits >= FEW and time.monotonic() < self._close_until
+        return self._waits >= FEW and time.monotonic() < self._close_until
 
     def drive(self, waiter: Waiter, timeout: float | None) -> bool:
         """Step the connection in the thread that waits for a message of `waiter`.
@@ -197,11 +197,12 @@ class SelectorInbox(Inbox):
         turn, granted = self.turn, False
         try:
             absence.begin(turn)
+        except RuntimeError:  # The system has no more threads.
+            return False
+        try:
             turn.ask()
             self.wake()
             granted = turn.is_granted()
-        except RuntimeError:
-            pass  # The system has no more threads.
         finally:
             if not granted:
                 absence.end(turn)

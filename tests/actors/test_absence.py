@@ -11,49 +11,37 @@ from slipstream_actor.actors import absence as module
 from slipstream_actor.actors.absence import THREAD, Absence
 from slipstream_actor.actors.turn import Turn
 from tests.support.clients import PATIENCE, eventually
+from tests.support.turns import Owner
 
 
 class Connection:
-    """One whose own thread is parked, and counts how often it was recalled."""
+    """One whose own thread is parked."""
 
     def __init__(self, absence: Absence) -> None:
         self.turn = Turn()
         self.absence = absence
-        self.asleep, self.wakes = threading.Event(), threading.Event()
-        self.went_on = threading.Event()
-        self.thread = threading.Thread(target=self.run, name="owner")
         absence.begin(self.turn)
-        self.thread.start()
-        assert self.asleep.wait(PATIENCE)
-        assert self.turn.enter()
-        self.turn.ask()
-        self.wakes.set()
-        assert self.turn.is_granted()
-
-    def run(self) -> None:
-        self.turn.release()
-        self.asleep.set()
-        assert self.wakes.wait(PATIENCE)
-        assert self.turn.regain()
-        self.absence.end(self.turn)
-        self.went_on.set()
+        self.owner = Owner(self.turn)
+        self.owner.be_driven()
 
     def leave(self) -> None:
         """Be away."""
         self.turn.leave(for_good=False)
         self.absence.note(self.turn)
 
+    def goes_on(self) -> bool:
+        """Whether its own thread does so, in time."""
+        self.owner.join(PATIENCE)
+        self.absence.end(self.turn)
+        return not self.owner.is_alive()
+
     def close(self) -> None:
         """Have its thread end."""
-        eventually(self.is_over, "that its own thread goes on")
-        self.thread.join(PATIENCE)
-
-    def is_over(self) -> bool:
         if self.turn.driven:
             self.turn.leave(for_good=True)
         else:
             self.turn.recall()
-        return self.went_on.is_set()
+        assert self.goes_on()
 
 
 @pytest.fixture
@@ -73,7 +61,7 @@ def connection(absence: Absence) -> Iterator[Connection]:
 
 def test_the_owner_of_a_driver_that_stays_away_goes_on(connection: Connection) -> None:
     connection.leave()
-    assert connection.went_on.wait(PATIENCE)
+    assert connection.goes_on()
 
 
 def test_who_drives_is_not_away(absence: Absence, connection: Connection) -> None:
@@ -83,15 +71,22 @@ def test_who_drives_is_not_away(absence: Absence, connection: Connection) -> Non
         assert connection.turn.parked
 
 
-def test_who_comes_and_goes_stays(absence: Absence, connection: Connection) -> None:
-    seen = 0
-    while seen < 5:
-        connection.leave()
-        eventually(lambda: absence._away.get(connection.turn) != -1, "that it is looked at")
-        if not connection.turn.enter():
-            return  # The machine was busy for as long as two looks.
-        seen += 1
-    assert connection.turn.parked
+def test_who_comes_and_goes_stays() -> None:
+    """Looked at by hand: a thread would look whenever the machine lets it."""
+    absence, turn = Absence(), Turn()
+    owner = Owner(turn)
+    owner.be_driven()
+    for _ in range(5):
+        turn.leave(for_good=False)
+        absence.note(turn)
+        absence._look(turn)
+        assert turn.enter()
+    turn.leave(for_good=False)
+    absence._look(turn)
+    assert turn.parked
+    assert owner.slept.empty()
+    absence._look(turn)
+    assert owner.slept.get(timeout=PATIENCE) is True
 
 
 def test_many_are_looked_at_by_one_thread(absence: Absence) -> None:
@@ -99,7 +94,7 @@ def test_many_are_looked_at_by_one_thread(absence: Absence) -> None:
     for connection in connections:
         connection.leave()
     for connection in connections:
-        assert connection.went_on.wait(PATIENCE)
+        assert connection.goes_on()
         connection.close()
     names = [thread.name for thread in threading.enumerate()]
     assert names.count(THREAD) <= 1

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from slipstream_actor.actors.turn import Turn
 from tests.support.clients import PATIENCE, eventually
-
-
-class Owner(threading.Thread):
-    """Sleeps once, as a connection's thread does; `slept` has what `regain` returned."""
-
-    def __init__(self, turn: Turn) -> None:
-        super().__init__(name="owner")
-        self.turn = turn
-        self.asleep = threading.Event()
-        self.wakes = threading.Event()
-        self.slept: queue.Queue[bool] = queue.Queue()
-
-    def run(self) -> None:
-        self.turn.release()
-        self.asleep.set()
-        assert self.wakes.wait(PATIENCE)
-        self.slept.put(self.turn.regain())
+from tests.support.turns import Owner
 
 
 @pytest.fixture
@@ -37,21 +20,10 @@ def turn() -> Turn:
 @pytest.fixture
 def owner(turn: Turn) -> Iterator[Owner]:
     thread = Owner(turn)
-    thread.start()
-    assert thread.asleep.wait(PATIENCE)
     yield thread
     thread.wakes.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-
-
-def drive(turn: Turn, owner: Owner) -> None:
-    """Take the turn to drive, and have the owner parked."""
-    assert turn.enter()
-    turn.ask()
-    owner.wakes.set()
-    assert turn.is_granted()
-    assert turn.parked
 
 
 def test_an_owner_that_is_awake_keeps_it(turn: Turn) -> None:
@@ -74,7 +46,7 @@ def test_one_step_delays_the_owner_until_it_is_done(turn: Turn, owner: Owner) ->
 
 
 def test_an_owner_goes_on_at_once_when_it_is_left_for_good(turn: Turn, owner: Owner) -> None:
-    drive(turn, owner)
+    owner.be_driven()
     turn.leave(for_good=True)
     assert owner.slept.get(timeout=PATIENCE) is True
     assert turn.locked()
@@ -82,7 +54,7 @@ def test_an_owner_goes_on_at_once_when_it_is_left_for_good(turn: Turn, owner: Ow
 
 
 def test_nobody_drives_before_an_owner_that_was_left_has_gone_on(turn: Turn, owner: Owner) -> None:
-    drive(turn, owner)
+    owner.be_driven()
     turn.leave(for_good=True)
     while owner.slept.empty():
         assert not turn.enter()
@@ -91,7 +63,7 @@ def test_nobody_drives_before_an_owner_that_was_left_has_gone_on(turn: Turn, own
 
 
 def test_an_owner_sleeps_on_while_its_driver_comes_and_goes(turn: Turn, owner: Owner) -> None:
-    drive(turn, owner)
+    owner.be_driven()
     for _ in range(1000):
         turn.leave(for_good=False)
         assert turn.enter()
@@ -101,7 +73,7 @@ def test_an_owner_sleeps_on_while_its_driver_comes_and_goes(turn: Turn, owner: O
 
 
 def test_an_owner_that_is_recalled_goes_on(turn: Turn, owner: Owner) -> None:
-    drive(turn, owner)
+    owner.be_driven()
     turn.leave(for_good=False)
     turn.recall()
     assert owner.slept.get(timeout=PATIENCE) is True
@@ -109,7 +81,7 @@ def test_an_owner_that_is_recalled_goes_on(turn: Turn, owner: Owner) -> None:
 
 
 def test_an_owner_is_not_recalled_from_who_drives(turn: Turn, owner: Owner) -> None:
-    drive(turn, owner)
+    owner.be_driven()
     turn.recall()
     turn.leave(for_good=False)
     assert turn.enter()
@@ -118,7 +90,7 @@ def test_an_owner_is_not_recalled_from_who_drives(turn: Turn, owner: Owner) -> N
 
 
 def test_an_owner_is_not_recalled_from_who_takes_a_step(turn: Turn, owner: Owner) -> None:
-    drive(turn, owner)
+    owner.be_driven()
     turn.leave(for_good=False)
     assert turn.take()
     turn.recall()  # In vain: who has it sees to what there is.
@@ -132,7 +104,7 @@ def test_what_was_left_over_from_before_recalls_nobody(turn: Turn, owner: Owner)
     turn.enter()
     turn.leave(for_good=True)  # There was nobody parked to be told.
     turn.recall()
-    drive(turn, owner)
+    owner.be_driven()
     turn.leave(for_good=False)
     assert turn.enter()
     assert turn.parked
