@@ -22,7 +22,7 @@ from pykka._envelope import Envelope
 from slipstream_actor.actors.absence import absence
 from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.actors.here import waiting
-from slipstream_actor.actors.inbox import FEW, LONGEST_WAIT, Inbox
+from slipstream_actor.actors.inbox import LONGEST_WAIT, Inbox
 from slipstream_actor.actors.interrupts import putting_off
 from slipstream_actor.actors.pressure import SendBuffer
 from slipstream_actor.actors.turn import Turn
@@ -166,7 +166,7 @@ class SelectorInbox(Inbox):
     @property
     def is_worth_driving(self) -> bool:
         """Whether the last requests were waited for shortly, and just now."""
-        return self._waits >= FEW and time.monotonic() < self._close_until
+        return super().is_worth_driving and time.monotonic() < self._close_until
 
     def drive(self, waiter: Waiter, timeout: float | None) -> bool:
         """Step the connection in the thread that waits for a message of `waiter`.

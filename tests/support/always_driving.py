@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 
-from slipstream_actor.actors import inbox, inbox_state, selector_inbox
+from slipstream_actor.actors import inbox, inbox_state
 
-inbox.FEW = selector_inbox.FEW = 0  # type: ignore[attr-defined]
+inbox.FEW = 0
 inbox.SHORT = math.inf
 inbox.CROWDED = inbox_state.AT_FIRST = 0
 inbox.COOL = 2  # It would ask again and again while a request of others is open.
