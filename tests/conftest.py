@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from slipstream_actor.actors.absence import Absence
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.pages import levels
 
@@ -128,3 +129,9 @@ def proxy(server: PhoenixServer) -> Iterator[FaultProxy]:
     """A proxy before the embedded server."""
     with FaultProxy(server.uri) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection's thread is not recalled for a client that stays away."""
+    monkeypatch.setattr(Absence, "_look", lambda *_: None)

@@ -97,12 +97,13 @@ class SelectorInbox(Inbox):
         "can_step",
         "decoding",
         "driver",
+        "leave_here",
+        "left",
         "queue_here",
         "request_here",
         "room",
         "step",
         "turn",
-        "unwritten",
         "write_here",
     )
 
@@ -124,8 +125,9 @@ class SelectorInbox(Inbox):
         self._wake_descriptor = -1
         self.room: SendBuffer | None = None
         # Writes a push in the thread that pushes it, if it can; `None` when there is no socket.
-        self.write_here: Callable[[str, str, str, Any, bool], Any] | None = None
-        # Leaves one to the connection's thread, where there is `write_here`.
+        self.write_here: Callable[[str, str, str, Any], Any] | None = None
+        # Leave one to who drives, and to the connection's thread, where there is `write_here`.
+        self.leave_here: Callable[[str, str, str, Any], Any] | None = None
         self.queue_here: Callable[[str, str, str, Any], Any] | None = None
         self.turn: Turn = Turn()
         # Does for the connection what is to be done, in the thread that drives, if it can be there.
@@ -137,8 +139,8 @@ class SelectorInbox(Inbox):
         self._poller: Any = None
         self._polled = 0
         self._only_readable: list[tuple[int, int]] = []
-        # Pushes were queued in the transport, and nobody has tried to write them.
-        self.unwritten: bool = False
+        # Pushes that were left to whoever steps the connection next.
+        self.left: list[Any] = []
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
 
@@ -222,7 +224,7 @@ class SelectorInbox(Inbox):
                 return True
             due = self._timers[0][0] if self._timers else math.inf
             ready = None
-            if not self.has_mail and not self.unwritten:
+            if not self.has_mail and not self.left:
                 if due <= now:
                     return False
                 try:
@@ -230,7 +232,7 @@ class SelectorInbox(Inbox):
                 except (OSError, ValueError, AssertionError):
                     return False  # As in `_select`: its own thread learns why.
             self._sleeping = waiter._sleeping = False
-            if (ready is not None or self.has_mail or self.unwritten) and not step(ready):
+            if (ready is not None or self.has_mail or self.left) and not step(ready):
                 self._again = self._again or ready is READABLE  # No selector may see it.
                 return False
             now = time.monotonic()
@@ -277,7 +279,6 @@ class SelectorInbox(Inbox):
 
     def watch(self, *, read: bool, write: bool) -> None:
         """Say what to wait for on what is attached."""
-        self.unwritten = False
         self._interest = read * selectors.EVENT_READ | write * selectors.EVENT_WRITE
 
     def watch_write(self, write: bool) -> None:
@@ -340,7 +341,7 @@ class SelectorInbox(Inbox):
             # A busy mailbox must not starve the socket.
             return ready
         self._sleeping = True
-        if (envelope := self._poll()) is not None:
+        if (envelope := self._poll() or self._left_to_write()) is not None:
             self._sleeping = False
             return envelope
         self._stepped = False
@@ -349,6 +350,9 @@ class SelectorInbox(Inbox):
         if self._stepped:
             return None  # Who drove may have left something in the stash.
         return ready or self._poll() or self._due()
+
+    def _left_to_write(self) -> Envelope[Any] | None:
+        return READY[selectors.EVENT_WRITE] if self.left else None
 
     def _select(self, timeout: float | None) -> Envelope[Any] | None:
         self._since_poll = 0

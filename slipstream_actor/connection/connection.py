@@ -27,7 +27,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.pushes import completed, conclude, is_full
+from slipstream_actor.connection.pushes import completed, conclude, is_full, write_left
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.stepping import (
@@ -156,6 +156,7 @@ class Connection(BaseActor):
         handle = self._handlers.get(type(message))
         if handle is None:
             return refuse_unknown(self, message)
+        write_left(self)
         if "handle" in CONNECTION:
             return self._telemetry.handle(handle, self, message)
         return handle(self, message)
@@ -163,6 +164,7 @@ class Connection(BaseActor):
     def on_stop(self) -> None:
         """End with a close frame, whoever asked."""
         if self._status == "connected":
+            write_left(self)
             self._close(CloseConnection())
             with contextlib.suppress(Interrupted):  # A second stop does not wait.
                 self._see_it_closed()

@@ -1,5 +1,5 @@
-"""Pushes that whoever pushes writes itself, those that were sent by hand, and requests, of which
-the connection itself tells the outcome.
+"""Pushes that whoever pushes writes itself, or leaves to whoever steps the connection next, those
+that were sent by hand, and requests, of which the connection itself tells the outcome.
 
 A request is whatever has the three methods of `Requested`; who makes them stands further up.
 """
@@ -21,7 +21,23 @@ from slipstream_actor.protocol.requests import OpenRequests
 from slipstream_actor.protocol.serializer import Encoder, Serializer
 from slipstream_actor.telemetry import frame_log
 
-__all__ = ["Requested", "completed", "conclude", "is_full", "queue_here", "write_here"]
+__all__ = [
+    "Requested",
+    "completed",
+    "conclude",
+    "is_full",
+    "leave_here",
+    "queue_here",
+    "take_left",
+    "write_here",
+    "write_left",
+]
+
+
+# So many pushes are left at most, and none behind one of more than so many bytes: then they are
+# written, and the server has something to do while more are made.
+MOST_LEFT, LONGEST_LEFT = 64, 4_096
+LEFT_BYTES = MOST_LEFT * LONGEST_LEFT
 
 
 class Requested(typing.Protocol):
@@ -67,13 +83,11 @@ def write_here(
     join_ref: str,
     event: str,
     payload: Any,
-    first: bool,
 ) -> Ref | None:
     """Write a push that asks for no outcome, in the client's thread; return its ref.
 
-    Only the `first` of a callback at once; those behind it, while the client drives, when it waits
-    again. Returns `None`, and has done nothing, when the connection's thread has something to do,
-    or somebody looks at what that does.
+    Returns `None`, and has done nothing, when the connection's thread has something to do, or
+    somebody looks at what that does.
     """
     inbox, transport = connection.actor_inbox, connection._transport
     turn = inbox.turn
@@ -81,30 +95,106 @@ def write_here(
         return None
     around, waiting.inbox = waiting.inbox, inbox  # As in `drive`.
     try:
-        if inbox.has_mail or connection._status != "connected" or not (first or turn.parked):
-            return None
-        if transport.pending_bytes > (0 if first else connection._room.limit):
-            connection._room.note(transport.pending_bytes)  # Whoever pushes now waits for room.
+        if inbox.has_mail or connection._status != "connected" or transport.pending_bytes:
             return None
         number = connection._owner.actor_inbox.next_ref()
         data = encode(join_ref, number, topic, event, payload)
-        if data is None or not transport.queue(data):
+        if data is None:
+            return None
+        take_left(connection)
+        if not transport.queue((data,)):
             return None
         ref = Ref(number, topic, join_ref)
         connection._protocol.plain.add(number, ref)
-        if first:
-            transport.flush()
-            if transport.pending_bytes or transport.write_error:
-                inbox.tell(ResumeReading())  # Its thread sees to the rest.
-        elif not inbox.unwritten:
-            inbox.watch_write(True)
-            inbox.unwritten = True
+        transport.flush()
+        see_to_the_rest(connection)
         if frame_log.is_on():
             frame_log.sending([PushMessage(topic, event, payload, number, join_ref)])
         return ref
     finally:
         waiting.inbox = around
         turn.give()
+
+
+def leave_here(
+    connection: Any, encode: Encoder, topic: str, join_ref: str, event: str, payload: Any
+) -> Ref | None:
+    """Leave a push that asks for no outcome to whoever steps the connection next, its driver as
+    soon as that waits again; return its ref.
+
+    Returns `None`, and has done nothing, when nobody drives the connection, or something has to be
+    written before it.
+    """
+    inbox, left = connection.actor_inbox, connection.actor_inbox.left
+    turn = inbox.turn
+    if not turn.parked or turn.driven or inbox.has_mail:
+        return None
+    if CONNECTION or connection._status != "connected" or connection._transport.pending_bytes:
+        return None
+    if connection._room.limit < LEFT_BYTES:
+        return None
+    number = connection._owner.actor_inbox.next_ref()
+    data = encode(join_ref, number, topic, event, payload)
+    if data is None:
+        return None
+    ref = Ref(number, topic, join_ref)
+    if frame_log.is_on():
+        frame_log.sending([PushMessage(topic, event, payload, number, join_ref)])
+    left.append((data, number, ref))
+    # In this order: whoever takes the turn looks at what was left behind that.
+    here = turn.parked and not turn.driven
+    enough = len(left) >= MOST_LEFT or len(data) > LONGEST_LEFT
+    if (enough or not here) and not wrote_left_here(connection):
+        inbox.tell(ResumeReading())
+    return ref
+
+
+def take_left(connection: Any) -> None:
+    """Take over the pushes that were left to whoever steps the connection, who has the turn.
+
+    More may be left meanwhile.
+    """
+    left, add = connection.actor_inbox.left, connection._protocol.plain.add
+    taken = left[:]
+    del left[: len(taken)]
+    for _, number, ref in taken:
+        add(number, ref)
+    connection._transport.queue([data for data, _, _ in taken])
+
+
+def write_left(connection: Any) -> None:
+    """Write the pushes that were left; who has the turn does."""
+    inbox, transport = connection.actor_inbox, connection._transport
+    if inbox.left:
+        take_left(connection)
+        transport.flush()
+        inbox.watch_write(transport.pending_bytes > 0)
+        if transport.write_error is not None:
+            inbox.tell(ResumeReading())
+
+
+def see_to_the_rest(connection: Any) -> None:
+    """Have the connection's thread see to what the socket did not take."""
+    transport = connection._transport
+    if transport.pending_bytes or transport.write_error is not None:
+        connection._room.note(transport.pending_bytes)  # Whoever pushes now waits for room.
+        connection.actor_inbox.tell(ResumeReading())
+
+
+def wrote_left_here(connection: Any) -> bool:
+    """Write the pushes that were left, if the turn can be had."""
+    turn = connection.actor_inbox.turn
+    if not turn.take():
+        return False
+    around, waiting.inbox = waiting.inbox, connection.actor_inbox  # As in `drive`.
+    try:
+        take_left(connection)
+        connection._transport.flush()
+        see_to_the_rest(connection)
+    finally:
+        waiting.inbox = around
+        turn.give()
+    return True
 
 
 def queue_here(

@@ -15,7 +15,13 @@ from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.selector_inbox import SocketReady
-from slipstream_actor.connection.pushes import queue_here, write_here
+from slipstream_actor.connection.pushes import (
+    leave_here,
+    queue_here,
+    take_left,
+    write_here,
+    write_left,
+)
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
@@ -39,8 +45,10 @@ def be_driven(connection: Any) -> None:
     plain = config.reply_timeout_msec is None and not config.buffer_pushes
     encode = encoder_of(config.serializer)
     if plain and encode is not None:
-        here = partial(write_here, connection, encode)
-        inbox.write_here = partial(put_off, inbox, here) if owner.in_main else here
+        write, leave = (partial(way, connection, encode) for way in (write_here, leave_here))
+        in_main = owner.in_main
+        inbox.write_here = partial(put_off, inbox, write) if in_main else write
+        inbox.leave_here = partial(put_off, inbox, leave) if in_main else leave
         inbox.queue_here = partial(queue_here, connection, encode)
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)
@@ -54,7 +62,8 @@ def be_driven(connection: Any) -> None:
 def be_driven_no_more(connection: Any) -> None:
     """It ends: leave it to its own thread."""
     inbox, owner = connection.actor_inbox, connection._owner.actor_inbox
-    inbox.write_here = inbox.queue_here = inbox.step = inbox.request_here = None
+    inbox.write_here = inbox.leave_here = inbox.queue_here = None
+    inbox.step = inbox.request_here = None
     inbox.can_step = bool  # Somebody may have the inbox, who is not to keep the connection.
     if owner.driven is inbox:
         owner.driven = None
@@ -106,8 +115,9 @@ def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
         if frame_log.is_on():
             frame_log.sending([PushMessage(*args[2:], request.push_ref, channel.join_ref)])
         armed, timer = not protocol.rearm, connection._timer
+        take_left(connection)
         protocol.push_request(channel, request, now)
-        transport.queue(data)
+        transport.queue((data,))
         transport.flush()
         if armed and timer is not None and timer.due <= request.deadline:
             protocol.rearm = False  # It looks before that.
@@ -161,13 +171,8 @@ def read(connection: Any, ready: SocketReady) -> bool:
 
 def write_what_waits(connection: Any) -> bool:
     """Write the pushes that wait; `False` when there is something else."""
-    inbox, transport = connection.actor_inbox, connection._transport
-    if inbox.unwritten:
-        inbox.unwritten = False
-        transport.flush()
-        inbox.watch_write(transport.pending_bytes > 0)
-        if transport.write_error is not None:
-            inbox.tell(ResumeReading())
+    inbox = connection.actor_inbox
+    write_left(connection)
     if pushes := inbox.drain(PushMessage):
         connection._push(*pushes)
     # Requests of others are concluded there.

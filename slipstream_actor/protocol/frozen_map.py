@@ -11,25 +11,34 @@ __all__ = ["FrozenMap"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+# Is no key, and has no value.
+NOTHING: tuple[Any, Any] = (object(), None)
 
 
 class FrozenMap(Mapping[K, V]):
     """It iterates in the order in which keys came; a change costs the same whatever its size."""
 
-    __slots__ = ("_entries", "_next")
+    __slots__ = ("_entries", "_last", "_next")
 
     def __init__(self, items: Mapping[K, V] | None = None) -> None:
         entries = {} if items is None else {k: (n, v) for n, (k, v) in enumerate(items.items())}
         self._entries: HashTrieMap[K, tuple[int, V]] = HashTrieMap(entries)
         self._next = len(entries)
+        # The last one that was asked for: mostly it is the next one, too.
+        self._last: tuple[Any, Any] = NOTHING
 
     def __getitem__(self, key: K) -> V:
         return self._entries[key][1]
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or the default."""
+        if (last := self._last)[0] == key:
+            return last[1]
         entry = self._entries.get(key)
-        return default if entry is None else entry[1]
+        if entry is None:
+            return default
+        self._last = key, entry[1]
+        return entry[1]
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries
@@ -61,4 +70,5 @@ class FrozenMap(Mapping[K, V]):
         made: FrozenMap[K, V] = cls.__new__(cls)
         made._entries = entries
         made._next = number
+        made._last = NOTHING
         return made

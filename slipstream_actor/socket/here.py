@@ -33,9 +33,9 @@ def push_here(socket: SocketState, topic: str, event: str, payload: Any) -> Ref 
     driven = driven_by(socket)
     if driven is None or (join := socket.joins.get(topic)) is None:
         return None
-    # Both at once: the connection may end meanwhile.
-    write, leave = driven.write_here, driven.queue_here
-    if write is None or leave is None:
+    # All at once: the connection may end meanwhile.
+    write, leave, queue = driven.write_here, driven.leave_here, driven.queue_here
+    if write is None or leave is None or queue is None:
         return None
     owner = socket.socket_pid
     inbox, join_ref = owner.actor_inbox, join.join_ref
@@ -44,11 +44,11 @@ def push_here(socket: SocketState, topic: str, event: str, payload: Any) -> Ref 
     first = inbox.first_since_wait()
     if join_ref in inbox.ended_joins:
         return None
-    ref: Ref | None = None
-    if first or driven.turn.parked:
-        ref = write(topic, join_ref, event, payload, first)
+    ref: Ref | None = None if first else leave(topic, join_ref, event, payload)
+    if ref is None and (first or driven.turn.parked):
+        ref = write(topic, join_ref, event, payload)
     if type(owner) is not ThreadRef:
-        return ref or leave(topic, join_ref, event, payload)
+        return ref or queue(topic, join_ref, event, payload)
     if ref is not None:
         # What waits for the reply holds the one there is.
         ref = Ref(str(ref), topic, join_ref)

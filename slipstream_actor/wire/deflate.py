@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from slipstream_actor.configuration.extensions import MOST_BITS, DeflateParameters
@@ -112,10 +111,6 @@ class Deflater:
         if bits < LEAST_WINDOW:
             self._least = float("inf")  # Whatever is sent may be sent as it is.
         self._stream: zlib._Compress | None = None
-
-    def mask(self, payloads: Sequence[tuple[int, bytes]]) -> list[bytes]:
-        """Return what `frames.mask` does, compressed."""
-        return frames.mask([self.deflate(opcode, payload) for opcode, payload in payloads])
 
     def deflate(self, opcode: int, payload: bytes) -> tuple[int, bytes]:
         """Return opcode and payload of a message: compressed ones are marked (section 7.2.1)."""

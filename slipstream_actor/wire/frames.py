@@ -6,7 +6,6 @@ goes through websocket-client's parser, and the two agree on every input (a prop
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -29,6 +28,7 @@ __all__ = [
     "mask",
     "of_message",
     "read_header",
+    "size_of",
     "split",
 ]
 
@@ -113,27 +113,44 @@ def read_header(buffer: bytes, at: int) -> Header | None:
     return Header(first, masked, size + 4 * masked, length)
 
 
-def mask(frames: Sequence[tuple[int, bytes]]) -> list[bytes]:
-    """Return `(opcode, payload)` pairs as a client's frames, each with a new mask (section 5.3)."""
-    keys = os.urandom(4 * len(frames))
-    return [
-        mask_one(opcode, payload, keys[4 * n : 4 * n + 4])
-        for n, (opcode, payload) in enumerate(frames)
-    ]
+def mask(frames: Sequence[tuple[int, bytes]], keys: bytes) -> bytes:
+    """Return `(opcode, payload)` pairs as a client's frames, of which each takes four of the
+    `keys` (section 5.3): one XOR of two integers, however many and however long."""
+    plain: list[bytes] = []
+    masks: list[bytes] = []
+    at = 0
+    for opcode, payload in frames:
+        length, key = len(payload), keys[at : at + 4]
+        at += 4
+        short = opcode == TEXT and length < 126
+        header = SHORT_TEXT[length] if short else header_of(opcode, length)
+        plain += (header, key, payload)
+        # What stands before the payload is not masked.
+        masks += (UNMASKED[len(header)], (key * (length // 4 + 1))[:length])
+    bare, mask = b"".join(plain), b"".join(masks)
+    masked = int.from_bytes(bare, "little") ^ int.from_bytes(mask, "little")
+    return masked.to_bytes(len(bare), "little")
 
 
-def mask_one(opcode: int, payload: bytes, key: bytes) -> bytes:
-    """Return one masked frame: one XOR of two integers, however long the payload."""
-    length = len(payload)
+def header_of(opcode: int, length: int) -> bytes:
+    """Return what stands before the mask of a client's frame (section 5.2)."""
     if length < 126:
-        header = bytes((FIN | opcode, 0x80 | length))
-    elif length < 65536:
-        header = struct.pack("!BBH", FIN | opcode, 0x80 | 126, length)
-    else:
-        header = struct.pack("!BBQ", FIN | opcode, 0x80 | 127, length)
-    keys = key * (length // 4 + 1)
-    masked = int.from_bytes(payload, "little") ^ int.from_bytes(keys[:length], "little")
-    return header + key + masked.to_bytes(length, "little")
+        return bytes((FIN | opcode, 0x80 | length))
+    if length < 65536:
+        return struct.pack("!BBH", FIN | opcode, 0x80 | 126, length)
+    return struct.pack("!BBQ", FIN | opcode, 0x80 | 127, length)
+
+
+# Most are such.
+SHORT_TEXT = [header_of(TEXT, length) for length in range(126)]
+# As many bytes as a header of so many bytes has, and its mask.
+UNMASKED = [bytes(size + 4) for size in range(11)]
+
+
+def size_of(payload: bytes) -> int:
+    """Return how many bytes a client's frame of a payload has."""
+    length = len(payload)
+    return length + (6 if length < 126 else 8 if length < 65536 else 14)
 
 
 def close_payload(code: int, reason: str = "") -> bytes:

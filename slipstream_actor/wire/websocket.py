@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import os
 import socket
 import ssl
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import websocket
@@ -26,22 +24,16 @@ from slipstream_actor.wire.addresses import remembering
 from slipstream_actor.wire.deflate import COMPRESSED, Deflate
 from slipstream_actor.wire.fragments import Fragments, Inflating
 from slipstream_actor.wire.frames import Binary, Data, ProtocolViolation
+from slipstream_actor.wire.output import Output
 from slipstream_actor.wire.upgrade import UpgradeSocket
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
 
 __all__ = ["Transport", "upgrade"]
 
 READ_SIZE, SMALL_READ = 128 * 1024, 4 * 1024  # What it becomes is in a core's cache when delivered.
-WRITE_SIZE = 256 * 1024
-MANY_KEYS = 256
 BIG_FRAME = 64 * 1024
 # By so much may messages grow that are inflated at a time: pressure is felt in between.
 INFLATED_SIZE = 1024 * 1024
-# OpenSSL tells of no progress before the whole of what it was given is out.
-TLS_RECORD = 16 * 1024
-
-# Where nothing is queued: an empty deque takes 760 bytes.
-NO_OUTPUT: Any = ()
 _attempts = itertools.count(1)
 
 
@@ -89,45 +81,29 @@ def upgrade_errors() -> Iterator[None]:
         raise AttemptFailed("io", text(error)) from error
 
 
-class Transport:
+class Transport(Output):
     """One open websocket: whole messages in, masked frames out, without ever waiting."""
 
     bytes_in: int
-    bytes_out: int
     frames_in: int
-    frames_out: int
 
     __slots__ = (
         "_big",
         "_big_size",
-        "_blocked",
-        "_current",
         "_enough",
         "_filled",
         "_fragments",
         "_fresh",
-        "_keys",
         "_limit",
-        "_mask",
-        "_output",
         "_parser",
-        "_portion",
         "_rest",
         "_secure",
         "_simple",
-        "_urgent",
         "bytes_in",
-        "bytes_out",
-        "close_sent",
-        "deflate",
         "ended",
         "frames_in",
-        "frames_out",
         "headers",
-        "pending_bytes",
         "read_again",
-        "sock",
-        "write_error",
     )
 
     def __init__(
@@ -138,38 +114,25 @@ class Transport:
         rest: bytes = b"",
         deflate: Deflate | None = None,
     ) -> None:
-        self.sock: socket.socket = sock
+        super().__init__(sock, deflate)
         self.headers: Mapping[str, str] = headers
-        self.deflate: Deflate | None = deflate
         self.read_again: bool = False
-        self.close_sent: bool = False
         self.ended: ClosedByPeer | TransportFailed | None = None
-        self.write_error: str | None = None
-        self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
-        self.pending_bytes: int = 0
+        self.bytes_in = self.frames_in = 0
         self._limit = max_message_bytes
         self._secure = isinstance(sock, ssl.SSLSocket)
-        # Whether what is read, and written, is frames as they are.
+        # Whether what is read is frames as they are.
         self._simple = not self._secure and deflate is None
-        self._portion = TLS_RECORD if self._secure else None
         # Of websocket-client, from the first frame that is not plain.
         self._parser: Any = None
         self._fragments = Fragments(max_message_bytes)
-        self._mask: Callable[[Sequence[tuple[int, bytes]]], list[bytes]] = frames.mask
         if deflate is not None:
             self._fragments = Inflating(max_message_bytes, deflate.inflater)
-            self._mask = deflate.deflater.mask
         self._rest = rest
         self._fresh = bool(rest)
         self._enough = INFLATED_SIZE
         self._big: bytearray | None = None
         self._big_size = self._filled = 0
-        self._output: deque[bytes] = NO_OUTPUT
-        self._current: bytes | memoryview | None = None
-        self._urgent: dict[int, bytes] = {}
-        self._blocked = False
-        # Random bytes, of which each frame takes four.
-        self._keys = b""
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -248,11 +211,6 @@ class Transport:
         self.release_output()
         if self.deflate is not None:
             self.deflate.deflater.release()
-
-    def release_output(self) -> None:
-        """Give back what held the output, if there is none."""
-        if not self._output:
-            self._output = NO_OUTPUT
 
     def _read_some(self, received: list[Data]) -> int:
         """Read once; return how many bytes came, 0 when none can be had now."""
@@ -373,123 +331,6 @@ class Transport:
         self._drop_output()
         self.send_close(code)
         self.ended = ClosedByPeer(code, payload[2:].decode("utf-8", "replace"))
-
-    # writing
-
-    def send(self, messages: Iterable[str | bytes]) -> None:
-        """Queue messages, text or binary, and write what the socket takes."""
-        payloads = [
-            (frames.TEXT, m.encode()) if isinstance(m, str) else (frames.BINARY, m)
-            for m in messages
-        ]
-        if not payloads or self.close_sent or self.write_error is not None:
-            return
-        masked = self._mask(payloads)
-        self.frames_out += len(masked)
-        self.pending_bytes += sum(map(len, masked))
-        try:
-            self._output.extend(masked)
-        except AttributeError:
-            self._output = deque(masked)
-        if not self._blocked:
-            self.flush()
-
-    def queue(self, payload: bytes) -> bool:
-        """Queue a text message for the next `flush`; `False` when there is nothing more to send."""
-        if self.close_sent or self.write_error is not None:
-            return False
-        if self.deflate is not None:
-            [frame] = self._mask([(frames.TEXT, payload)])
-        else:
-            if len(self._keys) < 4:
-                self._keys = os.urandom(MANY_KEYS)
-            frame = frames.mask_one(frames.TEXT, payload, self._keys[:4])
-            self._keys = self._keys[4:]
-        self.frames_out += 1
-        self.pending_bytes += len(frame)
-        try:
-            self._output.append(frame)
-        except AttributeError:
-            self._output = deque((frame,))
-        return True
-
-    def send_urgent(self, opcode: int, payload: bytes) -> int:
-        """Send a frame before those that wait, in the place of one of its opcode that does.
-
-        Returns the `bytes_out` by which it is out.
-        """
-        if self.close_sent or self.write_error is not None:
-            return self.bytes_out
-        [frame] = frames.mask([(opcode, payload)])
-        self.frames_out += opcode not in self._urgent
-        # Of the pings that could not be answered yet, the last is enough (RFC 6455 section 5.5.3).
-        self.pending_bytes += len(frame) - len(self._urgent.get(opcode, b""))
-        self._urgent[opcode] = frame
-        ahead = len(self._current) if self._current is not None else 0
-        mark = self.bytes_out + ahead + sum(map(len, self._urgent.values()))
-        if not self._blocked:
-            self.flush()
-        return mark
-
-    def send_close(self, code: int) -> None:
-        """Send a close frame behind what waits. Nothing is sent after it."""
-        if self.close_sent or self.write_error is not None:
-            return
-        [frame] = frames.mask([(frames.CLOSE, frames.close_payload(code))])
-        self.close_sent = True
-        self.frames_out += 1
-        self.pending_bytes += len(frame)
-        self._output = deque((*self._output, frame))
-        self.flush()
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether output waits for the socket."""
-        return self.pending_bytes > 0
-
-    def flush(self) -> None:
-        """Write what the socket takes now. A failure drops the output and ends no reading."""
-        self._blocked = False
-        try:
-            while self._current is not None or (self.pending_bytes and self._next_chunk()):
-                current = self._current
-                assert current is not None
-                if self._portion is not None:
-                    current = self._current = memoryview(current)
-                sent = self.sock.send(current[: self._portion])
-                self.bytes_out += sent
-                self.pending_bytes -= sent
-                # With TLS a refused send is repeated with the same bytes; a taken one goes on.
-                self._current = memoryview(current)[sent:] if sent < len(current) else None
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError, InterruptedError):
-            self._blocked = True
-        except OSError as error:
-            self.write_error = text(error)
-            self._current = None
-            self._drop_output()
-
-    def _drop_output(self) -> None:
-        """Forget what has not been begun to be written."""
-        self._output = NO_OUTPUT
-        self._urgent.clear()
-        self.pending_bytes = len(self._current) if self._current is not None else 0
-
-    def _next_chunk(self) -> bool:
-        """Join what waits into one piece for one `send`."""
-        if len(self._output) == 1 and not self._urgent:
-            self._current = self._output.popleft()
-            return True
-        chunk = list(self._urgent.values())
-        self._urgent.clear()
-        size = sum(map(len, chunk))
-        output = self._output
-        while output and (not chunk or size + len(output[0]) <= WRITE_SIZE):
-            size += len(output[0])
-            chunk.append(output.popleft())
-        if not chunk:
-            return False
-        self._current = chunk[0] if len(chunk) == 1 else b"".join(chunk)
-        return True
 
     def free(self) -> None:
         """Close the socket. It is to be out of every selector."""

@@ -17,7 +17,6 @@ from slipstream_actor import (
     ConnectionCrashed,
     NotConnectedError,
     Reply,
-    SendBufferFullError,
     Socket,
     V2Serializer,
     connect,
@@ -27,7 +26,6 @@ from slipstream_actor import (
     subscribe,
 )
 from slipstream_actor.actors import inbox as inboxes
-from slipstream_actor.actors.absence import Absence
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -111,11 +109,11 @@ def test_a_client_that_seldom_gets_a_message_drives_too(
         eventually(read_here, "that it does again")
 
 
+@pytest.mark.usefixtures("nobody_looks")
 def test_a_command_of_a_callback_recalls_the_connections_thread(
-    server: PhoenixServer, readers: FrameThreads, monkeypatch: pytest.MonkeyPatch
+    server: PhoenixServer, readers: FrameThreads
 ) -> None:
     """It does not wait until somebody sees that the client is away."""
-    monkeypatch.setattr(Absence, "_look", lambda *_: None)  # Nobody sees it.
     with driving(server.uri) as (ref, log):
         readers.threads.clear()
         done = threading.Event()
@@ -139,32 +137,6 @@ def test_each_reply_is_that_of_its_push(server: PhoenixServer) -> None:
                 ref, lambda s: [s.await_reply(s.push(TOPIC, "echo", {"n": n})) for n in range(100)]
             )
             assert replies == [Reply("ok", {"n": n}) for n in range(100)]
-
-
-def test_many_in_one_callback_come_in_order(server: PhoenixServer) -> None:
-    """Behind the first, pushes are written together: when it waits, or soon."""
-    with driving(server.uri) as (ref, log):
-        do(ref, lambda s: [s.push(TOPIC, "echo", {"n": n}) for n in range(500)] and None)
-        assert [log.take("reply")[2] for _ in range(500)] == [
-            Reply("ok", {"n": n}) for n in range(500)
-        ]
-
-
-def test_what_a_long_callback_pushes_does_not_wait_for_its_end(server: PhoenixServer) -> None:
-    with driving(server.uri) as (ref, log):
-        came, done = threading.Event(), threading.Event()
-
-        def push_and_stay(socket: Socket) -> None:
-            for n in range(3):
-                socket.push(TOPIC, "broadcast", {"n": n})
-            came.set()
-            assert done.wait(30)
-
-        in_client(ref, push_and_stay)
-        assert came.wait(30)
-        eventually(lambda: not ref.actor_inbox.driven.unwritten, "that all is written")
-        done.set()
-        log.take("message", TOPIC, "shout", {"n": 2})
 
 
 def test_the_connection_goes_on_during_a_long_callback(server: PhoenixServer) -> None:
@@ -430,28 +402,6 @@ def test_when_all_is_written_nobody_waits_to_write(server: PhoenixServer) -> Non
         log.take("reply")
         inbox = ref.actor_inbox.driven
         eventually(lambda: not inbox._interest & selectors.EVENT_WRITE, "that it waits to read")
-
-
-def test_what_waits_to_be_written_is_bounded(server: PhoenixServer) -> None:
-    limit, size = 1_000_000, 200_000
-
-    def fill(socket: Socket) -> int:
-        for count in range(100):
-            try:
-                socket.push(TOPIC, "sink", {"pad": "x" * size}, 0.0)
-            except SendBufferFullError:
-                return count
-        raise AssertionError("it took everything")
-
-    with (
-        FaultProxy(server.uri) as proxy,
-        driving(proxy.uri, max_send_buffer_bytes=limit) as (ref, _),
-    ):
-        proxy.black_hole()
-        do(ref, fill)
-        state = get_state(do_not_wait(ref))
-        assert state.send_buffer_bytes <= limit + 2 * size
-        assert state.counters.bytes_pending <= limit + 2 * size
 
 
 @pytest.mark.parametrize("timeout", [float("nan"), "1", True])

@@ -164,7 +164,7 @@ def test_a_connection_that_closes_writes_nothing_more(
         do(ref, lambda s: s.disconnect())
         log.take("disconnect")
         assert box.write_here is None
-        assert write(TOPIC, "1", "echo", {}, True) is None
+        assert write(TOPIC, "1", "echo", {}) is None
         assert writers.threads == []
 
 

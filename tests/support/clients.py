@@ -16,18 +16,20 @@ from slipstream_actor import ClientActor, Socket, connect
 PATIENCE = 30.0
 
 
-def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:
-    """Return the first true value of `condition`, within the deadline.
+def eventually(
+    condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE
+) -> Any:
+    """Return the first true value of `condition`, within `seconds`.
 
     For what tells nobody when it happens (a thread's end, a flag of the operating system).
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     nap = threading.Event()
     while time.monotonic() < deadline:
         if value := condition():
             return value
         nap.wait(0.005)
-    raise AssertionError(f"{what} did not come about within {PATIENCE} s")
+    raise AssertionError(f"{what} did not come about within {seconds} s")
 
 
 class Recorder(ClientActor):

@@ -78,10 +78,10 @@ class SimulatedTransport:
             self._output.extend(str(message) for message in messages)
             self.flush()
 
-    def queue(self, payload: bytes) -> bool:
+    def queue(self, texts: Iterable[bytes]) -> bool:
         if self.close_sent or self.write_error is not None:
             return False
-        self._output.append(payload.decode())
+        self._output.extend(text.decode() for text in texts)
         return True
 
     def send_urgent(self, _: int, payload: bytes) -> int:

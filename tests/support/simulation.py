@@ -81,8 +81,8 @@ class SteppedInbox(Inbox):
         if connection is None or not self.world.drives or not connection.turn.enter():
             return False
         try:
-            ready = None if connection.has_mail or connection.unwritten else connection._ready()
-            nothing = ready is None and not connection.has_mail and not connection.unwritten
+            ready = None if connection.has_mail or connection.left else connection._ready()
+            nothing = ready is None and not connection.has_mail and not connection.left
             if nothing or connection.step is None or connection.stopping:
                 return False
             return bool(connection.step(None if ready is None else ready.message))

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.reasons import ClosedByPeer, TransportFailed
-from slipstream_actor.wire import frames
+from slipstream_actor.wire import frames, output
 from slipstream_actor.wire import websocket as transport
 from slipstream_actor.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Binary, Data
 from slipstream_actor.wire.waiter import AttemptFailed, Route
@@ -670,20 +670,30 @@ def test_the_fragments_of_a_message_have_the_limit_together() -> None:
     )
 )
 def test_masked_frames_are_read_as_they_were(pairs: list[tuple[int, bytes]]) -> None:
-    assert list(read_frames(b"".join(frames.mask(pairs)))) == pairs
+    masked = frames.mask(pairs, os.urandom(4 * len(pairs)))
+    assert list(read_frames(masked)) == pairs
+    assert len(masked) == sum(frames.size_of(payload) for _, payload in pairs)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 125, 126, 127, 65535, 65536, 1 << 20])
 def test_masked_frames_of_every_length(size: int) -> None:
     payload = os.urandom(size)
-    assert list(read_frames(b"".join(frames.mask([(BINARY, payload)])))) == [(BINARY, payload)]
+    masked = frames.mask([(BINARY, payload)], b"key!")
+    assert list(read_frames(masked)) == [(BINARY, payload)]
+    assert len(masked) == frames.size_of(payload)
 
 
 def test_each_frame_has_a_mask_of_its_own() -> None:
-    masked = frames.mask([(TEXT, b"\0" * 4)] * 1000)
+    sock = FakeSocket()
+    over = make(sock)
+    over.send([b"\0" * 4] * 500)
+    for _ in range(500):
+        over.send([b"\0" * 4])
+    sent = bytes(sock.taken)
+    frames_sent = [sent[at : at + 10] for at in range(0, len(sent), 10)]
     # The payload is then the mask.
-    assert len({frame[2:] for frame in masked}) > 990
-    assert {frame[2:6] == frame[6:] for frame in masked} == {True}
+    assert len({frame[2:] for frame in frames_sent}) > 990
+    assert {frame[2:6] == frame[6:] for frame in frames_sent} == {True}
 
 
 @given(st.integers(0, 65535), st.text(max_size=100))
@@ -827,7 +837,7 @@ def test_partial_writes_never_corrupt_the_stream(
     sock.room = lambda: next(room, 0)
     messages: list[bytes] = []
     urgent: list[bytes] = []
-    with patch.object(transport, "WRITE_SIZE", write_size):
+    with patch.object(output, "WRITE_SIZE", write_size):
         for what, payloads in operations:
             if what == "send":
                 over.send(payloads)
