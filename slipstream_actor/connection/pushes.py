@@ -20,6 +20,7 @@ from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.requests import OpenRequests
 from slipstream_actor.protocol.serializer import Encoder, Serializer
 from slipstream_actor.telemetry import frame_log
+from slipstream_actor.wire.frames import TEXT
 
 __all__ = [
     "Requested",
@@ -101,8 +102,9 @@ def write_here(
         data = encode(join_ref, number, topic, event, payload)
         if data is None:
             return None
-        take_left(connection)
-        if not transport.queue((data,)):
+        if inbox.left:
+            take_left(connection)
+        if not transport.queue([(TEXT, data)]):
             return None
         ref = Ref(number, topic, join_ref)
         connection._protocol.plain.add(number, ref)
@@ -159,7 +161,7 @@ def take_left(connection: Any) -> None:
     del left[: len(taken)]
     for _, number, ref in taken:
         add(number, ref)
-    connection._transport.queue([data for data, _, _ in taken])
+    connection._transport.queue([(TEXT, data) for data, _, _ in taken])
 
 
 def write_left(connection: Any) -> None:

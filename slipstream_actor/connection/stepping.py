@@ -29,6 +29,7 @@ from slipstream_actor.protocol.events import ReplyReceived
 from slipstream_actor.protocol.joins import JOINED
 from slipstream_actor.protocol.serializer import Encoder, encoder_of
 from slipstream_actor.telemetry import frame_log
+from slipstream_actor.wire.frames import TEXT
 
 __all__ = ["StepFailed", "be_driven", "be_driven_no_more", "settle_what_came"]
 
@@ -115,9 +116,10 @@ def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
         if frame_log.is_on():
             frame_log.sending([PushMessage(*args[2:], request.push_ref, channel.join_ref)])
         armed, timer = not protocol.rearm, connection._timer
-        take_left(connection)
+        if inbox.left:
+            take_left(connection)
         protocol.push_request(channel, request, now)
-        transport.queue((data,))
+        transport.queue([(TEXT, data)])
         transport.flush()
         if armed and timer is not None and timer.due <= request.deadline:
             protocol.rearm = False  # It looks before that.

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from slipstream_actor.wire import frames
@@ -66,25 +66,23 @@ class Output:
 
     def send(self, messages: Iterable[str | bytes]) -> None:
         """Queue messages, text or binary, and write what the socket takes."""
-        if self._queue([*map(frames.of_message, messages)]) and not self._blocked:
+        if self.queue([*map(frames.of_message, messages)]) and not self._blocked:
             self.flush()
 
-    def queue(self, texts: Sequence[bytes]) -> bool:
-        """Queue text messages for the next `flush`; `False` when there is nothing more to send."""
-        return self._queue([(frames.TEXT, text) for text in texts])
-
-    def _queue(self, payloads: list[tuple[int, bytes]]) -> bool:
+    def queue(self, payloads: list[tuple[int, bytes]]) -> bool:
+        """Queue messages, by opcode and payload, for the next `flush`; `False` when there is no
+        sending any more."""
         if self.close_sent or self.write_error is not None:
             return False
         if self.deflate is not None:
             payloads = [self.deflate.deflater.deflate(*payload) for payload in payloads]
-        self.frames_out += len(payloads)
-        for _, payload in payloads:
-            self.pending_bytes += frames.size_of(payload)
         self._put(payloads)
         return True
 
-    def _put(self, payloads: Iterable[tuple[int, bytes]]) -> None:
+    def _put(self, payloads: list[tuple[int, bytes]]) -> None:
+        self.frames_out += len(payloads)
+        for _, payload in payloads:
+            self.pending_bytes += frames.size_of(payload)
         try:
             self._output.extend(payloads)
         except AttributeError:
@@ -113,11 +111,8 @@ class Output:
         """Send a close frame behind what waits. Nothing is sent after it."""
         if self.close_sent or self.write_error is not None:
             return
-        payload = frames.close_payload(code)
+        self._put([(frames.CLOSE, frames.close_payload(code))])
         self.close_sent = True
-        self.frames_out += 1
-        self.pending_bytes += frames.size_of(payload)
-        self._put([(frames.CLOSE, payload)])
         self.flush()
 
     @property
@@ -159,10 +154,11 @@ class Output:
 
     def _next_chunk(self) -> bool:
         """Make what waits into one piece for one `send`."""
-        output = self._output
-        chunk = list(self._urgent.items())
-        self._urgent.clear()
-        size = sum(len(payload) for _, payload in chunk)
+        output, chunk, size = self._output, [], 0
+        if self._urgent:
+            chunk = list(self._urgent.items())
+            self._urgent.clear()
+            size = sum(len(payload) for _, payload in chunk)
         while output and (not chunk or size + len(output[0][1]) <= WRITE_SIZE):
             size += len(output[0][1])
             chunk.append(output.popleft())

@@ -24,7 +24,7 @@ def push_some(socket: Socket, event: str = "echo", begin: int = 0, count: int = 
 
 
 def written(box: Any) -> None:
-    """Wait until nothing is left, and not until a deadline of the connection has its thread look."""
+    """Wait until nothing is left: for less than until a deadline has the thread look."""
     eventually(lambda: not box.left, "that all is written", 5.0)
 
 

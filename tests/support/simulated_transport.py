@@ -78,10 +78,10 @@ class SimulatedTransport:
             self._output.extend(str(message) for message in messages)
             self.flush()
 
-    def queue(self, texts: Iterable[bytes]) -> bool:
+    def queue(self, payloads: Iterable[tuple[int, bytes]]) -> bool:
         if self.close_sent or self.write_error is not None:
             return False
-        self._output.extend(text.decode() for text in texts)
+        self._output.extend(payload.decode() for _, payload in payloads)
         return True
 
     def send_urgent(self, _: int, payload: bytes) -> int:
