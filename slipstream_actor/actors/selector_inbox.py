@@ -131,7 +131,7 @@ class SelectorInbox(Inbox):
         self.queue_here: Callable[[str, str, str, Any], Any] | None = None
         self.turn: Turn = Turn()
         # Does for the connection what is to be done, in the thread that drives, if it can be there.
-        self.step: Callable[[SocketReady | None], bool] | None = None
+        self.step: Callable[[Any], bool] | None = None
         self.can_step: Callable[[int], bool] = bool
         # The one that drives, while it does; and how a request is written in the asker's thread.
         self.driver: Any = None
@@ -223,20 +223,28 @@ class SelectorInbox(Inbox):
             if putting_off.interrupted is self:
                 return True
             due = self._timers[0][0] if self._timers else math.inf
-            ready = None
+            ready: Any = None
             if not self.has_mail and not self.left:
-                if due <= now:
-                    return False
                 try:
-                    ready = self._poll_here(min(due, until) - now)
+                    if due <= now:
+                        ready = self._due_message()
+                    else:
+                        ready = self._poll_here(min(due, until) - now)
                 except (OSError, ValueError, AssertionError):
                     return False  # As in `_select`: its own thread learns why.
             self._sleeping = waiter._sleeping = False
             if (ready is not None or self.has_mail or self.left) and not step(ready):
                 self._again = self._again or ready is READABLE  # No selector may see it.
+                if not isinstance(ready, SocketReady | None):
+                    self.push_front(ready)
                 return False
             now = time.monotonic()
         return False
+
+    def _due_message(self) -> Any:
+        """Take out the message of a timer that is due, if it was not cancelled."""
+        envelope = self._due()
+        return None if envelope is None else envelope.message
 
     def _poll_here(self, seconds: float) -> SocketReady | None:
         """Wait as `_select` does, for whoever drives; `None` when the socket is not ready."""

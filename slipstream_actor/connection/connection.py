@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 from pykka import ActorRef, ActorRegistry
 
@@ -32,6 +31,7 @@ from slipstream_actor.connection.reading import receive
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.stepping import (
     StepFailed,
+    Tick,
     be_driven,
     be_driven_no_more,
     settle_what_came,
@@ -71,10 +71,6 @@ T = TypeVar("T")
 
 # How long a connection that cannot be written is still read, for the close frame that says why.
 LAST_WORDS_SECONDS = 1.0
-
-
-class Tick(msgspec.Struct, frozen=True):
-    """A deadline of the protocol or of the close has come."""
 
 
 WAITED_FOR = (SocketReady, Tick, WaitFailed)

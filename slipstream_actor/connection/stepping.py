@@ -31,7 +31,11 @@ from slipstream_actor.protocol.serializer import Encoder, encoder_of
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import TEXT
 
-__all__ = ["StepFailed", "be_driven", "be_driven_no_more", "settle_what_came"]
+__all__ = ["StepFailed", "Tick", "be_driven", "be_driven_no_more", "settle_what_came"]
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A deadline of the protocol or of the close has come."""
 
 
 class StepFailed(msgspec.Struct, frozen=True):
@@ -136,8 +140,8 @@ def is_left_to_write(transport: Any) -> bool:
     return bool(transport.pending_bytes or transport.write_error is not None)
 
 
-def step_here(connection: Any, ready: SocketReady | None) -> bool:
-    """Write the pushes that wait, or do what the socket is `ready` for.
+def step_here(connection: Any, ready: SocketReady | Tick | None) -> bool:
+    """Write the pushes that wait, or do what the socket is `ready` for, or a deadline.
 
     Returns `False` when there is something that only the connection's thread does: a command, an
     end, a close. What a step raises ends the connection there.
@@ -145,6 +149,8 @@ def step_here(connection: Any, ready: SocketReady | None) -> bool:
     if not can_go_on(connection):
         return False
     try:
+        if isinstance(ready, Tick):
+            return beat(connection, ready)
         return write_what_waits(connection) if ready is None else read(connection, ready)
     except BaseException as error:
         connection.actor_inbox.tell(StepFailed(error))
@@ -168,6 +174,15 @@ def read(connection: Any, ready: SocketReady) -> bool:
         return False
     if not settle_quickly(connection, transport, connection._owner.actor_inbox):
         connection._settle()
+    return True
+
+
+def beat(connection: Any, tick: Tick) -> bool:
+    """Send the heartbeat that is due; `False` where one was not answered, or more may be due."""
+    protocol, driver = connection._protocol, connection.actor_inbox.driver
+    if protocol.heartbeat is not None or connection._give_up_at is not None or driver.REQUESTS:
+        return False
+    connection._tick(tick)
     return True
 
 

@@ -15,6 +15,7 @@ import pytest
 from slipstream_actor import (
     ClosedByPeer,
     ConnectionCrashed,
+    HeartbeatTimeout,
     NotConnectedError,
     Reply,
     Socket,
@@ -171,6 +172,32 @@ def test_heartbeats_are_sent_while_a_client_drives(server: PhoenixServer) -> Non
         state = get_state(do_not_wait(ref))
         assert state.heartbeat_rtt is not None
         assert log.empty()
+
+
+def test_a_client_that_drives_sends_the_heartbeats(server: PhoenixServer) -> None:
+    """Nobody is woken for them, and it goes on."""
+    with (
+        frame_threads(lambda line: line.startswith("push phoenix heartbeat")) as beats,
+        driving(server.uri, heartbeat_interval_msec=50) as (ref, _),
+    ):
+
+        def five_of_its_own() -> bool:
+            return beats.threads[-5:] == [HERE] * 5
+
+        eventually(five_of_its_own, "that it sends five, one after the other")
+        connection = do_not_wait(ref)._actor_weakref()
+        eventually(lambda: connection.heartbeat_rtt is not None, "an answer")
+
+
+def test_a_client_that_drives_hears_of_a_heartbeat_without_an_answer(
+    server: PhoenixServer,
+) -> None:
+    with (
+        FaultProxy(server.uri) as proxy,
+        driving(proxy.uri, heartbeat_interval_msec=100) as (_, log),
+    ):
+        proxy.black_hole()
+        assert log.take("disconnect") == ("disconnect", HeartbeatTimeout())
 
 
 def test_others_wake_it(server: PhoenixServer) -> None:
