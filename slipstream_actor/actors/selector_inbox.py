@@ -7,6 +7,7 @@ and `take_turn`: while the owner sleeps, whoever has that may do in its place wh
 from __future__ import annotations
 
 import contextlib
+import heapq
 import math
 import queue
 import select
@@ -242,9 +243,12 @@ class SelectorInbox(Inbox):
         return False
 
     def _due_message(self) -> Any:
-        """Take out the message of a timer that is due, if it was not cancelled."""
-        envelope = self._due()
-        return None if envelope is None else envelope.message
+        """Take out the message of the timer that is due, if it was not cancelled.
+
+        What it is for is armed again by whoever handles it: nothing here asks for memory.
+        """
+        timer = heapq.heappop(self._timers)[2]
+        return None if timer.cancelled else timer.message
 
     def _poll_here(self, seconds: float) -> SocketReady | None:
         """Wait as `_select` does, for whoever drives; `None` when the socket is not ready."""

@@ -171,6 +171,7 @@ class Connection(BaseActor):
         self.actor_inbox.stopping = False
         while self._status == "closing":
             message = self.actor_inbox.receive(lambda m, _: TAKE if type(m) in WAITED_FOR else 0)
+            write_left(self)
             self._handlers[type(message)](self, message)
 
     def on_failure(self, *exc_info: Any) -> None:

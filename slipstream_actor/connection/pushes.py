@@ -129,7 +129,8 @@ def leave_here(
     """
     inbox, left = connection.actor_inbox, connection.actor_inbox.left
     turn = inbox.turn
-    if not turn.parked or turn.driven or inbox.has_mail:
+    # In this order: whoever has just taken what was told before is awake, or drives.
+    if inbox.has_mail or not turn.parked or turn.driven:
         return None
     if CONNECTION or connection._status != "connected" or connection._transport.pending_bytes:
         return None

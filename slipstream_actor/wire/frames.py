@@ -7,7 +7,7 @@ goes through websocket-client's parser, and the two agree on every input (a prop
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -115,7 +115,8 @@ def read_header(buffer: bytes, at: int) -> Header | None:
 
 def mask(frames: Sequence[tuple[int, bytes]], keys: bytes) -> bytes:
     """Return `(opcode, payload)` pairs as a client's frames, of which each takes four of the
-    `keys` (section 5.3): one XOR of two integers, however many and however long."""
+    `keys` (section 5.3): one XOR of two integers for many."""
+    done: list[bytes] = []
     plain: list[bytes] = []
     masks: list[bytes] = []
     at = 0
@@ -124,12 +125,29 @@ def mask(frames: Sequence[tuple[int, bytes]], keys: bytes) -> bytes:
         at += 4
         short = opcode == TEXT and length < 126
         header = SHORT_TEXT[length] if short else header_of(opcode, length)
+        if length > PIECE:
+            done += (xor(plain, masks), header, key, *pieces(payload, key))
+            plain, masks = [], []
+            continue
         plain += (header, key, payload)
         # What stands before the payload is not masked.
         masks += (UNMASKED[len(header)], (key * (length // 4 + 1))[:length])
-    bare, mask = b"".join(plain), b"".join(masks)
-    masked = int.from_bytes(bare, "little") ^ int.from_bytes(mask, "little")
+    return b"".join((*done, xor(plain, masks))) if done else xor(plain, masks)
+
+
+def xor(plain: list[bytes], masks: list[bytes]) -> bytes:
+    """Return the one with the other on it."""
+    bare = b"".join(plain)
+    masked = int.from_bytes(bare, "little") ^ int.from_bytes(b"".join(masks), "little")
     return masked.to_bytes(len(bare), "little")
+
+
+def pieces(payload: bytes, key: bytes) -> Iterator[bytes]:
+    """Return a long payload masked, in pieces: integers of all of it take many times as much."""
+    whole = key * (PIECE // 4)
+    for at in range(0, len(payload), PIECE):
+        piece = payload[at : at + PIECE]
+        yield xor([piece], [whole[: len(piece)]])
 
 
 def header_of(opcode: int, length: int) -> bytes:
@@ -140,6 +158,9 @@ def header_of(opcode: int, length: int) -> bytes:
         return struct.pack("!BBH", FIN | opcode, 0x80 | 126, length)
     return struct.pack("!BBQ", FIN | opcode, 0x80 | 127, length)
 
+
+# Bytes that are masked at a time.
+PIECE = 64 * 1024
 
 # Most are such.
 SHORT_TEXT = [header_of(TEXT, length) for length in range(126)]

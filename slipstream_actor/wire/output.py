@@ -136,7 +136,7 @@ class Output:
                 self._current = memoryview(current)[sent:] if sent < len(current) else None
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError, InterruptedError):
             self._blocked = True
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self.write_error = text(error)
             self._current = None
             self._drop_output()
@@ -153,18 +153,25 @@ class Output:
         self.pending_bytes = len(self._current) if self._current is not None else 0
 
     def _next_chunk(self) -> bool:
-        """Make what waits into one piece for one `send`."""
-        output, chunk, size = self._output, [], 0
-        if self._urgent:
-            chunk = list(self._urgent.items())
-            self._urgent.clear()
-            size = sum(len(payload) for _, payload in chunk)
-        while output and (not chunk or size + len(output[0][1]) <= WRITE_SIZE):
-            size += len(output[0][1])
-            chunk.append(output.popleft())
+        """Make what waits into one piece for one `send`; it waits until that is there."""
+        output, urgent = self._output, self._urgent
+        if len(output) == 1 and not urgent:
+            self._current = frames.mask(output, self._take_keys(4))
+            output.clear()
+            return True
+        chunk = list(urgent.items())
+        ahead, size = len(chunk), 0
+        for frame in output:
+            size += len(frame[1])
+            if chunk and size > WRITE_SIZE:
+                break
+            chunk.append(frame)
         if not chunk:
             return False
         self._current = frames.mask(chunk, self._take_keys(4 * len(chunk)))
+        urgent.clear()
+        for _ in range(len(chunk) - ahead):
+            output.popleft()
         return True
 
     def _take_keys(self, size: int) -> bytes:

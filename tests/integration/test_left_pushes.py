@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import Reply, SendBufferFullError, Socket, get_state, request
-from slipstream_actor.actors.selector_inbox import SelectorInbox
+from slipstream_actor import Ref, Reply, SendBufferFullError, Socket, get_state, request
+from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady
 from slipstream_actor.actors.turn import Turn
+from slipstream_actor.connection.connection import Connection
+from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_driving import TOPIC, do_not_wait, driving, in_client
 from tests.integration.test_pairs import do
@@ -59,6 +61,72 @@ def test_those_behind_a_command_keep_their_order(server: PhoenixServer) -> None:
         for _ in range(20):
             do(ref, push_all)
             assert numbers(log, 7) == [*range(7)]
+
+
+@pytest.mark.usefixtures("nobody_looks")
+def test_those_behind_a_command_that_is_just_taken_keep_their_order(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has seen that the connection's thread waits, and that takes the command then."""
+    taken, left = threading.Event(), threading.Event()
+    looks: list[int] = []
+    has_mail, on_receive = SelectorInbox.has_mail, Connection.on_receive
+
+    def looked(inbox: SelectorInbox) -> bool:
+        if looks and threading.get_ident() == looks.pop():
+            assert taken.wait(PATIENCE)
+        return bool(has_mail.fget(inbox))  # type: ignore[attr-defined]
+
+    def received(connection: Connection, message: Any) -> Any:
+        if type(message) is PushMessage and message.awaited:
+            taken.set()
+            left.wait(1.0)  # It may not come to that.
+        return on_receive(connection, message)
+
+    class Noted(list[Any]):
+        def append(self, push: Any) -> None:
+            super().append(push)
+            left.set()
+
+    def push_all(socket: Socket) -> None:
+        ref.actor_inbox.driven.left = Noted()
+        socket.push(TOPIC, "echo", {"n": 0})
+        socket.push(TOPIC, "echo", {"n": 1}, reply_timeout=PATIENCE)
+        looks.append(threading.get_ident())
+        socket.push(TOPIC, "echo", {"n": 2})
+
+    monkeypatch.setattr(SelectorInbox, "has_mail", property(looked))
+    monkeypatch.setattr(Connection, "on_receive", received)
+    with driving(server.uri) as (ref, log):
+        do(ref, push_all)
+        assert numbers(log, 3) == [0, 1, 2]
+
+
+def test_one_that_is_left_while_the_connection_closes_keeps_it_not_busy(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, ready = Connection._close, Connection._ready
+    times: list[Any] = []
+
+    def closing(connection: Connection, command: Any) -> None:
+        close(connection, command)
+        connection.actor_inbox.left.append((b"[]", "9", Ref("9", TOPIC, "1")))
+
+    def noted(connection: Connection, event: SocketReady) -> None:
+        times.append(event)
+        ready(connection, event)
+
+    monkeypatch.setattr(Connection, "_close", closing)
+    monkeypatch.setitem(Connection._handlers, SocketReady, noted)
+    with (
+        FaultProxy(server.uri) as proxy,
+        driving(proxy.uri, close_timeout_msec=300) as (ref, log),
+    ):
+        proxy.black_hole()
+        times.clear()
+        do_not_wait(ref).stop()
+        assert log.take("disconnect")
+        assert len(times) < 10
 
 
 @pytest.mark.usefixtures("nobody_looks")

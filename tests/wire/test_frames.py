@@ -667,15 +667,17 @@ def test_the_fragments_of_a_message_have_the_limit_together() -> None:
     st.lists(
         st.tuples(st.sampled_from([TEXT, BINARY, CLOSE, PING, PONG]), st.binary(max_size=300)),
         max_size=20,
-    )
+    ),
+    st.sampled_from([4, 64, frames.PIECE]),
 )
-def test_masked_frames_are_read_as_they_were(pairs: list[tuple[int, bytes]]) -> None:
-    masked = frames.mask(pairs, os.urandom(4 * len(pairs)))
+def test_masked_frames_are_read_as_they_were(pairs: list[tuple[int, bytes]], piece: int) -> None:
+    with patch.object(frames, "PIECE", piece):
+        masked = frames.mask(pairs, os.urandom(4 * len(pairs)))
     assert list(read_frames(masked)) == pairs
     assert len(masked) == sum(frames.size_of(payload) for _, payload in pairs)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 125, 126, 127, 65535, 65536, 1 << 20])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 125, 126, 127, 65535, 65536, 65537, 1 << 20])
 def test_masked_frames_of_every_length(size: int) -> None:
     payload = os.urandom(size)
     masked = frames.mask([(BINARY, payload)], b"key!")
@@ -863,6 +865,16 @@ def test_partial_writes_never_corrupt_the_stream(
     assert not Counter(came) - Counter(urgent)
     assert not urgent or urgent[-1] in came
     assert over.frames_out == len(sent)
+
+
+def test_output_that_there_is_no_memory_for_ends_the_connection() -> None:
+    """It is not forgotten as if it had been written."""
+    sock = FakeSocket()
+    over = make(sock)
+    with patch.object(frames, "mask", side_effect=MemoryError):
+        over.send([b"a", b"b"])
+    assert over.write_error == "MemoryError"
+    assert (over.pending_bytes, over.wants_write, bytes(sock.taken)) == (0, False, b"")
 
 
 def test_an_urgent_frame_knows_when_it_is_out() -> None:
