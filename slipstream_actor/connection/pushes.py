@@ -109,7 +109,8 @@ def write_here(
         ref = Ref(number, topic, join_ref)
         connection._protocol.plain.add(number, ref)
         transport.flush()
-        see_to_the_rest(connection)
+        if transport.pending_bytes or transport.write_error is not None:
+            see_to_the_rest(connection)
         if frame_log.is_on():
             frame_log.sending([PushMessage(topic, event, payload, number, join_ref)])
         return ref
@@ -178,22 +179,21 @@ def write_left(connection: Any) -> None:
 
 def see_to_the_rest(connection: Any) -> None:
     """Have the connection's thread see to what the socket did not take."""
-    transport = connection._transport
-    if transport.pending_bytes or transport.write_error is not None:
-        connection._room.note(transport.pending_bytes)  # Whoever pushes now waits for room.
-        connection.actor_inbox.tell(ResumeReading())
+    connection._room.note(connection._transport.pending_bytes)  # Whoever pushes now waits for room.
+    connection.actor_inbox.tell(ResumeReading())
 
 
 def wrote_left_here(connection: Any) -> bool:
     """Write the pushes that were left, if the turn can be had."""
-    turn = connection.actor_inbox.turn
+    turn, transport = connection.actor_inbox.turn, connection._transport
     if not turn.take():
         return False
     around, waiting.inbox = waiting.inbox, connection.actor_inbox  # As in `drive`.
     try:
         take_left(connection)
-        connection._transport.flush()
-        see_to_the_rest(connection)
+        transport.flush()
+        if transport.pending_bytes or transport.write_error is not None:
+            see_to_the_rest(connection)
     finally:
         waiting.inbox = around
         turn.give()

@@ -26,6 +26,7 @@ __all__ = [
     "ProtocolViolation",
     "close_payload",
     "mask",
+    "mask_one",
     "of_message",
     "read_header",
     "size_of",
@@ -133,6 +134,15 @@ def mask(frames: Sequence[tuple[int, bytes]], keys: bytes) -> bytes:
         # What stands before the payload is not masked.
         masks += (UNMASKED[len(header)], (key * (length // 4 + 1))[:length])
     return b"".join((*done, xor(plain, masks))) if done else xor(plain, masks)
+
+
+def mask_one(opcode: int, payload: bytes, key: bytes) -> bytes:
+    """Return what `mask` does of one frame; where that is short, in less time."""
+    length = len(payload)
+    if opcode != TEXT or length > 125:
+        return mask([(opcode, payload)], key)
+    masked = int.from_bytes(payload, "little") ^ int.from_bytes((key * 32)[:length], "little")
+    return SHORT_TEXT[length] + key + masked.to_bytes(length, "little")
 
 
 def xor(plain: list[bytes], masks: list[bytes]) -> bytes:

@@ -82,7 +82,8 @@ class Output:
     def _put(self, payloads: list[tuple[int, bytes]]) -> None:
         self.frames_out += len(payloads)
         for _, payload in payloads:
-            self.pending_bytes += frames.size_of(payload)
+            size = len(payload)
+            self.pending_bytes += size + 6 if size < 126 else frames.size_of(payload)
         try:
             self._output.extend(payloads)
         except AttributeError:
@@ -156,7 +157,7 @@ class Output:
         """Make what waits into one piece for one `send`; it waits until that is there."""
         output, urgent = self._output, self._urgent
         if len(output) == 1 and not urgent:
-            self._current = frames.mask(output, self._take_keys(4))
+            self._current = frames.mask_one(*output[0], self._take_keys(4))
             output.clear()
             return True
         chunk = list(urgent.items())
