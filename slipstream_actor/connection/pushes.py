@@ -18,7 +18,7 @@ from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
 from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.requests import OpenRequests
-from slipstream_actor.protocol.serializer import Encoder, Serializer
+from slipstream_actor.protocol.serializer import Serializer, encode_push
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import TEXT
 
@@ -77,14 +77,7 @@ def is_full(subscriptions: Iterable[Any], *, urgent: bool) -> bool:
     return any(subscription.full(urgent=urgent) for subscription in subscriptions)
 
 
-def write_here(
-    connection: Any,
-    encode: Encoder,
-    topic: str,
-    join_ref: str,
-    event: str,
-    payload: Any,
-) -> Ref | None:
+def write_here(connection: Any, topic: str, join_ref: str, event: str, payload: Any) -> Ref | None:
     """Write a push that asks for no outcome, in the client's thread; return its ref.
 
     Returns `None`, and has done nothing, when the connection's thread has something to do, or
@@ -99,7 +92,7 @@ def write_here(
         if inbox.has_mail or connection._status != "connected" or transport.pending_bytes:
             return None
         number = connection._owner.actor_inbox.next_ref()
-        data = encode(join_ref, number, topic, event, payload)
+        data = encode_push(join_ref, number, topic, event, payload)
         if data is None:
             return None
         if inbox.left:
@@ -119,9 +112,7 @@ def write_here(
         turn.give()
 
 
-def leave_here(
-    connection: Any, encode: Encoder, topic: str, join_ref: str, event: str, payload: Any
-) -> Ref | None:
+def leave_here(connection: Any, topic: str, join_ref: str, event: str, payload: Any) -> Ref | None:
     """Leave a push that asks for no outcome to whoever steps the connection next, its driver as
     soon as that waits again; return its ref.
 
@@ -138,7 +129,7 @@ def leave_here(
     if connection._room.limit < LEFT_BYTES:
         return None
     number = connection._owner.actor_inbox.next_ref()
-    data = encode(join_ref, number, topic, event, payload)
+    data = encode_push(join_ref, number, topic, event, payload)
     if data is None:
         return None
     ref = Ref(number, topic, join_ref)
@@ -200,13 +191,11 @@ def wrote_left_here(connection: Any) -> bool:
     return True
 
 
-def queue_here(
-    connection: Any, encode: Encoder, topic: str, join_ref: str, event: str, payload: Any
-) -> Ref | None:
+def queue_here(connection: Any, topic: str, join_ref: str, event: str, payload: Any) -> Ref | None:
     """Leave a push that asks for no outcome to the connection's thread; return its ref, or `None`,
     and have done nothing, when there is no room, or no such thread any more."""
     inbox, number = connection.actor_inbox, connection._owner.actor_inbox.next_ref()
-    data = encode(join_ref, number, topic, event, payload)
+    data = encode_push(join_ref, number, topic, event, payload)
     if data is None or inbox.closed or not connection._room.reserve(len(data)):
         return None
     ref = Ref(number, topic, join_ref)

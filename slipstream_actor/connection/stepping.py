@@ -27,7 +27,7 @@ from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
 from slipstream_actor.protocol.events import ReplyReceived
 from slipstream_actor.protocol.joins import JOINED
-from slipstream_actor.protocol.serializer import Encoder, encoder_of
+from slipstream_actor.protocol.serializer import encode_push, encodes_as_ours
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import TEXT
 
@@ -48,18 +48,18 @@ def be_driven(connection: Any) -> None:
     """Let the owner of the connection, which is open now, drive it."""
     config, inbox, owner = connection._config, connection.actor_inbox, connection._owner.actor_inbox
     plain = config.reply_timeout_msec is None and not config.buffer_pushes
-    encode = encoder_of(config.serializer)
-    if plain and encode is not None:
-        write, leave = (partial(way, connection, encode) for way in (write_here, leave_here))
+    ours = encodes_as_ours(config.serializer)
+    if plain and ours:
+        write, leave = MethodType(write_here, connection), MethodType(leave_here, connection)
         in_main = owner.in_main
         inbox.write_here = partial(put_off, inbox, write) if in_main else write
         inbox.leave_here = partial(put_off, inbox, leave) if in_main else leave
-        inbox.queue_here = partial(queue_here, connection, encode)
+        inbox.queue_here = MethodType(queue_here, connection)
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)
         inbox.step = MethodType(step_here, connection)
-        if encode is not None:
-            inbox.request_here = partial(request_here, connection, encode)
+        if ours:
+            inbox.request_here = MethodType(request_here, connection)
     if owner.driven is None:
         owner.driven = inbox
 
@@ -97,7 +97,7 @@ def can_go_on(connection: Any) -> bool:
     return can_step(connection, driver.REQUESTS if driver is not None else 0)
 
 
-def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
+def request_here(connection: Any, request: Any) -> bool:
     """Write a request in the thread of who asks, which mostly awaits it next.
 
     Returns `False`, and has done nothing, when the topic is not joined, or the connection's thread
@@ -115,7 +115,8 @@ def request_here(connection: Any, encode: Encoder, request: Any) -> bool:
         if not can_step(connection) or inbox.has_mail or connection._paused:
             return False
         args = channel.join_ref, request.push_ref, request.topic, request.event, request.payload
-        if is_left_to_write(transport) or (data := encode(*args)) is None or not request.begin():
+        data = None if is_left_to_write(transport) else encode_push(*args)
+        if data is None or not request.begin():
             return False
         if frame_log.is_on():
             frame_log.sending([PushMessage(*args[2:], request.push_ref, channel.join_ref)])

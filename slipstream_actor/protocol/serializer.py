@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
@@ -19,7 +19,6 @@ from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.message import Message
 
 __all__ = [
-    "Encoder",
     "JsonParser",
     "MsgspecJson",
     "Serializer",
@@ -27,13 +26,11 @@ __all__ = [
     "V2Serializer",
     "decoder_of",
     "decodes_as_ours",
-    "encoder_of",
+    "encode_push",
+    "encodes_as_ours",
 ]
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
-
-# Of join_ref, ref, topic, event and payload.
-Encoder: TypeAlias = Callable[[str, str, str, str, Any], bytes | None]
 
 
 class JsonParser(Protocol):
@@ -211,32 +208,24 @@ def part_decoder_of(serializer: V2Serializer | V1Serializer) -> Callable[[bytes]
     return serializer.decode_partly
 
 
-def encoder_of(serializer: Any) -> Encoder | None:
-    """Return what encodes a push as the serializer does, if that is our V2.
-
-    It returns the text as bytes, and `None` for what is left to the serializer: payloads that are
-    no dict, and those that cannot be encoded, of which that says why.
-    """
+def encodes_as_ours(serializer: Any) -> bool:
+    """Whether a serializer encodes a push as `encode_push` does: our V2 with msgspec."""
     ours = getattr(getattr(serializer, "encode", None), "__func__", None) is ENCODES
-    return PLAIN if ours and serializer._typed is not None else None
+    return ours and serializer._typed is not None
 
 
-def plain_encoder() -> Encoder:
-    """Return what encodes a push that is nothing special."""
-    dumps = msgspec.json.Encoder().encode
-
-    def encode(join_ref: str, ref: str, topic: str, event: str, payload: Any) -> bytes | None:
-        if type(payload) is not dict:
-            return None
-        try:
-            return dumps((join_ref, ref, topic, event, payload))
-        except Exception:
-            return None
-
-    return encode
+dump_push: Callable[[tuple[Any, ...]], bytes] = msgspec.json.Encoder().encode
 
 
-PLAIN = plain_encoder()
+def encode_push(join_ref: str, ref: str, topic: str, event: str, payload: Any) -> bytes | None:
+    """Return the text of a push as bytes, and `None` for what is left to the serializer: payloads
+    that are no dict, and those that cannot be encoded, of which that says why."""
+    if type(payload) is not dict:
+        return None
+    try:
+        return dump_push((join_ref, ref, topic, event, payload))
+    except Exception:
+        return None
 
 
 def describe(message: Message) -> str:

@@ -143,7 +143,8 @@ class Output:
             self._drop_output()
 
     def release_output(self) -> None:
-        """Give back what held the output, if there is none."""
+        """Give back what held the output, if there is none, and its masks."""
+        self._keys = b""
         if not self._output:
             self._output = NO_OUTPUT
 
