@@ -1,7 +1,7 @@
 """The inbox of a connection: messages, timers and its socket, in one wait.
 
-Only the owner's thread calls anything but `put` and `wake`, which may be called from everywhere,
-and `take_turn`: while the owner sleeps, whoever has that may do in its place what needs no waiting.
+Only the owner's thread calls anything but `put` and `wake`, which may be called from everywhere.
+While it sleeps, whoever has the `turn` may do in its place what needs no waiting.
 """
 
 from __future__ import annotations

@@ -72,7 +72,6 @@ T = TypeVar("T")
 # How long a connection that cannot be written is still read, for the close frame that says why.
 LAST_WORDS_SECONDS = 1.0
 
-
 WAITED_FOR = (SocketReady, Tick, WaitFailed)
 
 

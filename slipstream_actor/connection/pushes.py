@@ -27,6 +27,7 @@ __all__ = [
     "completed",
     "conclude",
     "is_full",
+    "is_left_to_write",
     "leave_here",
     "queue_here",
     "take_left",
@@ -102,7 +103,7 @@ def write_here(connection: Any, topic: str, join_ref: str, event: str, payload: 
         ref = Ref(number, topic, join_ref)
         connection._protocol.plain.add(number, ref)
         transport.flush()
-        if transport.pending_bytes or transport.write_error is not None:
+        if is_left_to_write(transport):
             see_to_the_rest(connection)
         if frame_log.is_on():
             frame_log.sending([PushMessage(topic, event, payload, number, join_ref)])
@@ -168,6 +169,11 @@ def write_left(connection: Any) -> None:
             inbox.tell(ResumeReading())
 
 
+def is_left_to_write(transport: Any) -> bool:
+    """Whether something waits to be written, or cannot be."""
+    return bool(transport.pending_bytes or transport.write_error is not None)
+
+
 def see_to_the_rest(connection: Any) -> None:
     """Have the connection's thread see to what the socket did not take."""
     connection._room.note(connection._transport.pending_bytes)  # Whoever pushes now waits for room.
@@ -183,7 +189,7 @@ def wrote_left_here(connection: Any) -> bool:
     try:
         take_left(connection)
         transport.flush()
-        if transport.pending_bytes or transport.write_error is not None:
+        if is_left_to_write(transport):
             see_to_the_rest(connection)
     finally:
         waiting.inbox = around

@@ -16,6 +16,7 @@ from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.selector_inbox import SocketReady
 from slipstream_actor.connection.pushes import (
+    is_left_to_write,
     leave_here,
     queue_here,
     take_left,
@@ -134,11 +135,6 @@ def request_here(connection: Any, request: Any) -> bool:
     finally:
         waiting.inbox = around
         inbox.turn.give()
-
-
-def is_left_to_write(transport: Any) -> bool:
-    """Whether something waits to be written, or cannot be."""
-    return bool(transport.pending_bytes or transport.write_error is not None)
 
 
 def step_here(connection: Any, ready: SocketReady | Tick | None) -> bool:

@@ -66,7 +66,8 @@ class Output:
 
     def send(self, messages: Iterable[str | bytes]) -> None:
         """Queue messages, text or binary, and write what the socket takes."""
-        if self.queue([*map(frames.of_message, messages)]) and not self._blocked:
+        payloads = [*map(frames.of_message, messages)]
+        if payloads and self.queue(payloads) and not self._blocked:
             self.flush()
 
     def queue(self, payloads: list[tuple[int, bytes]]) -> bool:
@@ -82,8 +83,7 @@ class Output:
     def _put(self, payloads: list[tuple[int, bytes]]) -> None:
         self.frames_out += len(payloads)
         for _, payload in payloads:
-            size = len(payload)
-            self.pending_bytes += size + 6 if size < 126 else frames.size_of(payload)
+            self.pending_bytes += frames.size_of(payload)
         try:
             self._output.extend(payloads)
         except AttributeError:

@@ -120,7 +120,7 @@ class Transport(Output):
         self.ended: ClosedByPeer | TransportFailed | None = None
         self.bytes_in = self.frames_in = 0
         self._limit = max_message_bytes
-        self._secure = isinstance(sock, ssl.SSLSocket)
+        self._secure = self._portion is not None
         # Whether what is read is frames as they are.
         self._simple = not self._secure and deflate is None
         # Of websocket-client, from the first frame that is not plain.

@@ -867,6 +867,15 @@ def test_partial_writes_never_corrupt_the_stream(
     assert over.frames_out == len(sent)
 
 
+def test_nothing_to_send_takes_nothing() -> None:
+    """As beside a heartbeat, which goes before all that waits."""
+    sock = FakeSocket()
+    over = make(sock)
+    over.send([])
+    assert (sock.sends, over.frames_out) == (0, 0)
+    assert over._output is output.NO_OUTPUT
+
+
 def test_output_that_there_is_no_memory_for_ends_the_connection() -> None:
     """It is not forgotten as if it had been written."""
     sock = FakeSocket()
