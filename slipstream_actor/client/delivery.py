@@ -24,8 +24,9 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.protocol.message import Message, PartlyDecoded
 from slipstream_actor.protocol.reasons import ChannelEnded, ClosedByClient, Disconnected
-from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
+from slipstream_actor.protocol.undecoded import MESSAGES, event_of
 from slipstream_actor.socket import presences
 from slipstream_actor.socket.apply_event import (
     CONNECTION_ENDS,
@@ -46,7 +47,6 @@ from slipstream_actor.socket.telemetry import CLIENT, apply_event, push_ended
 
 __all__ = ["EventDelivery"]
 
-MESSAGES = (MessageReceived, UndecodedMessage)
 JOIN_OUTCOMES = (TopicJoinSucceeded, TopicJoinFailed, TopicJoinClosed)
 
 
@@ -73,7 +73,7 @@ class EventDelivery(CallbackRunner):
                     if (socket := self._socket_of(burst.source)) is None:
                         return
                     tracked = socket._presences
-                    plain = MessageReceived if routes is None and not tracked else None
+                    plain = Message if routes is None and not tracked else None
                 if kept.idle is not None:  # Asked here: a call costs more.
                     self._cancel_idle()
                 if type(events[0]) is plain and "handle_message" not in CLIENT:
@@ -86,10 +86,10 @@ class EventDelivery(CallbackRunner):
                 if flow.paused:
                     flow.relieve()
                 kind = type(event)
-                if kind is UndecodedMessage and (whole := decoded(event)) is not None:
-                    event, kind = whole, MessageReceived
+                if kind is PartlyDecoded and (whole := event_of(event)) is not None:
+                    event, kind = whole, Message
                 if (
-                    kind is MessageReceived
+                    kind is Message
                     and (not tracked or event.topic not in tracked)
                     and "handle_message" not in CLIENT
                 ):
@@ -121,7 +121,7 @@ class EventDelivery(CallbackRunner):
         )
         while events:
             event = take()
-            if type(event) is not MessageReceived:
+            if type(event) is not Message:
                 events.appendleft(event)
                 break
             flow.taken += 1
@@ -296,17 +296,14 @@ class EventDelivery(CallbackRunner):
             return EVERY_OTHER
         return self._slipstream_routes.find(message.topic, message.event)
 
-    def _deliver_message(self, message: MessageReceived | UndecodedMessage) -> None:
+    def _deliver_message(self, came: Message | MessageReceived) -> None:
         """Call whom a message is for: the presence callbacks, a handler, or `handle_message`.
 
         What `track_presence` takes goes to a handler too, if that names the very event.
         """
-        if isinstance(message, UndecodedMessage):
-            whole = decoded(message)
-            if whole is None:
-                say_undecodable(self.socket)
-                return
-            message = whole
+        if (message := event_of(came)) is None:
+            say_undecodable(self.socket)
+            return
         route = self._route_of(message)
         if presences.is_tracked(self.socket, message):
             self._deliver_presence(message)

@@ -15,7 +15,7 @@ from slipstream_actor.client.returns import is_normal
 from slipstream_actor.protocol.commands import ResumeReading
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.matching import ANY, matches
-from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
+from slipstream_actor.protocol.undecoded import MESSAGES, event_of
 
 __all__ = ["Overflow", "Subscription", "subscribe"]
 
@@ -84,8 +84,7 @@ class Subscription(Stream[MessageReceived]):
         """Take what matches of a burst; `connection` is the inbox of who reads it."""
         count = 0
         for event in events:
-            kind = type(event)
-            if kind is not MessageReceived and kind is not UndecodedMessage:
+            if type(event) not in MESSAGES:
                 continue
             message = self._matching(event)
             if message is not None:
@@ -99,7 +98,7 @@ class Subscription(Stream[MessageReceived]):
         topic, name, payload = self._pattern
         if not (matches(topic, event.topic) and matches(name, event.event)):
             return None
-        whole = decoded(event) if isinstance(event, UndecodedMessage) else event
+        whole = event_of(event)
         if whole is None or not matches(payload, whole.payload):
             return None
         return whole

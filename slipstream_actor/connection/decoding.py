@@ -131,4 +131,6 @@ class Decoding:
         texts = message.topic, message.event, message.join_ref or "", message.ref or ""
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("decode returned a Message with a field that is no text")
-        return message
+        if type(message) is Message:
+            return message
+        return Message(message.join_ref, message.ref, message.topic, message.event, message.payload)

@@ -13,7 +13,6 @@ from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.events import (
     ChannelClosed,
     ChannelConnectFailed,
-    MessageReceived,
     PushFailed,
     ReplyReceived,
     TopicJoinClosed,
@@ -21,7 +20,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
 )
 from slipstream_actor.protocol.reason_texts import named
-from slipstream_actor.protocol.undecoded import UndecodedMessage
+from slipstream_actor.protocol.undecoded import MESSAGES
 from slipstream_actor.telemetry.redaction import answer_of, name, names_of, payload_of, redacted
 
 __all__ = ["Message", "Messages"]
@@ -40,8 +39,7 @@ SAID: dict[type, Callable[[Any], str]] = {
 }
 # What is in it, without what looks like a secret.
 PAYLOAD: dict[type, Callable[[Any], str]] = {
-    MessageReceived: lambda event: redacted(event.payload),
-    UndecodedMessage: lambda event: redacted(event.payload),
+    **dict.fromkeys(MESSAGES, lambda event: redacted(event.payload)),
     ReplyReceived: lambda event: redacted(event.reply.response),
     TopicJoinSucceeded: lambda event: redacted(answer_of(event.response)),
 }

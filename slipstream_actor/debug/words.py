@@ -14,7 +14,7 @@ from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.client import UNNOTICED
 from slipstream_actor.client.invocation import Invocation
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
-from slipstream_actor.protocol.undecoded import UndecodedMessage
+from slipstream_actor.protocol.undecoded import MESSAGES
 from slipstream_actor.telemetry.redaction import name
 
 __all__ = ["is_message", "what_is", "what_is_sent"]
@@ -43,7 +43,7 @@ SENT: dict[type, Callable[[Any], str]] = {
 def is_message(message: Any) -> bool:
     """Whether it is one that a client is told, and none of the library's own."""
     kind = type(message)
-    if kind in CALLBACKS or kind in WORDS or kind is UndecodedMessage:
+    if kind in CALLBACKS or kind in WORDS or kind in MESSAGES:
         return True
     if message is None or isinstance(message, (*UNNOTICED, Between, GetState)):
         return False
@@ -57,7 +57,7 @@ def what_is(message: Any) -> str:
         return words(message)
     kind = type(message).__name__
     topic, event = getattr(message, "topic", None), getattr(message, "event", None)
-    if type(message) is UndecodedMessage or type(message) in CALLBACKS:
+    if type(message) in MESSAGES or type(message) in CALLBACKS:
         return " ".join(name(part) for part in (topic, event or kind) if isinstance(part, str))
     return f"info {kind}"
 

@@ -43,7 +43,6 @@ from slipstream_actor.protocol.reasons import (
     PushTimeout,
 )
 from slipstream_actor.protocol.requests import OpenRequests
-from slipstream_actor.protocol.undecoded import UndecodedMessage
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
@@ -69,7 +68,7 @@ class Protocol:
         join_timeout: float = 10.0,
     ) -> None:
         self.outgoing: list[Message] = []
-        self.events: list[Event | UndecodedMessage] = []
+        self.events: list[Event | Message] = []
         # Of these those that end a join, by its ref.
         self.ended_joins: dict[str, Event] = {}
         self.channels: dict[str, Channel] = {}

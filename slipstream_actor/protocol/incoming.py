@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw
-
-from slipstream_actor.protocol.events import MessageReceived, ReplyReceived
+from slipstream_actor.protocol.events import ReplyReceived
 from slipstream_actor.protocol.message import Message, reply_of
-from slipstream_actor.protocol.undecoded import UndecodedMessage
 
 __all__ = ["RESERVED", "take_in"]
 
@@ -21,7 +18,7 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
     channels, plain, told = protocol.channels, protocol.plain.recent, protocol.events.append
     current = current_ref = None  # a topic and its join: mostly those of the next message, too
     for at, message in enumerate(messages):
-        topic, event, payload = message.topic, message.event, message.payload
+        topic, event = message.topic, message.event
         if event not in RESERVED:
             join_ref = message.join_ref
             if (join_ref != current_ref or topic != current) and join_ref is not None:
@@ -29,10 +26,7 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
                     nobodys.append(at)  # a message of a former join
                     continue
                 current, current_ref = topic, join_ref
-            if type(payload) is Raw:
-                told(UndecodedMessage(topic, event, payload))
-            else:
-                told(MessageReceived(topic, event, payload))
+            told(message)
         elif (
             event == "phx_reply"
             and (ref := plain.get(message.ref)) is not None
@@ -40,7 +34,7 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
             and ref.topic == topic
             and (channel := channels.get(topic)) is not None
             and channel.join_ref == ref.join_ref
-            and (reply := reply_of(payload)) is not None
+            and (reply := reply_of(message.payload)) is not None
         ):
             del plain[message.ref]
             told(ReplyReceived(topic, ref, reply))
@@ -48,7 +42,7 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
             current = current_ref = None  # It may end a join.
             handled = protocol.receive_reserved(message, now)
             if handled is None:
-                told(MessageReceived(topic, event, payload))
+                told(message)
             elif not handled:
                 nobodys.append(at)
     return nobodys

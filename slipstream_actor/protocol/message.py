@@ -8,7 +8,16 @@ import msgspec
 
 from slipstream_actor.errors import SlipstreamError, shown
 
-__all__ = ["Message", "Ref", "Reply", "ReplyError", "as_ref", "no_fields", "reply_of"]
+__all__ = [
+    "Message",
+    "PartlyDecoded",
+    "Ref",
+    "Reply",
+    "ReplyError",
+    "as_ref",
+    "no_fields",
+    "reply_of",
+]
 
 
 def no_fields(_: Any, /) -> list[tuple[str, Any]]:
@@ -29,6 +38,12 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     topic: str
     event: str
     payload: Any
+
+
+class PartlyDecoded(Message, array_like=True, frozen=True, gc=False):
+    """A message with its payload as it came."""
+
+    payload: msgspec.Raw
 
 
 class Ref(str):

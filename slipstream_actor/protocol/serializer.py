@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeGuard
 import msgspec
 
 from slipstream_actor.errors import SerializerError
-from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.message import Message, PartlyDecoded
 
 __all__ = [
     "JsonParser",
@@ -110,12 +110,6 @@ class V2Serializer:
             raise SerializerError(f"not a V2 message: {error}") from error
 
 
-class PartlyDecoded(Message, array_like=True, frozen=True, gc=False):
-    """A V2 message with its payload as it came."""
-
-    payload: msgspec.Raw
-
-
 class V1Wire(msgspec.Struct):
     """A V1 message; in what the server sends there is no join_ref (docs/protocol.md#note-52)."""
 
@@ -167,7 +161,7 @@ class V1Serializer:
             raise SerializerError(f"not a V1 message: {error}") from error
         if part.event.startswith("phx_"):
             return self.decode_text(data)
-        return Message(part.join_ref, part.ref, part.topic, part.event, part.payload)
+        return PartlyDecoded(part.join_ref, part.ref, part.topic, part.event, part.payload)
 
     def decode_text(self, data: str | bytes) -> Message:
         """Return the message of a text frame, given as text or as its UTF-8 bytes."""

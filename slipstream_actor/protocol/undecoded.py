@@ -1,4 +1,5 @@
-"""Messages that wait for their delivery as they came: decoded they take many times as much."""
+"""Messages as they wait for their delivery: as they came, and of long ones the payload too, since
+decoded that takes many times as much."""
 
 from __future__ import annotations
 
@@ -8,25 +9,23 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.protocol.events import MessageReceived
+from slipstream_actor.protocol.message import Message, PartlyDecoded
 
-__all__ = ["UndecodedMessage", "decoded"]
+__all__ = ["MESSAGES", "event_of"]
 
 decode: Callable[[msgspec.Raw], Any] = msgspec.json.Decoder().decode
 
-
-class UndecodedMessage(msgspec.Struct, frozen=True, gc=False):
-    """A `MessageReceived` whose payload is decoded when it is delivered: until then it takes the
-    bytes that it came in."""
-
-    topic: str
-    event: str
-    payload: msgspec.Raw
+MESSAGES = frozenset({Message, PartlyDecoded, MessageReceived})
 
 
-def decoded(message: UndecodedMessage) -> MessageReceived | None:
-    """Return the message with its payload, `None` for one that is no JSON."""
-    try:
-        payload = decode(message.payload)
-    except (ValueError, RecursionError):
-        return None
+def event_of(message: Message | MessageReceived) -> MessageReceived | None:
+    """Return the event that a message is, `None` for one whose payload is no JSON."""
+    if isinstance(message, MessageReceived):
+        return message
+    payload = message.payload
+    if isinstance(message, PartlyDecoded):
+        try:
+            payload = decode(message.payload)
+        except (ValueError, RecursionError):
+            return None
     return MessageReceived(message.topic, message.event, payload)

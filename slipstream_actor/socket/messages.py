@@ -13,9 +13,10 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import ChannelEnded
-from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
+from slipstream_actor.protocol.undecoded import MESSAGES, event_of
 from slipstream_actor.socket.apply_event import CONNECTION_ENDS
 from slipstream_actor.socket.awaiting import Deadline, disconnected_error, receive
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
@@ -40,7 +41,7 @@ def await_message(
 
     def match(message: Any, _: Any) -> int:
         kind = type(message)
-        if kind is MessageReceived or kind is UndecodedMessage:
+        if kind in MESSAGES:
             found = (
                 not is_tracked(socket, message)
                 and matches(topic, message.topic)
@@ -61,13 +62,11 @@ def await_message(
             text = f"awaited {awaited}{stands(socket, topic)}"
             raise NotConnectedError(text, socket=socket) from None
         raise
-    if type(received) is UndecodedMessage:
-        received = decoded(received)
-        if received is None:  # No message after all.
+    if type(received) in MESSAGES:
+        if (whole := event_of(received)) is None:  # No message after all.
             say_undecodable(socket)
             return await_message(socket, topic, event, payload, deadline.left())
-    if isinstance(received, MessageReceived):
-        return received
+        return whole
     if type(received) in CONNECTION_ENDS:
         raise disconnected_error(awaited, received, socket)
     reason = ChannelEnded(getattr(received, "reason", "left"))
@@ -80,9 +79,9 @@ def described_message(topic: Any, event: Any, payload: Any) -> str:
     return f"a message with topic {topic!r}, event {event!r}{matching}"
 
 
-def has_payload(message: MessageReceived | UndecodedMessage, pattern: Any) -> bool:
+def has_payload(message: Message | MessageReceived, pattern: Any) -> bool:
     """Whether the payload of a message matches; one that is no JSON is taken out, to be told of."""
-    whole = decoded(message) if isinstance(message, UndecodedMessage) else message
+    whole = event_of(message)
     return whole is None or matches(pattern, whole.payload)
 
 

@@ -72,27 +72,30 @@ def split(buffer: bytes, at: int, limit: int) -> tuple[list[Data], int]:
     frames: list[Data] = []
     append = frames.append
     end = len(buffer)
-    while at + 2 <= end:
-        first, length, start = buffer[at], buffer[at + 1], at + 2
-        if length > 125:
-            if length == 126 and at + 4 <= end:
-                length = buffer[at + 2] << 8 | buffer[at + 3]
-                start = at + 4
-            elif length == 127 and at + 10 <= end:
-                length = int.from_bytes(buffer[at + 2 : at + 10], "big")
-                start = at + 10
+    try:
+        while True:
+            first, length, start = buffer[at], buffer[at + 1], at + 2
+            if length > 125:
+                if length == 126:
+                    length = buffer[start] << 8 | buffer[at + 3]
+                    start = at + 4
+                elif length == 127 and at + 10 <= end:
+                    length = int.from_bytes(buffer[start : at + 10], "big")
+                    start = at + 10
+                else:
+                    break
+            stop = start + length
+            if stop > end or length > limit:
+                break
+            if first == FIN_TEXT:
+                append(buffer[start:stop])
+            elif first == FIN_BINARY:
+                append(Binary(buffer[start:stop]))
             else:
                 break
-        stop = start + length
-        if stop > end or length > limit:
-            break
-        if first == FIN_TEXT:
-            append(buffer[start:stop])
-        elif first == FIN_BINARY:
-            append(Binary(buffer[start:stop]))
-        else:
-            break
-        at = stop
+            at = stop
+    except IndexError:  # Where the header is not whole: to ask each time costs more.
+        pass
     return frames, at
 
 

@@ -23,7 +23,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors.envelopes import Burst
-from slipstream_actor.protocol.undecoded import UndecodedMessage
+from slipstream_actor.protocol.message import Message, PartlyDecoded
 from tests.support.clients import PATIENCE
 
 URI = "ws://test.invalid/socket/websocket"
@@ -71,8 +71,8 @@ def tell(ref: Any, *events: Any) -> None:
     ref.tell(Burst(None, events))
 
 
-def said(*names: str) -> list[MessageReceived]:
-    return [MessageReceived(TOPIC, name, {}) for name in names]
+def said(*names: str) -> list[Message]:
+    return [Message("1", None, TOPIC, name, {}) for name in names]
 
 
 def noted(ref: Any, log: queue.SimpleQueue[Any]) -> list[Any]:
@@ -87,9 +87,10 @@ def noted(ref: Any, log: queue.SimpleQueue[Any]) -> list[Any]:
 def test_events_of_all_kinds_come_in_their_order(start: Start) -> None:
     ref, log = start()
     reply = ReplyReceived(TOPIC, Ref("7", TOPIC, "1"), Reply("ok", {}))
-    undecoded = UndecodedMessage(TOPIC, "late", msgspec.Raw(b"[1]"))
-    tell(ref, *said("a", "b"), reply, *said("c"), undecoded, undecoded, *said("d", "e"))
-    assert noted(ref, log) == ["a", "b", "7", "c", "late", "late", "d", "e"]
+    late = PartlyDecoded("1", None, TOPIC, "late", msgspec.Raw(b"[1]"))
+    by_hand = MessageReceived(TOPIC, "by hand", {})
+    tell(ref, *said("a", "b"), reply, *said("c"), late, late, by_hand, *said("d", "e"))
+    assert noted(ref, log) == ["a", "b", "7", "c", "late", "late", "by hand", "d", "e"]
 
 
 def test_a_socket_that_is_returned_is_the_next_ones(start: Start) -> None:

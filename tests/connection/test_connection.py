@@ -19,7 +19,8 @@ from slipstream_actor.connection import connection as module
 from slipstream_actor.connection.connection import LAST_WORDS_SECONDS, Connection
 from slipstream_actor.connection.pace import LEAST_PACE
 from slipstream_actor.protocol.commands import CloseConnection
-from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, MessageReceived
+from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected
+from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     HeartbeatTimeout,
@@ -273,7 +274,7 @@ def test_a_stop_waits_for_the_close_frame_of_the_server(stepped: Stepped) -> Non
     assert list(stepped.wire.up) == ["close 1000"]
     assert answered
     events = stepped.take()
-    assert [type(event) for event in events] == [MessageReceived, ChannelClosed]
+    assert [type(event) for event in events] == [Message, ChannelClosed]
     assert events[-1].reason == ClosedByClient()
 
 

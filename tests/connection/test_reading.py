@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,10 @@ from slipstream_actor.connection.decoding import MANY_BYTES, SHORT, Decoding
 from slipstream_actor.connection.reading import receive
 from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import JoinTopic
-from slipstream_actor.protocol.events import MessageReceived, TopicLeft
-from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
+from slipstream_actor.protocol.events import TopicLeft
+from slipstream_actor.protocol.message import Message, PartlyDecoded
 from slipstream_actor.wire.frames import Binary, Data
+from tests.support.events import as_told
 
 URI = "ws://localhost:4000/socket/websocket"
 TOPIC = "room:a"
@@ -79,19 +81,14 @@ class Reading:
         return events
 
 
-def whole(event: Any) -> Any:
-    """Return an event as it is delivered."""
-    return decoded(event) if isinstance(event, UndecodedMessage) else event
-
-
 @pytest.mark.parametrize("waiting", [0, MANY_BYTES], ids=["few", "many"])
 @pytest.mark.parametrize("version", [V1Serializer, V2Serializer], ids=["v1", "v2"])
 @given(data=st.data())
 def test_a_burst_is_what_its_frames_are(version: type[Any], waiting: int, data: Any) -> None:
     frames = data.draw(st.lists(texts(version) | BINARIES.map(Binary), max_size=8))
     at_once, each = Reading(version, waiting), Reading(version, 0)
-    events = [whole(event) for event in at_once.receive(*frames)]
-    assert events == [whole(event) for frame in frames for event in each.receive(frame)]
+    events = as_told(at_once.receive(*frames))
+    assert events == as_told(event for frame in frames for event in each.receive(frame))
     assert at_once._dropped == each._dropped
     assert at_once._protocol.channels.keys() == each._protocol.channels.keys()
 
@@ -102,7 +99,7 @@ def test_behind_the_end_of_its_join_a_message_is_nobodys() -> None:
         json.dumps(["1", None, TOPIC, event, {}]).encode() for event in ("said", "phx_close")
     )
     events = reading.receive(said, said, closed, said)
-    assert [type(event) for event in events] == [MessageReceived] * 2 + [TopicLeft]
+    assert [type(event) for event in events] == [Message] * 2 + [TopicLeft]
     assert reading._dropped == 1
 
 
@@ -111,4 +108,23 @@ def test_behind_many_bytes_the_long_ones_wait_undecoded(size: int) -> None:
     reading = Reading(V2Serializer, MANY_BYTES)
     frame = json.dumps([None, None, TOPIC, "said", "x" * size])[: size - 2] + '"]'
     kinds = {type(event) for event in reading.receive(frame.encode(), frame.encode())}
-    assert kinds == {MessageReceived if size == SHORT else UndecodedMessage}
+    assert kinds == {Message if size == SHORT else PartlyDecoded}
+
+
+class Stamped(Message, array_like=True, frozen=True):
+    """A message of a serializer of one's own, with more than ours has."""
+
+    at: int = 7
+
+
+class Stamping(V2Serializer):
+    def decode(self, data: str | bytes) -> Message:
+        message = super().decode(data)
+        return Stamped(*msgspec.structs.astuple(message))
+
+
+def test_a_message_of_a_class_of_ones_own_is_a_message() -> None:
+    reading = Reading(Stamping, 0)
+    assert reading.receive(b'[null, null, "room:a", "said", {"n": 1}]') == [
+        Message(None, None, TOPIC, "said", {"n": 1})
+    ]

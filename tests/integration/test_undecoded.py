@@ -22,7 +22,7 @@ from slipstream_actor import (
     on,
     wait_until_joined,
 )
-from slipstream_actor.protocol.undecoded import UndecodedMessage
+from slipstream_actor.protocol.message import PartlyDecoded
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_pairs import do, until_mark
 from tests.support.clients import PATIENCE, Recorder, eventually, recording
@@ -301,7 +301,7 @@ def test_reading_stands_still_above_the_bytes_and_goes_on(
         # They wait as they came.
         waiting = [event for burst in bursts(ref) for event in burst.events]
         assert waiting
-        assert all(type(event) is UndecodedMessage for event in waiting)
+        assert all(type(event) is PartlyDecoded for event in waiting)
         assert all(type(event.payload) is msgspec.Raw for event in waiting)
         # Down to a quarter nothing is read.
         while look(ref).undelivered_bytes > MEGABYTE // 4 + 2 * size:

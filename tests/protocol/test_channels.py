@@ -47,6 +47,7 @@ from slipstream_actor.protocol.reasons import (
     JoinRefused,
     JoinTimeout,
 )
+from tests.support.events import as_told
 
 T = "room:1"
 OK = {"status": "ok", "response": {}}
@@ -128,7 +129,7 @@ class Core:
 
     def events(self) -> list[Any]:
         events, self.protocol.events = self.protocol.events, []
-        return events
+        return as_told(events)
 
     def sent(self) -> list[Message]:
         sent, self.protocol.outgoing = self.protocol.outgoing, []

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstream_actor import MessageReceived, SerializerError
-from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.message import Message, PartlyDecoded
 from slipstream_actor.protocol.serializer import V1Serializer, V2Serializer
-from slipstream_actor.protocol.undecoded import UndecodedMessage, decoded
+from slipstream_actor.protocol.undecoded import event_of
 
 OURS = [V1Serializer, V2Serializer]
 every_version = pytest.mark.parametrize("version", OURS, ids=["v1", "v2"])
@@ -50,8 +50,10 @@ def test_the_parts_are_those_of_the_whole(version: type[Any], message: Message) 
         return
     assert isinstance(part.payload, msgspec.Raw)
     assert msgspec.structs.astuple(part)[:-1] == msgspec.structs.astuple(whole)[:-1]
-    assert decoded(UndecodedMessage(part.topic, part.event, part.payload)) == MessageReceived(
-        whole.topic, whole.event, whole.payload
+    assert (
+        event_of(part)
+        == event_of(whole)
+        == MessageReceived(whole.topic, whole.event, whole.payload)
     )
 
 
@@ -94,5 +96,5 @@ def test_what_is_no_message_is_none(version: type[Any], data: bytes) -> None:
 
 
 def test_a_payload_that_is_no_json_is_none() -> None:
-    message = UndecodedMessage("room", "said", msgspec.Raw(b'{"token": "SECRET", "n": 01}'))
-    assert decoded(message) is None
+    payload = msgspec.Raw(b'{"token": "SECRET", "n": 01}')
+    assert event_of(PartlyDecoded(None, None, "room", "said", payload)) is None

@@ -22,6 +22,7 @@ from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import ClosedByClient, ClosedByPeer
 from slipstream_actor.protocol.serializer import V1Serializer, V2Serializer
+from tests.support.events import as_told
 
 Row = dict[str, Any]
 PROTOCOL = Path(__file__).parents[1] / "protocol"
@@ -253,7 +254,7 @@ class Replay:
         self._take_events()
 
     def _take_events(self) -> None:
-        self.outcomes += self.protocol.events
+        self.outcomes += as_told(self.protocol.events)
         self.protocol.events.clear()
 
 

@@ -1,0 +1,16 @@
+"""Events of the protocol as callbacks are told them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.undecoded import event_of
+
+__all__ = ["as_told"]
+
+
+def as_told(events: Iterable[Any]) -> list[Any]:
+    """Return events, a message that is still as it came as the event that it is."""
+    return [event_of(event) if isinstance(event, Message) else event for event in events]
