@@ -27,7 +27,7 @@ from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
 from slipstream_actor.connection.pushes import completed, conclude, is_full, write_left
-from slipstream_actor.connection.reading import receive
+from slipstream_actor.connection.reading import hear, receive
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.stepping import (
     StepFailed,
@@ -272,12 +272,13 @@ class Connection(BaseActor):
             self._transport.release()
 
     def _tick(self, _: Tick) -> None:
-        self._timer = None
+        now = time.monotonic()
+        if self._transport is not None:
+            hear(self)
+        self._timer = None  # Only now: what is due is looked at below.
         if self._transport is None or self._status == "closed":
             return
-        now = time.monotonic()
         if self._give_up_at is not None and self._give_up_at <= now:
-            self._ready(SocketReady(not self._paused, False))  # What has come in time is heard.
             self._end(self._reason)
             return
         self._protocol.handle_timer(now, self._progress.moved_at)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from slipstream_actor.actors.selector_inbox import SocketReady
 from slipstream_actor.protocol.incoming import take_in
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import Data
 from slipstream_actor.wire.websocket import Transport
 
-__all__ = ["receive"]
+__all__ = ["hear", "receive"]
+
+# More than what a socket holds, of a server that never stops sending.
+MOST_READS = 64
 
 
 def receive(connection: Any, transport: Transport) -> None:
@@ -33,6 +37,19 @@ def receive(connection: Any, transport: Transport) -> None:
                 give(connection, [data], [message], now)
     else:
         give(connection, received, messages, now)
+
+
+def hear(connection: Any) -> None:
+    """Read all that has come by now, as far as there is room: what was answered in time is no
+    timeout, whatever kept this process from reading it."""
+    transport = connection._transport
+    for _ in range(MOST_READS):
+        before = transport.bytes_in
+        if connection._paused or connection._status == "closed":
+            return
+        connection._ready(SocketReady(True, False))
+        if transport.bytes_in == before:
+            return
 
 
 def give(connection: Any, received: list[Data], messages: list[Message], now: float) -> None:

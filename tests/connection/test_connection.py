@@ -197,6 +197,21 @@ def test_whole_messages_are_no_answer_to_a_heartbeat(stepped: Stepped) -> None:
     assert stepped.last_words() == HeartbeatTimeout()
 
 
+def test_an_answer_that_has_come_is_no_timeout(stepped: Stepped) -> None:
+    """Whatever kept the thread away: it lies in the socket when the deadline is seen."""
+    stepped.passes(10.0)
+    _, ref, topic, event, _ = stepped.wire.written[-1]
+    assert (topic, event) == ("phoenix", "heartbeat")
+    answer = [None, ref, topic, "phx_reply", {"status": "ok", "response": {}}]
+    stepped.wire.arrived.append(json.dumps(answer).encode())
+    stepped.passes(10.0)
+    assert stepped.last_words() is None
+    assert stepped.wire.written[-1][3] == "heartbeat"
+    assert stepped.wire.written[-1][1] != ref
+    stepped.passes(10.0)
+    assert stepped.last_words() == HeartbeatTimeout()
+
+
 @pytest.mark.parametrize("transfer", ["a big message comes", "a big push goes"])
 def test_a_transfer_that_goes_on_is_a_sign_of_life(stepped: Stepped, transfer: str) -> None:
     """The answer to the heartbeat stands behind it."""
