@@ -192,18 +192,35 @@ def with_state(tracked: Tracked, state: State, changes: tuple[Change, Change]) -
     presences = FrozenMap(Presence.sync_state(tracked.presences, state, *changes))
     synced = replace(tracked, presences=presences, synced=True, held=())
     for diff in tracked.held:
-        synced = with_diff(synced, msgspec.json.decode(diff), changes)
+        synced = with_diff(synced, as_value(diff), changes)
     return synced
 
 
 def with_held(tracked: Tracked, diff: Any) -> Tracked:
-    """Keep a diff until the state comes, in bounds; the state is newer than the oldest ones."""
-    held = (*tracked.held, msgspec.json.encode(diff))[-MOST_HELD:]
+    """Keep a diff until the state comes, in bounds; the state is newer than the oldest ones.
+
+    Raises whatever, for one of values that only its parser knows.
+    """
+    held = (*tracked.held, as_bytes(diff))[-MOST_HELD:]
     size = sum(map(len, held))
     while size > MOST_HELD_BYTES:
         size -= len(held[0])
         held = held[1:]
     return replace(tracked, held=held)
+
+
+def as_bytes(value: Any) -> bytes:
+    """Return what takes less room; no JSON, which cannot have all that a parser makes of JSON."""
+    import pickle
+
+    return pickle.dumps(value)
+
+
+def as_value(data: bytes) -> Any:
+    """Return what `as_bytes` was given."""
+    import pickle
+
+    return pickle.loads(data)
 
 
 def with_diff(tracked: Tracked, diff: Any, changes: tuple[Change, Change]) -> Tracked:

@@ -33,22 +33,36 @@ def is_tracked(socket: SocketState, message: MessageReceived) -> bool:
 def receive(socket: S, message: MessageReceived) -> tuple[S, list[Call]]:
     """Return the socket after a state or a diff, and the callbacks that it leads to, in order.
 
-    One that is malformed is logged at warning level, and changes nothing.
+    One that is malformed is logged at warning level, and changes nothing; nor does what comes
+    behind the end of the join.
     """
     topic, payload = message.topic, message.payload
+    join = socket.joins.get(topic)
+    if join is not None and join.status == "closed":
+        return socket, []
     tracked = socket._presences[topic]
     is_state = message.event == tracked.state_event
     problem = problem_of_state(payload) if is_state else problem_of_diff(payload)
     if problem is not None:
-        logger.warning("%s of %s is dropped: %s", shown(message.event), shown(topic), problem)
-        return socket, []
+        return without(socket, message, problem)
     calls: list[Call] = []
     if is_state:
         tracked = with_state(tracked, payload, recorder(calls, topic))
-    elif not tracked.synced:
-        tracked = with_held(tracked, payload)
-    else:
+    elif tracked.synced:
         tracked = with_diff(tracked, payload, recorder(calls, topic))
+    else:
+        try:
+            tracked = with_held(tracked, payload)
+        except Exception as error:
+            why = f"it cannot be kept until the state comes: {type(error).__name__}"
+            return without(socket, message, why)
     if tracked.synced:
         calls.append(("handle_presence_sync", (topic,)))
     return replace(socket, _presences={**socket._presences, topic: tracked}), calls
+
+
+def without(socket: S, message: MessageReceived, problem: str) -> tuple[S, list[Call]]:
+    """Return the socket as it is, and say why a message has not changed it."""
+    event, topic = shown(message.event), shown(message.topic)
+    logger.warning("%s of %s is dropped: %s", event, topic, problem)
+    return socket, []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pykka
@@ -29,6 +29,7 @@ from slipstream_actor import (
     Presence,
     Socket,
     Stop,
+    TopicJoinClosed,
     TopicJoinSucceeded,
     connect,
     get_state,
@@ -37,7 +38,8 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors.envelopes import Burst
-from slipstream_actor.protocol.presence import MOST_HELD, MOST_HELD_BYTES, track
+from slipstream_actor.protocol.presence import MOST_HELD, MOST_HELD_BYTES, as_value, track
+from slipstream_actor.protocol.reasons import ChannelCrashed
 from slipstream_actor.socket.presences import receive
 from tests.support.clients import PATIENCE
 
@@ -453,7 +455,7 @@ def test_what_is_held_is_bounded(watch: Watch) -> None:
         watch.diff(joins={str(n): present(str(n))})
     held = get_state(watch.ref).socket._presences[TOPIC].held
     assert len(held) == MOST_HELD
-    assert list(json.loads(held[-1])["joins"]) == [str(MOST_HELD + 4)]
+    assert list(as_value(held[-1])["joins"]) == [str(MOST_HELD + 4)]
 
 
 def test_what_is_held_is_bounded_in_bytes(watch: Watch) -> None:
@@ -461,7 +463,32 @@ def test_what_is_held_is_bounded_in_bytes(watch: Watch) -> None:
         watch.diff(joins={str(n): {"metas": [{"phx_ref": "r", "pad": "x" * 100_000}]}})
     held = get_state(watch.ref).socket._presences[TOPIC].held
     assert 100_000 < sum(map(len, held)) <= MOST_HELD_BYTES
-    assert list(json.loads(held[-1])["joins"]) == ["39"]
+    assert list(as_value(held[-1])["joins"]) == ["39"]
+
+
+def test_what_is_held_is_what_its_parser_made_of_it(watch: Watch) -> None:
+    """Values that JSON does not have, and texts that UTF-8 has not."""
+    odd = {"metas": [{"phx_ref": "1", "n": Decimal("1.25"), "text": "\ud800", "at": 1j}]}
+    watch.diff(joins={"a": odd})
+    watch.state()
+    assert watch.seen() == [join("a", None, odd), sync(a=odd)]
+
+
+def test_what_cannot_be_held_is_dropped(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    watch.diff(joins={"a": {"metas": [{"phx_ref": "1", "own": threading.Lock()}]}})
+    watch.state(b=B)
+    assert watch.seen() == [join("b", None, B), sync(b=B)]
+    assert "cannot be kept until the state comes: TypeError" in caplog.text
+
+
+def test_behind_the_end_of_a_join_nothing_changes(watch: Watch) -> None:
+    watch.state(a=A)
+    watch.ref.tell(TopicJoinClosed(TOPIC, ChannelCrashed({})))
+    watch.seen()
+    watch.diff(joins={"b": B})
+    watch.state(b=B)
+    assert watch.seen() == []
+    assert watch.presences == {"a": A}
 
 
 def test_a_rejoin_begins_anew_and_reports_what_happened_meanwhile(watch: Watch) -> None:
