@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Hashable
 
-__all__ = ["Inflow", "SendBuffer"]
+__all__ = ["Inflow", "SendBuffer", "byte_count"]
 
 # Of the most bytes the part down to which it does not read again.
 LOW_PART = 4
@@ -110,6 +110,13 @@ class Inflow:
             except BaseException:  # A signal handler's: the connection may not have been told.
                 self.paused = True
                 raise
+
+
+def byte_count(data: str | bytes) -> int:
+    """Return how many bytes an encoded message has on the wire."""
+    if isinstance(data, bytes) or data.isascii():
+        return len(data)
+    return len(data.encode("utf-8", "surrogatepass"))
 
 
 class SendBuffer:

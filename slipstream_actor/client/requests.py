@@ -19,6 +19,7 @@ from slipstream_actor.actors.forks import ended_for
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.one_at_a_time import OneAtATime
+from slipstream_actor.actors.pressure import byte_count
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client.pending_request import PendingRequest
@@ -284,7 +285,7 @@ class Requests:
         request.inbox = self._inbox
         data = encode(socket, self._message(request, join_ref))
         room = room_of(connection)
-        if room is not None and not room.reserve(len(data), self, self.flush):
+        if room is not None and not room.reserve(byte_count(data), self, self.flush):
             return False
         request.handed, request.data = join_ref, data
         request.stop_waiting()

@@ -18,7 +18,7 @@ from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.calls import answering, refuse_unknown
 from slipstream_actor.actors.envelopes import TAKE, UNCOUNTED, Burst, GetState, Interrupted, Timer
 from slipstream_actor.actors.exit import closes_at_exit
-from slipstream_actor.actors.pressure import Inflow, SendBuffer
+from slipstream_actor.actors.pressure import Inflow, SendBuffer, byte_count
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
 from slipstream_actor.configuration.configuration import Configuration, redact
@@ -252,7 +252,7 @@ class Connection(BaseActor):
                 # In its place: this one has what that lacks.
                 push = completed(push, ref, self._protocol, self._serializer)  # noqa: PLW2901
             else:
-                taken += len(push.data)
+                taken += byte_count(push.data)
             if accept(push, now):
                 awaited = awaited or push.awaited
                 batch.append(push)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.actors.pressure import byte_count
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.actors.push_buffer import BufferedPush
 from slipstream_actor.errors import SerializerError
@@ -52,7 +53,7 @@ def keep(socket: SocketState, ref: Ref, event: str, payload: Any, deadline: floa
     """Keep a push until its topic is joined."""
     config = socket.channel_config
     assert config is not None
-    size = len(encode(socket, Message(str(ref), str(ref), ref.topic, event, payload)))
+    size = byte_count(encode(socket, Message(str(ref), str(ref), ref.topic, event, payload)))
     if size > config.buffer_max_bytes:
         raise SendBufferFullError(
             f"push: {event!r} on {ref.topic!r} has {size} bytes; buffer_max_bytes is"

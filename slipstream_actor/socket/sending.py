@@ -16,7 +16,7 @@ from pykka import ActorDeadError
 from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.ledger import Asked
-from slipstream_actor.actors.pressure import SendBuffer
+from slipstream_actor.actors.pressure import SendBuffer, byte_count
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.actors.search import Expired
 from slipstream_actor.protocol.commands import PushMessage
@@ -69,11 +69,12 @@ def send(
     data = encode(socket, Message(ref.join_ref, number, ref.topic, event, payload))
     room = room_of(connection)
     if room is not None:
+        size = byte_count(data)
         if crowded:
-            room.add(len(data))
-        elif not room.reserve(len(data)):
+            room.add(size)
+        elif not room.reserve(size):
             left = until_either(send_timeout, deadline)
-            await_room(socket, connection, len(data), ref.topic, event, left)
+            await_room(socket, connection, size, ref.topic, event, left)
     awaited = deadline is not None
     command = PushMessage(
         ref.topic, event, payload, number, ref.join_ref, data, awaited, None, deadline

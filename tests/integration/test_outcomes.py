@@ -446,6 +446,8 @@ def test_too_many_buffered_bytes(held: PhoenixServer, gate: threading.Event) -> 
         assert log.take("push_failed") == ("push_failed", pushes[0], BufferOverflow())
         with pytest.raises(SendBufferFullError, match="buffer_max_bytes is 1000: "):
             do(ref, lambda s: s.push("room:1", "say", "x" * 1000))
+        with pytest.raises(SendBufferFullError, match=r"has 1[0-9]{3} bytes"):
+            do(ref, lambda s: s.push("room:1", "say", "\u00e9" * 500))
         with pytest.raises(SerializerError):
             do(ref, lambda s: s.push("room:1", "say", object()))
         gate.set()

@@ -22,6 +22,7 @@ from slipstream_actor import (
     Socket,
     connect,
     get_state,
+    subscribe,
 )
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
@@ -321,6 +322,17 @@ def test_a_push_that_waits_is_told_of_the_end(deaf: tuple[Deaf, Socket]) -> None
     eventually(lambda: room_of(socket)._waiting, "a push that waits")
     socket.disconnect()
     assert isinstance(pushing.outcome(), NotConnectedError)
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\u8a9e", "\N{PILE OF POO}"])
+def test_what_was_sent_takes_no_room(server: PhoenixServer, letter: str) -> None:
+    """Nor when it takes more bytes than letters, left to the connection's thread or written."""
+    with recording(server.uri) as (ref, log), subscribe(ref):
+        connection = joined(ref, log)
+        do(ref, lambda s: [s.push(TOPIC, "echo", {"text": letter * 900}) for _ in range(20)])
+        for _ in range(20):
+            log.take("reply")
+        eventually(lambda: not look(connection).send_buffer_bytes, "that no room is taken")
 
 
 def test_a_stop_ends_a_push_that_waits() -> None:
