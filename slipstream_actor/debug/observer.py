@@ -57,6 +57,11 @@ class Events(deque[Any]):
         self.observer.begin(event)
         return event
 
+    def appendleft(self, event: Any) -> None:
+        """Have it back: it was looked at, and is not handled yet."""
+        super().appendleft(event)
+        self.observer.take_back()
+
     def __delitem__(self, at: Any) -> None:
         event = self[at]
         super().__delitem__(at)
@@ -129,6 +134,10 @@ class Observer:
         """The client handles a message now, and no other."""
         self.finish()
         self._handling, self._begun = message, time.monotonic()
+
+    def take_back(self) -> None:
+        """It does not handle what it was to have in hand."""
+        self._handling = None
 
     def finish(self) -> None:
         """It has handled what it had in hand."""

@@ -10,15 +10,22 @@ import pytest
 
 from slipstream_actor import (
     Answer,
+    ChannelConnected,
     ClientActor,
     ClientEndedError,
+    Ref,
+    Reply,
+    ReplyReceived,
     Socket,
     call,
     cast,
+    connect,
     debug,
     request,
 )
+from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.debug.observer import listen
+from slipstream_actor.protocol.message import Message
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, Recorder, eventually, recording
 from tests.support.planted import get_stuck, leaked, planted
@@ -75,6 +82,24 @@ def test_it_counts_what_comes_and_goes(server: PhoenixServer) -> None:
         assert counted(ref) == (0, 0)
         debug.statistics(ref, False)
         assert debug.statistics(ref, "get") is None
+
+
+class Played(ClientActor):
+    def init(self) -> Socket:
+        return connect("ws://test.invalid/socket/websocket", test_mode=True)
+
+
+def test_each_event_of_a_burst_counts_once() -> None:
+    """Also one behind messages that are taken in one go."""
+    ref = Played.start()
+    ref.tell(ChannelConnected(None))
+    debug.statistics(ref, True)
+    message = Message("1", None, TOPIC, "news", {})
+    reply = ReplyReceived(TOPIC, Ref("2", TOPIC, "1"), Reply("ok", {}))
+    ref.tell(Burst(None, [message, reply, message, reply, message]))
+    eventually(lambda: counted(ref)[0] >= 5, "all of them")
+    assert counted(ref) == (5, 0)
+    ref.stop()
 
 
 def test_it_goes_on_with_the_next_connection(proxy: FaultProxy) -> None:
