@@ -55,6 +55,7 @@ class InboxState:
         "_timers_given",
         "_waited",
         "_waits",
+        "asked",
         "begins_anew",
         "buffer",
         "burst",
@@ -119,7 +120,10 @@ class InboxState:
         self.interrupt: Callable[[], object] | None = None
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
+        # The method whose new socket its callback has not returned yet, and since then the last one
+        # that has asked something of the server.
         self.uncommitted: str | None = None
+        self.asked: tuple[str] | None = None
         self.begins_anew: bool = False
         self.close_requested: bool = False
         # The callback of a connection that has been replaced runs: it opens no other.

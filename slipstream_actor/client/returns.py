@@ -23,6 +23,7 @@ __all__ = [
     "Next",
     "Stop",
     "is_normal",
+    "is_lost",
     "lost_socket_error",
     "wrong_return_error",
 ]
@@ -120,9 +121,16 @@ def wrong_return_error(name: str, result: Any) -> CallbackReturnError:
     return CallbackReturnError(f"{name} returned {type(result).__name__}; it may return {allowed}")
 
 
+def is_lost(inbox: Inbox, socket: Socket) -> bool:
+    """Whether a callback goes on with a socket that does not know of what it has asked last."""
+    asked = inbox.asked if inbox.uncommitted is not None else None
+    return asked is not None and asked is not socket._asked
+
+
 def lost_socket_error(name: str, inbox: Inbox, instead: str) -> CallbackReturnError:
     """Return the error for a callback that made a new socket and dropped it."""
-    method, inbox.uncommitted = inbox.uncommitted, None
+    method = inbox.asked[0] if inbox.asked is not None else inbox.uncommitted
+    inbox.uncommitted = None
     return CallbackReturnError(
         f"{name} called socket.{method}(), whose result would be lost: {instead}"
     )

@@ -24,6 +24,7 @@ from slipstream_actor.client.returns import (
     Answer,
     Next,
     Stop,
+    is_lost,
     is_normal,
     lost_socket_error,
     wrong_return_error,
@@ -135,7 +136,10 @@ class CallbackRunner(Defaults, BaseActor):
     def socket(self, socket: Socket) -> None:
         if not isinstance(socket, Socket):
             raise TypeError(f"socket must be a Socket, not {type(socket).__name__}")
-        self._require_own("the assignment of socket", socket)
+        name = "the assignment of socket"
+        self._require_own(name, socket)
+        if is_lost(self.actor_inbox, socket):
+            raise lost_socket_error(name, self.actor_inbox, "assign the socket that it returned")
         self.actor_inbox.uncommitted = None
         self._go_on_with(socket)
 
@@ -187,6 +191,8 @@ class CallbackRunner(Defaults, BaseActor):
         unchanged = socket is None or socket is given
         if unchanged and inbox.uncommitted is not None:
             raise lost_socket_error(name, inbox, "return the socket")
+        if socket is not None and is_lost(inbox, socket):
+            raise lost_socket_error(name, inbox, "return the socket that it returned")
         inbox.uncommitted = None
         if socket is not None and not unchanged:
             self._require_own(name, socket)

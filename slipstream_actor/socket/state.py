@@ -75,6 +75,8 @@ class SocketState(msgspec.Struct, frozen=True):
     _retry_at: float | None = None
     # What all sockets have in common that descend from one.
     _lineage: Lineage | None = None
+    # The last call that has asked something of the server, in this object alone: see `commit`.
+    _asked: tuple[str] | None = None
 
     def __repr__(self) -> str:
         # The configuration holds tokens, and assigns may.
@@ -205,10 +207,21 @@ def changed(socket: S, method: str, **changes: Any) -> S:
     return commit(socket, method, replace(socket, **changes))
 
 
+# What changes no more than the socket: who drops such a change may mean it.
+OF_THE_SOCKET_ALONE = frozenset({"assign", "update", "track_presence"})
+
+
 def commit(before: S, method: str, after: S) -> S:
-    """Note that a callback which returns nothing now would lose `after`, and return it."""
-    if after is not before:
-        owner = current()
-        if owner is before.socket_pid:
-            owner.actor_inbox.uncommitted = method
-    return after
+    """Note that a callback would lose `after` by returning nothing, or a socket that does not know
+    of what `method` has asked of the server; return it."""
+    owner = current()
+    if after is before or owner is not before.socket_pid:
+        return after
+    inbox = owner.actor_inbox
+    if inbox.uncommitted is None:
+        inbox.asked = None
+    inbox.uncommitted = method
+    if method in OF_THE_SOCKET_ALONE or method.startswith("await_"):
+        return after
+    inbox.asked = (method,)
+    return replace(after, _asked=inbox.asked)

@@ -50,9 +50,18 @@ def await_or_put_back(
 def await_next(
     function: Callable[Concatenate[S, P], S], socket: S, *args: P.args, **kwargs: P.kwargs
 ) -> S:
-    """Do so with an await that returns the next socket, and note that a callback may lose it."""
+    """Do so with an await that returns the next socket, and note that a callback may lose it.
+
+    Whoever catches its error knows what has come of what was asked.
+    """
 
     def await_and_commit(socket: S) -> S:
-        return commit(socket, function.__name__, function(socket, *args, **kwargs))
+        try:
+            after = function(socket, *args, **kwargs)
+        except SlipstreamError:
+            if (owner := current()) is socket.socket_pid:
+                owner.actor_inbox.asked = None
+            raise
+        return commit(socket, function.__name__, after)
 
     return await_or_put_back(await_and_commit, socket)

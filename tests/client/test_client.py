@@ -794,6 +794,66 @@ def test_init_may_not_lose_its_socket(play: Play) -> None:
         play({"init": lose})
 
 
+def join_and_lose(socket: Socket) -> Socket:
+    socket.join("lost")
+    return socket
+
+
+BESIDE: dict[str, Callable[[Socket], Any]] = {
+    "a change before it": lambda s: join_and_lose(s.assign(n=1)),
+    "a change after it": lambda s: join_and_lose(s).assign(n=1),
+    "another join": lambda s: join_and_lose(s.join("kept")),
+    "and goes on with what comes": lambda s: Next(join_and_lose(s.assign(n=1)), timeout=9),
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_a_join_may_not_be_lost_beside_another_socket(play: Play, beside: str) -> None:
+    ref, _ = play({"handle_cast": lambda *a: BESIDE[beside](a[-1])})
+    cast(ref, "join")
+    reason = wait(ref, timeout=PATIENCE)
+    assert isinstance(reason, CallbackReturnError)
+    assert str(reason) == (
+        "handle_cast called socket.join(), whose result would be lost: return the socket that it"
+        " returned"
+    )
+
+
+def test_init_may_not_lose_a_join(play: Play) -> None:
+    def lose(*_: Any) -> Socket:
+        return join_and_lose(connect(URI, test_mode=True))
+
+    with pytest.raises(CallbackReturnError, match=r"init called socket\.join\(\)"):
+        play({"init": lose})
+
+
+def test_an_assignment_of_socket_may_not_lose_a_join(play: Play) -> None:
+    ref, _ = play()
+
+    def lose(me: Any) -> None:
+        me.socket = join_and_lose(me.socket.join("kept"))
+
+    with pytest.raises(CallbackReturnError, match=r"assignment of socket called socket\.join\(\)"):
+        ref.proxy().do(lose).get(timeout=PATIENCE)
+
+
+def test_what_is_no_loss(play: Play) -> None:
+    """What asks nothing of the server may be tried out, and a join that has failed given up."""
+
+    def hear_no(me: Any, _: Any, socket: Socket) -> Socket:
+        socket.assign(n=1)
+        try:
+            socket.join(TOPIC).await_join(TOPIC, timeout=0.01)
+        except AwaitTimeoutError:
+            socket = socket.assign(n=2)
+        socket.assign(n=3)
+        return socket
+
+    ref, _ = play({"handle_cast": hear_no})
+    cast(ref, "join")
+    eventually(lambda: get_state(ref).socket.assigns.get("n") == 2, "the change")
+
+
 def test_handle_call_may_not_lose_its_socket(play: Play) -> None:
     ref, _ = play({"handle_call": lambda *a: a[-1].assign(a=1) and Answer("ok")})
     with pytest.raises(CallbackReturnError, match=r"handle_call called socket\.assign\(\)"):
