@@ -145,7 +145,8 @@ class AwaitTimeoutError(SlipstreamError, TimeoutError, Timeout):
         hint: str = "",
         maybe_sent: bool = False,
     ) -> None:
-        super().__init__(f"awaited {awaited} for {timeout} s{hint}")
+        seconds = timeout if timeout is None else round(timeout, 3)
+        super().__init__(f"awaited {awaited} for {seconds} s{hint}")
         self.awaited = awaited
         self.timeout = timeout
         self.socket = socket

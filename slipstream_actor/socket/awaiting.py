@@ -80,11 +80,16 @@ class Deadline:
 
     def __init__(self, timeout: float | None, spent: float = 0.0) -> None:
         self.timeout: float | None = require_seconds("timeout", timeout)
-        self._end = None if self.timeout is None else time.monotonic() + self.timeout - spent
+        self._began = time.monotonic() - spent
+        self._end = None if self.timeout is None else self._began + self.timeout
 
     def left(self) -> float | None:
         """Return the seconds that are left, `None` for ever."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def waited(self) -> float:
+        """Return the seconds that are over."""
+        return time.monotonic() - self._began
 
 
 def receive(
@@ -126,6 +131,8 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     deadline = Deadline(timeout)
     if socket.connected:
         return socket
+    if socket._link is None:  # Nobody connects it, however long this waits.
+        deadline = Deadline(0.0)
 
     def match(message: Any, _: Any) -> int:
         kind = type(message)
@@ -450,7 +457,7 @@ def push_error(
     if isinstance(reason, BufferOverflow):
         return SendBufferFullError(text)
     return AwaitTimeoutError(
-        awaited, deadline.timeout, socket=socket, hint=f": {described(reason)}"
+        awaited, deadline.waited(), socket=socket, hint=f": {described(reason)}"
     )
 
 

@@ -163,6 +163,17 @@ def test_await_connect_consumes_the_refusal() -> None:
     assert socket.reconnect().reconnect_counter == 1
 
 
+def test_await_connect_of_what_nobody_connects_ends_at_once() -> None:
+    with pytest.raises(AwaitTimeoutError, match=r"for 0\.0 s: .* has never been asked to connect"):
+        new_socket().await_connect(timeout=None)
+    socket = connect(URI, test_mode=True)
+    by_hand(ChannelConnectFailed(NO_SERVER))
+    with pytest.raises(ConnectFailedError) as failed:
+        socket.await_connect(timeout=LONG)
+    with pytest.raises(AwaitTimeoutError, match="and does not try to"):
+        failed.value.socket.await_connect(timeout=None)
+
+
 def test_await_connect_of_what_is_connected() -> None:
     socket = online(Peer())
     assert socket.await_connect(timeout=LONG).connected
