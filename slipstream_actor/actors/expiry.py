@@ -80,7 +80,7 @@ class Clock:
                 continue
             try:
                 function()
-            except Exception:
+            except BaseException:  # Also a callback's `SystemExit`: others' deadlines are here.
                 logger.exception("what was due has failed")
 
     def _next(self) -> Expiry | None:

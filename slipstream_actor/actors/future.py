@@ -16,7 +16,7 @@ import pykka
 
 from slipstream_actor.actors.awaitable import waiting_for
 from slipstream_actor.actors.forks import current_epoch, require_here
-from slipstream_actor.actors.here import Interrupted, park_if_exiting, waiting
+from slipstream_actor.actors.here import Interrupted, is_main_thread, park_if_exiting, waiting
 from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError
@@ -319,9 +319,12 @@ class Future(pykka.Future[T]):
             try:
                 with contextlib.suppress(Exception):
                     function(self)
-            except BaseException:
+            except BaseException as error:
                 self._call_back()
-                raise
+                # In the main thread it may be a signal handler's; elsewhere it would end whoever
+                # has completed this, a connection perhaps.
+                if not isinstance(error, SystemExit) or is_main_thread():
+                    raise
 
     def _follow(self, done: Future[Any]) -> None:
         first, outcome = self._outcomes.get("first"), done._outcome()

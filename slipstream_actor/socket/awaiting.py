@@ -131,8 +131,8 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     deadline = Deadline(timeout)
     if socket.connected:
         return socket
-    if socket._link is None:  # Nobody connects it, however long this waits.
-        deadline = Deadline(0.0)
+    # Nobody connects what has no link, however long this waits.
+    left = deadline if socket._link is not None else Deadline(0.0)
 
     def match(message: Any, _: Any) -> int:
         kind = type(message)
@@ -143,7 +143,7 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
         return LEAVE if kind is ChannelClosed else 0
 
     while not socket.connected:
-        event = receive(socket, "the connection", deadline, match)
+        event = receive(socket, "the connection", left, match)
         if type(event) is ReconnectDue:
             socket = open_connection(socket, "await_connect")
         elif type(event) is ChannelConnected:

@@ -280,8 +280,8 @@ class Socket(SocketState, frozen=True):
     def await_connect(self, timeout: float | None = 5.0) -> Socket:
         """Wait for the connection, up to `timeout` seconds (`None`: for ever).
 
-        Raises `ConnectFailedError` and `AwaitTimeoutError`; the latter at once where nobody tries to
-        connect: `reconnect()` does, after a failure that of the error's `socket`.
+        Raises `ConnectFailedError` and `AwaitTimeoutError`; the latter at once where nobody tries
+        to connect: `reconnect()` does, after a failure that of the error's `socket`.
         """
         return await_next(awaiting.await_connect, self, timeout)
 

@@ -364,6 +364,28 @@ def test_map_filter_join_and_reduce() -> None:
     assert pykka.get_all([one, two]) == [[1, 2, 3], 4]
 
 
+def test_a_callback_that_exits_ends_nobodys_thread() -> None:
+    """It is called by whoever has an answer for the future: a connection, the deadlines' thread."""
+    future: Future[int] = Future()
+    called: list[Any] = []
+
+    def leave(_: Future[int]) -> None:
+        raise SystemExit
+
+    def complete() -> None:
+        future.set(7)
+        called.append("goes on")
+
+    future.add_done_callback(leave)
+    future.add_done_callback(called.append)
+    completing = threading.Thread(target=complete)
+    completing.start()
+    completing.join(PATIENCE)
+    assert called == [future, "goes on"]
+    with pytest.raises(SystemExit):
+        future.add_done_callback(leave)  # Here it may be a signal handler's.
+
+
 def test_a_callback_that_was_removed_is_not_called() -> None:
     future: Future[Any] = Future()
     called: list[str] = []
