@@ -140,8 +140,8 @@ class Bridge:
     While the broker is away the message in hand is tried again, after 0.5 s at first and at most
     30 s. Up to `size` others wait meanwhile, then the connection reads no more and Phoenix waits;
     after `patience` seconds (`None`: never) the bridge gives up. A message that no task can be
-    made of is logged, and left out. `debug_dir`: with a handle, the process serves `debug.report`
-    there, see `debug.serve_in`.
+    made of, also since a pattern raises, is logged, and left out. `debug_dir`: with a handle, the
+    process serves `debug.report` there, see `debug.serve_in`.
     """
 
     def __init__(
@@ -204,11 +204,19 @@ class Bridge:
     def _route_for(self, message: MessageReceived) -> Route | None:
         return next((route for route in self._routes if route.is_for(message)), None)
 
+    def _route_or_none(self, message: MessageReceived) -> Route | None:
+        """Return the route of a message, `None` also where a pattern raises."""
+        try:
+            return self._route_for(message)
+        except Exception:
+            logger.exception("no task can be made of %s on %s", message.event, message.topic)
+            return None
+
     def _relay(self, subscription: Subscription) -> None:
         """Enqueue what comes, until the client has ended."""
         try:
             for message in subscription:
-                route = self._route_for(message)
+                route = self._route_or_none(message)
                 if route is not None and not self._enqueue(route, message):
                     self._lost += 1
                     self._end()

@@ -114,7 +114,11 @@ def arguments(message):
 app = Celery("bridge", broker=broker)
 bridge = Bridge(
     ClientHandle(Rooms, uri),
-    [Route("numbers", event="number", arguments=arguments), Route("all", event="all")],
+    [
+        Route("grown", event="aged", payload=lambda payload: payload["age"] >= 18),
+        Route("numbers", event="number", arguments=arguments),
+        Route("all", event="all"),
+    ],
     app=app, patience=float(patience),
 )
 sys.exit(bridge.run())
@@ -149,6 +153,7 @@ def test_messages_become_tasks_in_their_order(server: PhoenixServer, redis: Redi
     with bridge_to(server, redis) as bridge:
         assert bridge.line() == "joined"
         server.broadcast("bench:a", "nobodys", {})
+        server.broadcast("bench:a", "aged", {"not": "aged"})
         server.broadcast("bench:a", "number", {"not": "a number"})
         for n in range(100):
             server.broadcast("bench:a", "number", {"n": n})
@@ -161,7 +166,8 @@ def test_messages_become_tasks_in_their_order(server: PhoenixServer, redis: Redi
         ("all", ["bench:a", "all", {"n": 5}]),
     ]
     assert outcome.code == 0
-    assert outcome.output.startswith("ERROR no task can be made of number on bench:a")
+    errors = [line for line in outcome.output.splitlines() if line.startswith("ERROR")]
+    assert errors == [f"ERROR no task can be made of {e} on bench:a" for e in ("aged", "number")]
     server.wait_for_connections(0)
 
 
