@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from slipstream_actor.actors.future import Future
-from slipstream_actor.errors import SlipstreamError
 
 __all__ = ["Stream"]
 
@@ -27,7 +27,8 @@ class Stream(Generic[T]):
         self._items: deque[T] = deque()
         self._waiting: deque[Future[None]] = deque()
         self._ended = False
-        self._failure: SlipstreamError | None = None
+        self._failure: Exception | None = None
+        self._traceback: TracebackType | None = None
 
     def close(self) -> None:
         """Take no more, and end whoever iterates."""
@@ -77,7 +78,7 @@ class Stream(Generic[T]):
                 item = self._items.popleft()
             elif self._ended:
                 if self._failure is not None:
-                    raise self._failure
+                    raise self._failure.with_traceback(self._traceback)
                 return None, None
             else:
                 waiter: Future[None] = Future()
@@ -105,7 +106,7 @@ class Stream(Generic[T]):
                 return
             waiter.set(None)
 
-    def _finish(self, failure: SlipstreamError | None) -> bool:
+    def _finish(self, failure: Exception | None) -> bool:
         """Put no more in: the iteration stops behind what waits, or raises the failure there.
 
         Returns `False` when it was so before.
@@ -114,6 +115,7 @@ class Stream(Generic[T]):
             if self._ended:
                 return False
             self._ended, self._failure = True, failure
+            self._traceback = None if failure is None else failure.__traceback__
             waiting = len(self._waiting)
         self._wake(waiting)
         return True

@@ -29,7 +29,9 @@ class Subscription(Stream[MessageReceived]):
     it. Several may iterate: each message goes to one of them. At most `size` wait; with `overflow`
     `"wait"` the connection then reads no more until half of them are taken, with `"drop_oldest"`
     the oldest are dropped, and counted in `dropped`. After `close`, or a normal end of the client,
-    the iteration stops; when the client has ended otherwise it raises `ClientEndedError`.
+    the iteration stops; when the client has ended otherwise it raises `ClientEndedError`. What a
+    pattern raises (a predicate, an `__eq__`) ends this subscription, and nothing else: the
+    iteration raises it, behind the messages that were taken before.
     """
 
     def __init__(
@@ -66,7 +68,10 @@ class Subscription(Stream[MessageReceived]):
 
     def end(self) -> None:
         """Take no more; the iteration stops behind what waits."""
-        self._finish(None)
+        self._end(None)
+
+    def _end(self, failure: Exception | None) -> None:
+        self._finish(failure)
         self._detach()
         self._resume()
 
@@ -82,6 +87,18 @@ class Subscription(Stream[MessageReceived]):
 
     def take(self, events: Iterable[Any], connection: Any) -> None:
         """Take what matches of a burst; `connection` is the inbox of who reads it."""
+        try:
+            count = self._put_matching(events)
+        except Exception as error:  # The connection is that of others too.
+            self._end(as_failure(error))
+            return
+        if count:
+            self._wake(count)
+        if self.full():
+            self._paused = connection
+
+    def _put_matching(self, events: Iterable[Any]) -> int:
+        """Return how many were put. Raises what a pattern does."""
         count = 0
         for event in events:
             if type(event) not in MESSAGES:
@@ -89,10 +106,7 @@ class Subscription(Stream[MessageReceived]):
             message = self._matching(event)
             if message is not None:
                 count += self._put(message)
-        if count:
-            self._wake(count)
-        if self.full():
-            self._paused = connection
+        return count
 
     def _matching(self, event: Any) -> MessageReceived | None:
         topic, name, payload = self._pattern
@@ -165,6 +179,15 @@ class Subscription(Stream[MessageReceived]):
             remove(inbox, self)
 
 
+def as_failure(error: Exception) -> Exception:
+    """Return what the iteration is to raise for the error of a pattern, as a generator would."""
+    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+        return error
+    failure = RuntimeError(f"a pattern of a subscription raised {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
+
+
 _changing = threading.RLock()
 
 
@@ -193,7 +216,9 @@ def subscribe(
 
     `topic`, `event` and `payload` are patterns as those of `await_message`. Holds across
     reconnects, and for a handle across restarts of its client. Also what `track_presence` takes is
-    among them. Raises `TypeError` and `ValueError` for wrong arguments, and `ClientEndedError`.
+    among them. A predicate runs in the connection's thread, for each message; what it raises ends
+    the subscription, whose iteration raises it. Raises `TypeError` and `ValueError` for wrong
+    arguments, and `ClientEndedError`.
     """
     subscription = Subscription(topic, event, payload, size=size, overflow=overflow)
     if (attach := getattr(client, "_attach", None)) is not None:

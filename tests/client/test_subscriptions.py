@@ -19,11 +19,14 @@ from slipstream_actor import (
     Stop,
     Supervisor,
     connect,
+    get_state,
+    request,
     subscribe,
+    wait_until_joined,
 )
 from slipstream_actor.client.subscriptions import Subscription
 from slipstream_actor.protocol.commands import ResumeReading
-from slipstream_actor.testing import SocketTest
+from slipstream_actor.testing import PhoenixServer, SocketTest
 from tests.support.clients import PATIENCE, eventually
 
 URI = "ws://test.invalid/socket/websocket"
@@ -253,6 +256,79 @@ def test_it_raises_when_the_client_crashes(server: SocketTest, rooms: Any) -> No
         with pytest.raises(ClientEndedError) as failed:
             next(messages)
         assert isinstance(failed.value.reason, ValueError)
+
+
+class Unequal:
+    def __eq__(self, _: object) -> bool:
+        raise ValueError("not to be compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+# Patterns that raise, for each message or for one that lacks what they look for.
+RAISING = [
+    ((ANY, ANY, lambda payload: payload["age"] > 18), KeyError),
+    ((ANY, ANY, {"n": Unequal()}), ValueError),
+    ((lambda topic: topic.nothing,), AttributeError),
+    ((ANY, ANY, lambda payload: next(k for k in payload if k == "age")), RuntimeError),
+]
+
+
+@pytest.mark.parametrize(("pattern", "error"), RAISING)
+def test_what_a_pattern_raises_ends_it_alone(
+    server: SocketTest, rooms: Any, pattern: Any, error: Any
+) -> None:
+    failing, other = subscribe(rooms, *pattern), subscribe(rooms)
+    server.accept_connect(rooms)
+    for n in range(2):
+        server.push(rooms, LOBBY, "line", {"n": n})
+    assert taken(other, 2) == [0, 1]
+    assert rooms.actor_inbox.subscriptions == (other,)
+    for _ in range(2):
+        with pytest.raises(error):
+            next(failing)
+        with pytest.raises(error):
+            asyncio.run(failing.__anext__())
+
+
+def test_an_error_comes_behind_what_was_taken_and_ends_who_waits() -> None:
+    failing = Subscription(ANY, ANY, lambda payload: payload["n"], size=1, overflow="wait")
+    reader, waiter = Reader(), failing._take()[1]
+    assert waiter is not None
+    failing.take([message(1), MessageReceived(LOBBY, "line", {}), message(2)], reader)
+    assert waiter.done
+    assert not failing.full()
+    assert taken(failing, 1) == [1]
+    with pytest.raises(KeyError):
+        next(failing)
+    failing.close()
+
+
+def test_a_full_one_whose_pattern_raises_has_the_connection_read() -> None:
+    failing = Subscription(ANY, ANY, lambda payload: payload["n"] + 1, size=1, overflow="wait")
+    reader = Reader()
+    failing.take([message(1)], reader)
+    assert failing.full()
+    failing.take([MessageReceived(LOBBY, "line", {})], reader)
+    assert reader.told == [ResumeReading]
+
+
+def test_what_a_pattern_raises_does_not_end_the_connection() -> None:
+    class Bench(ClientActor):
+        def init(self, uri: str) -> Socket:
+            return connect(uri).join("bench:a")
+
+    with PhoenixServer() as phoenix:
+        client = Bench.start(phoenix.uri)
+        wait_until_joined(client, "bench:a")
+        before = get_state(client).connection
+        failing = subscribe(client, payload=lambda payload: payload["age"] > 18)
+        for _ in range(2):
+            assert request(client, "bench:a", "broadcast", {"n": 1}).get(timeout=PATIENCE).ok
+        with pytest.raises(KeyError):
+            next(failing)
+        assert get_state(client).connection is before
+        client.stop()
 
 
 def test_it_is_closed_from_another_thread(rooms: Any) -> None:

@@ -6,12 +6,18 @@ import pickle
 from typing import Any
 
 from slipstream_actor.client.subscriptions import Subscription
+from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.events import MessageReceived
 
-__all__ = ["decode_messages", "encode_messages", "take_some"]
+__all__ = ["PatternFailed", "decode_messages", "encode_messages", "take_some"]
 
 # Messages that travel together at most.
 MOST = 500
+
+
+class PatternFailed(SlipstreamError):
+    """A subscription's pattern has raised at a shard; its text is the error's `repr`, which can
+    travel where the error cannot."""
 
 
 def take_some(
@@ -19,8 +25,20 @@ def take_some(
 ) -> tuple[list[MessageReceived], int] | None:
     """Return messages that follow each other, and how many have been dropped up to them.
 
-    Waits for the first up to so many seconds; `None` at the end. Raises what the iteration does.
+    Waits for the first up to so many seconds; `None` at the end. Raises `PatternFailed` for what a
+    pattern has raised, and what else the iteration does.
     """
+    try:
+        return _take_some(subscription, seconds)
+    except SlipstreamError:
+        raise
+    except Exception as error:
+        raise PatternFailed(repr(error)) from error
+
+
+def _take_some(
+    subscription: Subscription, seconds: float
+) -> tuple[list[MessageReceived], int] | None:
     found, dropped, waiter = subscription._take_many(MOST)
     if waiter is not None:
         if not waiter.wait(seconds):

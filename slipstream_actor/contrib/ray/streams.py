@@ -14,7 +14,7 @@ from slipstream_actor.actors.stream import Stream
 from slipstream_actor.client.subscriptions import Overflow, Subscription
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import Dropped, ShardRestarted
-from slipstream_actor.contrib.ray.messages import decode_messages
+from slipstream_actor.contrib.ray.messages import PatternFailed, decode_messages
 from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.events import MessageReceived
 
@@ -41,7 +41,7 @@ class ShardSubscription(Stream[Item]):
     here and as many at each shard; then the shard's connection reads no more, or the oldest are
     dropped. It ends with `close`, with the handle's `close`, when the shards are stopped, and when
     nobody holds it any more. The iteration raises `SlipstreamError` where a shard cannot make the
-    pattern.
+    pattern, or the pattern raises there.
     """
 
     def __init__(
@@ -191,19 +191,18 @@ class Reader:
                     return  # Ray ends before its threads do.
                 logger.exception("what shard %d sends cannot be read", self._shard)
                 if self._incarnation is None:
-                    self._fail(error)
+                    self._fail(f"shard {self._shard} cannot take the pattern: {error!r}")
             if self._retired:
                 return
             self._wake.wait(delay)
             delay = min(LONGEST_DELAY, 2 * delay)
         self._end_there()  # Which may have begun since.
 
-    def _fail(self, error: Exception) -> None:
-        """A shard cannot make the pattern that it was sent."""
+    def _fail(self, text: str) -> None:
+        """The pattern is of no use at a shard."""
         owner = self._owner()
         if owner is not None:
-            text = f"subscribe: shard {self._shard} cannot take the pattern: {error!r}"
-            owner._end(SlipstreamError(text))
+            owner._end(SlipstreamError(f"subscribe: {text}"))
 
     def _follow(self) -> bool:
         """Read until the stream ends; return whether it has begun."""
@@ -215,6 +214,9 @@ class Reader:
             try:
                 found = engine.next_of(stream, LOOK)
             except StopIteration:
+                break
+            except PatternFailed as error:
+                self._fail(f"the pattern has failed at shard {self._shard}: {error}")
                 break
             if isinstance(found, str):
                 began = True

@@ -218,6 +218,20 @@ def a_subscription_hears_all_shards(world: World) -> None:
     in_force(world.shards, 0)
 
 
+def what_a_pattern_raises_ends_its_subscription(world: World) -> None:
+    with world.shards.subscribe(TOPICS[0], payload=lambda p: p["age"] > 18) as messages:
+        in_force(world.shards)
+        world.server.broadcast(TOPICS[0], "new", {"age": 20})
+        world.server.broadcast(TOPICS[0], "new", {"not": "aged"})
+        first = taken(messages, PATIENCE)
+        assert isinstance(first, MessageReceived)
+        assert first.payload == {"age": 20}
+        with pytest.raises(SlipstreamError, match=r"pattern has failed at shard .: KeyError"):
+            taken(messages, PATIENCE)
+    in_force(world.shards, 0)
+    assert world.shards.request(TOPICS[0], "echo", timeout=PATIENCE).get().ok
+
+
 def what_is_dropped_is_told(world: World) -> None:
     with world.shards.subscribe(TOPICS[0], size=10, overflow="drop_oldest") as messages:
         in_force(world.shards)
@@ -516,6 +530,7 @@ SCENARIOS: list[Callable[[World], None]] = [
     a_thousand_at_once_keep_their_order,
     calls_casts_and_methods_reach_the_client_of_a_topic,
     a_subscription_hears_all_shards,
+    what_a_pattern_raises_ends_its_subscription,
     what_is_dropped_is_told,
     a_subscriber_that_dies_leaves_nothing,
     requests_in_flight_fail_once_when_the_process_is_killed,

@@ -9,6 +9,7 @@ import pytest
 from slipstream_actor.client.subscriptions import Subscription
 from slipstream_actor.contrib.ray.messages import (
     MOST,
+    PatternFailed,
     decode_messages,
     encode_messages,
     take_some,
@@ -93,3 +94,11 @@ def test_at_the_end_there_is_none_behind_what_waits() -> None:
 def test_messages_travel() -> None:
     messages = [MessageReceived("a", "n", {"b": 1}), MessageReceived("a", "n", b"\x00")]
     assert decode_messages(encode_messages(3, messages)) == (3, messages)
+
+
+def test_what_a_pattern_raises_comes_as_one_that_can_travel() -> None:
+    subscription = Subscription(ANY, ANY, lambda payload: payload["n"], size=1, overflow="wait")
+    subscription.take([MessageReceived("a", "n", {"n": 1}), MessageReceived("a", "n", {})], None)
+    assert numbers(take_some(subscription, 0.0)) == ([{"n": 1}], 0)
+    with pytest.raises(PatternFailed, match="KeyError"):
+        take_some(subscription, 0.0)

@@ -13,7 +13,7 @@ import pytest
 
 from slipstream_actor import ANY, MessageReceived, SlipstreamError
 from slipstream_actor.contrib.ray import ShardRestarted, ShardSubscription, engine
-from slipstream_actor.contrib.ray.messages import encode_messages
+from slipstream_actor.contrib.ray.messages import PatternFailed, encode_messages
 from tests.contrib.ray.fed_stream import next_of
 from tests.contrib.ray.rooms import taken
 
@@ -100,3 +100,14 @@ def test_a_pattern_that_a_shard_cannot_take_is_an_error(
     ray.stream.put(ModuleNotFoundError("no module 'patterns'"))
     with pytest.raises(SlipstreamError, match=r"cannot take the pattern.*no module"):
         taken(subscribe())
+
+
+def test_a_pattern_that_fails_at_a_shard_is_an_error_behind_what_was_taken(
+    ray: Ray, subscribe: Callable[[], ShardSubscription]
+) -> None:
+    subscription = subscribe()
+    ray.send(1)
+    ray.stream.put(PatternFailed("KeyError('age')"))
+    assert taken(subscription) == MessageReceived("rooms:a", "new", {"n": 1})
+    with pytest.raises(SlipstreamError, match=r"has failed at shard 0: KeyError\('age'\)"):
+        taken(subscription)
