@@ -96,7 +96,10 @@ def await_answer(
 
 
 def cast(target: Target, message: Any) -> None:
-    """Send `message` to the actor's `handle_cast` (`GenServer.cast`). A dead actor gets nothing."""
+    """Send `message` to the actor's `handle_cast` (`GenServer.cast`).
+
+    Raises nothing: a dead actor gets nothing, nor does the parent's in a forked child.
+    """
     try:
         resolve(target).tell(Cast(message))
     except ActorDeadError:

@@ -239,7 +239,12 @@ class Future(pykka.Future[T]):
         return future  # type: ignore[no-any-return]
 
     def _to_await(self) -> Future[Any]:
-        """Return the future that is done, with a callback, when this one has a value."""
+        """Return the future that is done, with a callback, when this one has a value.
+
+        Raises `ForkedError` where nobody is left who could complete it.
+        """
+        if not self._made_of and not self.done:
+            require_here(self)
         made_of = [
             f._to_await() if isinstance(f, Future) else in_a_thread(f) for f in self._made_of
         ]
@@ -248,7 +253,7 @@ class Future(pykka.Future[T]):
     def as_concurrent(self) -> concurrent.futures.Future[T]:
         """Return a `concurrent.futures.Future` that is completed with this one.
 
-        To cancel the one cancels the other.
+        To cancel the one cancels the other. Raises `ForkedError`, as `get` does.
         """
         twin: concurrent.futures.Future[T] = concurrent.futures.Future()
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from pykka import ActorDeadError
 
+from slipstream_actor.actors.forks import ForkedError, is_forked
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import Target, resolve
@@ -21,7 +22,8 @@ class Down(msgspec.Struct, frozen=True):
 
     `reason` is `"normal"`, what `Stop` gave, `"shutdown"` from a supervisor, the exception that
     ended a client, or why a connection ended. Nobody had the name that was monitored: `ref` is
-    that name, and the reason `"noproc"`. Delivered to `handle_info`.
+    that name, and the reason `"noproc"`. In a forked child it is `"forked"` for what is the
+    parent's. Delivered to `handle_info`.
     """
 
     ref: Any
@@ -44,6 +46,8 @@ class Monitor:
 
     def cancel(self) -> None:
         """Tell nothing any more (`demonitor`); a `Down` that is in the mailbox stays there."""
+        if is_forked(self._inbox):
+            return
         with self._lock:
             self._over = True
         self._forget()
@@ -75,10 +79,9 @@ def monitor(target: Target) -> Monitor:
     inbox = current().actor_inbox
     try:
         ref = resolve(target)
-    except ActorDeadError:
-        nobody: Future[Any] = Future()
-        nobody.set("noproc")
-        return Monitor(target, nobody, inbox)
+    except ActorDeadError as error:
+        reason = error.reason if isinstance(error, ForkedError) else "noproc"
+        return Monitor(target, ended_with(reason), inbox)
     return Monitor(ref, end_of(ref), inbox)
 
 
@@ -86,4 +89,12 @@ def end_of(ref: Any) -> Future[Any]:
     """Return the future of the reason that `ref` ends for."""
     if not isinstance(ref.actor_inbox, Inbox):
         raise TypeError(f"{ref} cannot be monitored: it is no actor of slipstream_actor")
-    return ref.actor_inbox.ended
+    ended: Future[Any] = ref.actor_inbox.ended
+    return ended_with(ForkedError(ref).reason) if is_forked(ref) and not ended.done else ended
+
+
+def ended_with(reason: Any) -> Future[Any]:
+    """Return the future of an end that has been."""
+    ended: Future[Any] = Future()
+    ended.set(reason)
+    return ended

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from slipstream_actor.actors.forks import current_epoch, require_here
 from slipstream_actor.actors.future import Future
 
 __all__ = ["Stream"]
@@ -17,11 +18,13 @@ T = TypeVar("T")
 
 class Stream(Generic[T]):
     """Items that wait, and who waits for one: an iterator, an asynchronous one, and a context
-    manager that closes it. Several may iterate: each item goes to one of them. A subclass says in
-    `__iter__` what they are.
+    manager that closes it. Several may iterate: each item goes to one of them. In a forked child
+    the iteration over one of the parent's raises `ForkedError`, and to close it does nothing. A
+    subclass says in `__iter__` what they are.
     """
 
     def __init__(self) -> None:
+        self.epoch: int = current_epoch()
         # Reentrant: garbage may be collected, or a signal handled, while it is held.
         self._lock = threading.RLock()
         self._items: deque[T] = deque()
@@ -73,6 +76,7 @@ class Stream(Generic[T]):
 
     def _take(self) -> tuple[T | None, Future[None] | None]:
         """Return the next item, or what to wait for, or neither at the end."""
+        require_here(self)  # Before the lock, which another thread may have held at the fork.
         with self._lock:
             if self._items:
                 item = self._items.popleft()

@@ -82,7 +82,6 @@ def submit(asked: PendingRequest, client: Target) -> None:
     """Hand a request to a client. Raises `TypeError` for what is none, and `SerializerError`."""
     try:
         ref = asked.ref = resolve(client)
-        require_here(ref)
         requests = requests_of(ref)
     except SlipstreamError as error:
         asked.fail_or_go_on(error)
@@ -106,6 +105,7 @@ def drain(ref: Any, seconds: float) -> None:
 
 def requests_of(ref: Any) -> Requests:
     """Return the requests of a client. Raises `ClientEndedError`, and `TypeError` for another."""
+    require_here(ref)
     find = getattr(ref, "_actor_weakref", None)
     kept = getattr(find(), "_slipstream", None) if find is not None else None
     if isinstance(kept, Kept):

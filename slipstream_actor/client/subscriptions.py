@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
-from slipstream_actor.actors.forks import ended_for
+from slipstream_actor.actors.forks import ended_for, is_forked, require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.stream import Stream
@@ -62,6 +62,8 @@ class Subscription(Stream[MessageReceived]):
 
     def close(self) -> None:
         """Take no more, and end whoever iterates; what waits is dropped."""
+        if is_forked(self):
+            return
         self.end()
         with self._lock:
             self._items.clear()
@@ -157,9 +159,10 @@ class Subscription(Stream[MessageReceived]):
     # the client's side
 
     def attach(self, ref: Any) -> None:
-        """Have the messages of a client from now on, until it ends."""
+        """Have the messages of a client from now on, until it ends. Raises `ForkedError`."""
         if self._ended:
             return
+        require_here(ref)
         inbox = ref.actor_inbox
         self._inbox = inbox
         add(inbox, self)
@@ -218,7 +221,8 @@ def subscribe(
     reconnects, and for a handle across restarts of its client. Also what `track_presence` takes is
     among them. A predicate runs in the connection's thread, for each message; what it raises ends
     the subscription, whose iteration raises it. Raises `TypeError` and `ValueError` for wrong
-    arguments, and `ClientEndedError`.
+    arguments, and `ClientEndedError`; in a forked child `ForkedError` for a client of the parent,
+    as the iteration over a subscription of the parent's does.
     """
     subscription = Subscription(topic, event, payload, size=size, overflow=overflow)
     if (attach := getattr(client, "_attach", None)) is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from slipstream_actor.actors.envelopes import Between
-from slipstream_actor.actors.forks import ended_error
+from slipstream_actor.actors.forks import ended_error, require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import require_other
@@ -86,6 +86,7 @@ def client_of(method: str, client: Target) -> Any:
     ref = resolve(client)
     if not issubclass(getattr(ref, "actor_class", object), ClientActor):
         raise TypeError(f"{method}: {ref} is no client")
+    require_here(ref)
     if not ref.is_alive():
         raise ended_error(f"{method}: {ref} is not there", ref.actor_inbox)
     return ref

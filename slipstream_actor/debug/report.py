@@ -11,7 +11,7 @@ import pykka
 
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.exit import living_connections, owner_of
-from slipstream_actor.actors.forks import current_epoch, ended_error
+from slipstream_actor.actors.forks import current_epoch, ended_error, require_here
 from slipstream_actor.actors.names import Target, name_of, resolve
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.connection.connection import Connection
@@ -91,6 +91,7 @@ def get_status(target: Target, *, stacks: bool = False) -> dict[str, Any]:
     kind = getattr(ref, "actor_class", object)
     if not issubclass(kind, (ClientActor, Connection, Supervisor)):
         raise TypeError(f"{ref} is no client, connection or supervisor")
+    require_here(ref)
     if not ref.is_alive():
         raise ended_error(f"the status of {ref}", ref.actor_inbox)
     if issubclass(kind, ClientActor):

@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 BEGIN = """
-import os, ssl, sys, threading, time, warnings
+import asyncio, os, ssl, sys, threading, time, warnings
 import slipstream_actor as slipstream
 from slipstream_actor import *
 
@@ -91,6 +91,31 @@ ATTEMPTS = [
     'wait("name")',
     'wait_until_joined(ref, "bench:a")',
     "future.get()",
+    "awaited(future)",
+    "awaited(mapped)",
+    "future.as_concurrent()",
+    'request(ref, "bench:a", "echo", {}).get()',
+    "requested.get()",
+    "awaited(requested)",
+    "invoke(ref, Client.echo, 1).get()",
+    "subscribe(ref)",
+    'subscribe("name")',
+    "with handle.override(ref): handle.subscribe()",
+    "next(subscription)",
+    "list(subscription)",
+    "awaited(anext(subscription))",
+    "next(of_handle)",
+    "awaited(anext(of_handle))",
+    "slipstream.debug.get_status(ref)",
+    "slipstream.debug.get_status(connection)",
+    "slipstream.debug.statistics(ref, True)",
+    "slipstream.debug.trace(ref, True)",
+    "slipstream.debug.suspend(ref)",
+    "slipstream.debug.resume(ref)",
+    "slipstream.debug.replace_state(ref, lambda socket: socket)",
+    "Supervisor.which_children(supervisor)",
+    "supervisor.stop()",
+    "run(ref)",
     'reply(from_, "answer")',
     'connection.tell("m")',
     "connection.stop()",
@@ -114,6 +139,7 @@ ATTEMPTS = [
     'socket.await_leave("bench:b")',
     "socket.await_reply(pushed)",
     "socket.await_message()",
+    "next(socket.messages())",
     'their.push("bench:a", "echo")',
     "their.await_message()",
     "unconnected.connect(uri)",
@@ -132,7 +158,18 @@ asked = ref.ask("m", block=False)
 from_ = ref.proxy().run(lambda socket: socket.assigns["from"]).get()
 go_on = threading.Event()
 future = proxy.run(lambda _: go_on.wait(60))
+mapped = future.map(str)
+requested = request(ref, "bench:a", "never", timeout=None)
+subscription, handle = subscribe(ref), ClientHandle(Client, uri)
+of_handle, supervisor = handle.subscribe(), Supervisor.start()
 stopped = ref.stop(block=False)
+
+async def wait_for(awaitable):
+    return await asyncio.wait_for(awaitable, 10)
+
+def awaited(awaitable):
+    return asyncio.run(wait_for(awaitable))
+
 socket = join(uri)
 pushed = socket.push("bench:b", "echo")
 unconnected = new_socket()
@@ -157,12 +194,15 @@ def in_child():
     assert stopped.get() is False  # Pykka: it was dead already.
     assert not ref.is_alive() and not connection.is_alive() and not socket.socket_pid.is_alive()
     assert cast(ref, "m") is None and cast("name", "m") is None
+    assert subscription.close() is None and of_handle.close() is None
     assert whereis("name") is None and not socket.connected and socket.channel_pid is None
     assert socket.assign(a=1).assigns == {"a": 1}
 
 print(child(in_child))
 go_on.set()
 assert future.get(timeout=5) and stopped.get(timeout=5)
+supervisor.stop()
+handle.stop()
 socket.disconnect().await_disconnect()
 """
 
@@ -170,6 +210,69 @@ socket.disconnect().await_disconnect()
 def test_every_call_says_that_the_process_was_forked(server: PhoenixServer) -> None:
     outcome = run(BEGIN + STARTED + REFUSED, server.uri, *ATTEMPTS)
     assert outcome == (0, "0\n", "")
+
+
+DOWN = """
+heard = []
+
+class Watcher(ClientActor):
+    def init(self, targets):
+        self.targets = targets
+        for target in targets:
+            monitor(target)
+
+    def handle_info(self, message, socket):
+        heard.append((self.targets.index(message.ref), message.reason))
+        if len(heard) == len(self.targets):
+            return Stop("normal", socket)
+
+ref, ended, socket = start(sys.argv[1], "name"), start(sys.argv[1]), join(sys.argv[1])
+ended.stop()
+wait(ended)
+targets = [ref, "name", ended, get_state(ref).connection, socket.socket_pid, "nobody"]
+
+def in_child():
+    wait(Watcher.start(targets), 10)
+    print(sorted(heard), flush=True)
+
+print(child(in_child))
+socket.disconnect().await_disconnect()
+"""
+
+
+def test_what_was_the_parents_is_down(server: PhoenixServer) -> None:
+    reasons = enumerate(["forked", "forked", "normal", "forked", "forked", "noproc"])
+    assert run(BEGIN + DOWN, server.uri) == (0, f"{[*reasons]}\n0\n", "")
+
+
+HELD = """
+ref = start(sys.argv[1])
+subscription, watch = subscribe(ref), monitor(ref)
+held, go_on = threading.Event(), threading.Event()
+
+def hold():
+    with subscription._lock, watch._lock:
+        held.set()
+        go_on.wait(60)
+
+def in_child():
+    signal.alarm(15)
+    subscription.close()
+    watch.cancel()
+    try:
+        next(subscription)
+    except ForkedError:
+        print("forked", flush=True)
+
+threading.Thread(target=hold).start()
+assert held.wait(10)
+print(child(in_child))
+go_on.set()
+"""
+
+
+def test_a_subscription_that_another_thread_was_using(server: PhoenixServer) -> None:
+    assert run("import signal" + BEGIN + HELD, server.uri) == (0, "forked\n0\n", "")
 
 
 SAID = """

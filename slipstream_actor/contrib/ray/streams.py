@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from slipstream_actor.actors.forks import is_forked
 from slipstream_actor.actors.stream import Stream
 from slipstream_actor.client.subscriptions import Overflow, Subscription
 from slipstream_actor.contrib.ray import engine
@@ -69,6 +70,8 @@ class ShardSubscription(Stream[Item]):
 
     def close(self) -> None:
         """Take no more, and end whoever iterates; what waits is dropped. Waits for nothing."""
+        if is_forked(self):
+            return
         self._end()
         with self._lock:
             self._items.clear()
@@ -79,7 +82,9 @@ class ShardSubscription(Stream[Item]):
 
     def __del__(self) -> None:
         # Nobody reads any more, and shards would wait for it. In any thread, in the middle of
-        # anything: the readers see to the rest.
+        # anything: the readers see to the rest. A child's copy is nobody's.
+        if is_forked(self):
+            return
         for reader in getattr(self, "_readers", {}).values():
             reader.abandon()
 

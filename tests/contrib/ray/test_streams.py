@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import queue
 import threading
 import weakref
@@ -16,6 +17,7 @@ from slipstream_actor.contrib.ray import ShardRestarted, ShardSubscription, engi
 from slipstream_actor.contrib.ray.messages import PatternFailed, encode_messages
 from tests.contrib.ray.fed_stream import next_of
 from tests.contrib.ray.rooms import taken
+from tests.support.programs import run
 
 PATIENCE = 20.0
 
@@ -111,3 +113,36 @@ def test_a_pattern_that_fails_at_a_shard_is_an_error_behind_what_was_taken(
     assert taken(subscription) == MessageReceived("rooms:a", "new", {"n": 1})
     with pytest.raises(SlipstreamError, match=r"has failed at shard 0: KeyError\('age'\)"):
         taken(subscription)
+
+
+FORKED = """
+import os, signal, threading
+from slipstream_actor import ANY, ForkedError
+from slipstream_actor.contrib.ray import ShardSubscription
+
+subscription = ShardSubscription((ANY, ANY, ANY), 5, "wait", lambda shard: "actor")
+held, go_on = threading.Event(), threading.Event()
+
+def hold():
+    with subscription._lock:
+        held.set()
+        go_on.wait(60)
+
+threading.Thread(target=hold).start()
+assert held.wait(10)
+if (pid := os.fork()) == 0:
+    signal.alarm(15)
+    subscription.close()
+    try:
+        next(subscription)
+    except ForkedError:
+        os._exit(5)
+    os._exit(6)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+go_on.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_one_of_the_parents_is_of_no_use_in_a_forked_child() -> None:
+    assert run(FORKED) == (0, "5\n", "")
