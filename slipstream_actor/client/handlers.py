@@ -15,7 +15,15 @@ from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.errors import near
 from slipstream_actor.socket.socket import Socket
 
-__all__ = ["EVERY_OTHER", "Route", "Routes", "on", "routes_of", "warn_of_near_misses"]
+__all__ = [
+    "EVERY_OTHER",
+    "Route",
+    "Routes",
+    "on",
+    "require_prefix",
+    "routes_of",
+    "warn_of_near_misses",
+]
 
 # A method as `handle_message` is one; the decorated one keeps its own type.
 F = TypeVar("F", bound=Callable[[Any, str, str, Any, Socket], CallbackResult])
@@ -92,8 +100,7 @@ def on(topic: str = ANYTHING, event: str = ANYTHING) -> Callable[[F], F]:
     """
     require_text("topic", topic)
     require_text("event", event)
-    if ANYTHING in topic[:-1]:
-        raise TypeError(f"on: topic {topic!r}: a * may only stand at the end")
+    require_prefix("on: topic", topic)
     if ANYTHING in event and event != ANYTHING:
         raise TypeError(f"on: event {event!r}: a * may only stand alone")
     pattern = Pattern(topic, event)
@@ -106,6 +113,12 @@ def on(topic: str = ANYTHING, event: str = ANYTHING) -> Callable[[F], F]:
         return method
 
     return decorate
+
+
+def require_prefix(what: str, pattern: str) -> None:
+    """Raise `TypeError` for a `*` that is not at the end of a text: it would match literally."""
+    if ANYTHING in pattern[:-1]:
+        raise TypeError(f"{what} {pattern!r}: a * may only stand at the end")
 
 
 def require_method(pattern: Pattern, method: Any) -> None:

@@ -217,12 +217,13 @@ def subscribe(
 ) -> Subscription:
     """Return the messages of a client that match, beside its callbacks, from now on.
 
-    `topic`, `event` and `payload` are patterns as those of `await_message`. Holds across
-    reconnects, and for a handle across restarts of its client. Also what `track_presence` takes is
-    among them. A predicate runs in the connection's thread, for each message; what it raises ends
-    the subscription, whose iteration raises it. Raises `TypeError` and `ValueError` for wrong
-    arguments, and `ClientEndedError`; in a forked child `ForkedError` for a client of the parent,
-    as the iteration over a subscription of the parent's does.
+    `topic`, `event` and `payload` are patterns as those of `await_message`: a `*` in a text is
+    none, `re.compile("rooms:.*")` is. Holds across reconnects, and for a handle across restarts of
+    its client. Also what `track_presence` takes is among them. A predicate runs in the connection's
+    thread, for each message; what it raises ends the subscription, whose iteration raises it.
+    Raises `TypeError` and `ValueError` for wrong arguments, and `ClientEndedError`; in a forked
+    child `ForkedError` for a client of the parent, as the iteration over a subscription of the
+    parent's does.
     """
     subscription = Subscription(topic, event, payload, size=size, overflow=overflow)
     if (attach := getattr(client, "_attach", None)) is not None:

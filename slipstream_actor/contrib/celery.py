@@ -29,6 +29,7 @@ except ImportError as _missing:
 
 from slipstream_actor.actors.actor import stop_for
 from slipstream_actor.actors.names import resolve
+from slipstream_actor.client.handlers import require_prefix
 from slipstream_actor.client.subscriptions import Subscription, subscribe
 from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.debug.directory import serve_in, serve_no_more
@@ -56,7 +57,8 @@ class Route:
     """Which messages become which task.
 
     `task` is a task, or its name. `topic`, `event` and `payload` are patterns as those of
-    `await_message`; a topic or an event in text that ends with `*` is a prefix, as in `on`.
+    `await_message`; a topic or an event in text that ends with `*` is a prefix, as the topic of
+    `on`, and a `*` elsewhere in it is a `TypeError`.
     `arguments` is a function of the `MessageReceived` that returns the task's arguments, a list or
     tuple, or a dict of those by name; by default they are topic, event and payload. `options` are
     those of `apply_async`: `queue`, `expires`, …
@@ -77,7 +79,7 @@ class Route:
         if arguments is not None and not callable(arguments):
             raise TypeError("arguments must be a function of the message")
         self.task: Any = task
-        self._pattern = prefix(topic), prefix(event), payload
+        self._pattern = prefix("topic", topic), prefix("event", event), payload
         self._arguments = arguments
         self._options = dict(options or {})
 
@@ -123,9 +125,12 @@ class Route:
         )
 
 
-def prefix(pattern: Any) -> Any:
-    """Return the pattern that a text with a `*` at its end stands for."""
-    if isinstance(pattern, str) and pattern.endswith("*"):
+def prefix(what: str, pattern: Any) -> Any:
+    """Return the pattern that a text with a `*` at its end stands for. Raises `TypeError`."""
+    if not isinstance(pattern, str):
+        return pattern
+    require_prefix(f"Route: {what}", pattern)
+    if pattern.endswith("*"):
         beginning = pattern[:-1]
         return lambda text: text.startswith(beginning)
     return pattern

@@ -86,6 +86,17 @@ def test_what_is_none(make: Any) -> None:
         make()
 
 
+@pytest.mark.parametrize("pattern", ["rooms:*:msg", "*:msg", "rooms:**"])
+def test_a_prefix_has_its_star_at_the_end(pattern: str) -> None:
+    for what in ("topic", "event"):
+        text = f"Route: {what} {pattern!r}: a * may only stand at the end"
+        with pytest.raises(TypeError, match=re.escape(text)):
+            Route("task", **{what: pattern})  # type: ignore[arg-type]
+    assert Route("task", re.compile(r"rooms:.*:msg")).is_for(
+        MessageReceived("rooms:a:msg", "e", {})
+    )
+
+
 BRIDGE = """
 import logging, sys
 from celery import Celery
