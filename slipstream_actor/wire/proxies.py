@@ -28,11 +28,20 @@ def proxy_for(config: Configuration) -> str | None:
         return None
     import urllib.request  # It brings much, and few have a proxy.
 
-    if urllib.request.proxy_bypass(config.host):
+    if any(map(urllib.request.proxy_bypass, names_of(config))):
         return None
     proxies = urllib.request.getproxies()
     url = proxies.get("https" if config.secure else "http") or proxies.get("all")
     return f"http://{url}" if url and "://" not in url else url
+
+
+def names_of(config: Configuration) -> list[str]:
+    """Return what NO_PROXY may call the configured host: for `urllib` also its name in Unicode, and
+    its address with brackets."""
+    names = list(dict.fromkeys((config.host, config.uri.hostname or "")))
+    return names + [
+        f"[{name}]:{config.port}" if ":" in name else f"{name}:{config.port}" for name in names
+    ]
 
 
 def is_loopback(host: str) -> bool:
