@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from slipstream_actor.configuration.params import evaluate
+from slipstream_actor.configuration.proxy_urls import proxy_url
 from slipstream_actor.configuration.retry import Policy
 from slipstream_actor.configuration.rules import (
     Rule,
@@ -27,7 +28,6 @@ from slipstream_actor.configuration.rules import (
     optional,
     parse_uri,
     policy,
-    proxy_url,
     query_params,
     socket_options,
     token,
@@ -249,8 +249,8 @@ class Configuration:
     proxy: str | Literal[False] | None = option(
         None,
         proxy_url,
-        "A proxy's URL (http, socks4, socks5, socks5h; extra `proxy`); `None`"
-        " honours the environment, `False` uses none.",
+        "A proxy's URL (http, socks4, socks5, socks5h; extra `proxy`), whose port is assumed to be"
+        " 80, or 1080 for SOCKS; `None` honours the environment, `False` uses none.",
     )
     origin: str | None = option(
         None,

@@ -24,7 +24,6 @@ __all__ = [
     "optional",
     "parse_uri",
     "policy",
-    "proxy_url",
     "query_params",
     "socket_options",
     "token",
@@ -183,30 +182,6 @@ def token(value: Any) -> Any:
     """Require text, or a callable that returns it."""
     if not isinstance(value, str) and not callable(value):
         raise RuleError("must be text, or a callable that returns it")
-    return value
-
-
-def proxy_url(value: Any) -> Any:
-    """Require a proxy's URL, `None` or `False`."""
-    if value is None or value is False:
-        return value
-    if not isinstance(value, str) or value.partition(":")[0] not in (
-        "http",
-        "socks4",
-        "socks5",
-        "socks5h",
-    ):
-        raise RuleError("must be a URL with http, socks4, socks5 or socks5h; None, or False")
-    clean_text(value)
-    try:
-        if not urllib.parse.urlsplit(value).hostname or not urllib.parse.urlsplit(value).port:
-            raise ValueError
-    except ValueError:
-        raise RuleError("must be a URL with a host and a port") from None
-    try:
-        import python_socks  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise RuleError("needs the extra: pip install 'slipstream_actor[proxy]'") from None
     return value
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.proxy_urls import parse_proxy_url
+from slipstream_actor.configuration.rules import RuleError
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 
 __all__ = ["open_proxy", "proxy_for"]
@@ -73,19 +75,22 @@ class Resolver:
 def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str, int], None]]:
     """Return a proxy's host and port, and what connects through a stream to it."""
     try:
+        from python_socks import ProxyType
         from python_socks._connectors.factory_sync import create_connector
-        from python_socks._helpers import parse_proxy_url
         from python_socks._protocols.errors import ReplyError
     except ImportError as error:
         detail = "a proxy needs the extra: pip install 'slipstream_actor[proxy]'"
         raise AttemptFailed("proxy", detail, retryable=False) from error
-    remote_names = True if url.startswith("socks5h:") else None
     try:
-        kind, host, port, user, password = parse_proxy_url(url.replace("socks5h:", "socks5:", 1))
-    except (ValueError, TypeError) as error:
-        # Its text holds the URL, and with it the password.
-        detail = "the proxy must be a URL with http, socks4, socks5 or socks5h, host and port"
-        raise AttemptFailed("proxy", detail, retryable=False) from error
+        parts = parse_proxy_url(url)
+    except RuleError as error:
+        raise AttemptFailed("proxy", f"the proxy {error}", retryable=False) from error
+    user, password = parts.user, parts.password
+    if parts.kind == "http":
+        # python-socks encodes them in Latin-1; these are the bytes of UTF-8 (RFC 7617 section 2.1).
+        user, password = (part.encode().decode("latin-1") for part in (user, password))
+    remote_names = True if parts.kind == "socks5h" else None
+    kind = ProxyType[parts.kind.removesuffix("h").upper()]
     resolver: Any = Resolver(look_up)
     connector = create_connector(kind, user, password, remote_names, resolver)
 
@@ -100,4 +105,4 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
             # Whatever python-socks makes of an odd answer.
             raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
 
-    return host, port, connect
+    return parts.host, parts.port, connect

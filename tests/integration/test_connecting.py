@@ -1009,6 +1009,68 @@ def test_the_environments_proxy_for_tls(monkeypatch: pytest.MonkeyPatch, unused_
         close(connect(uri, ssl_context=trusting()).await_connect())
 
 
+@pytest.mark.parametrize(
+    ("login", "sent"),
+    [("token@", "token:"), ("me:@", "me:"), ("m%C3%A9:%E2%82%AC@", "mé:€"), ("", None)],
+)
+def test_who_a_proxy_is_told_of(server: PhoenixServer, login: str, sent: str | None) -> None:
+    """In UTF-8 (RFC 7617 section 2.1), and with a colon where there is no password."""
+    with RawServer(tunnel(server.port)) as proxy:
+        url = f"http://{login}127.0.0.1:{proxy.port}"
+        close(connect("ws://phoenix.invalid/socket/websocket", proxy=url).await_connect(PATIENCE))
+        told = proxy.next_request().all("proxy-authorization")
+        coded = [] if sent is None else [base64.b64encode(sent.encode()).decode()]
+        assert told == [f"Basic {text}" for text in coded]
+
+
+def test_who_a_proxy_of_socks_4_is_told_of(server: PhoenixServer) -> None:
+    users = []
+
+    def script(peer: Peer) -> None:
+        request = b""
+        while request.count(b"\0", 8) < 1:
+            request += peer.sock.recv(1)
+        users.append(request[8:-1])
+        with sockets.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as inner:
+            peer.send(b"\0\x5a" + bytes(6))
+            pump(peer.sock, inner)
+
+    with RawServer(script) as proxy:
+        url = f"socks4://me@127.0.0.1:{proxy.port}"
+        close(connect("ws://127.1.2.3/socket/websocket", proxy=url).await_connect(PATIENCE))
+    assert users == [b"me"]
+
+
+def test_a_proxy_of_the_environment_without_a_port(
+    server: PhoenixServer, addresses: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(tunnel(server.port)) as proxy:
+        addresses(("127.0.0.1", proxy.port))
+        monkeypatch.setenv("http_proxy", "HTTP://many.invalid")
+        close(connect("ws://phoenix.invalid/socket/websocket").await_connect(PATIENCE))
+        assert proxy.next_request().line.startswith("CONNECT phoenix.invalid:80 ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://me:{SECRET}@127.0.0.1:9",
+        f"http://me:{SECRET}@[::1",
+        f"http://m%3Ae:{SECRET}@127.0.0.1:9",
+        f"socks5h://me:{SECRET}%E2%82%AC@127.0.0.1:9",
+        " ",
+    ],
+)
+def test_a_proxy_of_the_environment_that_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("http_proxy", url)
+    reason = failure("ws://phoenix.invalid/socket/websocket")
+    assert reason.kind == "proxy"
+    assert reason.detail.startswith("the proxy must ")
+    assert not reason.retryable
+
+
 def test_hosts_that_the_environment_exempts(
     server: PhoenixServer,
     addresses: Callable[..., None],

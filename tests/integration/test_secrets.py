@@ -353,9 +353,9 @@ def no_proxy() -> ConnectFailed:
         return failure("ws://phoenix.invalid/socket/websocket", proxy=url)
 
 
-def proxy_of_the_environment() -> ConnectFailed:
+def proxy_of_the_environment(kind: str, more: str = "") -> ConnectFailed:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        url = f"gopher://{MARK}-user:{MARK}-password@127.0.0.1"
+        url = f"{kind}://{MARK}-user:{MARK}-password{more}@127.0.0.1"
         monkeypatch.setenv("http_proxy", url)
         monkeypatch.delenv("no_proxy", raising=False)
         return failure("ws://phoenix.invalid/socket/websocket")
@@ -387,7 +387,12 @@ FAILURES: dict[str, tuple[str, Case]] = {
     "proxy refuses": ("proxy", lambda: proxied_by(answer(PROXY_SAYS))),
     "proxy echoes": ("proxy", lambda: proxied_by(echo_as_junk)),
     "proxy hangs up": ("proxy", lambda: proxied_by(Peer.request)),
-    "odd proxy in the environment": ("proxy", proxy_of_the_environment),
+    "odd proxy in the environment": ("proxy", lambda: proxy_of_the_environment("gopher")),
+    "proxy with an odd byte": ("proxy", lambda: proxy_of_the_environment("http", "\udcff")),
+    "proxy of SOCKS with an odd password": (
+        "proxy",
+        lambda: proxy_of_the_environment("socks5", "é"),
+    ),
 }
 
 
@@ -501,6 +506,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     (URI, {"proxy": f"ftp://{MARK}:{MARK}@127.0.0.1"}),
     (URI, {"proxy": f"http://[{MARK}:{MARK}"}),
     (URI, {"proxy": f"http://{MARK}:{MARK}@127.0.0.1:1\r\n"}),
+    (URI, {"proxy": f"http://{MARK}%3A:{MARK}@127.0.0.1"}),
+    (URI, {"proxy": f"socks5://{MARK}:{MARK}é@127.0.0.1"}),
     (URI, {"vsn": MARK}),
     (URI, {"heartbeat_interval_msec": MARK}),
     (URI, {"ssl_context": MARK}),
