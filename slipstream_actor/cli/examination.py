@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from slipstream_actor.cli.blocking_waiter import BlockingWaiter
 from slipstream_actor.cli.exits import Exit, status_of
-from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.configuration import Configuration, server_name
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.opening import evaluate
 from slipstream_actor.protocol.hints import DecodingFailed, hint
@@ -267,7 +267,7 @@ def secure(exam: Examination, step: Step) -> str:
         raise
     exam.sock = stream
     certificate: Mapping[str, Any] = stream.getpeercert() or {}
-    step.parts = list(tls_parts(exam.config.host, stream, certificate))
+    step.parts = list(tls_parts(server_name(exam.config.host), stream, certificate))
     if any(part["result"] == "warning" for part in step.parts):
         step.result = "warning"
     cipher = stream.cipher()

@@ -43,7 +43,7 @@ from slipstream_actor.protocol.serializer import (
     V2Serializer,
 )
 
-__all__ = ["Configuration", "table"]
+__all__ = ["Configuration", "server_name", "table"]
 
 MEBIBYTE = 1024 * 1024
 
@@ -405,6 +405,12 @@ def default_serializer(vsn: str, parser: JsonParser) -> Serializer:
     if parser is OURS:
         return OF_VSN[vsn]
     return V2Serializer(parser) if vsn == "2.0.0" else V1Serializer(parser)
+
+
+def server_name(host: str) -> str:
+    """Return a host as TLS names and verifies it: without the dot that a name may end with (RFC
+    6066 section 3)."""
+    return host.removesuffix(".")
 
 
 def redact(uri: urllib.parse.SplitResult) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.forks import close_in_child
-from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.configuration import Configuration, server_name
 from slipstream_actor.wire.addresses import in_order, remembering
 from slipstream_actor.wire.answer import parse_status
 from slipstream_actor.wire.proxies import open_proxy, proxy_for
@@ -107,7 +107,7 @@ def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl
     with tls_errors(config.host):
         try:
             secure = context.wrap_socket(
-                sock, server_hostname=config.host, do_handshake_on_connect=False
+                sock, server_hostname=server_name(config.host), do_handshake_on_connect=False
             )
         except OSError as error:
             close_wrapped(error)

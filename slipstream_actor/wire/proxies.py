@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.configuration import Configuration, server_name
 from slipstream_actor.configuration.proxy_urls import parse_proxy_url
 from slipstream_actor.configuration.rules import RuleError
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
@@ -26,7 +26,8 @@ def proxy_for(config: Configuration) -> str | None:
     """Return the URL of the proxy to use: the option's, or the environment's."""
     if config.proxy is not None:
         return config.proxy or None
-    if config.host == "localhost" or is_loopback(config.host) or not may_have_proxies():
+    is_here = server_name(config.host) == "localhost" or is_loopback(config.host)
+    if is_here or not may_have_proxies():
         return None
     import urllib.request  # It brings much, and few have a proxy.
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor.configuration.configuration import Configuration, redact, table
+from slipstream_actor.configuration.configuration import Configuration, redact, server_name, table
 from slipstream_actor.configuration.options import Options
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Message
@@ -617,12 +617,27 @@ def test_the_repr_shows_whether_there_is_a_secret() -> None:
             "xn--bcher-kva.example",
         ),
         ("ws://user:pass@example.org/x", False, "example.org", 80, "example.org"),
+        # As browsers send it: with the dot.
+        ("wss://example.org./x", True, "example.org.", 443, "example.org."),
     ],
 )
 def test_host_and_port(uri: str, secure: bool, host: str, port: int, header: str) -> None:
     config = configured(uri)
     assert (config.secure, config.host, config.port) == (secure, host, port)
     assert config.host_header() == header
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("Example.org", "example.org"),
+        ("example.org.", "example.org"),
+        ("bücher.example.", "xn--bcher-kva.example"),
+        ("[::1]", "::1"),
+    ],
+)
+def test_the_name_for_tls(host: str, name: str) -> None:
+    assert server_name(configured(f"wss://{host}:4000/x").host) == name
 
 
 @pytest.mark.parametrize(

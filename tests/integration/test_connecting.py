@@ -152,7 +152,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def set_to(*pairs: tuple[str, int]) -> None:
         def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-            if host != "many.invalid":
+            if host not in ("many.invalid", "many.invalid."):
                 return resolve(host, *args, **kwargs)
             return [(sockets.AF_INET, sockets.SOCK_STREAM, 6, "", pair) for pair in pairs]
 
@@ -597,6 +597,20 @@ def test_a_certificate_for_another_name() -> None:
         reason = failure(server.uri, ssl_context=trusting())
         assert reason.kind == "tls"
         assert server.requests.empty()
+
+
+def test_the_dot_of_a_full_name_is_none_of_tls(addresses: Callable[..., None]) -> None:
+    """Neither of what the server is told, nor of what its certificate has to name."""
+    named = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CA.issue_cert("many.invalid").configure_cert(context)
+    context.sni_callback = lambda _, name, __: named.append(name)
+    with RawServer(serve, ssl_context=context) as server:
+        addresses(("127.0.0.1", server.port))
+        uri = f"wss://many.invalid.:{server.port}/socket/websocket"
+        close(connect(uri, ssl_context=trusting()).await_connect(PATIENCE))
+        assert named == ["many.invalid"]
+        assert server.next_request().all("host") == [f"many.invalid.:{server.port}"]
 
 
 def test_a_plain_peer_where_tls_was_expected() -> None:

@@ -35,3 +35,9 @@ def test_what_exempts_a_host(monkeypatch: pytest.MonkeyPatch, uri: str, exempt: 
     assert proxy_for(config) is None
     monkeypatch.setenv("no_proxy", "phoenix.test:4001,[2001:db8::1]:4001,bücher.test:4001")
     assert proxy_for(config) == url
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1", "[::1]"])
+def test_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:9")
+    assert proxy_for(Configuration.validate(f"ws://{host}:4000/", {})) is None
