@@ -33,6 +33,7 @@ from slipstream_actor.configuration.rules import (
     token,
     truth,
     whole,
+    without_escapes,
 )
 from slipstream_actor.errors import ConfigurationError, near
 from slipstream_actor.protocol.serializer import (
@@ -324,8 +325,8 @@ class Configuration:
 
     @property
     def host(self) -> str:
-        """The host's name in ASCII, or its address."""
-        host = self.uri.hostname or ""
+        """The host's name in ASCII, or its address, with its zone."""
+        host = without_escapes(self.uri.hostname or "")
         return host if host.isascii() else host.encode("idna").decode()
 
     @property
@@ -345,7 +346,7 @@ class Configuration:
 
     def host_header(self) -> str:
         """Return the `Host` header, without the port that the scheme implies."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{server_name(self.host)}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
     def resource(self) -> str:
@@ -408,9 +409,9 @@ def default_serializer(vsn: str, parser: JsonParser) -> Serializer:
 
 
 def server_name(host: str) -> str:
-    """Return a host as TLS names and verifies it: without the dot that a name may end with (RFC
-    6066 section 3)."""
-    return host.removesuffix(".")
+    """Return a host as others know it: an address without its zone (RFC 6874 section 4); and as TLS
+    names and verifies it, without the dot that a name may end with (RFC 6066 section 3)."""
+    return host.partition("%")[0].removesuffix(".")
 
 
 def redact(uri: urllib.parse.SplitResult) -> str:

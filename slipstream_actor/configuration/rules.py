@@ -29,6 +29,7 @@ __all__ = [
     "token",
     "truth",
     "whole",
+    "without_escapes",
 ]
 
 Rule: TypeAlias = Callable[[Any], Any]
@@ -120,7 +121,7 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
         uri = urllib.parse.urlsplit(value)
         port = uri.port
         host = uri.hostname
-        if host is not None and " " in host:
+        if host is not None and " " in clean_text(without_escapes(host)):
             raise ValueError
         if host is not None and not host.isascii():
             host.encode("idna")
@@ -134,6 +135,13 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
     if not host or port == 0:
         raise RuleError("must be a URI with a host and a port from 1 to 65535")
     return uri
+
+
+def without_escapes(host: str) -> str:
+    """Return the host of a URI with the zone of an address decoded (RFC 6874 section 2)."""
+    address, _, zone = host.partition("%25")
+    # A zone that is written without an escape may begin with 25 itself.
+    return f"{address}%{urllib.parse.unquote(zone)}" if ":" in address and zone else host
 
 
 def clean_text(value: Any) -> str:

@@ -324,6 +324,8 @@ BAD_URIS: list[Any] = [
     "ws://localhost/\x7f",
     "ws://" + "ü" * 80 + "/",
     "ws://localhost/\ud800",
+    "ws://[fe80::1%25a%00]/",
+    "ws://[fe80::1%25a%20b]/",
     urllib.parse.urlsplit("http://localhost"),
     7,
 ]
@@ -617,6 +619,11 @@ def test_the_repr_shows_whether_there_is_a_secret() -> None:
             "xn--bcher-kva.example",
         ),
         ("ws://user:pass@example.org/x", False, "example.org", 80, "example.org"),
+        # The zone is this machine's alone (RFC 6874 section 4).
+        ("ws://[fe80::1%25eth0]:4000/x", False, "fe80::1%eth0", 4000, "[fe80::1]:4000"),
+        ("ws://[FE80::1%25Eth0]/x", False, "fe80::1%Eth0", 80, "[fe80::1]"),
+        ("ws://[fe80::1%eth0]/x", False, "fe80::1%eth0", 80, "[fe80::1]"),
+        ("ws://[fe80::1%25]/x", False, "fe80::1%25", 80, "[fe80::1]"),
         # As browsers send it: with the dot.
         ("wss://example.org./x", True, "example.org.", 443, "example.org."),
     ],
@@ -634,6 +641,7 @@ def test_host_and_port(uri: str, secure: bool, host: str, port: int, header: str
         ("example.org.", "example.org"),
         ("bücher.example.", "xn--bcher-kva.example"),
         ("[::1]", "::1"),
+        ("[fe80::1%25eth0]", "fe80::1"),
     ],
 )
 def test_the_name_for_tls(host: str, name: str) -> None:

@@ -170,6 +170,23 @@ def test_the_second_address_where_the_first_refuses(
     close(socket)
 
 
+def test_an_address_with_a_zone(server: PhoenixServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is for this machine, and the server is not told."""
+    looked_up = []
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        looked_up.append(host)
+        return [(sockets.AF_INET, sockets.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+
+    monkeypatch.setattr(sockets, "getaddrinfo", look_up)
+    uri = "ws://[fe80::1%25eth0]:4000/socket/websocket"
+    socket = connect(uri).join("params:a").await_join("params:a")
+    assert looked_up == ["fe80::1%eth0"]
+    info = socket.joins["params:a"].response["info"]
+    assert info["uri"].startswith("http://[fe80::1]:4000/")
+    close(socket)
+
+
 def test_the_second_address_where_the_first_says_nothing(
     server: PhoenixServer, addresses: Callable[..., None]
 ) -> None:

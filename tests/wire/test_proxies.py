@@ -37,7 +37,7 @@ def test_what_exempts_a_host(monkeypatch: pytest.MonkeyPatch, uri: str, exempt: 
     assert proxy_for(config) == url
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1", "[::1]"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1", "[::1]", "[::1%251]"])
 def test_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("all_proxy", "http://127.0.0.1:9")
     assert proxy_for(Configuration.validate(f"ws://{host}:4000/", {})) is None
