@@ -88,7 +88,7 @@ class Configuration:
         parse_uri,
         "The endpoint, ws or wss, up to and including `/websocket`: text or a result of"
         " `urllib.parse`. The port is assumed to be 80 or 443; user information becomes Basic"
-        " authorization.",
+        " authorization. A `#` is written `%23`.",
         shown="required",
     )
     heartbeat_interval_msec: int = option(

@@ -117,6 +117,8 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
     if not isinstance(value, str):
         raise RuleError("must be a string or a result of urllib.parse")
     clean_text(value)
+    if "#" in value:
+        raise RuleError("must have no fragment (RFC 6455 section 3): a # within it is written %23")
     try:
         uri = urllib.parse.urlsplit(value)
         port = uri.port

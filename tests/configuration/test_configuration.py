@@ -383,6 +383,24 @@ def test_a_uri_of_another_scheme(uri: str, problem: str) -> None:
     assert str(raised.value) == f"uri: {problem} got a value of type str"
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"{URI}?token={SECRET}#{SECRET}",
+        f"{URI}?token={SECRET}#",
+        f"{URI}#",
+        f"ws://user:{SECRET}#{SECRET}@localhost/",
+        urllib.parse.urlsplit(f"{URI}?token={SECRET}#{SECRET}"),
+    ],
+)
+def test_a_uri_with_a_fragment(uri: Any) -> None:
+    """It would not be sent, and was rather to be a part of the token."""
+    with pytest.raises(ConfigurationError) as raised:
+        configured(uri)
+    problem = "must have no fragment (RFC 6455 section 3): a # within it is written %23"
+    assert str(raised.value) == f"uri: {problem}; got a value of type {type(uri).__name__}"
+
+
 def test_the_defaults() -> None:
     config = configured()
     assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
@@ -571,7 +589,7 @@ def test_the_serializer_uses_the_parser(vsn: str) -> None:
 
 def test_the_repr_shows_no_secret() -> None:
     config = configured(
-        f"wss://user:{SECRET}1@example.org:444/socket/websocket?token={SECRET}2&a=b#{SECRET}3",
+        f"wss://user:{SECRET}1@example.org:444/socket/websocket?token={SECRET}2&a=b",
         headers={"Authorization": f"Bearer {SECRET}4"},
         params={"token": f"{SECRET}5"},
         auth_token=f"{SECRET}6",
@@ -655,7 +673,7 @@ def test_the_name_for_tls(host: str, name: str) -> None:
         ("ws://h?a=b", "/?a=b&vsn=2.0.0"),
         ("ws://h/socket/websocket", "/socket/websocket?vsn=2.0.0"),
         ("ws://h/socket/websocket/", "/socket/websocket/?vsn=2.0.0"),
-        ("ws://h/a?x=1&y=a%20b+c#fragment", "/a?x=1&y=a%20b+c&vsn=2.0.0"),
+        ("ws://h/a?x=1&y=a%20b+c%23d", "/a?x=1&y=a%20b+c%23d&vsn=2.0.0"),
         ("ws://h/a?flag", "/a?flag&vsn=2.0.0"),
         ("ws://h/é%C3%A9?é=ü", "/%C3%A9%C3%A9?%C3%A9=%C3%BC&vsn=2.0.0"),
         ("ws://h/a b?c d", "/a%20b?c%20d&vsn=2.0.0"),
