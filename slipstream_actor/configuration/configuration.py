@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from slipstream_actor.configuration.params import evaluate
 from slipstream_actor.configuration.proxy_urls import proxy_url
+from slipstream_actor.configuration.query import flatten
 from slipstream_actor.configuration.retry import Policy
 from slipstream_actor.configuration.rules import (
     Rule,
@@ -105,7 +106,8 @@ class Configuration:
     params: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = option(
         {},
         query_params,
-        "Merged into the query; a callable, or one among the values, is evaluated at each connect.",
+        "Merged into the query; a callable, or one among the values, is evaluated at each connect."
+        " Values are text, bytes of UTF-8, numbers, and lists and mappings of them.",
     )
     auth_token: str | Callable[[], str] | None = option(
         None,
@@ -432,21 +434,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return the end of an error: the known name that is nearest."""
     meant = near(name, known)
     return f"; did you mean {meant[0]}?" if meant else ""
-
-
-def flatten(params: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Yield the pairs of a query as Plug reads them: `a[]=1` a list, `m[k]=v` a map
-    (docs/protocol.md#note-40)."""
-    if isinstance(params, Mapping):
-        for key, value in params.items():
-            yield from flatten(value, f"{prefix}[{key}]" if prefix else str(key))
-    elif isinstance(params, (list, tuple)):
-        for value in params:
-            yield from flatten(value, f"{prefix}[]")
-    elif isinstance(params, bool):
-        yield prefix, "true" if params else "false"
-    else:
-        yield prefix, "" if params is None else str(params)
 
 
 def escaped(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.extensions import DEFLATE, deflate_parameters, read
+from slipstream_actor.configuration.query import flatten
 from slipstream_actor.configuration.retry import Policy
 
 __all__ = [
@@ -156,7 +157,8 @@ def clean_text(value: Any) -> str:
         raise RuleError("must be text that UTF-8 can hold") from None
     if CONTROL_CHARACTERS.search(value):
         raise RuleError("must hold no control characters (a CR or LF would split the request)")
-    return value
+    # What is written of a subclass, such as an enumeration's, may be another text.
+    return str.__str__(value)
 
 
 def header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
@@ -182,9 +184,14 @@ def header_pairs(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def query_params(value: Any) -> Any:
-    """Require a mapping, or a callable that returns one."""
-    if not isinstance(value, Mapping) and not callable(value):
+    """Require a mapping, or a callable that returns one; what is there already has to be text, or
+    to have one (`ConfigurationError`)."""
+    if callable(value):
+        return value
+    if not isinstance(value, Mapping):
         raise RuleError("must be a mapping, or a callable that returns one")
+    for _ in flatten({key: None if callable(part) else part for key, part in value.items()}):
+        pass
     return value
 
 
@@ -233,7 +240,7 @@ def known_vsn(value: Any) -> str:
     """Require a version of the serializer."""
     if value not in ("2.0.0", "1.0.0"):
         raise RuleError("must be '2.0.0' or '1.0.0'")
-    return str(value)
+    return str.__str__(value)
 
 
 def truth(value: Any) -> bool:

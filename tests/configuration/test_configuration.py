@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
+import decimal
+import enum
 import json
 import re
 import socket
@@ -11,6 +14,7 @@ import ssl
 import sys
 import types
 import urllib.parse
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -715,6 +719,88 @@ def test_note_40_params_are_lists_and_maps() -> None:
 def test_params_that_are_no_text() -> None:
     pairs = query_of(configured(params={"yes": True, "no": False, "none": None, "n": 1.5, 3: 4}))
     assert pairs[:-1] == [("yes", "true"), ("no", "false"), ("none", ""), ("n", "1.5"), ("3", "4")]
+
+
+class Topic(str, enum.Enum):  # noqa: UP042 - as older programs have it
+    """Whose `str` is `Topic.LOBBY`, as that of many a program."""
+
+    LOBBY = "lobby"
+
+
+class Level(int, enum.Enum):
+    HIGH = 3
+
+
+class Safe(str):
+    """As those of Django and MarkupSafe, it may be written otherwise."""
+
+    def __str__(self) -> str:
+        return "otherwise"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (b"ab+c", "ab+c"),
+        (bytearray("é".encode()), "é"),
+        (memoryview(b"x"), "x"),
+        (Topic.LOBBY, "lobby"),
+        (Level.HIGH, "3"),
+        (Safe("x"), "x"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (datetime.date(2020, 1, 2), "2020-01-02"),
+        (lambda: b"later", "later"),
+        (lambda: Topic.LOBBY, "lobby"),
+    ],
+)
+def test_the_text_of_a_param(value: Any, sent: str) -> None:
+    assert query_of(configured(params={"t": value}))[0] == ("t", sent)
+
+
+def test_the_text_of_params_within_params() -> None:
+    asked = {"m": {b"k": [b"v", Topic.LOBBY]}, Topic.LOBBY: {1}, Safe("s"): frozenset([None])}
+    assert query_of(configured(params=asked))[:-1] == [
+        ("m[k][]", "v"),
+        ("m[k][]", "lobby"),
+        ("lobby[]", "1"),
+        ("s[]", ""),
+    ]
+
+
+TEXTLESS: list[tuple[Any, str, str]] = [
+    (b"\xff" + SECRET.encode(), "text that UTF-8 can hold, or bytes that are UTF-8", "bytes"),
+    (f"\ud800{SECRET}", "text that UTF-8 can hold, or bytes that are UTF-8", "str"),
+    (object(), "text, numbers, lists and mappings", "object"),
+    (types.SimpleNamespace(a=SECRET), "text, numbers, lists and mappings", "SimpleNamespace"),
+    ([params], "nothing to call within its values", "function"),
+    ({"a": {"b": params}}, "nothing to call within its values", "function"),
+    ({None: SECRET}, "text, numbers, lists and mappings", "NoneType"),
+    ({b"\xff": SECRET}, "text that UTF-8 can hold, or bytes that are UTF-8", "bytes"),
+]
+
+
+@pytest.mark.parametrize(("value", "what", "kind"), TEXTLESS)
+def test_a_param_without_a_text(value: Any, what: str, kind: str) -> None:
+    """It is refused at once, and what a callable returns when it is there."""
+    for asked in ({"t": value}, {"t": lambda: value}, lambda: {"t": value}):
+        with pytest.raises(ConfigurationError) as raised:
+            configured(params=asked).resource()
+        assert str(raised.value) == f"params: must hold {what}; got a value of type {kind}"
+        assert raised.value.__cause__ is raised.value.__context__ is None
+    with pytest.raises(ConfigurationError):
+        configured(params={"t": value})
+
+
+def test_options_of_enumerations_are_sent_as_their_values() -> None:
+    class Given(str, enum.Enum):  # noqa: UP042 - as above
+        TEXT = "a"
+        VSN = "1.0.0"
+
+    config = configured(headers={Given.TEXT: Given.TEXT}, origin=Given.TEXT, vsn=Given.VSN)
+    assert config.request_headers() == ["a: a"]
+    assert f"{config.origin}" == "a"
+    assert query_of(config) == [("vsn", "1.0.0")]
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="[]"), min_size=1)

@@ -502,6 +502,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     (URI, {"headers": MARK}),
     (URI, {"headers": {"X-Key": MARK.encode()}}),
     (URI, {"params": MARK}),
+    (URI, {"params": {"a": [b"\xff" + MARK.encode()]}}),
+    (URI, {"params": {MARK: {f"{MARK}\ud800": 1}}}),
     (URI, {"auth_token": MARK.encode()}),
     (URI, {"origin": f"http://{MARK}\n"}),
     (URI, {"proxy": f"ftp://{MARK}:{MARK}@127.0.0.1"}),
