@@ -26,11 +26,14 @@ __all__ = [
     "V2Serializer",
     "decoder_of",
     "decodes_as_ours",
+    "encode_json",
     "encode_push",
     "encodes_as_ours",
 ]
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
+# What msgspec asks for only where it is a key: elsewhere it can write it.
+KEYS_ALONE = (type(None), bool, tuple, frozenset)
 
 
 class JsonParser(Protocol):
@@ -53,12 +56,34 @@ class Serializer(Protocol):
         """Return the message of a text (`str`) or binary (`bytes`) frame."""
 
 
+def as_built_in(value: Any) -> Any:
+    """Return a value whose class is one of text, of bytes or of a number as one of the built-in
+    class, which is all that msgspec writes. Raises `TypeError` for other values."""
+    kind = type(value)
+    if issubclass(kind, KEYS_ALONE):
+        raise TypeError("Only dicts with str-like or number-like keys are supported")
+    # Not by `str(value)` and the like, which may be another value.
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return int.__int__(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    if issubclass(kind, bytes):
+        return bytes.__getitem__(value, slice(None))
+    raise TypeError(f"Encoding objects of type {kind.__name__} is unsupported")
+
+
+encode_json: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=as_built_in).encode
+"""Returns the JSON of a value, as a message has it."""
+
+
 class MsgspecJson:
     """The default `json_parser`."""
 
     def __init__(self) -> None:
         self.loads: Callable[[str | bytes], Any] = msgspec.json.Decoder().decode
-        self.dumps: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+        self.dumps: Callable[[Any], bytes] = encode_json
 
 
 class V2Serializer:
@@ -208,16 +233,13 @@ def encodes_as_ours(serializer: Any) -> bool:
     return ours and serializer._typed is not None
 
 
-dump_push: Callable[[tuple[Any, ...]], bytes] = msgspec.json.Encoder().encode
-
-
 def encode_push(join_ref: str, ref: str, topic: str, event: str, payload: Any) -> bytes | None:
     """Return the text of a push as bytes, and `None` for what is left to the serializer: payloads
     that are no dict, and those that cannot be encoded, of which that says why."""
     if type(payload) is not dict:
         return None
     try:
-        return dump_push((join_ref, ref, topic, event, payload))
+        return encode_json((join_ref, ref, topic, event, payload))
     except Exception:
         return None
 

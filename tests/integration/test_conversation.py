@@ -13,10 +13,11 @@ from slipstream_actor import (
     NotConnectedError,
     Reply,
     connect,
+    request,
     wait_until_joined,
 )
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import recording
+from tests.support.clients import PATIENCE, recording
 
 TOPIC = "bench:room"
 
@@ -37,6 +38,25 @@ def test_a_client_joins_pushes_and_gets_replies(server: PhoenixServer) -> None:
         assert log.take("leave") == ("leave", TOPIC)
         client.do(lambda s: s.disconnect()).get()
         assert log.take("disconnect") == ("disconnect", ClosedByClient())
+
+
+def test_text_of_a_subclass_is_text(server: PhoenixServer) -> None:
+    """As what templates have escaped is; the ref of another push is one, too."""
+
+    class Text(str):
+        pass
+
+    topic = Text(TOPIC)
+    with recording(server.uri) as (ref, log):
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join(topic, {"reply": {Text("a"): Text("b")}})).get()
+        assert log.take("join") == ("join", TOPIC, {"a": "b"})
+        pushed = ref.proxy().do(lambda s: s.push(topic, Text("echo"), {"text": Text("x")})).get()
+        assert log.take("reply") == ("reply", pushed, Reply("ok", {"text": "x"}))
+        asked = request(ref, topic, Text("echo"), {"ref": pushed})
+        assert asked.get(timeout=PATIENCE) == Reply("ok", {"ref": str(pushed)})
+        ref.proxy().do(lambda s: s.leave(topic)).get()
+        assert log.take("leave") == ("leave", TOPIC)
 
 
 def test_a_client_comes_back_after_a_disconnect_by_the_server(server: PhoenixServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import types
 from typing import Any
 
 import orjson
@@ -13,8 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstream_actor.errors import SerializerError
-from slipstream_actor.protocol.message import Message
-from slipstream_actor.protocol.serializer import JsonParser, MsgspecJson, V1Serializer, V2Serializer
+from slipstream_actor.protocol.message import Message, Ref
+from slipstream_actor.protocol.serializer import (
+    JsonParser,
+    MsgspecJson,
+    V1Serializer,
+    V2Serializer,
+    encode_json,
+    encode_push,
+)
 from tests.support.transcripts import names, read, read_binary, same, wire
 
 
@@ -124,6 +132,84 @@ def test_what_a_text_frame_is(serializer: V1Serializer | V2Serializer) -> None:
             "event": "new",
             "payload": {"a": [1, None, "\u2028"]},
         }
+
+
+class Text(str):
+    """As Django's `SafeString` and MarkupSafe's `Markup` are."""
+
+    def __str__(self) -> str:
+        return "not this one"
+
+
+class Whole(int):
+    pass
+
+
+class Real(float):
+    pass
+
+
+class Items(list[Any]):
+    pass
+
+
+class Fields(dict[Any, Any]):
+    pass
+
+
+PARTS: list[tuple[Any, Any]] = [
+    (Text("x"), "x"),
+    (Ref("5", "rooms:a", "1"), "5"),
+    (Whole(3), 3),
+    (Real(1.5), 1.5),
+    (Items([Text("x"), Whole(3)]), ["x", 3]),
+    (Fields({Text("k"): Real(1.5)}), {"k": 1.5}),
+]
+
+
+@both
+@pytest.mark.parametrize(("value", "read"), PARTS)
+def test_values_of_subclasses(
+    serializer: V1Serializer | V2Serializer, value: Any, read: Any
+) -> None:
+    message = Message(
+        "1", Text("2"), Text("rooms:a"), Text("new"), {"v": value, Text("k"): [value]}
+    )
+    data = serializer.encode(message)
+    assert isinstance(data, str)
+    told = serializer.decode(data)
+    assert (told.ref, told.topic, told.event) == ("2", "rooms:a", "new")
+    assert told.payload == {"v": read, "k": [read]}
+
+
+@pytest.mark.parametrize(("value", "read"), PARTS)
+def test_a_push_of_subclasses(value: Any, read: Any) -> None:
+    data = encode_push("1", "2", Text("rooms:a"), Text("new"), {Text("k"): value})
+    assert data is not None
+    assert json.loads(data) == ["1", "2", "rooms:a", "new", {"k": read}]
+
+
+def test_keys_and_bytes_of_subclasses() -> None:
+    class Coded(bytes):
+        pass
+
+    assert encode_json({Whole(3): Coded(b"ab")}) == b'{"3":"YWI="}'
+
+
+@both
+@pytest.mark.parametrize("key", [None, True, (1, 2), frozenset()])
+def test_keys_that_are_no_text(serializer: V1Serializer | V2Serializer, key: Any) -> None:
+    with pytest.raises(SerializerError, match="Only dicts with str-like or number-like keys"):
+        serializer.encode(Message("1", "2", "t", "e", {"v": {key: 1}}))
+
+
+@both
+@pytest.mark.parametrize("value", [object(), types.MappingProxyType({}), iter(())])
+def test_values_that_are_no_json(serializer: V1Serializer | V2Serializer, value: Any) -> None:
+    why = f"'e' on 't' cannot be encoded: Encoding objects of type {type(value).__name__} is"
+    with pytest.raises(SerializerError, match=f"{why} unsupported"):
+        serializer.encode(Message("1", "2", "t", "e", {"v": value}))
+    assert encode_push("1", "2", "t", "e", {"v": value}) is None
 
 
 @every_serializer

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
-import msgspec
-
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.actors.future import Future
 from slipstream_actor.client.client import ClientActor
@@ -39,6 +37,7 @@ from slipstream_actor.errors import (
 )
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
+from slipstream_actor.protocol.serializer import encode_json
 from slipstream_actor.socket.pushes import require_event
 
 __all__ = ["Shards"]
@@ -50,8 +49,6 @@ R = TypeVar("R")
 NO_PARAMS: dict[str, Any] = {}
 # Seconds that `subscribe` waits for each shard to take part.
 IN_FORCE = 5.0
-
-encode_json: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class Shards(Generic[C]):

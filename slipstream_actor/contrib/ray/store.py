@@ -15,6 +15,7 @@ import msgspec
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.layout import LAYOUTS, RELEASES, decode_layout, version_of
+from slipstream_actor.protocol.serializer import encode_json
 
 __all__ = ["Spec", "Store", "decode", "encode", "encode_spec"]
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 PATIENCE = 2.0
 """Seconds that the head has for an answer, if nobody says otherwise."""
 
-encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+encode: Callable[[Any], bytes] = encode_json
 decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 

@@ -38,6 +38,7 @@ from slipstream_actor.protocol.reasons import (
     JoinRefused,
     PushTimeout,
 )
+from slipstream_actor.protocol.serializer import encode_json
 from slipstream_actor.testing.kit.requests import (
     DisconnectRequest,
     JoinRequest,
@@ -292,6 +293,6 @@ def as_sent(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     try:
-        return msgspec.json.decode(msgspec.json.encode(value))
+        return msgspec.json.decode(encode_json(value))
     except (TypeError, ValueError, RecursionError):
         return value

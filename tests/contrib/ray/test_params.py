@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import SerializerError
+from slipstream_actor import Ref, SerializerError
 from slipstream_actor.contrib.ray.params import read_params, stored_params
 from slipstream_actor.contrib.ray.store import decode, encode
 
@@ -23,7 +23,9 @@ def through_the_store(params: Any) -> Any:
     return read_params(decode(encode(stored_params(params))))
 
 
-@pytest.mark.parametrize("params", [{}, {"a": [1, "two", None]}, [1], "plain", None])
+@pytest.mark.parametrize(
+    "params", [{}, {"a": [1, "two", None]}, {"a": Ref("1", "t", None)}, [1], "plain", None]
+)
 def test_what_is_json_comes_back(params: Any) -> None:
     assert through_the_store(params) == params
 

@@ -187,6 +187,7 @@ def test_what_closes_it_is_told_by_the_end(
         (bytearray(b"x"), b"x"),
         (datetime.date(2026, 1, 2), "2026-01-02"),
         ("text", "text"),
+        (Ref("1", "a", None), "1"),
     ],
 )
 def test_what_goes_over_the_wire(value: Any, sent: Any) -> None:
