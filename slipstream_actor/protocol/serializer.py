@@ -37,7 +37,10 @@ KEYS_ALONE = (type(None), bool, tuple, frozenset)
 
 
 class JsonParser(Protocol):
-    """What `json_parser` takes: a module or object with `loads` and `dumps`."""
+    """What `json_parser` takes: a module or object with `loads` and `dumps`.
+
+    Both are called in several threads, also at once.
+    """
 
     def loads(self, data: Any, /) -> Any:
         """Return the value of a JSON text."""
@@ -47,7 +50,7 @@ class JsonParser(Protocol):
 
 
 class Serializer(Protocol):
-    """What `serializer` takes."""
+    """What `serializer` takes. Its methods are called in several threads, also at once."""
 
     def encode(self, message: Message, /) -> str | bytes:
         """Return the frame for `message`: `str` for text, `bytes` for binary."""
