@@ -70,10 +70,20 @@ def generated_error(cls: type, base: type, decorator: str) -> TypeError:
 
 # What an actor of ours has among its attributes.
 STATE = ("_actor_ref", "_slipstream", "actor_inbox", "actor_stopped", "actor_urn")
+# What a class may not define. Of an instance they are its own: nobody of ours asks it for them.
+PUBLIC = (
+    "actor_ref",
+    "send_after",
+    "send_interval",
+    "socket",
+    "start",
+    "stop",
+    "use_daemon_thread",
+)
 
 
 class OwnNames:
-    """The names that a class keeps for itself: of private methods, its own and Pykka's, and of the
+    """The names that a class keeps for itself: of methods, its own and Pykka's, and of the
     attributes that an actor has."""
 
     def __init__(self, root: type) -> None:
@@ -86,13 +96,17 @@ class OwnNames:
         }
 
     def require_free(self, cls: type) -> None:
-        """Raise `TypeError` for a class that defines one of them."""
-        reserved = {*self._methods, *STATE, "actor_ref", "socket"}
+        """Raise `TypeError` for a class that defines one of them.
+
+        A `start` that is a class method may do something before or after ours.
+        """
+        reserved = {*self._methods, *STATE, *PUBLIC}
         for base in added_to(self._root, cls):
             # A base that is a client was looked at when it was made, and has what was added since.
             if base is cls or not issubclass(base, self._root):
                 for name in sorted(reserved & vars(base).keys()):
-                    raise own_name_error(cls, base, name)
+                    if name != "start" or not isinstance(vars(base)[name], classmethod):
+                        raise own_name_error(cls, base, name)
 
     def state_of(self, actor: Any) -> dict[str, Any]:
         """Return the attributes that an actor has before its own code runs."""

@@ -17,7 +17,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.client.client import OWN_NAMES
-from slipstream_actor.client.declaration import STATE
+from slipstream_actor.client.declaration import PUBLIC, STATE
 from tests.support.clients import PATIENCE
 
 METHODS = sorted(OWN_NAMES._methods)
@@ -34,7 +34,7 @@ def make(body: dict[str, Any], *bases: type) -> Any:
 
 
 @pytest.mark.parametrize("value", [lambda self: None, 1, None, property(lambda self: 1)])
-@pytest.mark.parametrize("name", [*METHODS, *STATE, "actor_ref", "socket"])
+@pytest.mark.parametrize("name", [*METHODS, *STATE, *PUBLIC])
 def test_a_class_with_a_name_of_ours_is_refused(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"^Chat: {name} is a name of slipstream_actor's own"):
         make({name: value})
@@ -54,6 +54,30 @@ def test_a_subclass_of_a_subclass_is_looked_at_too() -> None:
     assert vars(type("Sub", (base,), {"_mine": 2}))["_mine"] == 2
     with pytest.raises(TypeError, match=r"^Sub: _run is a name of"):
         type("Sub", (base,), {"_run": 1})
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_mixin_with_a_public_name_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^Chat, by way of Mixin: {name} is a name of"):
+        make({}, type("Mixin", (), {name: staticmethod(lambda: None)}))
+
+
+def test_a_start_that_calls_ours_may_be_written() -> None:
+    class Chat(ClientActor):
+        @classmethod
+        def start(cls, *args: Any, **kwargs: Any) -> Any:
+            started.append(args)
+            return super().start(**kwargs)
+
+        def init(self) -> None:
+            self.stop: Any = "mine"
+
+    started: list[Any] = []
+    ref = Chat.start(1, name="chat")
+    assert started == [(1,)]
+    assert ref.proxy().stop.get(timeout=PATIENCE) == "mine"
+    ref.stop(timeout=PATIENCE)
+    assert wait(ref, PATIENCE) == "normal"
 
 
 def test_all_private_methods_are_among_the_names() -> None:
