@@ -27,7 +27,8 @@ from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, near,
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
-Target: TypeAlias = Any  # A handle, an ActorRef, an ActorProxy, a ThreadRef, or a registered name.
+# A handle, an ActorRef, an ActorProxy, a ThreadRef, an actor itself, or a registered name.
+Target: TypeAlias = Any
 
 # So many names of actors that have ended are remembered, and so many are compared with a wrong one.
 MOST_ENDED, MOST_COMPARED = 1_000, 1_000
@@ -79,8 +80,14 @@ def kept(reason: Any) -> Any:
 
 
 def whereis(name: Hashable) -> ActorRef[Any] | None:
-    """Return the living actor that was started with `name=name`, or `None`."""
-    ref = _names.get(name)
+    """Return the living actor that was started with `name=name`, or `None`.
+
+    Raises `TypeError` for what cannot be a name.
+    """
+    try:
+        ref = _names.get(name)
+    except TypeError:
+        raise wrong_target_error(name) from None
     return ref if ref is not None and ref.is_alive() else None
 
 
@@ -92,7 +99,8 @@ def name_of(ref: ActorRef[Any]) -> Hashable | None:
 def resolve(target: Target) -> Any:
     """Return the reference that `target` is, or that it names.
 
-    Raises `ClientEndedError` if there is none, `ForkedError` if it was the parent's.
+    Raises `ClientEndedError` if there is none, `ForkedError` if it was the parent's, and
+    `TypeError` for what is neither a reference nor a name.
     """
     if isinstance(target, pykka.ActorProxy):
         return target.actor_ref
@@ -100,12 +108,36 @@ def resolve(target: Target) -> Any:
         return target
     if hasattr(target, "_take_request"):  # A handle, which starts its client when it is used.
         return target.ref
+    # A name is mostly a text; the other question takes longer.
+    if type(target) is not str and isinstance(target, pykka.Actor):
+        return target.actor_ref
     ref = whereis(target)
     if ref is None:
         require_here(_names.get(target))
         park_if_exiting()
+        if is_no_name(target):
+            raise wrong_target_error(target)
         raise nobody_error(target)
     return ref
+
+
+def is_no_name(target: Any) -> bool:
+    """Whether something equals only itself, and nobody was ever called so: a future, say."""
+    kind: Any = type(target)
+    if kind is object or kind.__hash__ is not object.__hash__ or isinstance(target, type | None):
+        return False
+    return target not in _names and target not in _ended
+
+
+def wrong_target_error(target: Any) -> TypeError:
+    """Return the error for who is given in the place of a client, and what is taken there."""
+    text = (
+        f"a {type(target).__name__} is no client: give its ref, as start returns it, a proxy, a"
+        " ClientHandle, or the name that it was started with"
+    )
+    if hasattr(target, "socket_pid"):
+        text += "; the ref of a socket's client is socket.socket_pid"
+    return TypeError(text)
 
 
 def nobody_error(name: Hashable) -> ClientEndedError:

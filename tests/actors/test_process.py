@@ -26,8 +26,12 @@ from slipstream_actor import (
     cast,
     connect,
     get_state,
+    invoke,
+    monitor,
     new_socket,
     reply,
+    request,
+    subscribe,
     wait,
     wait_until_joined,
     whereis,
@@ -35,6 +39,7 @@ from slipstream_actor import (
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import register, resolve, unregister
 from slipstream_actor.actors.process import ThreadRef, current
+from slipstream_actor.debug import get_status
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.actors.test_future import failed
@@ -213,6 +218,75 @@ def test_what_a_target_may_be(refs: list[pykka.ActorRef[Any]], client: Any) -> N
     for unknown in ("nobody", None, 7):
         with pytest.raises(ActorDeadError, match=f"no client has the name {unknown!r}"):
             resolve(unknown)
+
+
+class Introspective(Client):
+    """Hands itself to functions that take a client."""
+
+    def give(self, function: Any, *arguments: Any) -> Any:
+        return function(self, *arguments)
+
+
+def test_an_actor_is_a_target_like_its_ref() -> None:
+    ref = Introspective.start(name="itself")
+    give = ref.proxy().give
+    assert give(resolve).get(timeout=PATIENCE) is ref
+    for function, arguments in [(call, ["x"]), (wait, []), (wait_until_joined, [TOPIC])]:
+        with pytest.raises(RuntimeError, match="Introspective 'itself' would wait for itself"):
+            give(function, *arguments).get(timeout=PATIENCE)
+    give(cast, "told").get(timeout=PATIENCE)
+    assert isinstance(wait(ref, PATIENCE), NotImplementedError)  # Of its `handle_cast`.
+
+
+class Odd:
+    """Equals only itself."""
+
+
+# What is handed over by mistake.
+NO_TARGETS = [[1], {}, Odd(), Future(), threading.Lock(), lambda: None, new_socket()]
+ASKING: list[Any] = [
+    resolve,
+    wait,
+    monitor,
+    get_status,
+    lambda target: call(target, "x"),
+    lambda target: cast(target, "x"),
+    lambda target: wait_until_joined(target, TOPIC),
+    lambda target: request(target, TOPIC, "event"),
+    lambda target: invoke(target, Introspective.give, cast),
+    subscribe,
+]
+
+
+@pytest.mark.parametrize("target", NO_TARGETS, ids=lambda target: type(target).__name__)
+@pytest.mark.parametrize("ask", ASKING)
+def test_what_is_no_target_is_told_what_is_one(target: Any, ask: Any) -> None:
+    with pytest.raises(TypeError) as raised:
+        ask(target)
+    text = (
+        f"a {type(target).__name__} is no client: give its ref, as start returns it, a proxy, a"
+        " ClientHandle, or the name that it was started with"
+    )
+    if isinstance(target, Socket):
+        text += "; the ref of a socket's client is socket.socket_pid"
+    assert str(raised.value) == text
+
+
+def test_an_object_that_equals_only_itself_may_be_a_name() -> None:
+    name = Odd()
+    ref = Client.start(name=name)
+    assert resolve(name) is ref
+    ref.stop(timeout=PATIENCE)
+    with pytest.raises(ActorDeadError, match="has ended"):
+        resolve(name)
+    with pytest.raises(ActorDeadError, match="no client has the name"):
+        resolve(object())
+
+
+@pytest.mark.parametrize("name", [[1], {}, new_socket()])
+def test_what_cannot_be_a_name_is_nobodys(name: Any) -> None:
+    with pytest.raises(TypeError, match="is no client: give its ref"):
+        whereis(name)
 
 
 # calls
