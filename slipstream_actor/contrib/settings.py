@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slipstream_actor.client.client import ClientActor
@@ -57,7 +57,7 @@ def handles(
         place = f"{SEVERAL}[{name!r}]"
         if name in found:
             raise ConfigurationError(place, f"there is one already, by {PREFIX}CLIENT")
-        found[name] = listed(place, mapping(place, declared))
+        found[name] = listed(place, declaration(place, declared))
     if not found:
         raise ConfigurationError(f"{PREFIX}CLIENT", "is missing: a subclass of ClientActor")
     return found
@@ -83,9 +83,7 @@ def listed(place: str, declared: Mapping[str, Any]) -> ClientHandle[Any]:
     """Return the handle for one of several."""
     for key in declared:
         if key not in KEYS:
-            raise ConfigurationError(
-                f"{place}[{key!r}]", f"is no key of a client{suggest(key.lower(), KEYS)}"
-            )
+            raise unknown_key_error(f"{place}[{key!r}]", key, KEYS)
     return handle(declared, lambda key: f"{place}[{key!r}]")
 
 
@@ -102,6 +100,23 @@ def handle(declared: Mapping[str, Any], place: Callable[[str], str]) -> ClientHa
     require_arguments(client_class, arguments, options, place)
     require_options(declared, options, parameters, place)
     return ClientHandle(client_class, *arguments, name=declared.get("name"), **options)
+
+
+def unknown_key_error(place: str, key: str, known: Sequence[str]) -> ConfigurationError:
+    """Return the error for a key that a client does not have."""
+    every = f"{', '.join(known[:-1])} and {known[-1]}"
+    meant = suggest(key.lower(), known)
+    return ConfigurationError(place, f"is no key of a client{meant}; the keys are {every}")
+
+
+def declaration(place: str, value: Any) -> Mapping[str, Any]:
+    """Return what declares one of several clients, if it is a mapping."""
+    if isinstance(value, type):
+        name = value.__name__
+        raise ConfigurationError(
+            place, f"must be a mapping, as {{'client': {name}, 'uri': …}}; got the class {name}"
+        )
+    return mapping(place, value)
 
 
 def mapping(place: str, value: Any) -> Mapping[str, Any]:

@@ -94,7 +94,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "got a value of type int",
     ),
     ({"SLIPSTREAM_CLIENTS": [Rooms]}, "SLIPSTREAM_CLIENTS", "a mapping; got a list"),
-    ({"SLIPSTREAM_CLIENTS": {"a": Rooms}}, "SLIPSTREAM_CLIENTS['a']", "must be a mapping"),
+    (
+        {"SLIPSTREAM_CLIENTS": {"a": Rooms}},
+        "SLIPSTREAM_CLIENTS['a']",
+        "must be a mapping, as {'client': Rooms, 'uri': …}; got the class Rooms",
+    ),
+    ({"SLIPSTREAM_CLIENTS": {"a": "Rooms"}}, "SLIPSTREAM_CLIENTS['a']", "mapping; got a str"),
+    (
+        {"SLIPSTREAM_CLIENTS": {"a": {"klass": Rooms}}},
+        "SLIPSTREAM_CLIENTS['a']['klass']",
+        "is no key of a client; the keys are client, uri, options and name",
+    ),
     ({"SLIPSTREAM_CLIENTS": {"a": {}}}, "SLIPSTREAM_CLIENTS['a']['client']", "is missing"),
     (
         {"SLIPSTREAM_CLIENTS": {"a": {"URI": URI}}},

@@ -15,10 +15,13 @@ from slipstream_actor.contrib.settings import (
     DEBUG_DIR,
     KEYS,
     PREFIX,
+    SOME_URI,
     class_of,
+    declaration,
     handle,
     mapping,
     serve_where_told,
+    unknown_key_error,
 )
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.supervision.handle import ClientHandle, conceal
@@ -51,7 +54,7 @@ def made(alias: str, given: Any) -> ClientHandle[Any]:
     Raises `ConfigurationError`, whose `option` is the setting at fault.
     """
     where = f"{SETTING}[{alias!r}]"
-    given = mapping(where, given)
+    given = declaration(where, given)
     written = {key.lower(): key for key in given}
 
     def place(key: str) -> str:
@@ -59,30 +62,43 @@ def made(alias: str, given: Any) -> ClientHandle[Any]:
 
     for key in written:
         if key not in EVERY_KEY:
-            raise ConfigurationError(place(key), f"is no key of a client{suggest(key, EVERY_KEY)}")
+            raise unknown_key_error(place(key), key, EVERY_KEY)
     values = {key: given[written[key]] for key in written}
-    from_environment(values, place)
+    sources = from_environment(values, place)
     if "client" in values and "uri" not in values:
         require_no_uri(class_of(place("client"), values["client"]), values, place)
     values.setdefault("name", alias)
-    return handle(values, place)
+    try:
+        return handle(values, place)
+    except ConfigurationError as error:
+        source = sources.get(error.option)
+        if source is None:
+            raise
+        problem = str(error).removeprefix(f"{error.option}: ")
+        raise ConfigurationError(source, problem) from error.__cause__
 
 
-def from_environment(values: dict[str, Any], place: Callable[[str], str]) -> None:
-    """Put what the environment says in the place of its variables' names.
+def from_environment(values: dict[str, Any], place: Callable[[str], str]) -> dict[str, str]:
+    """Put what the environment says in the place of its variables' names; return where each of
+    these is written, by how an error would call what the variable says.
 
     An address in it outranks the one that is written, which is for machines that have none.
     """
+    sources = {}
     uri = values.pop(URI_ENV, None)
     if uri is not None:
         found = variable(place(URI_ENV), uri, required="uri" not in values)
         if found is not None:
             values["uri"] = found
+            sources[place("uri")] = f"{place(URI_ENV)} ({uri})"
     token = values.pop(TOKEN_ENV, None)
     if token is not None:
         options = dict(mapping(place("options"), values.get("options", {})))
         options["auth_token"] = variable(place(TOKEN_ENV), token, required=True)
+        if "options" not in values:
+            sources[place("options")] = f"{place(TOKEN_ENV)} ({token})"
         values["options"] = options
+    return sources
 
 
 def variable(place: str, name: Any, *, required: bool) -> str | None:
@@ -98,16 +114,24 @@ def variable(place: str, name: Any, *, required: bool) -> str | None:
 def require_no_uri(
     client_class: type[ClientActor], values: Mapping[str, Any], place: Callable[[str], str]
 ) -> None:
-    """Raise unless `init` of the class can be called without an address."""
+    """Raise where `init` of the class can be called with an address, and not without."""
     options = mapping(place("options"), values.get("options", {}))
-    try:
-        inspect.signature(client_class.init).bind(None, **options)
-    except TypeError:
+    signature = inspect.signature(client_class.init)
+    if not fits(signature, options) and fits(signature, options, SOME_URI):
         raise ConfigurationError(
             place("uri"),
             f"is missing (or {URI_ENV}, the name of an environment variable):"
             f" {client_class.__name__}.init wants an address",
-        ) from None
+        )
+
+
+def fits(signature: inspect.Signature, options: Mapping[str, Any], *arguments: Any) -> bool:
+    """Whether a method can be called so."""
+    try:
+        signature.bind(None, *arguments, **options)
+    except TypeError:
+        return False
+    return True
 
 
 class ConfiguredHandle(ClientHandle[Any]):

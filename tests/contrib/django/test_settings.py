@@ -51,6 +51,12 @@ PLACE = "SLIPSTREAM_CLIENTS['chat']"
 MISTAKES: list[tuple[Any, str, str]] = [
     ([], "SLIPSTREAM_CLIENTS", "mapping"),
     ({"chat": "x"}, PLACE, "mapping"),
+    ({"chat": Chat}, PLACE, "as {'client': Chat, 'uri': …}; got the class Chat"),
+    (
+        {"chat": {**CHAT, "klass": Chat}},
+        f"{PLACE}['klass']",
+        "the keys are client, uri, options, name, uri_env and token_env",
+    ),
     ({"chat": {**CHAT, "urii": URI}}, f"{PLACE}['urii']", "did you mean uri?"),
     ({"chat": {"uri": URI}}, f"{PLACE}['client']", "missing"),
     ({"chat": {**CHAT, "client": "nowhere.Chat"}}, f"{PLACE}['client']", "cannot import"),
@@ -59,6 +65,11 @@ MISTAKES: list[tuple[Any, str, str]] = [
     ({"chat": {**CHAT, "client": 5}}, f"{PLACE}['client']", "subclass"),
     ({"chat": {"client": f"{HERE}.Chat"}}, f"{PLACE}['uri']", "missing"),
     ({"chat": {"client": f"{HERE}.Elsewhere"}}, f"{PLACE}['uri']", "missing"),
+    (
+        {"chat": {"client": Fixed, "options": {"vsn": "2.0.0"}}},
+        f"{PLACE}['options']",
+        "does not fit Fixed.init",
+    ),
     ({"chat": {**CHAT, "uri": "http://x"}}, f"{PLACE}['uri']", "ws"),
     (
         {"chat": {**CHAT, "options": {"heartbeat_msec": 1}}},
@@ -187,6 +198,41 @@ def test_environment_variables(server: PhoenixServer, monkeypatch: pytest.Monkey
         clients["chat"].wait_until_joined("bench:a")
         assert clients["chat"]._kwargs["auth_token"] == "secret"
         monkeypatch.delenv("CHAT_URI")
+
+
+@pytest.mark.parametrize(
+    ("declared", "variable", "value", "wrong"),
+    [
+        ({"uri_env": "CHAT_URI"}, "CHAT_URI", "http://localhost/", "must begin with ws://"),
+        ({"URI_ENV": "CHAT_URI", "uri": URI}, "CHAT_URI", "x", "must begin with ws://"),
+        ({"uri_env": "CHAT_URI", "client": Fixed}, "CHAT_URI", URI, "does not fit Fixed.init("),
+        ({"token_env": "CHAT_TOKEN", "client": Fixed}, "CHAT_TOKEN", "x9", "does not fit Fixed"),
+    ],
+)
+def test_what_the_environment_says_wrong_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+    declared: dict[str, Any],
+    variable: str,
+    value: str,
+    wrong: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    [key] = [key for key in declared if key.lower().endswith("_env")]
+    with override_settings(SLIPSTREAM_CLIENTS={"chat": {"client": Chat, **declared}}):
+        [(_, text)] = found()
+    assert text.startswith(f"{PLACE}[{key!r}] ({variable}): ")
+    assert wrong in text
+    assert value not in text
+
+
+def test_what_is_written_wrong_is_told_though_the_environment_is_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHAT_URI", URI)
+    declared = {"client": Chat, "uri_env": "CHAT_URI", "options": {"max_requests": 0}}
+    with override_settings(SLIPSTREAM_CLIENTS={"chat": declared}):
+        [(_, text)] = found()
+    assert text.startswith(f"{PLACE}['options']['max_requests']: ")
 
 
 def test_other_settings_are_another_client(server: PhoenixServer) -> None:
