@@ -266,8 +266,8 @@ def answers() -> Iterator[Row]:
     )
     yield failed(
         "subprotocol",
-        "the server chose a subprotocol that this client did not offer: subprotocols names those"
-        " that it offers",
+        "the server chose a subprotocol that this client did not offer: the header"
+        " Sec-WebSocket-Protocol, in the option headers, names those that it offers",
         told("upgrade", "subprotocol"),
     )
     yield failed(

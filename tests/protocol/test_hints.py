@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -15,6 +16,7 @@ from slipstream_actor import (
     ChannelEnded,
     ClosedByClient,
     ClosedByPeer,
+    Configuration,
     ConnectFailed,
     Disconnected,
     HeartbeatTimeout,
@@ -26,6 +28,7 @@ from slipstream_actor import (
 from slipstream_actor.protocol.hints import HINTS, DecodingFailed, Shape, hint, shape_of
 
 SECRET = "a-secret-of-the-server"
+OPTIONS = {field.name for field in dataclasses.fields(Configuration)}
 
 
 def anchor(reason: Any, path: str | None = None) -> str | None:
@@ -184,6 +187,16 @@ def test_what_has_failed_has_the_hint_of_its_detail(kind: Any, detail: str, expe
 )
 def test_what_says_it_all_or_is_unknown_has_none(kind: Any, detail: str) -> None:
     assert hint(ConnectFailed(kind, detail)) is None
+
+
+def test_the_options_that_hints_name_are_there() -> None:
+    named = {
+        row.hint.anchor: re.findall(r"\boptions? (\w+)(?: and (\w+))?", str(row.hint))
+        for row in HINTS
+    }
+    for options in named.values():
+        assert {name for pair in options for name in pair if name} <= OPTIONS
+    assert named["subprotocol"] == [("headers", "")]
 
 
 def test_each_answer_of_a_proxy_is_told_apart() -> None:
