@@ -23,15 +23,21 @@ from slipstream_actor import (
     cast,
     connect,
     get_state,
+    invoke,
+    request,
+    subscribe,
     wait,
     wait_until_joined,
 )
 from slipstream_actor.actors.running import running_in
+from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, eventually
 
 PAGE = Path(__file__).parents[2] / "docs/reference/errors.md"
 TOPIC = "rooms:lobby"
+# Of its events "quicksand" is never replied to, and "error tuple" with an error.
+GOOD = "test:good"
 SOON = 0.02
 
 
@@ -45,7 +51,7 @@ class Kitchen(ClientActor):
     def init(self, uri: str, then: Any = None, **options: Any) -> Any:
         if isinstance(then, Exception):
             raise then
-        return then or connect(uri, **options).join(TOPIC)
+        return then or connect(uri, **options).join(TOPIC).join(GOOD)
 
     def handle_call(self, message: Any, *_: Any) -> Any:
         return Answer(self.method(message))
@@ -65,6 +71,7 @@ class Case:
         self.uri, self.go_on = uri, threading.Event()
         self.lives: Any = Kitchen.start(uri, name="pantry")
         wait_until_joined(self.lives, TOPIC, timeout=PATIENCE)
+        wait_until_joined(self.lives, GOOD, timeout=PATIENCE)
         self.ended: Any = Kitchen.start(uri, name="cellar")
         self.older_proxy = self.ended.proxy()
         self.ended.stop()
@@ -90,6 +97,31 @@ class Case:
         finally:
             ref.stop()
 
+    def cut_off(self) -> None:
+        """Ask what is not replied to, and close the connection behind it."""
+        asked = request(self.lives, GOOD, "quicksand")
+        connection: Any = self.socket.channel_pid
+        connection.tell(CloseConnection())
+        asked.get(timeout=PATIENCE)
+
+    def one_too_many(self) -> None:
+        """Ask twice where once is allowed."""
+        ref: Any = Kitchen.start(self.uri, max_requests=1)
+        try:
+            first = request(ref, GOOD, "quicksand")
+            request(ref, GOOD, "ping").get(timeout=PATIENCE)
+        finally:
+            first.cancel()
+            ref.stop()
+
+    def crash_subscribed(self) -> None:
+        """Iterate over what a client says that crashes."""
+        ref: Any = Kitchen.start(self.uri)
+        subscription = subscribe(ref)
+        cast(ref, "not understood")
+        for _ in subscription:
+            raise AssertionError
+
     def close(self) -> None:
         self.go_on.set()
         for ref in (self.lives, self.simmers):
@@ -108,6 +140,7 @@ CALL, ASK, METHOD = (
     "ref.ask(message, timeout=…)",
     "proxy.method().get(timeout=…)",
 )
+REQUEST, INVOKE = "request(client, …).get()", "invoke(client, method).get(timeout=…)"
 PUSH, START = "socket.push(…) from any thread", "Kitchen.start(…)"
 ROWS: dict[tuple[str, str], Callable[[Case], Any]] = {
     (CALL, ENDED): lambda case: call(case.ended, 1),
@@ -123,6 +156,30 @@ ROWS: dict[tuple[str, str], Callable[[Case], Any]] = {
     (METHOD, LATE): lambda case: case.simmers.proxy().method(1).get(timeout=SOON),
     (METHOD, "the method raises; the client lives on"): (
         lambda case: case.lives.proxy().method(Burnt()).get(timeout=PATIENCE)
+    ),
+    (REQUEST, "the client has ended"): lambda case: request("cellar", TOPIC, "ping").get(),
+    (REQUEST, "it is not connected or joined in time, or there is no reply in time"): (
+        lambda case: request(case.lives, GOOD, "quicksand", timeout=SOON).get()
+    ),
+    (REQUEST, "nobody wants the topic, or its channel ends before the reply"): (
+        lambda case: request(case.lives, "attic", "ping").get()
+    ),
+    (REQUEST, "the connection ends before the reply"): lambda case: case.cut_off(),
+    (REQUEST, "max_requests are under way"): lambda case: case.one_too_many(),
+    ("request(client, …).get().unwrap()", 'the reply has another status than "ok"'): (
+        lambda case: request(case.lives, GOOD, "error tuple").get().unwrap()
+    ),
+    ("request(client, …)", "the payload cannot be encoded"): (
+        lambda case: request(case.lives, GOOD, "ping", {"client": object()})
+    ),
+    (INVOKE, ENDED): lambda case: invoke("cellar", Kitchen.method, 1).get(timeout=PATIENCE),
+    (INVOKE, LATE): lambda case: invoke(case.simmers, Kitchen.method, 1).get(timeout=SOON),
+    (INVOKE, "the method raises; the client lives on"): (
+        lambda case: invoke(case.lives, Kitchen.method, Burnt()).get(timeout=PATIENCE)
+    ),
+    ("subscribe(client)", "the client has ended"): lambda case: subscribe("cellar"),
+    ("for message in subscription", "the client ends, and not normally"): (
+        lambda case: case.crash_subscribed()
     ),
     ("get_state(client)", "the client has ended"): lambda case: get_state("cellar"),
     ("get_state(client)", "a callback runs for longer: it is named"): (
