@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import os
 import secrets
 import socketserver
 import sys
@@ -120,6 +121,8 @@ def serve(
 
     It shows the processes that serve themselves in `directory`, by default that of
     `SLIPSTREAM_DEBUG_DIR`, and this one if it is to be `here`. Port 0 is a free one. Raises
-    `OSError` where the port is taken.
+    `OSError` where the port is taken, and for a `directory` that is none or cannot be read.
     """
+    if directory:
+        os.scandir(directory).close()
     return LocalServer(port, Processes(directory, here=here), allow_control=allow_control)

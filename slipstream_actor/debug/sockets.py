@@ -23,12 +23,26 @@ BACKLOG = 16
 def listening(path: str) -> socket.socket:
     """Return a socket that listens at `path`, in the place of one that nobody listens at.
 
-    Raises `OSError` where somebody does, or what is there is something else.
+    Raises `OSError`, which names the path, where somebody does, what is there is something else,
+    or nothing can be made there.
     """
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise OSError(errno.EAFNOSUPPORT, "there are no local sockets on this system")
-    make_room(path, family)
+    try:
+        make_room(path, family)
+        return bound(path, family)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # What a socket raises names no path, and for one that is too long no number.
+        raise OSError(
+            error.errno or errno.ENAMETOOLONG, error.strerror or str(error), path
+        ) from None
+
+
+def bound(path: str, family: int) -> socket.socket:
+    """Return a socket that listens at `path`, where nothing is."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     close_in_child(sock)
     try:

@@ -167,7 +167,9 @@ def test_one_process(directory: Path, capsys: Captured) -> None:
         (["http://x/", "--token", "s3cret"], 2, "--token takes env:NAME"),
         (["http://x/", "--header", "s3cret"], 2, "--header takes"),
         (["http://x/", "--header", "A: env:EVIL"], 2, "a line's end"),
-        (["file", "--web"], 2, "--web shows the processes of a directory"),
+        (["nowhere", "--web"], 2, "nowhere: No such file"),
+        (["file", "--web"], 2, "neither a directory nor a local socket"),
+        (["left.sock", "--web"], 2, "--web shows the processes of a directory"),
         (["http://nowhere.invalid/"], 3, "nowhere.invalid"),
     ],
 )

@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,6 +76,16 @@ def test_nothing_is_written_on_standard_error(
     assert get(local, "/nothing")[0] == 403
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("nowhere", FileNotFoundError), ("file", NotADirectoryError)]
+)
+def test_a_directory_that_is_none_is_named(tmp_path: Path, name: str, kind: type[OSError]) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(kind) as raised:
+        dashboard.serve(directory=str(tmp_path / name))
+    assert raised.value.filename == str(tmp_path / name)
 
 
 def test_two_have_addresses_of_their_own(local: LocalServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import sys
@@ -238,6 +239,24 @@ def test_where_something_is_already(path: str, served: debug.DebugServer) -> Non
     with pytest.raises(FileExistsError):
         debug.serve(path)
     assert Path(path).read_text(encoding="utf-8") == "a file"
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "why"),
+    [
+        ("nowhere/x.sock", FileNotFoundError, "No such file or directory"),
+        ("file/x.sock", NotADirectoryError, "Not a directory"),
+        (f"{'x' * 200}.sock", OSError, "AF_UNIX path too long"),
+    ],
+)
+def test_what_cannot_be_served_at_is_named(
+    tmp_path: Path, place: str, kind: type[OSError], why: str
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    path = str(tmp_path / place)
+    with pytest.raises(kind, match=re.escape(f"{why}: {path!r}")) as raised:
+        debug.serve(path)
+    assert raised.value.filename == path
 
 
 def test_it_removes_no_other_one(path: str) -> None:

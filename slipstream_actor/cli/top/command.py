@@ -16,7 +16,7 @@ from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.options import header_of, seconds_of, trusting
 from slipstream_actor.cli.output import ReaderWatch, Writer
 from slipstream_actor.cli.sources import secret_from, text_from, wrong
-from slipstream_actor.cli.top.local import LocalProcesses
+from slipstream_actor.cli.top.local import LocalProcesses, is_directory
 from slipstream_actor.cli.top.remote import RemoteProcesses, address_of, is_address
 from slipstream_actor.cli.top.reports import Process
 from slipstream_actor.cli.top.rows import SORTS, Row, filtered, ordered, rows_of
@@ -260,7 +260,7 @@ def width_of_output() -> int | None:
 
 def serve(place: str, port: int) -> None:
     """Serve the page for the processes of a directory, until Ctrl-C."""
-    if is_address(place) or not os.path.isdir(place):
+    if is_address(place) or not is_directory(place):
         raise Failure(Exit.USAGE, "--web shows the processes of a directory")
     from slipstream_actor import dashboard
 

@@ -15,7 +15,7 @@ from slipstream_actor.cli.output import plain
 from slipstream_actor.cli.top.reports import Process, Report, report_from
 from slipstream_actor.debug.sockets import sockets_in
 
-__all__ = ["LocalProcesses"]
+__all__ = ["LocalProcesses", "is_directory"]
 
 REQUEST = b'{"request": "report"}\n'
 # Bytes of an answer, and of one read.
