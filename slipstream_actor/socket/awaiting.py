@@ -59,7 +59,7 @@ from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
-from slipstream_actor.socket.standing import stands, topic_stands
+from slipstream_actor.socket.standing import OWN_TOPIC, stands, topic_stands
 from slipstream_actor.socket.state import S, SocketState, open_channel
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 
@@ -322,7 +322,7 @@ def await_reply(
         topic, join_ref = ref.topic, ref.join_ref
         if ref.failure is not None:
             raise push_error(ref.failure, ref, deadline, socket)
-        if join_ref is None and topic != "phoenix":
+        if join_ref is None and topic != OWN_TOPIC:
             join_ref = await_sending(socket, ref, topic, deadline)
     else:
         require_text("ref", ref)
@@ -349,6 +349,8 @@ def await_reply(
 
 def reply_to(ref: Ref | str) -> str:
     """Return how errors call what `await_reply` waits for."""
+    if isinstance(ref, Ref) and ref.topic == OWN_TOPIC:
+        return "the answer to a heartbeat"
     text = f"the reply to {ref!r}"
     return text + f" on {ref.topic!r}" if isinstance(ref, Ref) else text
 

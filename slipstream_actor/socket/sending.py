@@ -24,7 +24,7 @@ from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.reasons import Disconnected
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
-from slipstream_actor.socket.standing import stands
+from slipstream_actor.socket.standing import OWN_TOPIC, stands
 from slipstream_actor.socket.state import SocketState, encode
 from slipstream_actor.socket.telemetry import push_ended
 
@@ -188,4 +188,6 @@ def fail_all_over(owner: Any, connection: Any, reason: Any) -> None:
 def not_sent(socket: SocketState, topic: str, event: str) -> NotConnectedError:
     """Return the error of a push without a connection; at the program's end nobody is told."""
     park_if_exiting()
+    if topic == OWN_TOPIC:
+        return NotConnectedError(f"ping: it was not sent{stands(socket)}")
     return NotConnectedError(f"push: {event!r} on {topic!r} was not sent{stands(socket, topic)}")

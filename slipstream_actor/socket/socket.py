@@ -35,7 +35,7 @@ from slipstream_actor.socket.errors import NotOwnerError
 from slipstream_actor.socket.here import await_here, push_here
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.standing import shape_of_socket
+from slipstream_actor.socket.standing import OWN_TOPIC, shape_of_socket
 from slipstream_actor.socket.state import SocketState, changed, open_channel
 from slipstream_actor.socket.taking_back import await_next, await_or_put_back
 from slipstream_actor.socket.telemetry import CLIENT
@@ -239,8 +239,8 @@ class Socket(SocketState, frozen=True):
         started = time.monotonic()
         connection = open_channel(self)
         if connection is None:
-            raise sending.not_sent(self, "phoenix", "heartbeat")
-        ref = Ref(self.socket_pid.actor_inbox.next_ref(), "phoenix", None)
+            raise sending.not_sent(self, OWN_TOPIC, "heartbeat")
+        ref = Ref(self.socket_pid.actor_inbox.next_ref(), OWN_TOPIC, None)
         sending.send(self, connection, ref, "heartbeat", {}, crowded=True)
         awaiting.await_reply(self, ref, timeout)
         return time.monotonic() - started

@@ -18,8 +18,10 @@ from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.state import SocketState
 
-__all__ = ["how_it_stands", "shape_of_socket", "stands", "topic_stands"]
+__all__ = ["OWN_TOPIC", "how_it_stands", "shape_of_socket", "stands", "topic_stands"]
 
+# The protocol's, which is no channel's: of heartbeats, and so of `ping`.
+OWN_TOPIC = "phoenix"
 # What whoever has dropped a method's result is told.
 RETURNED = "returned another one, which is the one to go on with"
 
@@ -39,7 +41,7 @@ def how_it_stands(socket: SocketState, topic: Any = None, who: str = "it") -> st
     parts = [f"{who} {connection_stands(socket)}"]
     if socket.status != "connected" and socket.last_failure is not None:
         parts.append(f"the last failure: {described(socket.last_failure, path_of(socket))}")
-    if isinstance(topic, str):
+    if isinstance(topic, str) and topic != OWN_TOPIC:
         parts.append(topic_stands(socket, topic))
     if (decoding := failed_decoding(socket)) is not None:
         known = hint(decoding.last)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from slipstream_actor import (
+    AwaitTimeoutError,
     ChannelCrashed,
     ClosedByClient,
     ClosedByPeer,
@@ -16,7 +17,7 @@ from slipstream_actor import (
     request,
     wait_until_joined,
 )
-from slipstream_actor.testing import PhoenixServer
+from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, recording
 
 TOPIC = "bench:room"
@@ -96,5 +97,35 @@ def test_a_ping_measures_a_round_trip(server: PhoenixServer) -> None:
     socket = connect(server.uri).await_connect()
     assert 0 < socket.ping() < 5
     socket = socket.disconnect().await_disconnect()
-    with pytest.raises(NotConnectedError):
+    with pytest.raises(NotConnectedError) as raised:
         socket.ping()
+    assert str(raised.value).startswith("ping: it was not sent: the socket is not connected to ws:")
+    assert "phoenix" not in str(raised.value)
+
+
+def test_a_ping_without_an_answer_tells_of_no_topic(proxy: FaultProxy) -> None:
+    socket = connect(proxy.uri).await_connect()
+    proxy.black_hole("down")
+    with pytest.raises(AwaitTimeoutError) as raised:
+        socket.ping(timeout=0.01)
+    text = "awaited the answer to a heartbeat for 0.01 s: the socket is connected to ws:"
+    assert str(raised.value).startswith(text)
+    assert "phoenix" not in str(raised.value)
+    proxy.cut()
+    socket.close()
+
+
+def test_a_ping_whose_connection_ends_tells_of_no_topic(proxy: FaultProxy) -> None:
+    socket = connect(proxy.uri).await_connect()
+    proxy.black_hole("down")
+    before = proxy.bytes_up
+
+    def cut() -> None:
+        proxy.wait_for_bytes(before + 1, "up", PATIENCE)
+        proxy.cut()
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    with pytest.raises(NotConnectedError, match=r"\Aawaited the answer to a heartbeat: disc"):
+        socket.ping(timeout=PATIENCE)
+    cutting.join()
