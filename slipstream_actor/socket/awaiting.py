@@ -15,7 +15,7 @@ from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.search import Expired
 from slipstream_actor.configuration.arguments import require_seconds, require_text
-from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError
+from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
 from slipstream_actor.protocol.events import (
     JOIN_ENDS,
     ChannelClosed,
@@ -433,6 +433,8 @@ def await_sending(socket: SocketState, ref: Ref, topic: str, deadline: Deadline)
         raise push_error(ref.failure, ref, deadline, socket)
     if buffer.expiry(ref) is not None:
         hint = ": it is kept, and may be sent yet"
+        if type(owner) is ThreadRef and not socket.connected:
+            hint += f", by await_join({shown(topic)})"
         raise AwaitTimeoutError(reply_to(ref), deadline.timeout, socket=socket, hint=hint)
     return ref.join_ref
 

@@ -581,6 +581,19 @@ def test_a_push_that_is_kept_may_be_sent_after_its_await(
     socket.disconnect().await_disconnect()
 
 
+def test_a_push_that_is_kept_before_the_connection_is_sent_by_await_join(
+    held: PhoenixServer, gate: threading.Event
+) -> None:
+    gate.set()
+    socket = connect(held.uri).join("room:1")
+    push = socket.push("room:1", "say", 1, buffer=True)
+    with pytest.raises(AwaitTimeoutError, match=r"may be sent yet, by await_join\('room:1'\)"):
+        socket.await_reply(push, timeout=0.01)
+    socket = socket.await_join("room:1")
+    assert socket.await_reply(push).response == 1
+    socket.disconnect().await_disconnect()
+
+
 class Uncopied(dict[str, Any]):
     def __deepcopy__(self, memo: Any) -> Any:
         raise RuntimeError("no")
