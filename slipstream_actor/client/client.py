@@ -33,6 +33,7 @@ from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.declaration import (
     OwnNames,
     Restart,
+    require_known,
     require_no_hooks,
     require_plain_callbacks,
     require_restart,
@@ -99,6 +100,8 @@ class ClientActor(EventDelivery):
     restart: ClassVar[Restart] = "permanent"
 
     def __init_subclass__(cls, restart: Restart | None = None, **kwargs: Any) -> None:
+        text = "the one argument that a client's class takes is restart"
+        require_known(ClientActor, cls, kwargs, text)
         super().__init_subclass__(**kwargs)
         require_no_hooks(ClientActor, cls)
         require_plain_callbacks(ClientActor, cls, CALLBACK_NAMES)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 __all__ = [
     "OwnNames",
     "Restart",
+    "require_known",
     "require_no_hooks",
     "require_plain_callbacks",
     "require_restart",
@@ -131,6 +132,16 @@ def own_name_error(cls: type, base: type, name: str) -> TypeError:
     """Return the error for a name that is the library's own."""
     whose = cls.__name__ if base is cls else f"{cls.__name__}, by way of {base.__name__}"
     return TypeError(f"{whose}: {name} is a name of slipstream_actor's own: take another one")
+
+
+def require_known(root: type, cls: type, given: Collection[str], taken: str) -> None:
+    """Raise `TypeError` for what a class statement is `given` by name where nobody takes it.
+
+    A mixin behind `root` may: then it is the mixin's business. `taken`: what `root` says it takes.
+    """
+    behind = cls.__mro__[cls.__mro__.index(root) + 1 : -1]
+    if given and not any("__init_subclass__" in vars(base) for base in behind):
+        raise TypeError(f"class {cls.__name__}(…, {', '.join(given)}=…): {taken}")
 
 
 def require_restart(owner: str, value: Any) -> None:

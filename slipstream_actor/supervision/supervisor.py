@@ -20,7 +20,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.monitor import Down
 from slipstream_actor.actors.names import Target, register, resolve, unregister
 from slipstream_actor.actors.process import current, require_other
-from slipstream_actor.client.declaration import Restart, require_restart
+from slipstream_actor.client.declaration import Restart, require_known, require_restart
 from slipstream_actor.client.returns import is_normal
 from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
 from slipstream_actor.supervision.child import SupervisedChild, SupervisorCall
@@ -96,6 +96,8 @@ class Supervisor(BaseActor):
     stop_order: ClassVar[int] = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        text = "a supervisor's class takes none; restart is an attribute in its body"
+        require_known(Supervisor, cls, kwargs, text)
         super().__init_subclass__(**kwargs)
         require_restart(cls.__name__, cls.restart)
 

@@ -240,3 +240,28 @@ def test_restart_is_an_attribute_as_well(value: str) -> None:
     chat = make({"restart": value})
     assert chat.restart == value
     assert ChildSpec(chat).restart == value
+
+
+@pytest.mark.parametrize("given", [{"restar": "transient"}, {"a": 1, "name": "x"}])
+def test_an_argument_of_the_class_that_nobody_takes_is_named(given: dict[str, Any]) -> None:
+    names = ", ".join(given)
+    with pytest.raises(TypeError) as raised:
+        type("Chat", (ClientActor,), {}, **given)
+    assert str(raised.value) == (
+        f"class Chat(…, {names}=…): the one argument that a client's class takes is restart"
+    )
+    with pytest.raises(TypeError, match=rf"class Sup\(…, {names}=…\): .* restart is an attribute"):
+        type("Sup", (Supervisor,), {}, **given)
+
+
+def test_an_argument_of_the_class_may_be_a_mixins() -> None:
+    class Flavoured:
+        flavour: str
+
+        def __init_subclass__(cls, flavour: str = "", **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            cls.flavour = flavour
+
+    for bases in ((ClientActor, Flavoured), (Flavoured, ClientActor)):
+        chat: Any = type("Chat", bases, {}, flavour="mint", restart="transient")
+        assert (chat.flavour, chat.restart) == ("mint", "transient")
