@@ -88,10 +88,17 @@ def socket_test(pytestconfig: pytest.Config) -> Iterator[SocketTest]:
 def phoenix_channels(request: pytest.FixtureRequest) -> Any:
     """The channels of `phoenix_server`: those of the marker, or the recorded conversations'.
 
-    To be overridden.
+    To be overridden. Raises `TypeError` for a marker without them.
     """
     marker = request.node.get_closest_marker("phoenix_channels")
-    return marker.args[0] if marker is not None else None
+    if marker is None:
+        return None
+    if len(marker.args) != 1 or marker.kwargs:
+        raise TypeError(
+            "@pytest.mark.phoenix_channels takes one argument, the channels: a mapping of topic"
+            " patterns to Channel classes, such as {'rooms:*': Room}"
+        )
+    return marker.args[0]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ class Router:
     """Topic patterns: an exact one wins over a wildcard, a longer wildcard over a shorter one."""
 
     def __init__(self, channels: Channels) -> None:
+        require_channels(channels)
         if any("*" in pattern[:-1] for pattern in channels):
             raise ValueError("a * stands at the end of a topic pattern and nowhere else")
         self._exact = {p: c for p, c in channels.items() if not p.endswith("*")}
@@ -29,3 +30,30 @@ class Router:
             return self._exact[topic]
         matches = (c for prefix, c in self._wildcards if topic.startswith(prefix))
         return next(matches, None)
+
+
+def require_channels(channels: Any) -> None:
+    """Raise `TypeError` for what is no mapping of topic patterns to `Channel` classes."""
+    if not isinstance(channels, Mapping):
+        example = channels.__name__ if is_channel(channels) else "Room"
+        raise TypeError(
+            "channels must be a mapping of topic patterns to Channel classes, such as"
+            f" {{'rooms:*': {example}}}, not {described(channels)}"
+        )
+    for pattern, kind in channels.items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"a topic pattern must be a str, not {described(pattern)}")
+        if kind is not None and not is_channel(kind):
+            raise TypeError(f"channels[{pattern!r}] must be a Channel class, not {described(kind)}")
+
+
+def is_channel(kind: Any) -> bool:
+    """Whether it is a class of channels."""
+    return isinstance(kind, type) and issubclass(kind, Channel)
+
+
+def described(value: Any) -> str:
+    """What a wrong value is called."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"a {type(value).__name__}"

@@ -51,7 +51,8 @@ class PhoenixServer:
     `compress` grants permessage-deflate to clients that offer it, at every mount; else only that of
     "/socket_compressed" does (docs/protocol.md#note-48).
     A client that does not read is dropped, as `drop` does it, when more than 64 MiB wait for it in
-    memory, or when nothing could be written for 30 seconds. Raises `OSError` when it cannot listen.
+    memory, or when nothing could be written for 30 seconds. Raises `OSError` when it cannot listen,
+    and `TypeError` for wrong `channels`.
     """
 
     def __init__(

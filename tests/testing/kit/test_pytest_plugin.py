@@ -330,6 +330,22 @@ def test_the_embedded_server_and_its_proxy(clients: pytest.Pytester) -> None:
     clients.runpytest_subprocess("--strict-markers").assert_outcomes(passed=3)
 
 
+@pytest.mark.parametrize("arguments", ["", "()", "(channels={})", "({}, {})"])
+def test_a_marker_without_its_argument_says_so(clients: pytest.Pytester, arguments: str) -> None:
+    clients.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.phoenix_channels{arguments}
+        def test_marked(phoenix_server):
+            pass
+        """
+    )
+    result = clients.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*TypeError: @pytest.mark.phoenix_channels takes one argument, *"])
+
+
 LEAKING = """
 from client import *
 

@@ -25,6 +25,31 @@ HEARTBEAT_REPLY = Frame("text", [None, "h", "phoenix", "phx_reply", OK])
 EOF = Frame("eof", None)
 
 
+class Room(Channel):
+    """Any channel."""
+
+
+MAPPING = "channels must be a mapping of topic patterns to Channel classes, such as"
+
+
+@pytest.mark.parametrize(
+    ("channels", "text"),
+    [
+        (Room, f"{MAPPING} {{'rooms:*': Room}}, not the class Room"),
+        (int, f"{MAPPING} {{'rooms:*': Room}}, not the class int"),
+        ([("rooms:*", Room)], f"{MAPPING} {{'rooms:*': Room}}, not a list"),
+        ({"rooms:*": 5}, "channels['rooms:*'] must be a Channel class, not a int"),
+        ({"rooms:*": Room()}, "channels['rooms:*'] must be a Channel class, not a Room"),
+        ({"rooms:*": int}, "channels['rooms:*'] must be a Channel class, not the class int"),
+        ({5: Room}, "a topic pattern must be a str, not a int"),
+    ],
+)
+def test_wrong_channels_are_told_at_the_call(channels: Any, text: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        PhoenixServer(channels)
+    assert str(raised.value) == text
+
+
 @contextmanager
 def connected(
     server: PhoenixServer, path: str = "/socket/websocket?vsn=2.0.0"
