@@ -71,16 +71,8 @@ def generated_error(cls: type, base: type, decorator: str) -> TypeError:
 
 # What an actor of ours has among its attributes.
 STATE = ("_actor_ref", "_slipstream", "actor_inbox", "actor_stopped", "actor_urn")
-# What a class may not define. Of an instance they are its own: nobody of ours asks it for them.
-PUBLIC = (
-    "actor_ref",
-    "send_after",
-    "send_interval",
-    "socket",
-    "start",
-    "stop",
-    "use_daemon_thread",
-)
+# What a class may not define, of what is public; other methods may be overridden.
+PUBLIC = ("actor_ref", "socket", "start")
 
 
 class OwnNames:
