@@ -15,6 +15,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.event import new_event
 from slipstream_actor.actors.exit import stop_at_exit
+from slipstream_actor.actors.expiry import lend_thread
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import Interrupted, waiting
@@ -87,6 +88,7 @@ class BaseActor(pykka.ThreadingActor):
             set_current(None)
             # Without effect, but for an actor that did not get to say why it ends.
             self.actor_inbox.ended.set(sys.exc_info()[1] or "killed")
+            lend_thread()
 
     def _handle_receive(self, message: Any) -> Any:
         try:

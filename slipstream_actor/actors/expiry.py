@@ -1,10 +1,12 @@
 """Deadlines of what no actor waits for: requests before they are sent, clients to be started again.
 
-One thread of the process sees to all of them, and only while there are any.
+One thread of the process sees to all of them, and only while there are any: one of its own, or,
+where the system has no more threads, that of an actor that ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -15,7 +17,7 @@ from collections.abc import Callable
 
 from slipstream_actor.actors.forks import reset_in_child
 
-__all__ = ["Expiry", "call_at"]
+__all__ = ["Expiry", "call_at", "call_without_fail", "lend_thread"]
 
 logger: logging.Logger = logging.getLogger("slipstream_actor")
 
@@ -55,19 +57,41 @@ class Clock:
         self._tidied = time.monotonic()
 
     def add(self, expiry: Expiry) -> None:
-        """Have it called when it is due."""
+        """Have it called when it is due. Raises what the start of a thread raises, and then it is
+        not."""
         with self._lock:
-            self._added += 1
-            heapq.heappush(self._heap, (expiry.due, next(self._numbers), expiry))
-            if not self._running:
-                try:
-                    self._running = True
-                    self._start()
-                except BaseException:  # There are no more threads, or a signal handler has raised.
-                    self._running = False
-                    raise
-            elif expiry.due < self._wakes_at:
-                self._changed.notify()
+            self._require_thread()
+            self._push(expiry)
+
+    def add_without_fail(self, expiry: Expiry) -> None:
+        """Have it called when it is due, or, where no thread can be started, when there is one."""
+        with self._lock:
+            with contextlib.suppress(Exception):
+                self._require_thread()
+            self._push(expiry)
+
+    def lend_thread(self) -> None:
+        """See to what is there in the calling thread, where none could be started for it."""
+        with self._lock:
+            if self._running or not self._heap:
+                return
+            self._running = True
+        self._run()
+
+    def _push(self, expiry: Expiry) -> None:
+        self._added += 1
+        heapq.heappush(self._heap, (expiry.due, next(self._numbers), expiry))
+        if expiry.due < self._wakes_at:
+            self._changed.notify()
+
+    def _require_thread(self) -> None:
+        if not self._running:
+            try:
+                self._running = True
+                self._start()
+            except BaseException:  # There are no more threads, or a signal handler has raised.
+                self._running = False
+                raise
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="slipstream_actor deadlines", daemon=True)
@@ -115,10 +139,23 @@ _clock = Clock()
 
 def call_at(due: float, function: Callable[[], object]) -> Expiry:
     """Call `function` when `time.monotonic()` is `due`, in a thread of its own kind: it is not to
-    wait for anything."""
+    wait for anything. Raises `RuntimeError` where there are no more threads."""
     expiry = Expiry(due, function)
     _clock.add(expiry)
     return expiry
+
+
+def call_without_fail(due: float, function: Callable[[], object]) -> Expiry:
+    """As `call_at`, but where there are no more threads it waits for the next one that there is:
+    that of another deadline, or one that is lent."""
+    expiry = Expiry(due, function)
+    _clock.add_without_fail(expiry)
+    return expiry
+
+
+def lend_thread() -> None:
+    """See to what waits for a thread: the calling one has nothing more to do."""
+    _clock.lend_thread()
 
 
 def _reset_in_child() -> None:

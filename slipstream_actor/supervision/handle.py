@@ -21,7 +21,7 @@ from pykka import ActorProxy, ActorRef
 
 from slipstream_actor.actors import here
 from slipstream_actor.actors.calls import call, cast
-from slipstream_actor.actors.expiry import call_at
+from slipstream_actor.actors.expiry import call_without_fail, lend_thread
 from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
@@ -38,6 +38,7 @@ from slipstream_actor.errors import (
     ClientEndedError,
     SerializerError,
     SlipstreamError,
+    StartError,
     shown,
 )
 from slipstream_actor.protocol.matching import ANY
@@ -387,17 +388,21 @@ class ClientHandle(Generic[C]):
             shown(reason),
             life.delay,
         )
-        call_at(life.due, lambda: self._restart_in_a_thread(life))
+        call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
         life.delay = min(LONGEST_DELAY, 2 * life.delay)
 
     def _restart_in_a_thread(self, life: Life[C]) -> None:
         """`start` waits for `init`: not in the thread that sees to all deadlines."""
-        threading.Thread(
+        thread = threading.Thread(
             target=self._restart,
             args=(life,),
             name=f"slipstream_actor restart {self!r}",
             daemon=True,
-        ).start()
+        )
+        try:
+            thread.start()
+        except Exception as error:  # The system has no more threads.
+            self._try_again(life, StartError(error))
 
     def _restart(self, life: Life[C]) -> None:
         with life.lock:
@@ -406,10 +411,15 @@ class ClientHandle(Generic[C]):
             life.restarts += 1
             try:
                 self._start(life)
-            except Exception as error:
+            except BaseException as error:  # A SystemExit is the client's own.
                 self._again(life, error)
-                return
         self._hand_out(life)
+        lend_thread()
+
+    def _try_again(self, life: Life[C], error: Exception) -> None:
+        with life.lock:
+            if life.due is not None and life.stopped is None:
+                self._again(life, error)
 
     def _hand_out(self, life: Life[C]) -> None:
         """Hand what waits to the client that is there."""

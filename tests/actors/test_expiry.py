@@ -74,6 +74,48 @@ def test_what_fails_ends_nothing(
     assert error.__name__ in caplog.text
 
 
+def refuse_threads(patched: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    patched.setattr(threading.Thread, "start", no_thread)
+
+
+def test_what_no_thread_can_see_to_is_not_kept() -> None:
+    clock, done = Clock(), threading.Event()
+    with pytest.MonkeyPatch.context() as patched:
+        refuse_threads(patched)
+        with pytest.raises(RuntimeError, match="new thread"):
+            soon(clock, 0.0, lambda: None)
+    assert not clock._heap
+    soon(clock, 0.0, done.set)
+    assert done.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("comes_by", ["another deadline", "a thread that is lent"])
+def test_what_is_not_to_fail_waits_for_a_thread(comes_by: str) -> None:
+    clock, done = Clock(), threading.Event()
+    with pytest.MonkeyPatch.context() as patched:
+        refuse_threads(patched)
+        clock.add_without_fail(Expiry(time.monotonic(), done.set))
+    assert clock._heap
+    if comes_by == "another deadline":
+        soon(clock, 0.0, lambda: None)
+        assert done.wait(PATIENCE)
+    else:
+        clock.lend_thread()
+        assert done.is_set()
+
+
+def test_a_thread_is_not_lent_where_nothing_waits_for_one() -> None:
+    clock = Clock()
+    clock.lend_thread()
+    soon(clock, 0.0, lambda: None)
+    clock.lend_thread()
+    assert clock._running
+    eventually(lambda: not clock._running, "the end of the thread")
+
+
 def test_each_is_called_once_from_many_threads() -> None:
     clock, called = Clock(), []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,7 @@ from slipstream_actor import (
     subscribe,
     wait_until_joined,
 )
+from slipstream_actor.actors import expiry
 from slipstream_actor.supervision import handle as handles
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
@@ -317,6 +319,40 @@ def test_the_delay_grows(
     assert delays == ["0.1 s", *["0.1 s" if f"{0.15:.1f}" == "0.1" else "0.2 s"] * 4]
     eventually(lambda: handle.status()["state"] == "running")
     assert handle.status()["restarts"] == 5
+    handle.stop()
+
+
+@pytest.mark.parametrize("kind", ["restart", "deadlines"])
+def test_it_is_started_again_though_a_thread_is_refused(
+    kind: str,
+    rooms: ClientHandle[Rooms],
+    starts: queue.Queue[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, refused = rooms.ref, []
+    start = threading.Thread.start
+
+    def start_unless_refused(thread: threading.Thread) -> None:
+        if thread.name.startswith(f"slipstream_actor {kind}") and len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    # Its thread may be there already, for what others wait for.
+    monkeypatch.setattr(expiry, "_clock", expiry.Clock())
+    monkeypatch.setattr(threading.Thread, "start", start_unless_refused)
+    assert crash(rooms, starts) is not first
+    assert refused
+
+
+def test_it_is_started_again_after_an_init_that_exits(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    exits = [False, True, False]
+    handle = ClientHandle(Rooms, starts, lambda: sys.exit() if exits.pop(0) else None)
+    handle.cast("crash")
+    eventually(lambda: not exits)
+    eventually(lambda: handle.status()["state"] == "running")
     handle.stop()
 
 
