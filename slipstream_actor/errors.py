@@ -124,7 +124,8 @@ class ConfigurationError(SlipstreamError, ValueError):
 
 
 class SerializerError(SlipstreamError, ValueError):
-    """A message that cannot be encoded (raised by `push` and `join`) or decoded (counted)."""
+    """A message that cannot be encoded (raised by `push`, `join` and `request`) or decoded
+    (counted). What a serializer of one's own has raised is the `__cause__`."""
 
 
 class AwaitTimeoutError(SlipstreamError, TimeoutError, Timeout):

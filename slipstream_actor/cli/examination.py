@@ -29,6 +29,7 @@ from slipstream_actor.protocol.reasons import (
     JoinRefused,
     JoinTimeout,
 )
+from slipstream_actor.protocol.serializer import frame_of
 from slipstream_actor.wire.addresses import Address, in_order
 from slipstream_actor.wire.dial import dial_proxy, handshake, resolve, set_options
 from slipstream_actor.wire.frames import Data
@@ -166,7 +167,7 @@ class Examination:
         ref = str(next(self._refs))
         join_ref = ref if event == "phx_join" else join_ref
         message = Message(join_ref, ref, topic, event, payload)
-        self.transport.send([self.config.serializer.encode(message)])
+        self.transport.send([frame_of(self.config.serializer, message)])
         return ref
 
     def receive(self, wanted: Callable[[Message], bool], waiter: BlockingWaiter) -> Message:

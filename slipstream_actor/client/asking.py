@@ -63,10 +63,14 @@ def request(
     What times out or is cancelled before it was sent is never sent.
     """
     asked = pending(topic, event, payload, timeout)
-    if (take := getattr(client, "_take_request", None)) is not None:
-        take(asked)
-    else:
-        submit(asked, client)
+    try:
+        if (take := getattr(client, "_take_request", None)) is not None:
+            take(asked)
+        else:
+            submit(asked, client)
+    except BaseException:  # Nobody has it, whatever a signal handler has raised.
+        asked.cancel()
+        raise
     return asked
 
 

@@ -16,7 +16,7 @@ from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
-from slipstream_actor.errors import AwaitTimeoutError, CancelledError, SlipstreamError, shown
+from slipstream_actor.errors import AwaitTimeoutError, CancelledError, shown
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import ChannelEnded, PushTimeout
@@ -129,7 +129,7 @@ class PendingRequest(RequestFuture):
     expected: Any = None
 
     ref: Any = None
-    when_ended: Callable[[PendingRequest, SlipstreamError], object] | None = None
+    when_ended: Callable[[PendingRequest, Exception], object] | None = None
     # Where it waits, or was sent, and what the push is called there: a `requests.Requests`.
     owner: Any = None
     push_ref: str = ""
@@ -209,7 +209,7 @@ class PendingRequest(RequestFuture):
         sent = self.maybe_sent
         return AwaitTimeoutError(str(self), timeout, hint=f"{hint}{standing}", maybe_sent=sent)
 
-    def fail_or_go_on(self, failure: SlipstreamError) -> None:
+    def fail_or_go_on(self, failure: Exception) -> None:
         """Its client has ended: it fails, or somebody takes it over."""
         if self.owner is not None:
             self.owner.forget(self)

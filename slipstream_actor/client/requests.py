@@ -23,7 +23,7 @@ from slipstream_actor.actors.pressure import byte_count
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client.pending_request import PendingRequest
-from slipstream_actor.errors import SerializerError, SlipstreamError
+from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.serializer import decodes_as_ours
@@ -91,17 +91,17 @@ class Requests:
             return
         if not self._admit(request):
             return
-        if "push" in CLIENT and request.span is None:
-            request.span = begin_request(self._socket(), request)
         try:
+            if "push" in CLIENT and request.span is None:
+                request.span = begin_request(self._socket(), request)
             outcome = request.topic not in self._waiting and self._attempt(request)
             if outcome is False:
                 self._copy_payload(request)
                 self._keep(request)
-        except SerializerError as error:
+        except Exception as error:  # Whatever it is, this one is not to count any more.
             request.fail(error)
             raise
-        if isinstance(outcome, SlipstreamError):
+        if isinstance(outcome, Exception):
             request.fail(outcome)
 
     def _is_sent_here(self, request: PendingRequest) -> bool:
@@ -190,7 +190,7 @@ class Requests:
         if not self._waiting:
             return
         self._news[topic] = True
-        over: list[tuple[PendingRequest, SlipstreamError]] = []
+        over: list[tuple[PendingRequest, Exception]] = []
         self._sending.do(lambda: self._news, lambda: self._send_news(over))
         # Behind that: whoever is called back then may do what he likes.
         for request, failure in over:
@@ -199,7 +199,7 @@ class Requests:
             else:
                 request.fail(failure)
 
-    def _send_news(self, over: list[tuple[PendingRequest, SlipstreamError]]) -> None:
+    def _send_news(self, over: list[tuple[PendingRequest, Exception]]) -> None:
         try:
             while self._news:
                 self._send_waiting(self._news.popitem()[0], over)
@@ -223,7 +223,7 @@ class Requests:
             self._watch_no_more()
 
     def _send_waiting(
-        self, topic: str | None, over: list[tuple[PendingRequest, SlipstreamError]]
+        self, topic: str | None, over: list[tuple[PendingRequest, Exception]]
     ) -> None:
         for name in list(self._waiting) if topic is None else [topic]:
             queue = self._waiting.get(name)
@@ -244,12 +244,12 @@ class Requests:
                 if not queue and self._waiting.get(name) is queue:
                     del self._waiting[name]
 
-    def _attempt_again(self, request: PendingRequest) -> bool | SlipstreamError:
+    def _attempt_again(self, request: PendingRequest) -> bool | Exception:
         if self._end is not None:
             return ended_for(self._end, str(request))
         try:
             return self._attempt(request)
-        except SerializerError as error:
+        except Exception as error:  # Those behind it are to be sent.
             return error
 
     def _tidy(self, queue: list[tuple[int, PendingRequest]]) -> None:
@@ -259,7 +259,7 @@ class Requests:
                 queue[:] = [entry for entry in queue if not entry[1].done]
                 heapq.heapify(queue)
 
-    def _attempt(self, request: PendingRequest) -> bool | SlipstreamError:
+    def _attempt(self, request: PendingRequest) -> bool | Exception:
         """Send it if it can be; return `False` when it has to wait, or what it has failed with."""
         if request.done:
             return True

@@ -59,6 +59,7 @@ from slipstream_actor.protocol.reasons import (
     HeartbeatTimeout,
     TransportFailed,
 )
+from slipstream_actor.protocol.serializer import frame_of
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.telemetry.log import CONNECTION as LOGGER
 from slipstream_actor.wire import frames
@@ -356,7 +357,7 @@ class Connection(BaseActor):
         batch = []
         frame_log.sending(outgoing)
         for message in outgoing:
-            data = self._encoded.pop(message.ref or "", None) or self._serializer.encode(message)
+            data = self._encoded.pop(message.ref or "", None) or frame_of(self._serializer, message)
             if message.topic == "phoenix":
                 # Between frames, before the pushes that wait.
                 self._heartbeat_mark = transport.send_urgent(*frames.of_message(data))

@@ -18,7 +18,7 @@ from slipstream_actor.protocol.channels import Protocol
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
 from slipstream_actor.protocol.message import Message, Ref
 from slipstream_actor.protocol.requests import OpenRequests
-from slipstream_actor.protocol.serializer import Serializer, encode_push
+from slipstream_actor.protocol.serializer import Serializer, encode_push, frame_of
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import TEXT
 
@@ -215,4 +215,4 @@ def completed(
     """Return a push with what one has not that somebody sent by hand."""
     join_ref = push.join_ref or protocol.current_join_ref(push.topic)
     message = Message(join_ref, ref, push.topic, push.event, push.payload)
-    return replace(push, ref=ref, join_ref=join_ref, data=serializer.encode(message))
+    return replace(push, ref=ref, join_ref=join_ref, data=frame_of(serializer, message))

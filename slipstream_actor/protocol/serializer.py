@@ -4,7 +4,7 @@ A serializer of one's own is any object with `encode(Message) -> str | bytes` an
 `decode(str | bytes) -> Message`: `str` is a text frame, `bytes` a binary one. `encode` runs in the
 thread that pushes, `decode` in the one that reads: the connection's, or that of its client, which
 may read while it waits. A `Message` to be encoded always has a ref; its join_ref is `None` for
-heartbeats.
+heartbeats. Whatever `encode` raises is the cause of a `SerializerError`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "encode_json",
     "encode_push",
     "encodes_as_ours",
+    "frame_of",
 ]
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
@@ -245,6 +246,28 @@ def encode_push(join_ref: str, ref: str, topic: str, event: str, payload: Any) -
         return encode_json((join_ref, ref, topic, event, payload))
     except Exception:
         return None
+
+
+def frame_of(serializer: Serializer, message: Message) -> str | bytes:
+    """Return the text or binary frame of a message; `SerializerError` for whatever a serializer of
+    one's own raises or returns in the place of one."""
+    name = type(serializer).__name__
+    try:
+        data: Any = serializer.encode(message)
+        if isinstance(data, str) and not data.isascii():
+            data.encode()  # A text frame is UTF-8: one that is not would end the connection.
+        if isinstance(data, (str, bytes)):
+            return data
+        if isinstance(data, (bytearray, memoryview)):
+            return bytes(data)
+        why, cause = f"returned {type(data).__name__}, and neither str nor bytes", None
+    except SerializerError:
+        raise
+    except Exception as error:
+        # The error's text may be the payload, and those of Unicode hold it.
+        why = f"raised {type(error).__name__}"
+        cause = None if isinstance(error, UnicodeError) else error
+    raise SerializerError(f"{describe(message)} cannot be encoded: {name} {why}") from cause
 
 
 def describe(message: Message) -> str:

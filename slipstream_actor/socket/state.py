@@ -22,7 +22,7 @@ from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.frozen_map import FrozenMap
 from slipstream_actor.protocol.message import Message, no_fields
 from slipstream_actor.protocol.presence import EMPTY, Tracked
-from slipstream_actor.protocol.serializer import Serializer, V2Serializer
+from slipstream_actor.protocol.serializer import Serializer, V2Serializer, frame_of
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.records import ConnectionLink, Join, JoinStatus, left_until
 from slipstream_actor.telemetry.spans import OpenSpan
@@ -189,10 +189,13 @@ def frozen(joins: Mapping[str, Join]) -> FrozenMap[str, Join]:
 
 
 def encode(socket: SocketState | None, message: Message) -> str | bytes:
-    """Return the frame of a message, by the socket's serializer, the default one without any."""
+    """Return the frame of a message, by the socket's serializer, the default one without any.
+
+    Raises `SerializerError`, and nothing else.
+    """
     if message.ref is None:  # Only tried: whoever encodes is promised a ref.
         message = replace(message, join_ref="0", ref="0")
-    return serializer_of(socket).encode(message)
+    return frame_of(serializer_of(socket), message)
 
 
 def serializer_of(socket: SocketState | None) -> Serializer:

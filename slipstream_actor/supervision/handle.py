@@ -36,8 +36,6 @@ from slipstream_actor.client.waiting import wait_until_joined
 from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.errors import (
     ClientEndedError,
-    SerializerError,
-    SlipstreamError,
     StartError,
     shown,
 )
@@ -281,7 +279,7 @@ class ClientHandle(Generic[C]):
             request.payload = copy.deepcopy(request.payload)
         self._take_over(request, ended_for(life.stopped, str(request)))
 
-    def _take_over(self, request: PendingRequest, failure: SlipstreamError) -> None:
+    def _take_over(self, request: PendingRequest, failure: Exception) -> None:
         """A request comes back that was not sent: it waits for the next client."""
         life = self._current()
         if life.stopped is not None:
@@ -438,7 +436,7 @@ class ClientHandle(Generic[C]):
         if ref is None:
             request.fail(ended_for(life.stopped, str(request)))
         elif not request.done:
-            with suppress(SerializerError):  # It has failed with it.
+            with suppress(Exception):  # It has failed with it.
                 asking.submit(request, ref)
 
 

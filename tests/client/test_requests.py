@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from slipstream_actor import (
@@ -18,6 +20,7 @@ from slipstream_actor import (
     ClientEndedError,
     ClosedByPeer,
     JoinRefused,
+    Message,
     NotConnectedError,
     NotJoinedError,
     Reply,
@@ -316,6 +319,54 @@ def test_a_cancelled_coroutine_cancels(server: SocketTest, rooms: Any) -> None:
     asyncio.run(main())
     server.connect_and_assert_join(rooms, LOBBY)
     server.refute_push()
+
+
+# serializers of one's own
+
+
+class Plain:
+    """JSON as the standard library has it; of the event `odd` it encodes the first so often."""
+
+    def __init__(self, odd: int = 0) -> None:
+        self.odd = odd
+
+    def encode(self, message: Message) -> Any:
+        if message.event == "odd":
+            self.odd -= 1
+            if self.odd < 0:
+                return None
+        return json.dumps([*msgspec.structs.astuple(message)])
+
+    def decode(self, data: str | bytes) -> Message:
+        return Message(*json.loads(data))
+
+
+@pytest.mark.parametrize(("event", "payload"), [("say", object()), ("odd", {})])
+@pytest.mark.parametrize("is_joined", [True, False])
+@pytest.mark.parametrize("timeout", [PATIENCE, None])
+def test_what_it_cannot_encode_raises_at_the_call_and_counts_no_more(
+    server: SocketTest, event: str, payload: Any, is_joined: bool, timeout: float | None
+) -> None:
+    rooms = server.start(Rooms, serializer=Plain(), max_requests=2)
+    if is_joined:
+        server.connect_and_assert_join(rooms, LOBBY)
+        wait_until_joined(rooms, LOBBY, PATIENCE)
+    for _ in range(3):
+        with pytest.raises(SerializerError, match=f"'{event}' on 'rooms:lobby'"):
+            _ = request(rooms, LOBBY, event, payload, timeout=timeout)
+    assert open_requests(rooms) == 0
+
+
+def test_what_it_cannot_encode_any_more_holds_up_no_other(server: SocketTest) -> None:
+    rooms = server.start(Rooms, serializer=Plain(odd=1))
+    odd = request(rooms, LOBBY, "odd", timeout=PATIENCE)
+    asked = request(rooms, LOBBY, "say", timeout=PATIENCE)
+    server.serve()
+    server.connect_and_assert_join(rooms, LOBBY)
+    assert asked.get().ok
+    with pytest.raises(SerializerError, match="Plain returned NoneType"):
+        odd.get()
+    assert open_requests(rooms) == 0
 
 
 # how many, in which order, beside what

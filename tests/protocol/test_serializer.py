@@ -22,6 +22,7 @@ from slipstream_actor.protocol.serializer import (
     V2Serializer,
     encode_json,
     encode_push,
+    frame_of,
 )
 from tests.support.transcripts import names, read, read_binary, same, wire
 
@@ -401,6 +402,71 @@ def test_whatever_a_parser_returns(
 def test_an_interrupt_is_no_error_of_a_message(version: type[V1Serializer | V2Serializer]) -> None:
     with pytest.raises(KeyboardInterrupt):
         version(Odd(KeyboardInterrupt())).encode(Message("1", "2", "t", "e", {}))
+
+
+# serializers of one's own
+
+
+class Own:
+    """A serializer that raises or returns what it was made with."""
+
+    def __init__(self, outcome: Any) -> None:
+        self.outcome = outcome
+
+    def encode(self, _: Message) -> Any:
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+    def decode(self, data: str | bytes) -> Message:
+        raise NotImplementedError
+
+
+SECRET = Message("1", "2", "room:1", "shout", {"secret": 1})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TypeError("secret"), ZeroDivisionError(), RecursionError(), MemoryError(), StopIteration()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_serializer_raises(error: Exception) -> None:
+    with pytest.raises(SerializerError) as raised:
+        frame_of(Own(error), SECRET)
+    assert raised.value.__cause__ is error
+    why = f"'shout' on 'room:1' cannot be encoded: Own raised {type(error).__name__}"
+    assert str(raised.value) == why
+
+
+@pytest.mark.parametrize("outcome", [None, 7, ["secret"], {"secret": 1}, ()], ids=repr)
+def test_whatever_a_serializer_returns(outcome: Any) -> None:
+    with pytest.raises(SerializerError) as raised:
+        frame_of(Own(outcome), SECRET)
+    why = f"Own returned {type(outcome).__name__}, and neither str nor bytes"
+    assert str(raised.value) == f"'shout' on 'room:1' cannot be encoded: {why}"
+
+
+def test_an_error_of_unicode_would_hold_the_text() -> None:
+    with pytest.raises(SerializerError, match="Own raised UnicodeEncodeError") as raised:
+        frame_of(Own("secret \ud800"), SECRET)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("frame", ["text", "tëxt", b"\xff", bytearray(b"a"), memoryview(b"a")])
+def test_what_is_text_or_bytes_is_a_frame(frame: Any) -> None:
+    encoded = frame_of(Own(frame), SECRET)
+    assert encoded == frame
+    assert type(encoded) in (str, bytes)
+
+
+def test_its_own_errors_stay_what_they_are() -> None:
+    error = SerializerError("no")
+    with pytest.raises(SerializerError) as raised:
+        frame_of(Own(error), SECRET)
+    assert raised.value is error
+    with pytest.raises(KeyboardInterrupt):
+        frame_of(Own(KeyboardInterrupt()), SECRET)
 
 
 # odd payloads

@@ -43,7 +43,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.protocol.message import Ref, Reply, ReplyError
+from slipstream_actor.protocol.message import Message, Ref, Reply, ReplyError
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
@@ -609,6 +609,33 @@ def test_a_push_needs_a_joined_topic(socket: Socket, connection: FakeConnection)
         with pytest.raises(NotJoinedError, match=T):
             made.push(T, "new")
         assert connection.told() == []
+
+
+class Own:
+    """A serializer that knows no errors of ours."""
+
+    def encode(self, message: Message) -> str:
+        return json.dumps(message.payload)
+
+    def decode(self, data: str | bytes) -> Message:
+        raise NotImplementedError
+
+
+def test_what_a_serializer_of_ones_own_cannot_encode(connection: FakeConnection) -> None:
+    own = connected_to(connection, serializer=Own())
+    asked = own.join(T)
+    joined = apply_event(asked, TopicJoinSucceeded(T))
+    connection.told()
+    payload = {"a": object()}
+    for use in (
+        lambda: joined.push(T, "new", payload),
+        lambda: asked.push(T, "new", payload, buffer=True),
+        lambda: own.join("room:2", payload),
+    ):
+        with pytest.raises(SerializerError, match="Own raised TypeError") as raised:
+            use()
+        assert isinstance(raised.value.__cause__, TypeError)
+    assert connection.told() == []
 
 
 def test_a_push_of_what_cannot_be_encoded(joined: Socket, connection: FakeConnection) -> None:

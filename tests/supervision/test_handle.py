@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from slipstream_actor import (
@@ -16,8 +18,10 @@ from slipstream_actor import (
     ClientEndedError,
     ClientHandle,
     Future,
+    Message,
     NotJoinedError,
     Reply,
+    SerializerError,
     Socket,
     StartError,
     Stop,
@@ -296,6 +300,35 @@ def test_while_it_restarts_requests_wait_and_all_else_raises(
     server.refute_push()
 
 
+class Plain:
+    """A serializer that knows no errors of ours."""
+
+    def encode(self, message: Message) -> str:
+        return json.dumps([*msgspec.structs.astuple(message)])
+
+    def decode(self, data: str | bytes) -> Message:
+        return Message(*json.loads(data))
+
+
+def test_a_request_that_cannot_be_sent_holds_up_no_other(
+    server: SocketTest, starts: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handles, "FIRST_DELAY", 0.3)
+    handle = ClientHandle(Rooms, starts, serializer=Plain())
+    handle.cast("crash")
+    starts.get(timeout=PATIENCE)
+    eventually(lambda: handle.status()["state"] == "restarting")
+    odd = handle.request(LOBBY, "say", {"n": object()}, timeout=PATIENCE)
+    asked = handle.request(LOBBY, "say", {"n": 1}, timeout=PATIENCE)
+    second = starts.get(timeout=PATIENCE)
+    with pytest.raises(SerializerError, match="Plain raised TypeError"):
+        odd.get()
+    accept(server, second)
+    server.reply(second, server.assert_push(LOBBY, "say", {"n": 1}))
+    assert asked.get().ok
+    handle.stop()
+
+
 def test_the_delay_grows(
     server: SocketTest, starts: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,8 +362,8 @@ def test_it_is_started_again_though_a_thread_is_refused(
     starts: queue.Queue[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first, refused = rooms.ref, []
-    start = threading.Thread.start
+    first, start = rooms.ref, threading.Thread.start
+    refused: list[threading.Thread] = []
 
     def start_unless_refused(thread: threading.Thread) -> None:
         if thread.name.startswith(f"slipstream_actor {kind}") and len(refused) < 2:
