@@ -59,8 +59,9 @@ def request(
     payload that is no JSON. All else comes out of the future: a `Reply` of any status;
     `AwaitTimeoutError`; `NotJoinedError` for a topic that nobody wants; `NotJoinedError` and
     `NotConnectedError`, with `maybe_sent`, when the channel or the connection ends before the
-    reply; `SendBufferFullError` when `max_requests` are without an outcome; `ClientEndedError`.
-    What times out or is cancelled before it was sent is never sent.
+    reply; `NotConnectedError` also where the system has no thread that could see to its time;
+    `SendBufferFullError` when `max_requests` are without an outcome; `ClientEndedError`. What times
+    out or is cancelled before it was sent is never sent.
     """
     asked = pending(topic, event, payload, timeout)
     try:

@@ -19,7 +19,7 @@ from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.errors import AwaitTimeoutError, CancelledError, shown
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reason_texts import described
-from slipstream_actor.protocol.reasons import ChannelEnded, PushTimeout
+from slipstream_actor.protocol.reasons import ChannelEnded, ConnectFailed, PushTimeout
 from slipstream_actor.socket.errors import NotConnectedError, NotJoinedError
 from slipstream_actor.socket.telemetry import request_ended
 
@@ -186,11 +186,20 @@ class PendingRequest(RequestFuture):
                     another.conclude(its_outcome)
 
     def keep_time(self) -> None:
-        """From now on nobody but this sees to its time."""
+        """From now on nobody but this sees to its time; it fails where there are no more threads
+        for that."""
         if self._expiry is None and self.deadline is not None and not self.done:
-            self._expiry = call_at(self.deadline, self.time_out)
+            try:
+                self._expiry = call_at(self.deadline, self.time_out)
+            except RuntimeError as error:
+                self.fail_untimed(error)
             if self.done:  # Meanwhile.
                 self.stop_waiting()
+
+    def fail_untimed(self, error: RuntimeError) -> None:
+        """Nobody would see to its time: it is not sent."""
+        reason = ConnectFailed("io", str(error))
+        self.fail(NotConnectedError(f"{self}: it was not sent: {error}", reason=reason))
 
     def stop_waiting(self) -> None:
         """The connection sees to its time, or nobody need."""

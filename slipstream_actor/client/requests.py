@@ -111,17 +111,19 @@ class Requests:
             return False
         if not inbox.is_worth_driving or waiting.inbox is not None or "push" in CLIENT:
             return False
-        if (deadline := request.deadline) is None:
+        if request.deadline is None:
             return False
-        return bool(put_off(inbox, self._write_here, inbox, request, deadline))
+        return bool(put_off(inbox, self._write_here, inbox, request))
 
-    def _write_here(self, inbox: SelectorInbox, request: PendingRequest, deadline: float) -> bool:
+    def _write_here(self, inbox: SelectorInbox, request: PendingRequest) -> bool:
         with self._lock:
             write = inbox.request_here
             if self._end is not None or write is None:
                 return False
-            self.open[request.number] = request
-            self._watch_until(deadline + GRACE)
+            untimed = self._count(request)
+        if untimed is not None:
+            request.fail_untimed(untimed)
+            return True
         request.inbox = inbox
         try:
             written = write(request)
@@ -133,25 +135,35 @@ class Requests:
         return written
 
     def _admit(self, request: PendingRequest) -> bool:
-        """Count it, or fail it: the client has ended, or there are too many."""
+        """Count it, or fail it: the client has ended, there are too many, or no threads."""
         socket = self._socket()
         config = socket.channel_config if socket is not None else None
         most = config.max_requests if config is not None else MOST_REQUESTS
         with self._lock:
             ended, full = self._end is not None, len(self.open) >= most
-            if not ended and not full:
-                self.open[request.number] = request
-                if request.deadline is not None:
-                    self._watch_until(request.deadline + GRACE)
+            untimed = None if ended or full else self._count(request)
         if ended:
             request.fail_or_go_on(ended_for(self._end, str(request)))
         elif full:
             text = f"request: {most} of {self._ref} have no outcome yet (max_requests)"
             request.fail(SendBufferFullError(text))
+        elif untimed is not None:
+            request.fail_untimed(untimed)
         elif request.done:  # It was, or is meanwhile: it has waited elsewhere.
             self.forget(request)
-            return False
-        return not ended and not full
+        else:
+            return True
+        return False
+
+    def _count(self, request: PendingRequest) -> RuntimeError | None:
+        """Count it, and have its time seen to; return what that failed with, and it is not."""
+        try:
+            if request.deadline is not None:
+                self._watch_until(request.deadline + GRACE)
+        except RuntimeError as error:  # The system has no more threads.
+            return error
+        self.open[request.number] = request
+        return None
 
     def forget(self, request: PendingRequest) -> None:
         """It has an outcome."""
@@ -312,8 +324,9 @@ class Requests:
 
     def _watch_until(self, due: float) -> None:
         if self._watch is None or due < self._watch.due:
+            watch = call_at(due, self._end_overdue)
             self._watch_no_more()
-            self._watch = call_at(due, self._end_overdue)
+            self._watch = watch
 
     def _watch_no_more(self) -> None:
         watch, self._watch = self._watch, None

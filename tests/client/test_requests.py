@@ -19,6 +19,7 @@ from slipstream_actor import (
     ClientActor,
     ClientEndedError,
     ClosedByPeer,
+    ConnectFailed,
     JoinRefused,
     Message,
     NotConnectedError,
@@ -33,6 +34,7 @@ from slipstream_actor import (
     telemetry,
     wait_until_joined,
 )
+from slipstream_actor.actors import expiry
 from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.selector_inbox import SelectorInbox
@@ -367,6 +369,49 @@ def test_what_it_cannot_encode_any_more_holds_up_no_other(server: SocketTest) ->
     with pytest.raises(SerializerError, match="Plain returned NoneType"):
         odd.get()
     assert open_requests(rooms) == 0
+
+
+# where there are no more threads
+
+
+def refuse_threads(patch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    # That of the deadlines may be there already, for what others wait for.
+    patch.setattr(expiry, "_clock", expiry.Clock())
+    patch.setattr(threading.Thread, "start", no_thread)
+
+
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_what_nobody_can_time_fails_and_counts_no_more(server: SocketTest, is_joined: bool) -> None:
+    rooms = server.start(Rooms, max_requests=2)
+    if is_joined:
+        server.connect_and_assert_join(rooms, LOBBY)
+        wait_until_joined(rooms, LOBBY, PATIENCE)
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_threads(patch)
+        for _ in range(3):
+            asked = request(rooms, LOBBY, "say", timeout=PATIENCE)
+            assert asked.done
+            with pytest.raises(NotConnectedError, match="not sent: can't start new thread") as told:
+                asked.get()
+            assert told.value.reason == ConnectFailed("io", "can't start new thread")
+            assert not told.value.maybe_sent
+        assert open_requests(rooms) == 0
+        server.refute_push()
+    assert not request(rooms, LOBBY, "say", timeout=PATIENCE).done
+
+
+def test_what_is_given_back_and_nobody_can_time_fails(server: SocketTest, joined: Any) -> None:
+    kept, _ = commands(joined)
+    asked = request(joined, LOBBY, "say", timeout=PATIENCE)
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_threads(patch)
+        kept[0].request.give_back()
+    with pytest.raises(NotConnectedError, match="can't start new thread"):
+        asked.get()
+    assert open_requests(joined) == 0
 
 
 # how many, in which order, beside what

@@ -27,6 +27,7 @@ from slipstream_actor import (
     subscribe,
     wait_until_joined,
 )
+from slipstream_actor.actors import expiry
 from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, eventually
 
@@ -136,6 +137,24 @@ def test_payloads_of_bytes(rooms: Any) -> None:
 def test_version_1(phoenix: PhoenixServer) -> None:
     ref = Rooms.start(phoenix.uri, vsn="1.0.0")
     assert request(ref, LOBBY, "echo", {"n": 1}, timeout=PATIENCE).get().response == {"n": 1}
+    ref.stop()
+
+
+def test_what_nobody_can_time_is_not_sent(phoenix: PhoenixServer) -> None:
+    ref = Rooms.start(phoenix.uri, max_requests=2)
+    for n in range(20):  # By now whoever waits steps the connection.
+        assert request(ref, LOBBY, "echo", {"n": n}, timeout=PATIENCE).get().ok
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("no more threads")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(expiry, "_clock", expiry.Clock())
+        patch.setattr(threading.Thread, "start", no_thread)
+        for _ in range(3):  # Due before those: what they have waited by would do.
+            with pytest.raises(NotConnectedError, match="not sent: no more threads"):
+                request(ref, LOBBY, "echo", timeout=PATIENCE / 2).get()
+    assert request(ref, LOBBY, "echo", {"n": 1}, timeout=PATIENCE).get().ok
     ref.stop()
 
 
