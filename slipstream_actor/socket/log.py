@@ -17,7 +17,7 @@ from slipstream_actor.protocol.hints import DecodingFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, ClosedByServer
 from slipstream_actor.socket.history import note
 from slipstream_actor.socket.records import left_until
-from slipstream_actor.socket.state import SocketState
+from slipstream_actor.socket.state import SocketState, serializer_of
 from slipstream_actor.telemetry.log import OwnerLog, Place, log_of
 
 __all__ = [
@@ -29,9 +29,6 @@ __all__ = [
     "say_postponed",
     "say_undecodable",
 ]
-
-# Only ours leaves payloads undecoded.
-PAYLOAD_IS_NONE = DecodingFailed("V2Serializer", "DecodeError", "something else")
 
 
 def place(socket: SocketState) -> Place | None:
@@ -84,7 +81,8 @@ def say_undecodable(socket: SocketState) -> None:
     """A message that had waited undecoded is none."""
     log, at = log_of(socket.socket_pid), place(socket)
     if log is not None and at is not None:
-        log.undecodable_late(at, PAYLOAD_IS_NONE)
+        name = type(serializer_of(socket)).__name__
+        log.undecodable_late(at, DecodingFailed(name, "DecodeError", "something else"))
 
 
 def say_disconnected(socket: SocketState) -> None:

@@ -34,6 +34,8 @@ PAD = "é" * 40_000  # Of two bytes each.
 BIG = {"n": 1, "pad": PAD, "nested": [{"a": [1.5, None, True]}]}
 LOGGER = "slipstream_actor.connection"
 
+NAMES = {"2.0.0": "V2Serializer", "1.0.0": "V1Serializer"}
+
 both = pytest.mark.parametrize("vsn", ["2.0.0", "1.0.0"])
 
 
@@ -202,6 +204,7 @@ def test_a_callback_is_given_the_next(
         assert log.get(timeout=PATIENCE) == ("message", TOPIC, "next", {})
     [record] = [r for r in caplog.records if r.name == LOGGER and r.levelno >= logging.WARNING]
     assert " cannot decode a message of " in record.getMessage()
+    assert f": {NAMES[vsn]} raised DecodeError" in record.getMessage()
     assert "SECRET" not in caplog.text
 
 
@@ -222,6 +225,7 @@ def test_an_await_is_given_the_next(
             assert socket.await_message(TOPIC, "big", pattern, PATIENCE).payload == BIG
         assert socket.await_message(TOPIC, "next", timeout=PATIENCE).payload == {}
     assert " cannot decode a message of " in caplog.text
+    assert f": {NAMES[vsn]} raised DecodeError" in caplog.text
     assert "SECRET" not in caplog.text
 
 
