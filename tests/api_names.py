@@ -32,6 +32,7 @@ OPTIONS = {field.name for field in dataclasses.fields(Configuration)}
 
 
 PACKAGE = Path(slipstream_actor.__file__).parent
+LOGGER_MAKERS = {"logging.getLogger", "get_logger"}
 
 
 def loggers() -> set[str]:
@@ -39,10 +40,10 @@ def loggers() -> set[str]:
     found = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.getLogger":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in LOGGER_MAKERS:
                 [name] = node.args
-                assert isinstance(name, ast.Constant), path
-                found.add(str(name.value))
+                if isinstance(name, ast.Constant):
+                    found.add(str(name.value))
     return found
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
 from collections.abc import Hashable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
@@ -20,13 +19,15 @@ from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import Interrupted, waiting
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.logger import Logger, get_logger, guarded
 from slipstream_actor.actors.process import set_current
 from slipstream_actor.actors.running import running_in, this_thread
 from slipstream_actor.errors import ClientEndedError, shown
 
-__all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for"]
+__all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for", "unlist"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor")
+logger: Logger = get_logger("slipstream_actor")
+PYKKA: Logger = get_logger("pykka")
 
 PYKKA_MESSAGES = frozenset({_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
 
@@ -65,6 +66,34 @@ class BaseActor(pykka.ThreadingActor):
     def _create_future() -> Future[Any]:
         return Future()
 
+    # Pykka's, whose log may raise in the middle of each
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+        """Start an actor and return its `ActorRef`."""
+        actor = cls(*args, **kwargs)
+        with guarded(PYKKA.name):
+            pykka.ActorRegistry.register(actor.actor_ref)
+        PYKKA.debug("Starting %s", actor)
+        actor._start_actor_loop()
+        return actor.actor_ref
+
+    def _stop(self) -> None:
+        unlist(self.actor_ref)
+        self.actor_stopped.set()
+        PYKKA.debug("Stopped %s", self)
+        try:
+            self.on_stop()
+        except Exception:
+            self._handle_failure(*sys.exc_info())
+
+    def _handle_failure(self, *exc_info: Any) -> None:
+        PYKKA.error("Unhandled exception in %s:", self, exc_info=exc_info)
+        unlist(self.actor_ref)
+        self.actor_stopped.set()
+
+    # the loop
+
     def _start_actor_loop(self) -> None:
         # Pykka's would have a name of its own.
         thread = threading.Thread(
@@ -96,7 +125,12 @@ class BaseActor(pykka.ThreadingActor):
         except Exception as error:
             envelope = self.actor_inbox.envelope
             if envelope is not None and envelope.reply_to is not None:
-                raise
+                if not isinstance(envelope.reply_to, Future):
+                    raise
+                # As Pykka would, whose log may raise.
+                PYKKA.info("Exception returned from %s to caller:", self, exc_info=True)
+                envelope.reply_to.fail(error)
+                return None
             # Pykka would log it too.
             self._crash(error)
         except Interrupted:
@@ -104,9 +138,11 @@ class BaseActor(pykka.ThreadingActor):
             self._answer(self._stopped())
         except BaseException as error:
             # Pykka would stop every actor of the process.
-            logger.error("%r ends %s", error, self)
-            self._answer(error)
-            self._crash(error)
+            try:
+                logger.error("%r ends %s", error, self)
+            finally:
+                self._answer(error)
+                self._crash(error)
         return None
 
     def _dispatch(self, message: Any) -> Any:
@@ -141,8 +177,10 @@ class BaseActor(pykka.ThreadingActor):
     def _end_loop(self, reason: Any) -> None:
         """Make the current message the last one: the actor ends for `reason`."""
         self.actor_inbox.ends_for = reason
-        pykka.ActorRegistry.unregister(self.actor_ref)
-        self.actor_stopped.set()
+        try:
+            unlist(self.actor_ref)
+        finally:
+            self.actor_stopped.set()
 
     def _standing(self, topic: str | None) -> str:
         """Return how it stands, and with a topic of its own; any thread may ask."""
@@ -150,6 +188,12 @@ class BaseActor(pykka.ThreadingActor):
 
     def _abandon(self) -> None:
         """Let go of what others may take over, though a callback does not return. Any thread."""
+
+
+def unlist(ref: pykka.ActorRef[Any]) -> None:
+    """Take an actor out of Pykka's registry."""
+    with guarded(PYKKA.name):  # It is out before it is logged.
+        pykka.ActorRegistry.unregister(ref)
 
 
 def label_of(ref: LocalRef, name: Hashable | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import os
 import sys
 import time
@@ -15,11 +14,12 @@ from typing import Any
 import pykka
 
 from slipstream_actor.actors import here
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.process import ThreadRef, current
 
 __all__ = ["closes_at_exit", "living_connections", "stop_at_exit"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.shutdown")
+logger: Logger = get_logger("slipstream_actor.shutdown")
 
 # For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0

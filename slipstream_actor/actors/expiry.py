@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
-import logging
 import math
 import threading
 import time
 from collections.abc import Callable
 
 from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.logger import Logger, get_logger
 
 __all__ = ["Expiry", "call_at", "call_without_fail", "lend_thread"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor")
+logger: Logger = get_logger("slipstream_actor")
 
 # Seconds that the thread sleeps at most: so long it stays when there is nothing to wait for, and
 # keeps what was cancelled.

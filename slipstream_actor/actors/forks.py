@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import _thread
 import itertools
-import logging
 import mmap
 import os
 import socket
@@ -27,6 +26,7 @@ from pykka._envelope import Envelope
 
 from slipstream_actor.actors import here
 from slipstream_actor.actors.here import park_if_exiting, waiting
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import ClientEndedError, shown
@@ -49,7 +49,7 @@ __all__ = [
     "reason_of_end",
 ]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor")
+logger: Logger = get_logger("slipstream_actor")
 
 # Linux's MADV_WIPEONFORK, which the module `mmap` does not name.
 WIPE_ON_FORK = 18

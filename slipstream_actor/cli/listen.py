@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from slipstream_actor.actors.calls import cast
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.cli.exits import Exit, Failure, status_of
 from slipstream_actor.cli.options import Connecting, seconds_of, with_connecting
 from slipstream_actor.cli.output import ReaderWatch, Writer, shown, with_payload
@@ -26,7 +26,7 @@ from slipstream_actor.socket.socket import Socket, connect, new_socket
 
 __all__ = ["listen"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.cli")
+logger: Logger = get_logger("slipstream_actor.cli")
 
 
 class Listener(ClientActor):

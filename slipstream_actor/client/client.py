@@ -3,7 +3,6 @@ becomes the next socket."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Self
@@ -27,6 +26,7 @@ from slipstream_actor.actors.envelopes import (
 )
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import park_if_exiting, require_patched_first
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import handlers
 from slipstream_actor.client.callbacks import CALLBACKS
@@ -70,7 +70,7 @@ from slipstream_actor.socket.sending import RoomMade
 
 __all__ = ["UNNOTICED", "ClientActor", "WatchJoin"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.client")
+logger: Logger = get_logger("slipstream_actor.client")
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -224,8 +224,10 @@ class ClientActor(EventDelivery):
         error = exc_info[1]
         if (taken := OWN_NAMES.take_back(self)) is not None:  # Since `init` has returned.
             taken.__cause__, error = error, taken
-        logger.error("%s has crashed", self, exc_info=error)
-        self._finish(error)
+        try:
+            logger.error("%s has crashed", self, exc_info=error)
+        finally:
+            self._finish(error)
 
     def _dispatch(self, message: Any) -> Any:
         if context.installed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable, Set
 from typing import Any
 
@@ -16,6 +15,7 @@ from slipstream_actor.actors.envelopes import Interrupted, Timer
 from slipstream_actor.actors.forks import ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.names import register, unregister
 from slipstream_actor.client.defaults import Defaults
 from slipstream_actor.client.log import say_where
@@ -42,7 +42,7 @@ from slipstream_actor.socket.telemetry import abandon, push_ended
 
 __all__ = ["Beginning", "CallbackRunner", "IdleTimeout", "known_socket"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.client")
+logger: Logger = get_logger("slipstream_actor.client")
 
 
 class Beginning(msgspec.Struct, frozen=True, eq=False):
@@ -245,10 +245,12 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _stop_with(self, reason: Any) -> None:
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
-        if not is_normal(reason):
-            logger.error("%s stops: %s", self, shown(reason))
-        self._end_loop(reason)
-        self._finish(reason)
+        try:
+            if not is_normal(reason):
+                logger.error("%s stops: %s", self, shown(reason))
+        finally:
+            self._end_loop(reason)
+            self._finish(reason)
 
     def _fail_start(self, error: BaseException | None) -> None:
         """`init` has failed, or ignored: there never was a client."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from msgspec.structs import replace
-from pykka import ActorRef, ActorRegistry
+from pykka import ActorRef
 
-from slipstream_actor.actors.actor import BaseActor
+from slipstream_actor.actors.actor import BaseActor, unlist
 from slipstream_actor.actors.calls import answering, refuse_unknown
 from slipstream_actor.actors.envelopes import TAKE, UNCOUNTED, Burst, GetState, Interrupted, Timer
 from slipstream_actor.actors.exit import closes_at_exit
@@ -135,7 +135,7 @@ class Connection(BaseActor):
             owner.own(ref)
         else:
             # Its client closes it: `ActorRegistry.stop_all()` would stop it first.
-            ActorRegistry.unregister(ref)
+            unlist(ref)
         return ref
 
     def _start_actor_loop(self) -> None:
@@ -176,8 +176,10 @@ class Connection(BaseActor):
 
     def on_failure(self, *exc_info: Any) -> None:
         """Tell the owner that the connection has crashed."""
-        LOGGER.error("%s has crashed", self, exc_info=exc_info)
-        self._end(ConnectionCrashed(exc_info[1]))
+        try:
+            LOGGER.error("%s has crashed", self, exc_info=exc_info)
+        finally:
+            self._end(ConnectionCrashed(exc_info[1]))
 
     # connecting
 

@@ -11,12 +11,13 @@ tasks use a handle as views do, and `stop_with_worker` closes its connection in 
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
+
+from slipstream_actor.actors.logger import Logger, get_logger
 
 try:
     import celery as _celery
@@ -45,7 +46,7 @@ H = TypeVar("H", bound=ClientHandle[Any])
 # The arguments of a task, by place or by name.
 Arguments: TypeAlias = Iterable[Any] | Mapping[str, Any]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.celery")
+logger: Logger = get_logger("slipstream_actor.celery")
 
 # Seconds between two attempts to enqueue: doubled each time.
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0

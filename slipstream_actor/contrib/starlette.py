@@ -17,7 +17,6 @@ async def live(websocket: WebSocket):
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.arguments import require_delay
 from slipstream_actor.contrib.health import health
@@ -48,7 +48,7 @@ __all__ = ["answer_errors", "forward", "health_endpoint", "lifespan", "provide"]
 C = TypeVar("C", bound=ClientActor)
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.starlette")
+logger: Logger = get_logger("slipstream_actor.starlette")
 
 # Codes of a websocket's end (RFC 6455, 7.4.1).
 NORMAL, INTERNAL_ERROR = 1000, 1011

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from urllib.parse import parse_qs, quote
 
 import msgspec
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.dashboard.guard import (
     Authorize,
     Environ,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dashboard", "app"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.dashboard")
+logger: Logger = get_logger("slipstream_actor.dashboard")
 
 # The page's files, and their types.
 FILES = {

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from slipstream_actor.actors.logger import Logger, get_logger
+
 __all__ = ["Authorize", "Environ", "csrf_token", "is_authorized", "is_own_page", "new_cookie"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.dashboard")
+logger: Logger = get_logger("slipstream_actor.dashboard")
 
 Environ = dict[str, Any]
 Authorize = Callable[[Environ], bool]

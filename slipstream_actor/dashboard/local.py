@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import os
 import secrets
 import socketserver
@@ -16,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.util import shift_path_info
 
 from slipstream_actor.actors.forks import close_in_child
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.dashboard.application import Dashboard
 from slipstream_actor.dashboard.guard import Environ
 from slipstream_actor.dashboard.processes import Processes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalServer", "serve"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.dashboard")
+logger: Logger = get_logger("slipstream_actor.dashboard")
 
 LOOPBACK = "127.0.0.1"
 BYTES = 16

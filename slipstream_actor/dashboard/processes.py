@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import time
 from typing import Any
 
 import msgspec
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.dashboard.asking import Answer, ask
 from slipstream_actor.debug.directory import served_directories
 from slipstream_actor.debug.happenings import happenings
@@ -20,7 +20,7 @@ from slipstream_actor.errors import SlipstreamError
 
 __all__ = ["ELSEWHERE", "Processes"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.dashboard")
+logger: Logger = get_logger("slipstream_actor.dashboard")
 
 # Seconds for all processes together, and for one that is to do something: as long as it may wait
 # for a callback, and a moment.

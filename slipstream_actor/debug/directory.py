@@ -3,18 +3,18 @@ what `serve_in` names."""
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 
 from slipstream_actor.actors.forks import current_epoch, reset_in_child
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.debug.serving import DebugServer, serve
 from slipstream_actor.debug.sockets import SUFFIX
 from slipstream_actor.supervision.first_use import VARIABLE, has_started, when_started
 
 __all__ = ["VARIABLE", "serve_as_configured", "serve_in", "serve_no_more", "served_directories"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.debug")
+logger: Logger = get_logger("slipstream_actor.debug")
 
 OWNER_ONLY = 0o700
 

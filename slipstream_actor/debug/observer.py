@@ -8,7 +8,6 @@ long; what an await takes; and what is sent.
 from __future__ import annotations
 
 import functools
-import logging
 import operator
 import threading
 import time
@@ -22,12 +21,13 @@ from slipstream_actor.actors.envelopes import Burst, GetState
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.runner import known_socket
 from slipstream_actor.protocol.events import ChannelConnected
 
 __all__ = ["Listener", "listen", "stop_listening"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.debug")
+logger: Logger = get_logger("slipstream_actor.debug")
 
 # Whoever adds or takes away a listener. Reentrant, as all locks here.
 _lock = threading.RLock()

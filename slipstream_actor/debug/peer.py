@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import queue
 import socket
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.debug.observer import listen, stop_listening
 from slipstream_actor.debug.plain import label
 from slipstream_actor.debug.requests import Refused, answer, client_called, parsed
@@ -22,7 +22,7 @@ from slipstream_actor.errors import SlipstreamError
 
 __all__ = ["Peer"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.debug")
+logger: Logger = get_logger("slipstream_actor.debug")
 
 # Bytes of a request; and so many lines wait for a peer that does not read: more are not kept.
 LONGEST, MOST_WAITING = 65_536, 2_000

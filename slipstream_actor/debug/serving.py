@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import logging
 import os
 import socket
 import sys
@@ -14,12 +13,13 @@ from types import TracebackType
 from typing import Any
 
 from slipstream_actor.actors.forks import close_in_child, current_epoch
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.debug.peer import Peer
 from slipstream_actor.debug.sockets import identity, listening, remove
 
 __all__ = ["DebugServer", "serve"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.debug")
+logger: Logger = get_logger("slipstream_actor.debug")
 
 MOST_PEERS = 16
 # Seconds before it is tried again, when the system has no more descriptors or threads.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
 from msgspec.structs import replace
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.presence import (
@@ -21,7 +20,7 @@ from slipstream_actor.socket.state import S, SocketState
 
 __all__ = ["is_tracked", "receive"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.client")
+logger: Logger = get_logger("slipstream_actor.client")
 
 
 def is_tracked(socket: SocketState, message: MessageReceived) -> bool:

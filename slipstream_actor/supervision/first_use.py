@@ -3,14 +3,14 @@ says here what is to be done then. It may be imported after that."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from slipstream_actor.actors.forks import current_epoch
+from slipstream_actor.actors.logger import Logger, get_logger
 
 __all__ = ["VARIABLE", "has_started", "tell_started", "when_started"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.handle")
+logger: Logger = get_logger("slipstream_actor.handle")
 
 # Of the environment: the directory in which a process that uses a handle serves itself.
 VARIABLE = "SLIPSTREAM_DEBUG_DIR"

@@ -8,7 +8,6 @@ process in which that is, and a client that ends is started again with a growing
 from __future__ import annotations
 
 import copy
-import logging
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ from slipstream_actor.actors.calls import call, cast
 from slipstream_actor.actors.expiry import call_without_fail, lend_thread
 from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.actors.process import current
@@ -50,7 +50,7 @@ C = TypeVar("C", bound=ClientActor)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.handle")
+logger: Logger = get_logger("slipstream_actor.handle")
 
 # Seconds before a client that has ended is started again: doubled each time, and the first one
 # again when a client has lasted for `STABLE`.

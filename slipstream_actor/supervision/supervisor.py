@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
@@ -17,6 +16,7 @@ from slipstream_actor.actors.calls import answering, not_understood
 from slipstream_actor.actors.envelopes import GetState, Interrupted, Request
 from slipstream_actor.actors.forks import after_fork, forget, reason_of_end
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.monitor import Down
 from slipstream_actor.actors.names import Target, register, resolve, unregister
 from slipstream_actor.actors.process import current, require_other
@@ -32,7 +32,7 @@ __all__ = ["Child", "ChildSpec", "Supervisor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-logger: logging.Logger = logging.getLogger("slipstream_actor.supervisor")
+logger: Logger = get_logger("slipstream_actor.supervisor")
 
 Strategy = Literal["one_for_one", "rest_for_one", "one_for_all"]
 
@@ -261,8 +261,10 @@ class Supervisor(BaseActor):
 
     def on_failure(self, *exc_info: Any) -> None:
         """End the children of a supervisor that has crashed."""
-        logger.error("%s has crashed", self, exc_info=exc_info)
-        self._finish(exc_info[1])
+        try:
+            logger.error("%s has crashed", self, exc_info=exc_info)
+        finally:
+            self._finish(exc_info[1])
 
     # the ends of children
 

@@ -16,7 +16,6 @@ Attached handlers are inherited by forked children, as logging's are.
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -26,6 +25,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.errors import SlipstreamError
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
 EventName: TypeAlias = tuple[str, ...]
 HandlerFunction: TypeAlias = Callable[[EventName, dict[str, Any], dict[str, Any]], object]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.telemetry")
+logger: Logger = get_logger("slipstream_actor.telemetry")
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 FAILURE = ("telemetry", "handler", "failure")

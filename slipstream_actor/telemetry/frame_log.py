@@ -16,11 +16,14 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.protocol.message import Message
 
 __all__ = ["is_on", "received", "sending"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.frames")
+log: Logger = get_logger("slipstream_actor.frames")
+# Itself, since it is asked for its level with each message.
+logger: logging.Logger = log.logger
 
 
 def is_on() -> bool:
@@ -36,7 +39,7 @@ def sending(messages: Iterable[Any]) -> None:
         from slipstream_actor.telemetry.redaction import parts_of_push
 
         for message in messages:
-            logger.debug("push %s %s", *parts_of_push(message))
+            log.debug("push %s %s", *parts_of_push(message))
 
 
 def received(messages: Iterable[Message]) -> None:
@@ -45,4 +48,4 @@ def received(messages: Iterable[Message]) -> None:
         from slipstream_actor.telemetry.redaction import parts_of_received
 
         for message in messages:
-            logger.debug("receive %s %s", *parts_of_received(message))
+            log.debug("receive %s %s", *parts_of_received(message))

@@ -15,14 +15,15 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.reason_texts import one_line, text_of
 from slipstream_actor.telemetry.trouble import Count, TopicTroubles, Trouble
 
 __all__ = ["FIELDS", "LINES", "Line", "OwnerLog", "Place", "log_of", "log_table"]
 
-CLIENT: logging.Logger = logging.getLogger("slipstream_actor.client")
-CONNECTION: logging.Logger = logging.getLogger("slipstream_actor.connection")
+CLIENT: Logger = get_logger("slipstream_actor.client")
+CONNECTION: Logger = get_logger("slipstream_actor.connection")
 
 # What every line carries as fields of its `LogRecord`, `None` where it has no meaning.
 FIELDS = {
@@ -45,7 +46,7 @@ class Line(msgspec.Struct, frozen=True):
     level: int
     text: str
     when: str
-    logger: logging.Logger = CLIENT
+    logger: Logger = CLIENT
 
 
 LINES: dict[str, Line] = {

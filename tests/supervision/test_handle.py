@@ -342,13 +342,13 @@ def test_the_delay_grows(
             delays.append(record.getMessage()[-5:])
 
     note = Note()
-    handles.logger.addHandler(note)
+    handles.logger.logger.addHandler(note)
     try:
         handle.cast("crash")
         for _ in range(6):
             starts.get(timeout=PATIENCE)
     finally:
-        handles.logger.removeHandler(note)
+        handles.logger.logger.removeHandler(note)
     assert delays == ["0.1 s", *["0.1 s" if f"{0.15:.1f}" == "0.1" else "0.2 s"] * 4]
     eventually(lambda: handle.status()["state"] == "running")
     assert handle.status()["restarts"] == 5

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.api_names import loggers
+from tests.api_names import PACKAGE, loggers
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "telemetry.md"
 
@@ -26,8 +26,14 @@ def test_the_import_configures_nothing() -> None:
 
 
 def test_every_logger_is_below_one() -> None:
+    """But for Pykka's own, to which goes what Pykka would say."""
     assert loggers() >= {"slipstream_actor", "slipstream_actor.frames"}
-    assert all(name.split(".")[0] == "slipstream_actor" for name in loggers())
+    assert all(name.split(".")[0] == "slipstream_actor" for name in loggers() - {"pykka"})
+
+
+def test_every_logger_but_the_shell_tools_is_guarded() -> None:
+    bare = {path.name for path in PACKAGE.rglob("*.py") if "logging.getLogger" in path.read_text()}
+    assert bare == {"logger.py", "application.py", "push.py"}
 
 
 def test_the_guide_names_every_logger() -> None:

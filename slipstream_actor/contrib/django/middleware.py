@@ -7,13 +7,14 @@ import logging
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.contrib.django.responses import already_logged
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
 from slipstream_actor.errors import SlipstreamError
 
 __all__ = ["ErrorResponses"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.django")
+logger: Logger = get_logger("slipstream_actor.django")
 
 
 class ErrorResponses(MiddlewareMixin):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import pickle
 import queue
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.client.pending_request import RequestFuture
 from slipstream_actor.contrib.ray import engine
@@ -41,7 +41,7 @@ from slipstream_actor.protocol.message import Reply
 
 __all__ = ["Link", "Operation"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 # Orders that travel together at most, and about how many bytes.
 MOST, MOST_BYTES = 2_000, 1 << 20

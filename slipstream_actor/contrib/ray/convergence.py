@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.contrib.ray.answers import Pending
 from slipstream_actor.contrib.ray.gaps import Gaps
 from slipstream_actor.contrib.ray.hosting import Host
@@ -20,7 +20,7 @@ from slipstream_actor.socket.errors import NotJoinedError
 
 __all__ = ["Convergence"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 # Seconds between two looks at all that the store says, whatever was hinted at.
 SWEEP = 30.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypedDict
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.attachment import Attachment, actor_name
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
@@ -19,7 +19,7 @@ from slipstream_actor.errors import ClientEndedError
 
 __all__ = ["ShardsStatus", "status_of", "stop"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 
 class ShardsStatus(TypedDict):

@@ -3,11 +3,11 @@ nothing has it started again."""
 
 from __future__ import annotations
 
-import logging
 import uuid
 from functools import partial
 from typing import Any
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.leases import decode_claim, latest_claim_key
@@ -15,7 +15,7 @@ from slipstream_actor.contrib.ray.store import Store
 
 __all__ = ["SILENCE", "Hanging"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 # Seconds of silence, longer than a shard is ever silent, that come on top of its lease.
 SILENCE = 3.0

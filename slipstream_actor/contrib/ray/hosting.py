@@ -7,7 +7,6 @@ once the lease is over.
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 
 from slipstream_actor.actors.envelopes import Between
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.handlers import declared
@@ -28,7 +28,7 @@ from slipstream_actor.supervision.handle import ClientHandle
 
 __all__ = ["Host", "guarded"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 # Seconds that a change of the topics has: a callback may run meanwhile.
 PATIENCE = 30.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.leases import (
@@ -28,7 +28,7 @@ from slipstream_actor.contrib.ray.store import Store
 
 __all__ = ["Holder", "clock", "this_process"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 # It runs while the host sleeps, where the system has such a clock.
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -5,7 +5,6 @@ Ray runs its methods in threads of their groups; nothing here waits for Ray itse
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ import uuid
 from collections.abc import Generator
 from typing import Any, TypedDict
 
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.subscriptions import Overflow
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.answers import Direct, Outbox, Pending
@@ -31,7 +31,7 @@ from slipstream_actor.contrib.ray.store import Spec, Store
 
 __all__ = ["Shard", "ShardStatus"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 # Seconds after which a stream yields, whether there is something or not: whoever reads it may be
 # gone, which shows only then.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import uuid
 import weakref
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from slipstream_actor.actors.forks import is_forked
+from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.stream import Stream
 from slipstream_actor.client.subscriptions import Overflow, Subscription
 from slipstream_actor.contrib.ray import engine
@@ -21,7 +21,7 @@ from slipstream_actor.protocol.events import MessageReceived
 
 __all__ = ["Item", "ShardSubscription"]
 
-logger: logging.Logger = logging.getLogger("slipstream_actor.ray")
+logger: Logger = get_logger("slipstream_actor.ray")
 
 Item: TypeAlias = MessageReceived | Dropped | ShardRestarted
 
