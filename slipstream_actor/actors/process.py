@@ -101,6 +101,9 @@ class ConnectionLease:
         if inbox.close_requested or self._inbox.deaf or not connection.is_alive():
             return
         inbox.close_requested = True
+        with contextlib.suppress(ActorDeadError):
+            connection.tell(CloseConnection())
+        # Last: a program may have made an error of it.
         warnings.warn(
             f"the last socket of {connection} is gone: it is closed; call socket.close(), or use"
             " the socket in a with block",
@@ -108,8 +111,6 @@ class ConnectionLease:
             stacklevel=2,
             source=self,
         )
-        with contextlib.suppress(ActorDeadError):
-            connection.tell(CloseConnection())
 
 
 class ThreadEnd:

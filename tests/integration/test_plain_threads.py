@@ -4,6 +4,7 @@ who may ask for what."""
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -217,6 +218,22 @@ def test_what_keeps_a_connection_and_what_does_not(server: PhoenixServer) -> Non
         assert connection is not None
         server.wait_for_connections(0)
         eventually(lambda: not connection.is_alive(), "its end")
+
+
+def test_a_warning_that_is_an_error_closes_the_connection_too(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda unraisable: raised.append(unraisable.exc_type)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        socket = connect(server.uri).await_connect()
+        del socket
+        gc.collect()
+        server.wait_for_connections(0)
+    assert raised == [ResourceWarning]
 
 
 @pytest.mark.parametrize("end", ["close", "disconnect", "with"])
