@@ -14,8 +14,9 @@ from slipstream_actor.protocol.events import (
 )
 from slipstream_actor.protocol.reasons import ClosedByClient, ConnectFailed, Disconnected
 from slipstream_actor.socket.log import next_attempt, place
+from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.state import SocketState
-from slipstream_actor.telemetry.log import OwnerLog, Place, log_of
+from slipstream_actor.telemetry.log import OwnerLog, Place, Retry, log_of
 
 __all__ = ["say_after", "say_where"]
 
@@ -50,7 +51,7 @@ def say_after(socket: SocketState, event: Any, *, ends: bool) -> None:
     if log is None:
         return
     if type(event) in (TopicJoinFailed, TopicJoinClosed):
-        say_topic(log, socket, event)
+        say_topic(log, socket, event, ends=ends)
         return
     at = place(socket)
     if type(event) not in (ChannelClosed, ChannelConnectFailed) or at is None:
@@ -58,15 +59,16 @@ def say_after(socket: SocketState, event: Any, *, ends: bool) -> None:
     is_back = socket.connected  # A callback that awaits may do that.
     delay = None if ends or is_back else next_attempt(socket)
     ends = ends or is_back
+    retry: Retry = "never" if delay is None and not ends else delay
     if isinstance(event.reason, ClosedByClient):
         say_closed(log, at, delay, ends=ends)
-    elif delay is None and not ends and is_hopeless(event.reason):
+    elif retry == "never" and is_hopeless(event.reason):
         log.given_up(at, event.reason)
     elif (
-        log.lost(at, event.reason, delay, lost_topics(socket))
+        log.lost(at, event.reason, retry, lost_topics(socket))
         if type(event) is ChannelClosed
-        else log.connect_failed(at, event.reason, delay)
-    ) and (delay is None and not ends):
+        else log.connect_failed(at, event.reason, retry)
+    ) and retry == "never":
         log.stays(at, "handle_disconnect asked for no other attempt")
 
 
@@ -78,14 +80,22 @@ def say_closed(log: OwnerLog, at: Place, delay: float | None, *, ends: bool) -> 
         log.stays(at, "disconnect was called")
 
 
-def say_topic(log: OwnerLog, socket: SocketState, event: Any) -> None:
+def say_topic(log: OwnerLog, socket: SocketState, event: Any, *, ends: bool) -> None:
     """A join has failed, or its channel has crashed."""
-    join = socket.joins.get(event.topic)
-    delay = None if join is None else join.rejoin_in
-    if join is not None and join.status == "requested":
-        delay = 0.0
     say = log.join_failed if type(event) is TopicJoinFailed else log.crashed
-    say(event.topic, event.reason, delay)
+    say(event.topic, event.reason, next_join(socket.joins.get(event.topic), ends=ends))
+
+
+def next_join(join: Join | None, *, ends: bool) -> Retry:
+    """Return when a topic is joined again."""
+    if join is not None:
+        if join.status == "requested":
+            return 0.0
+        if join.rejoin_in is not None:
+            return join.rejoin_in
+        if join.status == "joined" or join._details.lost:  # A callback that awaits may do that.
+            return None
+    return None if ends else "never"
 
 
 def lost_topics(socket: SocketState) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -20,7 +20,7 @@ from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.reason_texts import one_line, text_of
 from slipstream_actor.telemetry.trouble import Count, TopicTroubles, Trouble
 
-__all__ = ["FIELDS", "LINES", "Line", "OwnerLog", "Place", "log_of", "log_table"]
+__all__ = ["FIELDS", "LINES", "Line", "Retry", "OwnerLog", "Place", "log_of", "log_table"]
 
 CLIENT: Logger = get_logger("slipstream_actor.client")
 CONNECTION: Logger = get_logger("slipstream_actor.connection")
@@ -146,6 +146,9 @@ class Place(msgspec.Struct, frozen=True):
     path: str
 
 
+# When it is tried again, in seconds; `None` where nothing is known of that, or nobody is left to.
+Retry: TypeAlias = "float | Literal['never'] | None"
+
 NOTHING_LOST: frozenset[str] = frozenset()
 
 
@@ -194,19 +197,19 @@ class OwnerLog:
 
     # connections
 
-    def connect_failed(self, place: Place, reason: Any, delay: float | None) -> bool:
-        """An attempt failed, and the next one comes in `delay` seconds; return whether it told."""
-        return self._fail("connect_failed", place, reason, delay, ())
+    def connect_failed(self, place: Place, reason: Any, retry: Retry) -> bool:
+        """An attempt failed, and the next one comes as `retry` says; return whether it told."""
+        return self._fail("connect_failed", place, reason, retry, ())
 
-    def lost(self, place: Place, reason: Any, delay: float | None, topics: Any = ()) -> bool:
+    def lost(self, place: Place, reason: Any, retry: Retry, topics: Any = ()) -> bool:
         """A connection ended that was to stay, and with it its `topics`; return whether it told."""
-        return self._fail("lost", place, reason, delay, topics)
+        return self._fail("lost", place, reason, retry, topics)
 
-    def _fail(self, line: str, place: Place, reason: Any, delay: float | None, topics: Any) -> bool:
+    def _fail(self, line: str, place: Place, reason: Any, retry: Retry, topics: Any) -> bool:
         way, now, text = self._way(place), self._clock(), text_of(reason)
-        lost = line == "lost"
+        lost, delay = line == "lost", delay_of(retry)
         trouble = way.trouble = way.trouble or Trouble()
-        tells = trouble.fail(f"{line} {text}", now, lost=lost)
+        tells = trouble.fail(reason_to_tell(line, text, retry), now, lost=lost)
         if lost:
             way.lost = frozenset(topics) if tells and len(topics) <= MOST_LOST else NOTHING_LOST
         if tells:
@@ -216,7 +219,7 @@ class OwnerLog:
                 line,
                 {"where": place.uri, "again": again},
                 reason=text,
-                delay=delay,
+                retry=retry,
                 known=known,
                 **counts(trouble, now, lost=lost),
             )
@@ -259,23 +262,24 @@ class OwnerLog:
         """The next attempt comes in `delay` seconds, and not when it was to come."""
         trouble = self._trouble("postponed")
         if trouble.fail("", self._clock()):
-            self._say("postponed", {}, delay=delay)
+            self._say("postponed", {}, retry=delay)
         trouble.recover(self._clock())
 
     # topics
 
-    def join_failed(self, topic: str, reason: Any, delay: float | None) -> None:
-        """A join failed, and is asked for again in `delay` seconds."""
-        self._fail_topic("join_failed", topic, reason, delay)
+    def join_failed(self, topic: str, reason: Any, retry: Retry) -> None:
+        """A join failed, and is asked for again as `retry` says."""
+        self._fail_topic("join_failed", topic, reason, retry)
 
-    def crashed(self, topic: str, reason: Any, delay: float | None) -> None:
-        """A channel crashed, and is joined again in `delay` seconds."""
-        self._fail_topic("crashed", topic, reason, delay)
+    def crashed(self, topic: str, reason: Any, retry: Retry) -> None:
+        """A channel crashed, and is joined again as `retry` says."""
+        self._fail_topic("crashed", topic, reason, retry)
 
-    def _fail_topic(self, line: str, topic: str, reason: Any, delay: float | None) -> None:
+    def _fail_topic(self, line: str, topic: str, reason: Any, retry: Retry) -> None:
         now, text = self._clock(), text_of(reason)
         lost = line == "crashed"
-        trouble, tells = self._topics.fail(topic, f"{line} {text}", now, lost=lost)
+        said = reason_to_tell(line, text, retry)
+        trouble, tells = self._topics.fail(topic, said, now, lost=lost)
         if tells:
             again = times(trouble.losses, now) if lost else tried(trouble, now)
             known = hint(reason)
@@ -285,7 +289,7 @@ class OwnerLog:
                 {"again": again},
                 topic=topic,
                 reason=text,
-                delay=delay,
+                retry=retry,
                 known=known,
                 **counted,
             )
@@ -370,16 +374,16 @@ class OwnerLog:
         return self._troubles.get(what) or self._troubles.setdefault(what, Trouble())
 
     def _say(self, key: str, put: dict[str, str], **fields: Any) -> None:
-        line, known = LINES[key], fields.pop("known", None)
+        line, known, retry = LINES[key], fields.pop("known", None), fields.pop("retry", None)
         if not line.logger.isEnabledFor(line.level):
             return
         extra = {**dict.fromkeys(FIELDS), "line": key, "client": self._label, **fields}
         extra["hint"] = None if known is None else known.anchor
-        delay, topic = fields.get("delay"), fields.get("topic")
+        extra["delay"], topic = delay_of(retry), fields.get("topic")
         text = line.text.format(
             **{
                 "reason": extra["reason"],
-                "next": next_one(delay, postponed=key == "postponed"),
+                "next": next_one(retry, postponed=key == "postponed"),
                 "hint": "" if known is None else f". Hint: {known}",
                 "topic": "" if topic is None else quoted(topic),
                 **put,
@@ -430,11 +434,23 @@ def times(count: Count, now: float) -> str:
     return f" ({count.times} times in {duration(now - count.began)})"
 
 
-def next_one(delay: float | None, *, postponed: bool = False) -> str:
+def delay_of(retry: Retry) -> float | None:
+    """Return the seconds until it is tried again."""
+    return None if retry == "never" else retry
+
+
+def reason_to_tell(line: str, reason: str, retry: Retry) -> str:
+    """Return what is told once: that it is not tried again is another reason, and told at once."""
+    return f"{line} {reason} never" if retry == "never" else f"{line} {reason}"
+
+
+def next_one(retry: Retry, *, postponed: bool = False) -> str:
     """Return when it is tried again."""
-    if delay is None:
+    if retry is None:
         return ""
-    when = "now" if delay < 0.001 else f"in {duration(delay)}"
+    if retry == "never":
+        return "; does not try again"
+    when = "now" if retry < 0.001 else f"in {duration(retry)}"
     return f" {when}" if postponed else f"; tries again {when}"
 
 

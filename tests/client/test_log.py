@@ -181,10 +181,20 @@ def test_a_callback_that_asks_for_nothing_stays_away(
     tell(ref, event)
     warning, info = lines.texts()
     assert warning.startswith("WARNING Kitchen 'pantry' ")
-    assert "tries again" not in warning
+    assert "; does not try again" in warning
     assert info == (
         "INFO Kitchen 'pantry' stays disconnected: handle_disconnect asked for no other attempt"
     )
+
+
+def test_a_callback_that_tries_no_more_says_so_of_a_failure_that_was_told(
+    lines: LogLines, kitchen: Any
+) -> None:
+    ref = kitchen(disconnect=lambda socket: socket.reconnect() if lines.texts() == [] else socket)
+    tell(ref, *[ChannelConnectFailed(FAILED)] * 2)
+    warnings = [text for text in lines.texts() if text.startswith("WARNING")]
+    assert "; tries again in 30 s" in warnings[0]
+    assert "; does not try again" in warnings[1]
 
 
 def test_a_client_that_ends_in_a_backoff_says_nothing_of_that(
@@ -282,8 +292,40 @@ def test_a_join_is_refused_without_a_text(lines: LogLines, kitchen: Any) -> None
     ref.proxy().do("join", "no:1").get(timeout=PATIENCE)
     tell(ref, TopicJoinFailed("no:1", JoinRefused({"code": 7, "why": "s3cret"})))
     assert lines.texts()[1:] == [
-        "WARNING Kitchen 'pantry' cannot join 'no:1': the server refused it: fields code, why"
+        "WARNING Kitchen 'pantry' cannot join 'no:1': the server refused it: fields code, why;"
+        " does not try again"
     ]
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        (lambda socket: socket, True),
+        (lambda socket: socket.disconnect(), True),
+        (lambda socket: Stop("normal", socket), False),
+        (lambda socket: socket.rejoin("no:1", delay=5), False),
+        (lambda socket: socket.rejoin("no:1", delay=0), False),
+    ],
+)
+@pytest.mark.parametrize(
+    "event",
+    [
+        TopicJoinFailed("no:1", JoinTimeout()),
+        TopicJoinClosed("no:1", ChannelCrashed({"reason": "channel_crash"})),
+    ],
+)
+def test_a_topic_that_is_not_asked_for_again(
+    then: Any, said: bool, event: Any, lines: LogLines, kitchen: Any
+) -> None:
+    ref = kitchen(topic_close=then)
+    joined(ref)
+    ref.proxy().do("join", "no:1").get(timeout=PATIENCE)
+    if isinstance(event, TopicJoinClosed):
+        tell(ref, TopicJoinSucceeded("no:1", {}))
+    ref.tell(event)
+    [warning] = lines.wait_for(2)[1:2]
+    assert warning.startswith("WARNING Kitchen 'pantry' ")
+    assert ("; does not try again. Hint:" in warning) is said
 
 
 def test_a_join_is_not_answered(lines: LogLines, kitchen: Any) -> None:

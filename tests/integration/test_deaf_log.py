@@ -259,7 +259,7 @@ EXPECTED: dict[str, list[str]] = {
         ("INFO Away 'pantry' connected to {where}"),
         (
             "WARNING Away 'pantry' has lost its connection to {where}: it ended without a close "
-            "frame (1006)"
+            "frame (1006); does not try again"
         ),
         ("INFO Away 'pantry' stays disconnected: handle_disconnect asked for no other attempt"),
     ],
