@@ -98,6 +98,7 @@ class SelectorInbox(Inbox):
         "can_step",
         "decoding",
         "driver",
+        "evaluates_for",
         "leave_here",
         "left",
         "queue_here",
@@ -144,6 +145,8 @@ class SelectorInbox(Inbox):
         self.left: list[Any] = []
         # How the connection decodes, for whoever waits for what cannot be.
         self.decoding: Any = None
+        # For how many seconds who closes waits for the user's callable that runs in its thread.
+        self.evaluates_for: float | None = None
 
     def wake(self) -> None:
         """End the owner's sleep, or that of who drives in its place."""

@@ -9,7 +9,7 @@ from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.wire.dial import dial
-from slipstream_actor.wire.waiter import AttemptFailed, InboxWaiter
+from slipstream_actor.wire.waiter import AttemptFailed, Cancelled, InboxWaiter
 from slipstream_actor.wire.websocket import Transport, upgrade
 
 __all__ = ["open_transport"]
@@ -41,8 +41,7 @@ def open_transport(
 
     Raises `AttemptFailed`, and `Cancelled`.
     """
-    resource = evaluate("params", config.resource)
-    lines = evaluate("auth_token", config.request_headers)
+    resource, lines = evaluated(config, inbox)
     waiter = InboxWaiter(inbox, config.connect_timeout_msec / 1000, meanwhile)
     sock = dial(config, waiter)
     try:
@@ -50,6 +49,30 @@ def open_transport(
     except BaseException:
         sock.close()
         raise
+
+
+def evaluated(config: Configuration, inbox: SelectorInbox) -> tuple[str, list[str]]:
+    """Return what the options' callables make of the request: its resource, and lines of it.
+
+    Raises `Cancelled` when it is not wanted any more, which no message can say meanwhile.
+    """
+    # First this, then whether a close was asked for: who asks does so first, and then looks here.
+    inbox.evaluates_for = config.close_timeout_msec / 1000
+    try:
+        require_wanted(inbox)
+        resource = evaluate("params", config.resource)
+        require_wanted(inbox)
+        lines = evaluate("auth_token", config.request_headers)
+        require_wanted(inbox)
+        return resource, lines
+    finally:
+        inbox.evaluates_for = None
+
+
+def require_wanted(inbox: SelectorInbox) -> None:
+    """Raise `Cancelled` when a close was asked for."""
+    if inbox.close_requested:
+        raise Cancelled
 
 
 def evaluate(option: str, function: Callable[[], T]) -> T:

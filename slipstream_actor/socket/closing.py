@@ -8,6 +8,7 @@ from typing import Any
 import pykka
 
 from slipstream_actor.actors.process import ThreadRef
+from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.configuration.arguments import require_seconds
 from slipstream_actor.errors import AwaitTimeoutError
 from slipstream_actor.socket.connecting import ask_to_close
@@ -41,12 +42,26 @@ def close(socket: SocketState, timeout: float | None) -> None:
 
 
 def wait_for_end(connection: Any, deadline: float | None, timeout: float | None) -> None:
-    """Wait until a connection has ended; each of its steps has a deadline of its own."""
+    """Wait until a connection has ended; each of its steps has a deadline of its own.
+
+    A callable of the user's has none: without a `deadline` it is left to itself, and its connection
+    ends when it returns.
+    """
+    if deadline is None and is_held_up(connection.actor_inbox):
+        return
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     try:
         connection.actor_inbox.ended.get(timeout=left)
     except pykka.Timeout:
         raise AwaitTimeoutError(f"the end of {connection}", timeout) from None
+
+
+def is_held_up(inbox: SelectorInbox) -> bool:
+    """Wait as long as a close takes while a callable of the user's runs; whether it still does."""
+    seconds = inbox.evaluates_for
+    if seconds is None or inbox.ended.wait(seconds):
+        return False
+    return inbox.evaluates_for is not None
 
 
 def leave_block(socket: SocketState, error: BaseException | None) -> None:

@@ -123,8 +123,9 @@ class Socket(SocketState, frozen=True):
         All sockets that come of one, by `join`, `connect` or any other method, have their
         connections in common: a backoff and a later `connect` end too. Waits up to `timeout`
         seconds (`None`: as long as a close takes, `close_timeout_msec` behind what is still to be
-        written). Closing again does nothing. Raises `AwaitTimeoutError`, and `NotOwnerError` in
-        another thread and in a callback, where it is `disconnect`.
+        written; so long too while `params` or an `auth_token` that is a callable runs, behind which
+        it connects no more). Closing again does nothing. Raises `AwaitTimeoutError`, and
+        `NotOwnerError` in another thread and in a callback, where it is `disconnect`.
         """
         closing.close(self, timeout)
 

@@ -4,6 +4,8 @@ who may ask for what."""
 from __future__ import annotations
 
 import gc
+import queue
+import socket as sockets
 import sys
 import threading
 import warnings
@@ -53,6 +55,12 @@ def crashed(server: PhoenixServer, socket: Socket) -> None:
     socket.push(TOPIC, "no such event")
     inbox = socket.socket_pid.actor_inbox
     eventually(lambda: socket.joins[TOPIC].join_ref in inbox.ended_joins, "the crash")
+
+
+def connection_of(socket: Socket) -> Any:
+    """The connection, also while it connects."""
+    assert socket._link is not None
+    return socket._link.connection
 
 
 # blocks, and `close`
@@ -133,6 +141,56 @@ def test_a_close_that_takes_too_long() -> None:
         socket.close(timeout=0)
         with pytest.raises(ValueError, match="timeout"):
             socket.close(timeout=float("nan"))
+
+
+@pytest.mark.parametrize("option", ["params", "auth_token"])
+@pytest.mark.parametrize("result", ["a token", LookupError("no token")])
+def test_a_callable_that_does_not_return_holds_up_no_close(option: str, result: Any) -> None:
+    called, go_on, returned = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> Any:
+        called.set()
+        go_on.wait(PATIENCE)
+        returned.set()
+        if isinstance(result, Exception):
+            raise result
+        return {"token": result} if option == "params" else result
+
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        options: dict[str, Any] = {option: hang}
+        with connect(uri, close_timeout_msec=20, **options) as socket:
+            assert called.wait(PATIENCE)
+            connection = connection_of(socket)
+        assert not returned.is_set()
+        assert connection.is_alive()
+        socket.close()
+        with pytest.raises(AwaitTimeoutError, match="the end of connection of thread"):
+            socket.close(timeout=0)
+        go_on.set()
+        socket.close(timeout=PATIENCE)
+        eventually(lambda: not connection.is_alive(), "its end")
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_callable_that_returns_in_time_is_waited_for(server: PhoenixServer) -> None:
+    called, connections = threading.Event(), queue.Queue[Any]()
+
+    def token() -> str:
+        called.set()
+        inbox = connections.get(timeout=PATIENCE).actor_inbox
+        eventually(lambda: inbox.close_requested, "the close")
+        return "a token"
+
+    socket = connect(server.uri, close_timeout_msec=60_000, auth_token=token)
+    connection = connection_of(socket)
+    assert called.wait(PATIENCE)
+    connections.put(connection)
+    socket.close()
+    assert not connection.is_alive()
+    assert server.connections == 0
 
 
 def test_a_close_of_what_was_never_connected() -> None:
