@@ -84,6 +84,7 @@ class InboxState:
         "stop_reason",
         "stopping",
         "subscriptions",
+        "suspended",
         "taken",
         "thread",
         "told_all",
@@ -139,6 +140,8 @@ class InboxState:
         # The owner's thread while it runs, and since when it handles what it has in hand.
         self.thread: Any = None
         self.busy_since: float | None = None
+        # It calls nothing back until somebody lets it go on.
+        self.suspended: bool = False
         # Of a supervisor: which child it starts now.
         self.starting: Hashable | None = None
         # Who else is given the messages of the owner's connection.

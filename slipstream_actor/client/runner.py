@@ -58,6 +58,8 @@ class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
     """Nothing came for the time of a `Next(timeout=…)`."""
 
 
+SUSPENDED = "it is suspended (debug.resume lets it go on)"
+
 NOBODY: frozenset[Future[Any]] = frozenset()
 
 
@@ -232,12 +234,15 @@ class CallbackRunner(Defaults, BaseActor):
             )
 
     def _standing(self, topic: str | None) -> str:
-        """Return what runs, how its socket stands, and how a topic does; any thread may ask."""
+        """Return what runs, how its socket stands, and how a topic does; any thread may ask.
+
+        Of one that is suspended that too, which nothing else would tell whoever waits.
+        """
         socket = self._slipstream.socket
-        parts = [super()._standing(topic)]
+        parts = [super()._standing(topic), SUSPENDED if self.actor_inbox.suspended else ""]
         if socket is not None:
             parts.append(how_it_stands(socket, topic))
-        elif not parts[0]:
+        elif not any(parts):
             parts.append("it has not begun")
         return "; ".join(filter(None, parts))
 

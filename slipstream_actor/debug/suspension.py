@@ -72,10 +72,12 @@ def suspend_here(client: Any, future: Future[Any]) -> None:
     suspension = _suspended[client.actor_ref] = Suspension()
     around, inbox.interrupt = inbox.interrupt, suspension.wake
     try:
+        inbox.suspended = True
         future.set(None)
         while not inbox.stopping and (request := suspension.next()) is not None:
             client.on_receive(request)
     finally:
+        inbox.suspended = False
         inbox.interrupt = around
         _suspended.pop(client.actor_ref, None)
         left = suspension.close()

@@ -153,6 +153,28 @@ def test_a_timeout_names_the_callback_and_leaves_the_client_alone(ref: Any) -> N
     assert not is_suspended(ref)
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda ref: wait_until_joined(ref, "room:1", timeout=0.01),
+        lambda ref: call(ref, "kept", timeout=0.01),
+        lambda ref: ref.proxy().init().get(timeout=0.01),
+        lambda ref: wait(ref, timeout=0.01),
+    ],
+)
+def test_whoever_waits_in_vain_is_told_that_it_is_suspended(ref: Any, ask: Any) -> None:
+    debug.suspend(ref)
+    with pytest.raises(
+        AwaitTimeoutError,
+        match=r": it is suspended \(debug\.resume lets it go on\); it is connecting to ",
+    ):
+        ask(ref)
+    debug.resume(ref)
+    assert call(ref, "kept", PATIENCE) is None
+    with pytest.raises(AwaitTimeoutError, match=r": it is connecting to "):
+        wait_until_joined(ref, "room:1", timeout=0.01)
+
+
 def test_a_state_is_replaced_between_callbacks(ref: Any) -> None:
     threads = []
 
