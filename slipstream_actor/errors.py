@@ -30,8 +30,9 @@ TimeoutError` catch ours. All of them can be pickled: what cannot travel (the `s
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -49,6 +50,9 @@ __all__ = [
     "StartError",
     "StartIgnored",
 ]
+
+# Characters of a text that the server chose, and names of its fields.
+LONGEST, MOST_NAMES = 200, 10
 
 
 class SlipstreamError(Exception):
@@ -100,6 +104,30 @@ class Shown(reprlib.Repr):
 
 
 shown: Callable[[Any], str] = Shown().repr
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of a text, without what does not print."""
+    cut = text[:LONGEST]
+    plain = cut if cut.isprintable() else "".join(map(printed, cut))
+    return plain if len(text) <= LONGEST else f"{plain}…"
+
+
+def printed(character: str) -> str:
+    """Return a character, escaped if it does not print."""
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def said_by_server(response: Any) -> str:
+    """Return what a response gives as its reason, in quotes; else what its fields are called."""
+    if not isinstance(response, Mapping):
+        return f"{type(response).__name__}"
+    reason = response.get("reason")
+    if isinstance(reason, str):
+        return f'"{one_line(reason)}"'
+    names = [one_line(str(name)) for name in itertools.islice(response, MOST_NAMES)]
+    more = ", …" if len(response) > MOST_NAMES else ""
+    return f"fields {', '.join(names)}{more}" if names else "no fields"
 
 
 def near(name: str, known: Iterable[str], most: int = 1, alike: float = 0.6) -> list[str]:

@@ -25,6 +25,7 @@ from slipstream_actor.protocol.reasons import (
 )
 from slipstream_actor.socket.socket import Socket, new_socket
 
+SECRET = "what-nobody-may-see"
 HEADERS = MappingProxyType({"retry-after": "7"})
 REFUSED = ConnectFailed("upgrade", "refused", status=429, headers=HEADERS, body="slow down")
 
@@ -131,6 +132,30 @@ def test_what_a_server_chose_is_shown_in_bounds(value: Any) -> None:
         errors.JoinFailedError("a", ChannelEnded(ChannelCrashed(value)), socket=new_socket()),
     ):
         assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    ("response", "said"),
+    [
+        ({"reason": "card refused", "token": SECRET, "user": {"email": SECRET}}, '"card refused"'),
+        ({"token": SECRET, "detail": {"pin": SECRET}}, "fields token, detail"),
+        ({"reason": {"why": SECRET}}, "fields reason"),
+        ({}, "no fields"),
+        (SECRET, "str"),
+        ([SECRET], "list"),
+        (SECRET.encode(), "bytes"),
+    ],
+)
+def test_a_reply_says_as_little_as_a_refused_join(response: Any, said: str) -> None:
+    """And keeps all of it."""
+    error = errors.ReplyError(Reply("error", response))
+    assert str(error) == f"the reply has the status 'error': {said}"
+    refused = errors.JoinFailedError("a", JoinRefused(response), socket=new_socket())
+    assert str(refused).endswith(f": {said}")
+    for one in (error, refused):
+        assert SECRET not in f"{one!r} {one.args}"
+    assert (error.status, error.response, error.reply) == ("error", response, error.reply)
+    assert error.reply == Reply("error", response)
 
 
 @pytest.mark.parametrize(

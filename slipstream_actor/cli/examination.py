@@ -19,9 +19,10 @@ from slipstream_actor.cli.exits import Exit, status_of
 from slipstream_actor.configuration.configuration import Configuration, server_name
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.opening import evaluate
+from slipstream_actor.errors import one_line
 from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.message import Message
-from slipstream_actor.protocol.reason_texts import one_line, text_of
+from slipstream_actor.protocol.reason_texts import text_of
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ClosedByServer,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.errors import SlipstreamError, shown
+from slipstream_actor.errors import SlipstreamError, said_by_server, shown
 
 __all__ = [
     "Message",
@@ -105,10 +105,15 @@ def reply_of(payload: Any) -> Reply | None:
 
 
 class ReplyError(SlipstreamError):
-    """Raised by `Reply.unwrap()` for a status other than `"ok"`; holds the `reply`."""
+    """Raised by `Reply.unwrap()` for a status other than `"ok"`; holds the `reply`.
+
+    Its text has the status, and of the response the `reason`, or what its fields are called: it
+    comes into logs, and a response may hold anything.
+    """
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(f"the reply has the status {shown(reply.status)}: {shown(reply.response)}")
+        said = said_by_server(reply.response)
+        super().__init__(f"the reply has the status {shown(reply.status)}: {said}")
         self.reply = reply
 
     @property

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from slipstream_actor.errors import MOST_NAMES, one_line, said_by_server
 from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.reasons import (
     BufferExpired,
@@ -35,13 +36,8 @@ __all__ = [
     "described",
     "kind_of",
     "named",
-    "one_line",
-    "said_by_server",
     "text_of",
 ]
-
-# Characters of a text that the server chose, and names of its fields.
-LONGEST, MOST_NAMES = 200, 10
 
 # What Phoenix itself gives as the reason of an answer (docs/protocol.md#note-5, #note-11).
 PHOENIX_REASONS: frozenset[str] = frozenset(
@@ -81,30 +77,6 @@ def named(reason: Any) -> str:
     if words is not None:
         return words(reason)
     return text_of(reason) if type(reason) in TEXTS else kind_of(reason)
-
-
-def one_line(text: str) -> str:
-    """Return the beginning of a text, without what does not print."""
-    cut = text[:LONGEST]
-    plain = cut if cut.isprintable() else "".join(map(printed, cut))
-    return plain if len(text) <= LONGEST else f"{plain}…"
-
-
-def printed(character: str) -> str:
-    """Return a character, escaped if it does not print."""
-    return character if character.isprintable() else ascii(character)[1:-1]
-
-
-def said_by_server(response: Any) -> str:
-    """Return what a response gives as its reason, in quotes; else what its fields are called."""
-    if not isinstance(response, Mapping):
-        return f"{type(response).__name__}"
-    reason = response.get("reason")
-    if isinstance(reason, str):
-        return f'"{one_line(reason)}"'
-    names = [one_line(str(name)) for name in itertools.islice(response, MOST_NAMES)]
-    more = ", …" if len(response) > MOST_NAMES else ""
-    return f"fields {', '.join(names)}{more}" if names else "no fields"
 
 
 def failed(reason: ConnectFailed) -> str:

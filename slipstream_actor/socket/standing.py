@@ -10,9 +10,9 @@ from typing import Any
 
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.configuration import place
-from slipstream_actor.errors import near, shown
+from slipstream_actor.errors import near, said_by_server, shown
 from slipstream_actor.protocol.hints import hint
-from slipstream_actor.protocol.reason_texts import described, said_by_server, text_of
+from slipstream_actor.protocol.reason_texts import described, text_of
 from slipstream_actor.protocol.reasons import Disconnected
 from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join

@@ -16,8 +16,9 @@ import msgspec
 
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.logger import Logger, get_logger
+from slipstream_actor.errors import one_line
 from slipstream_actor.protocol.hints import DecodingFailed, hint
-from slipstream_actor.protocol.reason_texts import one_line, text_of
+from slipstream_actor.protocol.reason_texts import text_of
 from slipstream_actor.telemetry.trouble import Count, TopicTroubles, Trouble
 
 __all__ = ["FIELDS", "LINES", "Line", "Retry", "OwnerLog", "Place", "log_of", "log_table"]

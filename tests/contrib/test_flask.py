@@ -162,13 +162,19 @@ def test_what_is_wrong_raises_at_init_app(slipstream: Slipstream, key: str) -> N
 
 
 def test_an_error_is_answered_with_its_status(
-    app: Flask, slipstream: Slipstream, socket_test: SocketTest
+    app: Flask,
+    slipstream: Slipstream,
+    socket_test: SocketTest,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    socket_test.serve(ROOM, "ask", Reply("error", {"reason": "a secret"}))
+    socket_test.serve(ROOM, "ask", Reply("error", {"reason": "refused", "token": "s3cret"}))
     with socket_test.override(slipstream.client):
         answer = app.test_client().post("/ask")
     assert (answer.status_code, answer.json) == (409, {"error": "ReplyError"})
     assert "Retry-After" not in answer.headers
+    line = "answered with 409: the reply has the status 'error': \"refused\""
+    assert line in caplog.messages
+    assert "s3cret" not in caplog.text
 
 
 def test_a_phoenix_that_is_away_is_a_503(

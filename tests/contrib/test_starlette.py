@@ -24,6 +24,8 @@ from slipstream_actor import (
     ClientEndedError,
     ClientHandle,
     NotConnectedError,
+    Reply,
+    ReplyError,
     Socket,
     Subscription,
     connect,
@@ -182,6 +184,22 @@ def test_errors_are_answered_with_their_status(
         answer = browser.get("/ask")
         assert (answer.status_code, answer.json()) == (503, {"error": "AwaitTimeoutError"})
         assert answer.headers["retry-after"] == "1"
+
+
+def test_the_log_has_no_more_of_a_reply_than_its_reason(
+    rooms: ClientHandle[Rooms], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(request: Any) -> JSONResponse:
+        raise ReplyError(Reply("error", {"reason": "refused", "token": "s3cret"}))
+
+    app = application(rooms)
+    app.add_route("/ask", ask)
+    with TestClient(app) as browser:
+        answer = browser.get("/ask")
+    assert (answer.status_code, answer.json()) == (409, {"error": "ReplyError"})
+    line = "answered with 409: the reply has the status 'error': \"refused\""
+    assert line in caplog.messages
+    assert "s3cret" not in caplog.text
 
 
 def test_what_may_have_been_done_is_a_504_without_retry_after(

@@ -28,9 +28,10 @@ from slipstream_actor import (
     PushTimeout,
     TransportFailed,
 )
+from slipstream_actor.errors import LONGEST, one_line
 from slipstream_actor.protocol import reasons
 from slipstream_actor.protocol.hints import DecodingFailed
-from slipstream_actor.protocol.reason_texts import LONGEST, TEXTS, one_line, text_of
+from slipstream_actor.protocol.reason_texts import TEXTS, text_of
 
 SECRET = "what-nobody-may-see"
 

@@ -34,7 +34,7 @@ ERRORS: dict[str, Exception] = {
     "late": AwaitTimeoutError("a reply", 1.0, maybe_sent=True),
     "lost": NotConnectedError("gone", maybe_sent=True),
     "left": NotJoinedError("gone", maybe_sent=True),
-    "refused": ReplyError(Reply("error", {"reason": "a secret"})),
+    "refused": ReplyError(Reply("error", {"reason": "no", "token": "s3cret"})),
     "wrong": ValueError("not ours"),
 }
 
@@ -84,6 +84,7 @@ def test_what_the_middleware_answers_is_logged_once(
     browser.get(f"/fail/{kind}")
     level = logging.INFO if kind == "refused" else logging.WARNING
     assert told(caplog) == [("slipstream_actor.django", level)]
+    assert "s3cret" not in caplog.text
 
 
 def test_a_mistake_is_logged_by_django(browser: Client, caplog: pytest.LogCaptureFixture) -> None:
