@@ -30,6 +30,7 @@ TimeoutError` catch ours. All of them can be pickled: what cannot travel (the `s
 from __future__ import annotations
 
 import concurrent.futures
+import enum
 import itertools
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
@@ -53,6 +54,9 @@ __all__ = [
 
 # Characters of a text that the server chose, and names of its fields.
 LONGEST, MOST_NAMES = 200, 10
+# Where the reasons are, and the fields in which they have what the server sent.
+REASONS = "slipstream_actor.protocol.reasons"
+FROM_SERVER = ("response", "payload")
 
 
 class SlipstreamError(Exception):
@@ -98,12 +102,52 @@ class Shown(reprlib.Repr):
         if not isinstance(x, msgspec.Struct) or type(x).__repr__ is not msgspec.Struct.__repr__:
             return super().repr_instance(x, level)
         fields = ", ".join(
-            f"{name}={self.repr1(getattr(x, name), level - 1)}" for name in x.__struct_fields__
+            f"{name}={self.repr_field(name, getattr(x, name), level - 1)}"
+            for name in x.__struct_fields__
         )
         return f"{type(x).__name__}({fields})"
 
+    def repr_field(self, name: str, value: Any, level: int) -> str:
+        """Show a field of a reason."""
+        return self.repr1(value, level)
+
 
 shown: Callable[[Any], str] = Shown().repr
+
+
+class ShownReason(Shown):
+    """A `repr` of what something has ended for: of words, of an exception, and of a reason of ours
+    without what the server said beside its `reason`. Of all else, which may hold anything, the type
+    is shown; of a mapping what is shown of a response."""
+
+    def repr1(self, x: Any, level: int) -> str:
+        """Show a reason, or a part of a tuple that is one."""
+        if isinstance(x, Mapping):
+            return said_by_server(x)
+        if isinstance(x, UnicodeError):  # Its `repr` has the text that it is about.
+            return f"{type(x).__name__}({shown(str(x))})"
+        if isinstance(x, enum.Enum):
+            return f"{type(x).__name__}.{x.name}"
+        if x is None or isinstance(x, (str, int, float, tuple, BaseException)) or is_reason(x):
+            return super().repr1(x, level)
+        return type(x).__name__
+
+    def repr_field(self, name: str, value: Any, level: int) -> str:
+        """Show a field of a reason: of what the server sent, and of an exception, no more than the
+        log says of it."""
+        if name in FROM_SERVER:
+            return said_by_server(value)
+        if isinstance(value, BaseException):
+            return type(value).__name__
+        return super().repr_field(name, value, level)
+
+
+def is_reason(value: Any) -> bool:
+    """Whether it is one of `slipstream_actor.reasons`."""
+    return isinstance(value, msgspec.Struct) and type(value).__module__ == REASONS
+
+
+shown_reason: Callable[[Any], str] = ShownReason().repr
 
 
 def one_line(text: str) -> str:
@@ -191,7 +235,7 @@ class ClientEndedError(SlipstreamError, ActorDeadError):
     """
 
     def __init__(self, reason: Any, message: str = "") -> None:
-        super().__init__(message or f"the client has ended: {shown(reason)}")
+        super().__init__(message or f"the client has ended: {shown_reason(reason)}")
         self.reason = reason
 
 
@@ -211,7 +255,7 @@ class StartError(SlipstreamError):
     """
 
     def __init__(self, reason: Any) -> None:
-        super().__init__(f"not started: {shown(reason)}")
+        super().__init__(f"not started: {shown_reason(reason)}")
         self.reason = reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import pickle
 import threading
 from collections.abc import Callable
@@ -13,12 +14,13 @@ import pytest
 
 import slipstream_actor as errors
 from slipstream_actor.configuration.configuration import Configuration
-from slipstream_actor.errors import SlipstreamError, shown
+from slipstream_actor.errors import SlipstreamError, shown, shown_reason
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
     ConnectFailed,
+    ConnectionCrashed,
     Disconnected,
     JoinRefused,
     JoinTimeout,
@@ -26,6 +28,7 @@ from slipstream_actor.protocol.reasons import (
 from slipstream_actor.socket.socket import Socket, new_socket
 
 SECRET = "what-nobody-may-see"
+CRASHED = "Disconnected(reason=ConnectionCrashed(error=KeyError))"
 HEADERS = MappingProxyType({"retry-after": "7"})
 REFUSED = ConnectFailed("upgrade", "refused", status=429, headers=HEADERS, body="slow down")
 
@@ -170,6 +173,38 @@ def test_a_reply_says_as_little_as_a_refused_join(response: Any, said: str) -> N
 )
 def test_what_is_short_is_shown_as_it_is(value: Any) -> None:
     assert shown(value) == repr(value)
+
+
+class Kitchen(enum.Enum):
+    CLOSED = SECRET
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("no kitchen", "'no kitchen'"),
+        (ValueError("burnt toast"), "ValueError('burnt toast')"),
+        (("shutdown", {"token": SECRET}), "('shutdown', fields token)"),
+        (("failed_to_start_child", 7, None), "('failed_to_start_child', 7, None)"),
+        ({"reason": "closed", "token": SECRET}, '"closed"'),
+        ([SECRET], "list"),
+        (SECRET.encode(), "bytes"),
+        (Kitchen.CLOSED, "Kitchen.CLOSED"),
+        (Reply("error", SECRET), "Reply"),
+        (JoinTimeout(), "JoinTimeout()"),
+        (REFUSED, repr(REFUSED)),
+        (JoinRefused({"reason": "no", "k": SECRET}), 'JoinRefused(response="no")'),
+        (
+            ChannelEnded(ChannelCrashed(SECRET)),
+            "ChannelEnded(reason=ChannelCrashed(payload=str))",
+        ),
+        (Disconnected(ConnectionCrashed(KeyError(SECRET))), CRASHED),
+    ],
+)
+def test_an_end_is_told_without_what_its_reason_holds(reason: Any, said: str) -> None:
+    assert shown_reason(reason) == said
+    assert str(errors.ClientEndedError(reason)) == f"the client has ended: {said}"
+    assert str(errors.StartError(reason)) == f"not started: {said}"
 
 
 def test_a_reason_keeps_every_field() -> None:

@@ -22,7 +22,7 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.logger import Logger, get_logger, guarded
 from slipstream_actor.actors.process import set_current
 from slipstream_actor.actors.running import running_in, this_thread
-from slipstream_actor.errors import ClientEndedError, shown
+from slipstream_actor.errors import ClientEndedError, shown, shown_reason
 
 __all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for", "unlist"]
 
@@ -153,7 +153,7 @@ class BaseActor(pykka.ThreadingActor):
     def _stopped(self) -> ClientEndedError:
         """Return what whoever waits for a callback is told that a stop has interrupted."""
         reason = self.actor_inbox.stop_reason
-        text = f"{self.actor_ref} was stopped meanwhile: {shown(reason)}"
+        text = f"{self.actor_ref} was stopped meanwhile: {shown_reason(reason)}"
         return ClientEndedError(reason, text)
 
     def _answer(self, error: BaseException) -> None:

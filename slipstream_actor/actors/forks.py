@@ -29,7 +29,7 @@ from slipstream_actor.actors.here import park_if_exiting, waiting
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
-from slipstream_actor.errors import ClientEndedError, shown
+from slipstream_actor.errors import ClientEndedError, shown_reason
 
 __all__ = [
     "ForkedError",
@@ -153,7 +153,7 @@ def ended_error(what: str, inbox: Any) -> ClientEndedError:
 
 def ended_for(reason: Any, what: str) -> ClientEndedError:
     """Return the error of an actor that has ended for `reason`; `what` begins its text."""
-    error = ClientEndedError(reason, f"{what}: it has ended, {shown(reason)}")
+    error = ClientEndedError(reason, f"{what}: it has ended, {shown_reason(reason)}")
     if isinstance(reason, BaseException):
         error.__cause__ = reason
     return error

@@ -23,7 +23,7 @@ from slipstream_actor.actors.forks import (
     reset_in_child,
 )
 from slipstream_actor.actors.here import park_if_exiting
-from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, near, shown
+from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, near, shown, shown_reason
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
 
@@ -76,7 +76,7 @@ def kept(reason: Any) -> Any:
     try:
         return copy.copy(reason)
     except Exception:  # Its constructor takes other arguments.
-        return shown(reason)
+        return shown_reason(reason)
 
 
 def whereis(name: Hashable) -> ActorRef[Any] | None:

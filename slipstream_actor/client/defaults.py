@@ -23,7 +23,7 @@ class Defaults:
 
     def handle_continue(self, term: Any, socket: Socket, /) -> CallbackResult:
         """Go on after a `Next(then=term)`."""
-        raise NotImplementedError(f"{type(self).__name__}.handle_continue for {term!r}")
+        raise not_handled(self, "handle_continue", term)
 
     def handle_info(self, message: Any, socket: Socket, /) -> CallbackResult:
         """Handle what `ref.tell(message)` sent, a timer's message, or `"timeout"`."""
@@ -31,14 +31,14 @@ class Defaults:
 
     def handle_cast(self, message: Any, socket: Socket, /) -> CallbackResult:
         """Handle what `cast(ref, message)` sent."""
-        raise NotImplementedError(f"{type(self).__name__}.handle_cast for {message!r}")
+        raise not_handled(self, "handle_cast", message)
 
     def handle_call(self, message: Any, from_: From, socket: Socket, /) -> CallResult:
         """Handle `call(ref, message)` or `ref.ask(message)`: return `Answer`, `Next` or `Stop`.
 
         After `Next`, answer with `reply(from_, value)`, whenever it is time.
         """
-        raise NotImplementedError(f"{type(self).__name__}.handle_call for {message!r}")
+        raise not_handled(self, "handle_call", message)
 
     def handle_connect(self, socket: Socket, /) -> CallbackResult:
         """The connection is open: a good place to join."""
@@ -112,6 +112,13 @@ class Defaults:
     def handle_leave(self, topic: str, socket: Socket, /) -> CallbackResult:
         """`topic` was left, or closed by the server."""
         return socket
+
+
+def not_handled(client: Any, callback: str, message: Any) -> NotImplementedError:
+    """Return the error for a message that a client has no callback for: with its type, never with
+    what it holds, since the error is logged."""
+    name, kind = type(client).__name__, type(message).__name__
+    return NotImplementedError(f"{name}.{callback} for a message of type {kind}")
 
 
 CALLBACK_NAMES = ("init", *(name for name in vars(Defaults) if not name.startswith("_")))

@@ -30,7 +30,7 @@ from slipstream_actor.client.returns import (
     wrong_return_error,
 )
 from slipstream_actor.client.telemetry import callback
-from slipstream_actor.errors import CallbackReturnError, shown
+from slipstream_actor.errors import CallbackReturnError, shown_reason
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
@@ -252,7 +252,7 @@ class CallbackRunner(Defaults, BaseActor):
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
         try:
             if not is_normal(reason):
-                logger.error("%s stops: %s", self, shown(reason))
+                logger.error("%s stops: %s", self, shown_reason(reason))
         finally:
             self._end_loop(reason)
             self._finish(reason)

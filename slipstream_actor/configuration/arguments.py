@@ -11,10 +11,22 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-__all__ = ["require_delay", "require_optional_delay", "require_seconds", "require_text"]
+__all__ = [
+    "kind_given",
+    "require_delay",
+    "require_optional_delay",
+    "require_seconds",
+    "require_text",
+]
 
 # A time of so many seconds is for ever: no clock can be told of a longer one.
 FOREVER = 1e15
+
+
+def kind_given(value: Any) -> str:
+    """Return what an argument is, for an error: a class by its name; of all else, which may be a
+    secret in the wrong place, the type."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
 def require_text(name: str, value: Any) -> str:

@@ -32,7 +32,7 @@ from slipstream_actor.actors.actor import stop_for
 from slipstream_actor.actors.names import resolve
 from slipstream_actor.client.handlers import require_prefix
 from slipstream_actor.client.subscriptions import Subscription, subscribe
-from slipstream_actor.configuration.arguments import require_delay
+from slipstream_actor.configuration.arguments import kind_given, require_delay
 from slipstream_actor.debug.directory import serve_in, serve_no_more
 from slipstream_actor.errors import ClientEndedError
 from slipstream_actor.protocol.events import MessageReceived
@@ -76,7 +76,7 @@ class Route:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(task, str) and not hasattr(task, "apply_async"):
-            raise TypeError(f"task must be a task or its name, not {task!r}")
+            raise TypeError(f"task must be a task or its name, not {kind_given(task)}")
         if arguments is not None and not callable(arguments):
             raise TypeError("arguments must be a function of the message")
         self.task: Any = task

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slipstream_actor.client.client import ClientActor
+from slipstream_actor.configuration.arguments import kind_given
 from slipstream_actor.configuration.configuration import Configuration, suggest
 from slipstream_actor.debug.directory import VARIABLE, serve_in
 from slipstream_actor.errors import ConfigurationError
@@ -133,7 +134,9 @@ def class_of(place: str, value: Any) -> type[ClientActor]:
     """Return the class that is meant, importing it if need be."""
     found = imported(place, value) if isinstance(value, str) else value
     if not isinstance(found, type) or not issubclass(found, ClientActor):
-        raise ConfigurationError(place, f"must be a subclass of ClientActor, not {found!r}")
+        raise ConfigurationError(
+            place, f"must be a subclass of ClientActor, not {kind_given(found)}"
+        )
     return found
 
 
@@ -141,7 +144,7 @@ def imported(place: str, path: str) -> Any:
     """Return what stands at `"package.module.Name"`, or `"package.module:Name"`."""
     module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
     if not module or not name:
-        raise ConfigurationError(place, f"must be like 'package.module.Class', not {path!r}")
+        raise ConfigurationError(place, "must be like 'package.module.Class'")
     try:
         return getattr(importlib.import_module(module), name)
     except AttributeError as error:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from slipstream_actor.actors.forks import require_here
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.arguments import kind_given, require_seconds
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.protocol.message import Ref
 from slipstream_actor.socket.buffering import REPLY_TIMEOUT, keep
@@ -105,10 +105,13 @@ def terms(
     if reply_timeout is None:
         if config is not None and config.reply_timeout_msec is not None:
             reply_timeout = config.reply_timeout_msec / 1000
-    elif type(reply_timeout) not in (int, float) or not 0 < reply_timeout < math.inf:
-        raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout!r}")
+    elif type(reply_timeout) not in (int, float):
+        wrong = kind_given(reply_timeout)
+        raise ValueError(f"reply_timeout must be seconds, more than 0, not {wrong}")
+    elif not 0 < reply_timeout < math.inf:
+        raise ValueError(f"reply_timeout must be seconds, more than 0, not {reply_timeout}")
     if buffer is None:
         buffer = config is not None and config.buffer_pushes
     elif not isinstance(buffer, bool):
-        raise TypeError(f"buffer must be True, False or None, not {buffer!r}")
+        raise TypeError(f"buffer must be True, False or None, not {kind_given(buffer)}")
     return reply_timeout, buffer

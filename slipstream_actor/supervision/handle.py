@@ -33,11 +33,11 @@ from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.runner import Kept
 from slipstream_actor.client.subscriptions import Overflow, Subscription, subscribe
 from slipstream_actor.client.waiting import wait_until_joined
-from slipstream_actor.configuration.arguments import require_delay
+from slipstream_actor.configuration.arguments import kind_given, require_delay
 from slipstream_actor.errors import (
     ClientEndedError,
     StartError,
-    shown,
+    shown_reason,
 )
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
@@ -111,7 +111,8 @@ class ClientHandle(Generic[C]):
     ) -> None:
         given: Any = client_class
         if not isinstance(given, type) or not issubclass(given, ClientActor):
-            raise TypeError(f"ClientHandle is for a subclass of ClientActor, not {client_class!r}")
+            wrong = kind_given(given)
+            raise TypeError(f"ClientHandle is for a subclass of ClientActor, not {wrong}")
         self.client_class: type[C] = client_class
         self.name: Hashable | None = name
         self._args = args
@@ -146,8 +147,8 @@ class ClientHandle(Generic[C]):
                 left = max(0.0, life.due - time.monotonic())
                 raise ClientEndedError(
                     life.reason,
-                    f"{self!r}: its client has ended, {shown(life.reason)}, and is started again"
-                    f" in {left:.1f} s",
+                    f"{self!r}: its client has ended, {shown_reason(life.reason)}, and is started"
+                    f" again in {left:.1f} s",
                 )
             if life.ref is None:
                 self._start(life)
@@ -383,7 +384,7 @@ class ClientHandle(Generic[C]):
         logger.warning(
             "%r: its client has ended, %s, and is started again in %.1f s",
             self,
-            shown(reason),
+            shown_reason(reason),
             life.delay,
         )
         call_without_fail(life.due, lambda: self._restart_in_a_thread(life))

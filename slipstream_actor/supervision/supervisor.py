@@ -22,7 +22,12 @@ from slipstream_actor.actors.names import Target, register, resolve, unregister
 from slipstream_actor.actors.process import current, require_other
 from slipstream_actor.client.declaration import Restart, require_known, require_restart
 from slipstream_actor.client.returns import is_normal
-from slipstream_actor.errors import AlreadyStartedError, ConfigurationError, StartError, shown
+from slipstream_actor.errors import (
+    AlreadyStartedError,
+    ConfigurationError,
+    StartError,
+    shown_reason,
+)
 from slipstream_actor.supervision.child import SupervisedChild, SupervisorCall
 from slipstream_actor.supervision.intensity import Intensity
 from slipstream_actor.supervision.spec import Child, ChildSpec, spec_of, specs
@@ -279,7 +284,7 @@ class Supervisor(BaseActor):
             self._restart(child, down.reason)
             return
         if not normal:
-            logger.warning("%s: child %r ended: %s", self, child.spec.id, shown(down.reason))
+            self._say_ended(child, down.reason)
         if restart == "temporary":
             self._drop(child)
 
@@ -295,11 +300,11 @@ class Supervisor(BaseActor):
         if limits.is_exceeded_by(time.monotonic()):
             logger.error(
                 "%s gives up: more than %d restarts in %s s; the last child to end was %r: %s",
-                *(self, limits.max_restarts, limits.max_seconds, id, shown(reason)),
+                *(self, limits.max_restarts, limits.max_seconds, id, shown_reason(reason)),
             )
             self._stop_with("shutdown")
             return
-        logger.warning("%s restarts child %r, which ended: %s", self, id, shown(reason))
+        logger.warning("%s restarts child %r, which ended: %s", self, id, shown_reason(reason))
         affected = AFFECTED[self._options.strategy](self._children, self._children.index(child))
         for other in reversed(affected):
             self._terminate(other)
@@ -318,7 +323,8 @@ class Supervisor(BaseActor):
         for child in children:
             error = self._launch(child)
             if error is not None:
-                logger.warning("%s: child %r did not start: %s", self, child.spec.id, shown(error))
+                why = shown_reason(error)
+                logger.warning("%s: child %r did not start: %s", self, child.spec.id, why)
                 return child, error
         return None
 
@@ -345,7 +351,7 @@ class Supervisor(BaseActor):
             id, seconds = child.spec.id, child.spec.shutdown
             down = child.stop(self.on_receive)
             if down is not None and not is_normal(down.reason):
-                logger.warning("%s: child %r ended: %s", self, id, shown(down.reason))
+                self._say_ended(child, down.reason)
             elif down is None and seconds:
                 logger.error(
                     "%s leaves child %r behind: it has not ended within %s s", self, id, seconds
@@ -380,6 +386,9 @@ class Supervisor(BaseActor):
             if child.spec.id == id:
                 return child
         raise ConfigurationError("id", f"there is no child with the id {id!r}")
+
+    def _say_ended(self, child: SupervisedChild, reason: Any) -> None:
+        logger.warning("%s: child %r ended: %s", self, child.spec.id, shown_reason(reason))
 
     def _drop(self, child: SupervisedChild) -> None:
         if child in self._children:

@@ -111,7 +111,7 @@ def test_a_push_with_a_send_timeout_that_is_no_number(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["yes", 1, 0])
 def test_a_push_with_a_buffer_that_is_no_truth(value: Any) -> None:
-    with pytest.raises(TypeError, match=f"^buffer must be True, False or None, not {value!r}$"):
+    with pytest.raises(TypeError, match=r"^buffer must be True, False or None, not a (str|int)$"):
         new_socket().push("t", "e", {}, buffer=value)
 
 

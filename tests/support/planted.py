@@ -32,6 +32,7 @@ PLACES = (
     *("user", "password", "query", "header", "cookie", "param", "nested", "token", "proxy"),
     *("join_param", "rejoin_param", "push", "buffered", "request", "binary", "broadcast"),
     *("refusal", "join_answer", "assign", "argument", "cast", "call", "local", "crash", "metadata"),
+    *("reply", "reason", "continue", "returned"),
 )
 # Without a separator: what is cut at one would be found in part.
 SECRETS: dict[str, str] = {place: f"s3cret{place.replace('_', '')}" for place in PLACES}
@@ -59,6 +60,8 @@ class Vault(Channel):
     def handle_in(self, event: str, payload: Any) -> Any:
         if event == "shout":
             self.push("news", {"password": secret("broadcast")})
+        if event == "refuse":
+            return "error", {"token": secret("reply"), "deep": {"reason": secret("reply")}}
         return ("ok", {"token": secret("push")}) if event == "answer" else None
 
 

@@ -12,6 +12,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.subscriptions import Overflow
 from slipstream_actor.configuration.arguments import (
+    kind_given,
     require_delay,
     require_optional_delay,
     require_seconds,
@@ -72,7 +73,7 @@ class Shards(Generic[C]):
     ) -> None:
         given: Any = client_class
         if not isinstance(given, type) or not issubclass(given, ClientActor):
-            raise TypeError(f"Shards is for a subclass of ClientActor, not {client_class!r}")
+            raise TypeError(f"Shards is for a subclass of ClientActor, not {kind_given(given)}")
         require_text("name", name)
         require_shards(shards)
         require_optional_delay("lease", lease, more_than_none=True)
@@ -244,7 +245,8 @@ class Shards(Generic[C]):
         require_text("topic", topic)
         name = getattr(method, "__name__", None)
         if not callable(method) or not isinstance(name, str):
-            raise TypeError(f"invoke takes a method of the client's class, not {method!r}")
+            wrong = kind_given(method)
+            raise TypeError(f"invoke takes a method of the client's class, not {wrong}")
         if name.startswith("_"):
             raise TypeError(f"invoke: {name} is private; proxies do not have it either")
         data = engine.dumps((args, kwargs))
