@@ -33,6 +33,7 @@ from slipstream_actor.actors.names import resolve
 from slipstream_actor.client.handlers import require_prefix
 from slipstream_actor.client.subscriptions import Subscription, subscribe
 from slipstream_actor.configuration.arguments import kind_given, require_delay
+from slipstream_actor.contrib.handles import require_client, require_handles
 from slipstream_actor.debug.directory import serve_in, serve_no_more
 from slipstream_actor.errors import ClientEndedError
 from slipstream_actor.protocol.events import MessageReceived
@@ -163,6 +164,7 @@ class Bridge:
         self._routes = list(routes)
         if not self._routes or not all(isinstance(route, Route) for route in self._routes):
             raise TypeError("routes must be one Route or more")
+        require_client("Bridge", client)
         if patience is not None:
             require_delay("patience", patience)
         if debug_dir is not None:
@@ -274,8 +276,9 @@ def stop_with_worker(handle: H, *, debug_dir: str | os.PathLike[str] | None = No
 
     Those leave by `os._exit`, which ends no client. Returns the handle. In other pools, and in all
     other processes, the interpreter's exit does it. `debug_dir`: each process that uses a handle
-    serves `debug.report` there, see `debug.serve_in`.
+    serves `debug.report` there, see `debug.serve_in`. Raises `TypeError` for what is no handle.
     """
+    require_handles("stop_with_worker", handle)
     if debug_dir is not None:
         serve_in(debug_dir)
 

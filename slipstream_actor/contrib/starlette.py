@@ -28,6 +28,7 @@ import msgspec
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.arguments import require_delay
+from slipstream_actor.contrib.handles import require_handles, require_named_handles
 from slipstream_actor.contrib.health import health
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
 from slipstream_actor.debug.directory import serve_in
@@ -69,9 +70,7 @@ def lifespan(
     handle serves `debug.report` there, see `debug.serve_in`.
     """
     require_delay("drain", drain)
-    for handle in handles:
-        if not isinstance(handle, ClientHandle):
-            raise TypeError(f"lifespan takes handles, not {type(handle).__name__}")
+    require_handles("lifespan", *handles)
     if debug_dir is not None:
         serve_in(debug_dir)
 
@@ -102,8 +101,10 @@ async def stop_all(handles: tuple[ClientHandle[Any], ...], drain: float) -> None
 def provide(handle: ClientHandle[C]) -> Callable[[], Awaitable[ClientHandle[C]]]:
     """Return a dependency for FastAPI's `Depends`: the handle itself.
 
-    Those of one handle are equal, so `app.dependency_overrides[provide(handle)]` finds them.
+    Those of one handle are equal, so `app.dependency_overrides[provide(handle)]` finds them. Raises
+    `TypeError` for what is no handle.
     """
+    require_handles("provide", handle)
     return Provider(handle)
 
 
@@ -146,8 +147,9 @@ def health_endpoint(
 
     200 when each is connected and has joined all that it wants, or has not been used in this
     process; 503 else. With `start` one that has not been used is started, and 503 until it is
-    ready. Waits for no connection.
+    ready. Waits for no connection. Raises `TypeError` for what is no mapping to handles.
     """
+    require_named_handles("health_endpoint", handles)
 
     async def endpoint(request: Request) -> Response:
         import anyio

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -149,6 +149,33 @@ def test_what_is_no_handle_and_no_time_is_refused(rooms: ClientHandle[Rooms]) ->
         lifespan(wrong)
     with pytest.raises(ValueError, match="must be seconds"):
         lifespan(rooms, drain=float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda _: lifespan(f"{URI}?key=s3cret"), "lifespan takes handles, not a str"),  # type: ignore[arg-type]
+        (lambda _: provide(Rooms), "provide takes handles, not the class Rooms"),  # type: ignore[arg-type]
+        (
+            health_endpoint,
+            "health_endpoint takes a mapping of names to handles, not a ClientHandle",
+        ),
+        (
+            lambda rooms: health_endpoint([rooms]),  # type: ignore[arg-type]
+            "health_endpoint takes a mapping of names to handles, not a list",
+        ),
+        (
+            lambda _: health_endpoint({"rooms": Rooms}),  # type: ignore[dict-item]
+            "health_endpoint takes handles, not the class Rooms",
+        ),
+    ],
+)
+def test_what_is_no_handle_is_refused_at_the_call(
+    rooms: ClientHandle[Rooms], make: Callable[[Any], Any], said: str
+) -> None:
+    with pytest.raises(TypeError) as raised:
+        make(rooms)
+    assert str(raised.value) == said
 
 
 # the dependency, and errors

@@ -12,8 +12,8 @@ import pytest
 from celery import Celery
 from kombu.connection import Connection
 
-from slipstream_actor import MessageReceived
-from slipstream_actor.contrib.celery import Bridge, Route
+from slipstream_actor import ClientActor, ClientHandle, MessageReceived
+from slipstream_actor.contrib.celery import Bridge, Route, stop_with_worker
 from slipstream_actor.testing import PhoenixServer
 from tests.support.programs import Program
 from tests.support.redis_server import RedisServer, needs_redis
@@ -77,6 +77,11 @@ def test_a_task_has_its_name() -> None:
         lambda: Route(5),
         lambda: Route("task", arguments=5),  # type: ignore[arg-type]
         lambda: Bridge("nobody", []),
+        lambda: Bridge(ClientActor, [Route("task")]),
+        lambda: Bridge([ClientHandle(ClientActor)], [Route("task")]),
+        lambda: Bridge(None, [Route("task")]),
+        lambda: stop_with_worker(ClientActor),  # type: ignore[type-var]
+        lambda: stop_with_worker("nobody"),  # type: ignore[type-var]
         lambda: Bridge("nobody", ["task"]),  # type: ignore[list-item]
         lambda: Bridge("nobody", [Route("task")], patience="long"),  # type: ignore[arg-type]
     ],
