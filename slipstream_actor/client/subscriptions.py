@@ -48,8 +48,8 @@ class Subscription(Stream[MessageReceived]):
         self._pattern = topic, event, payload
         self._size = size
         self._waits = overflow == "wait"
-        # Of the connection that has stopped reading for this.
-        self._paused: Any = None
+        # The inboxes of the connections that read no more until there is room.
+        self._paused: set[Any] = set()
         self._inbox: Any = None
         # It goes on with the next client when one ends.
         self.outlives: bool = False
@@ -82,6 +82,18 @@ class Subscription(Stream[MessageReceived]):
 
     # the connection's side, in its thread
 
+    def _pauses(self, reader: Any, *, urgent: bool = False) -> bool:
+        """Whether a connection is to read no more; then its inbox, `reader`, is told to read again
+        when there is room."""
+        if not self.full(urgent=urgent):
+            return False
+        for former in tuple(self._paused):
+            if former.closed:
+                self._paused.discard(former)
+        # In this order: what is taken before it stands there tells it nothing.
+        self._paused.add(reader)
+        return self.full(urgent=urgent)
+
     def full(self, *, urgent: bool = False) -> bool:
         """Whether the connection is to read no more: when it is `urgent`, from twice as much on."""
         most = 2 * self._size if urgent else self._size
@@ -96,8 +108,6 @@ class Subscription(Stream[MessageReceived]):
             return
         if count:
             self._wake(count)
-        if self.full():
-            self._paused = connection
 
     def _put_matching(self, events: Iterable[Any]) -> int:
         """Return how many were put. Raises what a pattern does."""
@@ -132,6 +142,13 @@ class Subscription(Stream[MessageReceived]):
     def _has_taken(self) -> None:
         self._resume()
 
+    def _take(self) -> tuple[MessageReceived | None, Future[None] | None]:
+        taken = super()._take()
+        if taken[0] is None:
+            # A signal handler may have kept who took the last one from it.
+            self._resume()
+        return taken
+
     def _take_many(self, most: int) -> tuple[list[MessageReceived], int, Future[None] | None]:
         """Return messages that follow each other, and how many have been dropped up to them.
 
@@ -149,12 +166,17 @@ class Subscription(Stream[MessageReceived]):
         return found, dropped, None
 
     def _resume(self) -> None:
-        """Have the connection read again when there is room for half of what there may be."""
-        connection = self._paused
-        few = self._ended or len(self._items) <= self._size // 2
-        if connection is not None and few:
-            self._paused = None
-            connection.tell(ResumeReading())
+        """Have who waits for it read again when there is room for half of what there may be."""
+        if not self._paused or not (self._ended or len(self._items) <= self._size // 2):
+            return
+        for reader in tuple(self._paused):
+            try:
+                # In this order: as soon as it is told it may be in there anew.
+                self._paused.discard(reader)
+                reader.tell(ResumeReading())
+            except BaseException:  # A signal handler's: it may not have been told.
+                self._paused.add(reader)
+                raise
 
     # the client's side
 

@@ -26,7 +26,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
-from slipstream_actor.connection.pushes import completed, conclude, is_full, write_left
+from slipstream_actor.connection.pushes import completed, conclude, waits_for_room, write_left
 from slipstream_actor.connection.reading import hear, receive
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.stepping import (
@@ -333,8 +333,8 @@ class Connection(BaseActor):
 
     def _reads(self, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
-        inbox, urgent = self._owner.actor_inbox, bool(self._protocol.requests)
-        full = self.flow.pause(urgent=urgent) or is_full(inbox.subscriptions, urgent=urgent)
+        urgent = bool(self._protocol.requests)
+        full = self.flow.pause(urgent=urgent) or waits_for_room(self, urgent=urgent)
         paused = self._status != "closing" and full
         if paused != self._paused:
             self._paused = paused

@@ -7,7 +7,6 @@ A request is whatever has the three methods of `Requested`; who makes them stand
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,11 +25,11 @@ __all__ = [
     "Requested",
     "completed",
     "conclude",
-    "is_full",
     "is_left_to_write",
     "leave_here",
     "queue_here",
     "take_left",
+    "waits_for_room",
     "write_here",
     "write_left",
 ]
@@ -73,9 +72,15 @@ def conclude(requests: OpenRequests, *, paused: bool) -> None:
             requests.unsent[:0] = unsent
 
 
-def is_full(subscriptions: Iterable[Any], *, urgent: bool) -> bool:
-    """Whether one of the owner's subscriptions has no room, of twice the size when it is urgent."""
-    return any(subscription.full(urgent=urgent) for subscription in subscriptions)
+def waits_for_room(connection: Any, *, urgent: bool) -> bool:
+    """Whether one of the owner's subscriptions has no room, of twice the size when it is urgent.
+
+    That one tells the connection when it has; one that closes or has ended waits for none.
+    """
+    inbox, subscriptions = connection.actor_inbox, connection._owner.actor_inbox.subscriptions
+    return connection._status == "connected" and any(
+        subscription._pauses(inbox, urgent=urgent) for subscription in subscriptions
+    )
 
 
 def write_here(connection: Any, topic: str, join_ref: str, event: str, payload: Any) -> Ref | None:

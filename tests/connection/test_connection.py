@@ -14,12 +14,14 @@ from slipstream_actor.actors import inbox as inboxes
 from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import READY, SocketReady
+from slipstream_actor.client.subscriptions import Subscription, add
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection import connection as module
 from slipstream_actor.connection.connection import LAST_WORDS_SECONDS, Connection
 from slipstream_actor.connection.pace import LEAST_PACE
-from slipstream_actor.protocol.commands import CloseConnection
+from slipstream_actor.protocol.commands import CloseConnection, ResumeReading
 from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected
+from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
@@ -135,6 +137,53 @@ def test_an_owner_with_room_is_told_all_while_the_connection_closes(stepped: Ste
     stepped.actor.on_receive(CloseConnection())
     stepped.comes(*map(tick, range(5)))
     assert [event.payload for event in stepped.take()] == list(range(5))
+
+
+# what a subscription has no room for
+
+
+def subscribed(*connections: Stepped) -> Subscription:
+    """Return a subscription of their owners that waits, with the room for one message."""
+    subscription = Subscription(ANY, ANY, ANY, size=1, overflow="wait")
+    for stepped in connections:
+        add(stepped.owner.actor_inbox, subscription)
+    return subscription
+
+
+def test_a_full_subscription_has_its_connection_read_again_when_there_is_room(
+    stepped: Stepped,
+) -> None:
+    subscription = subscribed(stepped)
+    stepped.comes(tick())
+    stepped.actor.on_receive(ResumeReading())  # Anything that tells nothing.
+    assert stepped.actor._state().paused
+    assert next(subscription).event == "tick"
+    stepped.run()
+    assert not stepped.actor._state().paused
+
+
+def test_one_that_was_full_before_the_connection_has_that_read_again(clock: Any) -> None:
+    """Of the client's next connection, or of a handle's next client."""
+    first, second = Stepped(clock), Stepped(clock)
+    first.connect()
+    subscription = subscribed(first, second)
+    first.comes(tick())
+    second.connect()
+    second.actor.on_receive(READABLE)
+    assert second.actor._state().paused
+    # While it is full the one before comes to its end, slowly.
+    first.actor.on_receive(CloseConnection())
+    assert not first.actor._state().paused
+    first.comes(tick(), Closing(1000))
+    assert first.actor.actor_stopped.is_set()
+    assert subscription._paused == {second.actor.actor_inbox}
+    assert [next(subscription).event for _ in range(2)] == ["tick", "tick"]
+    second.run()
+    assert not second.actor._state().paused
+    assert subscription._paused == set()
+    for stepped in first, second:
+        stepped.actor._end(None)
+        stepped.actor.actor_inbox.close()
 
 
 # bytes that no selector sees
