@@ -261,20 +261,31 @@ class Future(pykka.Future[T]):
             if not twin.set_running_or_notify_cancel():
                 return
             try:
-                twin.set_result(self.get())
+                value = self.get()
             except BaseException as error:
                 twin.set_exception(error)
+            else:
+                twin.set_result(value)
 
         def follow(done: Future[Any]) -> None:
-            outcome = done._outcome()
-            if outcome is None or outcome.source is None:
-                complete(done)
-            else:  # One of Pykka's own, which is not to be waited for here.
-                in_a_thread(outcome.source).add_done_callback(complete)
+            try:
+                outcome = done._outcome()
+                if outcome is None or outcome.source is None:
+                    unless_locked(twin, complete)
+                else:  # One of Pykka's own, which is not to be waited for here.
+                    in_a_thread(outcome.source).add_done_callback(complete)
+            except BaseException as error:  # There are no threads, or a signal handler has raised.
+                if not twin.done():
+                    twin.set_exception(error)
+                raise
 
         awaited = self._to_await()
-        twin.add_done_callback(lambda _: awaited.cancel() if twin.cancelled() else None)
-        awaited.add_done_callback(follow)
+        if awaited.done:  # Not as a callback, whose exceptions are nobody's.
+            follow(awaited)
+        else:
+            # Not `twin.cancelled()`, which takes its lock.
+            twin.add_done_callback(lambda _: awaited.done or awaited.cancel())
+            awaited.add_done_callback(follow)
         return twin
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -362,6 +373,23 @@ def open_gate(gate: Any) -> None:
         gate.release()
     except RuntimeError:
         pass  # It is open.
+
+
+def unless_locked(twin: concurrent.futures.Future[Any], complete: Callable[[Any], object]) -> None:
+    """Call `complete(twin)`, in a thread when its lock cannot be had at once.
+
+    The exception of a signal handler may leave it locked, for good, by who waits for `twin`; the
+    connection's thread is not to wait for that.
+    """
+    if twin._condition.acquire(blocking=False):
+        twin._condition.release()
+        complete(twin)
+        return
+    name = "slipstream_actor future"
+    try:
+        threading.Thread(target=complete, args=(twin,), name=name, daemon=True).start()
+    except RuntimeError:  # The system has no more threads, and mostly the lock is free by now.
+        complete(twin)
 
 
 def in_a_thread(foreign: pykka.Future[Any]) -> Future[None]:

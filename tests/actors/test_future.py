@@ -666,6 +666,61 @@ def test_it_becomes_a_concurrent_future() -> None:
     assert other.result(PATIENCE) == 2
 
 
+def test_who_completes_it_does_not_wait_for_the_lock_of_its_twin() -> None:
+    """A signal handler that raises may leave that locked in whoever waits for the twin."""
+    future: Future[int] = Future()
+    twin = future.as_concurrent()
+    with twin._condition:
+        completer = completing(future, 4)
+        completer.join(PATIENCE)
+        assert not completer.is_alive()
+        assert not twin.done()
+    assert twin.result(PATIENCE) == 4
+
+
+def test_a_twin_that_is_locked_is_completed_where_there_are_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    future: Future[int] = Future()
+    twin = future.as_concurrent()
+    patched, tried = threading.Event(), threading.Event()
+
+    def start(_: threading.Thread) -> None:
+        tried.set()
+        raise RuntimeError("can't start new thread")
+
+    def complete() -> None:
+        patched.wait(PATIENCE)
+        future.set(4)
+
+    with twin._condition:
+        completer = threading.Thread(target=complete)
+        completer.start()
+        monkeypatch.setattr(threading.Thread, "start", start)
+        patched.set()
+        assert tried.wait(PATIENCE)
+    completer.join(PATIENCE)
+    assert twin.result(PATIENCE) == 4
+
+
+def test_what_is_called_behind_its_end_does_not_wait_for_the_lock_either() -> None:
+    future: Future[int] = Future()
+    twin: Any = future.as_concurrent()
+    called, locked = threading.Event(), threading.Event()
+
+    def wait_until_locked(_: Any) -> None:
+        called.set()
+        locked.wait(PATIENCE)
+
+    twin._done_callbacks.insert(0, wait_until_locked)
+    completer = completing(future, 4)
+    assert called.wait(PATIENCE)
+    with twin._condition:
+        locked.set()
+        completer.join(PATIENCE)
+        assert not completer.is_alive()
+
+
 def test_one_of_pykkas_own_becomes_a_concurrent_future() -> None:
     theirs = pykka.ThreadingFuture[int]()
     ours: Future[int] = Future()

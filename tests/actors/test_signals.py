@@ -324,6 +324,27 @@ def test_a_future_is_completed_once_and_by_whoever_is_first(use: Any, act: Any) 
     each(make, use, act, check)
 
 
+def test_a_twin_has_an_outcome_at_whatever_moment_a_handler_raises() -> None:
+    """Also where that is no `BaseException`, which a callback's caller passes over."""
+
+    def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
+        future: Future[int] = Future()
+        future.set(4)
+
+        def act() -> None:
+            raise TimeIsUp
+
+        return future.as_concurrent, act
+
+    outcomes = set()
+    for result in interrupted(prepare):
+        if not isinstance(result, TimeIsUp):
+            assert result.done()
+            result = result.exception() or result.result()  # noqa: PLW2901
+        outcomes.add(type(result))
+    assert outcomes == {TimeIsUp, int}
+
+
 def test_a_getter_that_is_interrupted_leaves_the_gate_open() -> None:
     def get(future: Future[Any]) -> Any:
         completing = threading.Timer(0.01, future.set, [7])
