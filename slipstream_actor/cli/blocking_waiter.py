@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from slipstream_actor.wire.waiter import AttemptFailed, DeadlineWaiter
+from slipstream_actor.wire.waiter import AttemptFailed, DeadlineWaiter, start_thread
 
 __all__ = ["BlockingWaiter"]
 
@@ -50,7 +50,7 @@ class BlockingWaiter(DeadlineWaiter):
                 outcome.append((None, error))
             done.set()
 
-        threading.Thread(target=run, name="slipstream-lookup", daemon=True).start()
+        start_thread(run)
         if not done.wait(left):
             self.left(phase)
             raise AttemptFailed("timeout", f"{phase} took more than {self._seconds:g} s")

@@ -21,6 +21,7 @@ __all__ = [
     "InboxWaiter",
     "Route",
     "Waiter",
+    "start_thread",
     "text",
 ]
 
@@ -94,7 +95,7 @@ class ThreadJob:
         self._abandoned = False
         self.value: Any = None
         self.error: Exception | None = None
-        threading.Thread(target=self._run, name="slipstream-lookup", daemon=True).start()
+        start_thread(self._run)
 
     def _run(self) -> None:
         try:
@@ -233,6 +234,14 @@ class InboxWaiter(DeadlineWaiter):
             if time.monotonic() >= until:
                 # However many of those come.
                 raise TimeoutError
+
+
+def start_thread(function: Callable[[], object]) -> None:
+    """Run in a thread what cannot be done without blocking; `AttemptFailed` where there is none."""
+    try:
+        threading.Thread(target=function, name="slipstream-lookup", daemon=True).start()
+    except RuntimeError as error:  # The system has no more threads.
+        raise AttemptFailed("io", str(error)) from error
 
 
 def text(error: Exception) -> str:

@@ -37,9 +37,12 @@ from slipstream_actor import (
     get_state,
     wait,
 )
+from slipstream_actor.cli.blocking_waiter import BlockingWaiter
 from slipstream_actor.testing import PhoenixServer
 from slipstream_actor.wire import addresses as known
 from slipstream_actor.wire import race
+from slipstream_actor.wire.dial import resolve
+from slipstream_actor.wire.waiter import AttemptFailed
 from tests.conftest import descriptors
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 from tests.support.raw_server import (
@@ -131,6 +134,40 @@ def test_a_name_without_an_address() -> None:
 
 def test_a_name_that_cannot_be_one() -> None:
     assert failure(f"ws://{'a' * 64}.invalid/socket/websocket").kind == "resolve"
+
+
+@pytest.fixture
+def no_look_ups(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have the system without a thread for a look-up until the event is set."""
+    start, over = threading.Thread.start, threading.Event()
+
+    def started(thread: threading.Thread) -> None:
+        if thread.name == "slipstream-lookup" and not over.is_set():
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", started)
+    yield over
+    over.set()
+
+
+def test_without_a_thread_for_the_look_up_the_attempt_fails_and_is_made_again(
+    no_look_ups: threading.Event, server: PhoenixServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = server.uri.replace("127.0.0.1", "localhost")
+    with recording(uri, reconnect_after_msec=[1]) as (_, log):
+        failed = ConnectFailed("io", "can't start new thread")
+        for _ in range(2):
+            assert log.take("disconnect") == ("disconnect", failed)
+        no_look_ups.set()
+        log.take("connect")
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_so_does_one_that_blocks(no_look_ups: threading.Event) -> None:
+    with pytest.raises(AttemptFailed) as failed:
+        resolve("localhost", 80, BlockingWaiter(PATIENCE))
+    assert failed.value.reason == ConnectFailed("io", "can't start new thread")
 
 
 def test_a_port_that_nobody_listens_on(unused_port: int) -> None:
