@@ -158,8 +158,8 @@ class Connection(BaseActor):
         return handle(self, message)
 
     def on_stop(self) -> None:
-        """End with a close frame, whoever asked."""
-        if self._status == "connected":
+        """End with a close frame, whoever asked; a close that has begun goes on."""
+        if self._status in ("connected", "closing"):
             write_left(self)
             self._close(CloseConnection())
             with contextlib.suppress(Interrupted):  # A second stop does not wait.

@@ -319,7 +319,10 @@ def test_last_words_are_waited_for_once(stepped: Stepped) -> None:
     assert stepped.last_words() == TransportFailed("broken pipe")
 
 
-def test_a_stop_waits_for_the_close_frame_of_the_server(stepped: Stepped) -> None:
+@pytest.mark.parametrize("asked", [False, True], ids=["open", "closing"])
+def test_a_stop_waits_for_the_close_frame_of_the_server(asked: bool, stepped: Stepped) -> None:
+    if asked:
+        stepped.actor.on_receive(CloseConnection())
     inbox = stepped.actor.actor_inbox
     answered: list[float] = []
 
@@ -342,10 +345,13 @@ def test_a_stop_waits_for_the_close_frame_of_the_server(stepped: Stepped) -> Non
     assert events[-1].reason == ClosedByClient()
 
 
-def test_a_stop_does_not_wait_for_ever(clock: SimpleNamespace) -> None:
+@pytest.mark.parametrize("asked", [False, True], ids=["open", "closing"])
+def test_a_stop_does_not_wait_for_ever(asked: bool, clock: SimpleNamespace) -> None:
     stepped = Stepped(clock, close_timeout_msec=300)
     stepped.connect()
     assert [type(event) for event in stepped.take()] == [ChannelConnected]
+    if asked:
+        stepped.actor.on_receive(CloseConnection())
     inbox = stepped.actor.actor_inbox
 
     def wait(timeout: float | None) -> Any:

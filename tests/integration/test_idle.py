@@ -29,7 +29,7 @@ from slipstream_actor import (
 from slipstream_actor.connection.state import ConnectionState, TopicState
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
-from tests.support.raw_server import CLOSE, Peer, RawServer, broadcast, frame, serve
+from tests.support.raw_server import CLOSE, Peer, RawServer, broadcast, closing, frame, serve
 
 DESCRIPTORS = Path("/proc/self/fd")
 NEVER_MSEC = 60_000
@@ -410,8 +410,18 @@ def test_what_is_dropped_is_counted() -> None:
 
 
 def test_a_connection_that_is_closing() -> None:
+    """A stop does not cut it short."""
+    stopped = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.join()
+        assert peer.frame().opcode == CLOSE
+        peer.wait_for(stopped)
+        peer.send(closing(1000))
+
     options: dict[str, Any] = {"close_timeout_msec": NEVER_MSEC}
-    with RawServer(silent_after_join) as server, recording(server.uri, **options) as (ref, log):
+    with RawServer(script) as server, recording(server.uri, **options) as (ref, log):
         log.take("connect")
         client = ref.proxy()
         client.do(lambda s: s.join("room")).get()
@@ -420,7 +430,11 @@ def test_a_connection_that_is_closing() -> None:
         client.do(Socket.disconnect).get()
         assert get_state(connection).status == "closing"
         assert connection is not None
-        connection.stop()
+        end = connection.stop(block=False)
+        eventually(lambda: not connection.is_alive(), "the stop")
+        assert not connection.actor_inbox.ended.done  # type: ignore[attr-defined]
+        stopped.set()
+        end.get(timeout=PATIENCE)
         log.take("disconnect")
         with pytest.raises(ActorDeadError):
             get_state(connection)
