@@ -13,7 +13,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.event import new_event
-from slipstream_actor.actors.exit import stop_at_exit
+from slipstream_actor.actors.exit import running, stop_at_exit
 from slipstream_actor.actors.expiry import lend_thread
 from slipstream_actor.actors.forks import LocalRef
 from slipstream_actor.actors.future import Future
@@ -111,8 +111,10 @@ class BaseActor(pykka.ThreadingActor):
         set_current(self.actor_ref)
         self.actor_inbox.thread = this_thread()
         try:
+            running.add(self.actor_ref)
             super()._actor_loop()
         finally:
+            running.discard(self.actor_ref)
             self.actor_inbox.thread = None
             set_current(None)
             # Without effect, but for an actor that did not get to say why it ends.

@@ -12,12 +12,15 @@ import weakref
 from typing import Any
 
 import pykka
+from pykka._envelope import Envelope
 
 from slipstream_actor.actors import here
+from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.process import ThreadRef, current
 
-__all__ = ["closes_at_exit", "living_connections", "stop_at_exit"]
+__all__ = ["closes_at_exit", "living_connections", "running", "stop_at_exit"]
 
 logger: Logger = get_logger("slipstream_actor.shutdown")
 
@@ -34,6 +37,11 @@ CLIENT_SHARE = 0.75
 # `multiprocessing`'s own have 10, for closing the queues, and less.
 EXIT_PRIORITY = 20
 MULTIPROCESSING = "multiprocessing.util"
+
+# The actors whose threads run. Pykka's registry has none of those that are ending, nor a client's
+# connection.
+running: set[Any] = set()
+reset_in_child(running.clear)
 
 _kinds: set[type[pykka.Actor]] = set()
 _announced: set[type[pykka.Actor]] = set()
@@ -91,54 +99,79 @@ class Exit:
     """One exit: the supervisors, the clients, then the connections; those of a kind all at once.
 
     Supervisors are first, lest they restart what is stopped here. The connections that are still
-    there are the plain threads', and those of clients that do not come back from a callback.
+    there are the plain threads', those of clients that do not come back from a callback, and those
+    that have yet to write what was accepted before they were closed or replaced. Who is ending
+    already is waited for like the others.
     """
 
     def __init__(self, kind: type[pykka.Actor]) -> None:
         self._started = time.monotonic()
         self._kind = kind
+        # Of those that were told to stop: a connection that is told twice waits for no close frame.
+        self._ends: dict[Any, Future[Any]] = {}
 
     def run(self) -> None:
         """Stop them and wait; return when they have ended or their time is over."""
         orders: list[list[Any]] = [[], [], []]
-        for ref in pykka.ActorRegistry.get_by_class(self._kind):
+        for ref in actors_of(self._kind):
             orders[getattr(ref.actor_class, "stop_order", 1)].append(ref)
         supervisors, clients, connections = orders
         least = min(map(seconds_of, clients), default=SHUTDOWN_SECONDS)
-        for stopped in [ref.stop(block=False) for ref in supervisors]:
-            self._wait(stopped, SUPERVISING_SHARE * least)
-        closing = [*self._stop_clients(clients), *stop_connections(connections)]
-        for owner, stopped in closing:
-            self._wait(stopped, seconds_of(owner))
+        self._stop(supervisors)
+        for supervisor in supervisors:
+            self._wait(supervisor, SUPERVISING_SHARE * least)
+        connections += self._stop_clients(clients)
+        owners = [*map(owner_of, connections)]
+        hold_still(owners)
+        self._stop(connections)
+        for connection, owner in zip(connections, owners, strict=True):
+            self._wait(connection, seconds_of(owner))
 
-    def _stop_clients(self, clients: list[Any]) -> list[tuple[Any, pykka.Future[Any]]]:
-        """Stop the clients; return those that do not come back, and the ends of what they leave."""
+    def _stop_clients(self, clients: list[Any]) -> list[Any]:
+        """Stop the clients, and the connections of those that do not come back; return these."""
         clients = sorted(clients, key=seconds_of)
-        closing = []
-        for client, stopped in [(client, client.stop(block=False)) for client in clients]:
-            if not self._wait(stopped, CLIENT_SHARE * seconds_of(client)):
+        self._stop(clients)
+        left = []
+        for client in clients:
+            if not self._wait(client, CLIENT_SHARE * seconds_of(client)):
                 logger.info("%s does not end: its connection is closed without it", client)
-                closing += [(client, ref.stop(block=False)) for ref in connections_of(client)]
-        return closing
+                left += connections_of(client)
+                self._stop(left)
+        return left
 
-    def _wait(self, stopped: pykka.Future[Any], seconds: float) -> bool:
+    def _stop(self, refs: list[Any]) -> None:
+        """Ask those to stop that were not asked before."""
+        for ref in refs:
+            if ref not in self._ends:
+                self._ends[ref] = stop(ref)
+
+    def _wait(self, ref: Any, seconds: float) -> bool:
         """Wait for the end of an actor until so many `seconds` after the start."""
-        try:
-            stopped.get(timeout=max(0.0, self._started + seconds - time.monotonic()))
-        except pykka.Timeout:
-            return False
-        return True
+        return self._ends[ref].wait(max(0.0, self._started + seconds - time.monotonic()))
 
 
-def stop_connections(connections: list[Any]) -> list[tuple[Any, pykka.Future[Any]]]:
-    """Stop the connections of plain threads; return these, and the ends of those."""
-    closing = []
-    for connection in connections:
-        owner = owner_of(connection)
+def actors_of(kind: type[pykka.Actor]) -> list[Any]:
+    """Return the actors of `kind` that there are, each once."""
+    # In this order: whoever ends meanwhile is in one of them.
+    registered = pykka.ActorRegistry.get_by_class(kind)
+    return [*dict.fromkeys([*registered, *running])]
+
+
+def stop(ref: Any) -> Future[Any]:
+    """Ask an actor to stop, unless it is ending; return what is done when it has ended."""
+    end: Future[Any] = Future()
+    _ = ref.stop(block=False)
+    # Nobody handles what comes behind a stop, or the last message: it is refused at the very end.
+    # A stop in its place would interrupt `terminate`.
+    ref.actor_inbox.put(Envelope(None, reply_to=end))
+    return end
+
+
+def hold_still(owners: list[Any]) -> None:
+    """Tell plain threads nothing more, but the one that exits."""
+    for owner in owners:
         if isinstance(owner, ThreadRef) and owner is not current():
             owner.actor_inbox.deaf = True
-        closing.append((owner, connection.stop(block=False)))
-    return closing
 
 
 def owner_of(connection: Any) -> Any:
@@ -153,8 +186,8 @@ def seconds_of(owner: Any) -> float:
 
 
 def connections_of(owner: Any) -> list[Any]:
-    """Return the connections of `owner` that are alive."""
-    return [ref for ref, whose in living_connections() if whose is owner]
+    """Return the connections of `owner` that have not ended."""
+    return [ref for ref in tuple(running) if owner_of(ref) is owner]
 
 
 def living_connections() -> list[tuple[Any, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -58,6 +60,15 @@ LEFT = {
         """
 ref = start()
 cast(ref, never)
+reached.wait(10)
+""",
+        1,
+    ),
+    "a client in a terminate that never returns": (
+        """
+Client.terminate = never
+ref = start()
+ref.stop(block=False)
 reached.wait(10)
 """,
         1,
@@ -267,6 +278,167 @@ def test_the_thread_that_exits_is_told_of_the_end(
     with Program(BEGIN + TOLD + LEAVE, server.uri) as program:
         outcome, _ = leaving(program, "the end of the script")
     assert outcome == (0, "False\n", "")
+    assert len(taken(closes, 1)) == 1
+
+
+SLOW = """
+import logging
+
+logging.disable(logging.ERROR)  # It would say that it has crashed.
+
+class Slow(Client):
+    def handle_call(self, message, from_, socket):
+        return Stop("normal", socket, answer="bye")
+
+    def terminate(self, reason, socket):
+        reached.set()
+        threading.Event().wait(0.2)
+        socket.await_reply(socket.push("room", "event"))
+        print("bye", type(reason).__name__, flush=True)
+
+def start_slow():
+    ref = Slow.start()
+    wait_until_joined(ref, "room")
+    return ref
+
+def fail(socket):
+    raise ValueError
+"""
+
+# How a client is told to end before the program does, and who is told for what.
+ENDING = {
+    "a stop that nobody waits for": ("start_slow().stop(block=False)", "str"),
+    "a stop that is waited for too shortly": (
+        """
+try:
+    start_slow().stop(timeout=0.01)
+except AwaitTimeoutError:
+    pass
+""",
+        "str",
+    ),
+    "a Stop that answers": ("call(start_slow(), 'quit')", "str"),
+    "a crash": ("cast(start_slow(), fail)", "ValueError"),
+    "a supervisor": (
+        """
+supervisor = Supervisor.start([ChildSpec(Slow, name="child")])
+wait_until_joined("child", "room")
+supervisor.stop(block=False)
+""",
+        "str",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ENDING)
+def test_a_client_that_is_ending_is_waited_for(
+    how: str, server: RawServer, closes: queue.Queue[float]
+) -> None:
+    end, reason = ENDING[how]
+    with Program(BEGIN + SLOW + end + "\nreached.wait(10)" + LEAVE, server.uri) as program:
+        outcome, _ = leaving(program, "the end of the script")
+    assert outcome == (0, f"bye {reason}\n", "")
+    assert len(taken(closes, 1)) == 1
+
+
+CLOSING = """
+options["close_timeout_msec"] = 20_000
+
+def push(socket):
+    socket.push("room", "begin")
+    # More than a system takes in for a server that does not read.
+    socket.push("room", "last", {"text": "x" * 12_000_000})
+    return socket
+
+def join():
+    return connect(uri, **options).join("room").await_join("room")
+
+def again(socket):
+    return socket.connect(uri.replace("/socket", "/other"), **options)
+
+class Pushing(Client):
+    def handle_cast(self, then, socket):
+        socket = then(push(socket))
+        reached.set()
+        return socket
+
+    def terminate(self, reason, socket):
+        pass
+
+def own(then):
+    ref = Pushing.start()
+    wait_until_joined(ref, "room")
+    cast(ref, then)
+    reached.wait(10)
+
+def in_a_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+"""
+
+EXITS = """
+import atexit
+
+# Ahead of our own, which was registered when the first connection was made.
+atexit.register(print, "exits", flush=True)
+"""
+
+# How a connection that has yet to write what was pushed is left to be closed.
+CLOSED = {
+    "a disconnect": "socket = push(join()).disconnect()",
+    "a stop": "socket = push(join()); socket.channel_pid.stop(block=False)",
+    "a thread that ends": "in_a_thread(lambda: push(join()).disconnect())",
+    "a client's disconnect": "own(Socket.disconnect)",
+    "a client's new connection": "own(again)",
+    "a client's reconnect": "own(lambda socket: socket.reconnect(delay=0))",
+}
+
+
+@pytest.mark.parametrize("how", CLOSED)
+def test_what_was_pushed_before_a_close_is_written(how: str) -> None:
+    exits, sizes, codes = threading.Event(), queue.Queue[int](), queue.Queue[int | None]()
+
+    def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        peer.upgrade()
+        while (came := peer.frame()).opcode != CLOSE:
+            if came.event == "phx_join":
+                peer.reply(came.message)
+            elif came.event == "begin":
+                peer.wait_for(exits)
+            elif came.event == "last":
+                sizes.put(len(came.payload))
+                codes.put(peer.frame().code)
+                break
+        peer.send(closing(1000))
+
+    begin = BEGIN + CLOSING + CLOSED[how] + EXITS
+    with RawServer(script) as server, Program(begin, server.uri, "20000") as program:
+        assert program.line() == "exits"
+        exits.set()
+        assert sizes.get(timeout=DEADLINE) > 12_000_000
+        assert codes.get(timeout=DEADLINE) == 1000
+        outcome = program.end()
+    assert (outcome.code, outcome.output) == (0, "")
+
+
+UNANSWERED = "socket = connect(uri, **options).await_connect().disconnect()"
+
+
+def test_a_close_that_is_not_answered_holds_no_program_up(closes: queue.Queue[float]) -> None:
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        assert peer.frame().code == 1000
+        closes.put(time.monotonic())
+        peer.hold()
+
+    begin = BEGIN + "options['close_timeout_msec'] = 60_000\n" + UNANSWERED + LEAVE
+    with RawServer(script) as server, Program(begin, server.uri, "200") as program:
+        outcome, seconds = leaving(program, "the end of the script")
+    assert outcome == (0, "", "")
+    assert seconds < 0.2 + SLACK
     assert len(taken(closes, 1)) == 1
 
 
