@@ -82,7 +82,7 @@ class Subscription(Stream[MessageReceived]):
 
     # the connection's side, in its thread
 
-    def _pauses(self, reader: Any, *, urgent: bool = False) -> bool:
+    def pauses(self, reader: Any, *, urgent: bool = False) -> bool:
         """Whether a connection is to read no more; then its inbox, `reader`, is told to read again
         when there is room."""
         if not self.full(urgent=urgent):
@@ -99,8 +99,8 @@ class Subscription(Stream[MessageReceived]):
         most = 2 * self._size if urgent else self._size
         return self._waits and not self._ended and len(self._items) >= most
 
-    def take(self, events: Iterable[Any], connection: Any) -> None:
-        """Take what matches of a burst; `connection` is the inbox of who reads it."""
+    def take(self, events: Iterable[Any]) -> None:
+        """Take what matches of a burst."""
         try:
             count = self._put_matching(events)
         except Exception as error:  # The connection is that of others too.

@@ -452,7 +452,7 @@ class Connection(BaseActor):
             inbox.ended_joins.update(ended)
             self._log.joins_ended(ended.values())
         for subscription in inbox.subscriptions:
-            subscription.take(events, self.actor_inbox)
+            subscription.take(events)
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":

@@ -129,7 +129,7 @@ def test_patterns(pattern: Any, wanted: list[int]) -> None:
     topic, event, payload = (*pattern, ANY, ANY, ANY)[:3]
     subscription = Subscription(topic, event, payload, size=10, overflow="wait")
     events = [message(0), message(1), message(2, event="news"), message(3, topic="rooms:other")]
-    subscription.take(events, Reader())
+    subscription.take(events)
     subscription.end()
     assert numbers(subscription) == wanted
 
@@ -152,26 +152,26 @@ def test_it_holds_beside_the_callbacks_and_across_reconnects(
 def test_a_full_one_has_the_connection_wait_until_half_is_taken() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=4, overflow="wait")
     reader = Reader()
-    subscription.take([message(n) for n in range(3)], reader)
-    assert not subscription._pauses(reader)
-    subscription.take([message(3), message(4)], reader)
-    assert subscription._pauses(reader)
-    assert not subscription._pauses(reader, urgent=True)
+    subscription.take([message(n) for n in range(3)])
+    assert not subscription.pauses(reader)
+    subscription.take([message(3), message(4)])
+    assert subscription.pauses(reader)
+    assert not subscription.pauses(reader, urgent=True)
     assert taken(subscription, 2) == [0, 1]
     assert reader.told == []
     assert taken(subscription, 1) == [2]
     assert reader.told == [ResumeReading]
-    subscription.take([message(n) for n in range(5, 11)], reader)
-    assert subscription._pauses(reader, urgent=True)
+    subscription.take([message(n) for n in range(5, 11)])
+    assert subscription.pauses(reader, urgent=True)
     assert subscription.dropped == 0
 
 
 def test_each_connection_that_waits_reads_again() -> None:
     """One of a client that ends, and that of the next."""
     subscription = Subscription(ANY, ANY, ANY, size=4, overflow="wait")
-    subscription.take([message(n) for n in range(4)], Reader())
+    subscription.take([message(n) for n in range(4)])
     readers = Reader(), Reader()
-    assert [subscription._pauses(reader) for reader in readers] == [True, True]
+    assert [subscription.pauses(reader) for reader in readers] == [True, True]
     assert taken(subscription, 2) == [0, 1]
     assert [reader.told for reader in readers] == [[ResumeReading], [ResumeReading]]
     assert taken(subscription, 2) == [2, 3]
@@ -180,21 +180,21 @@ def test_each_connection_that_waits_reads_again() -> None:
 
 def test_a_connection_that_has_ended_is_not_kept() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=1, overflow="wait")
-    subscription.take([message(0)], Reader())
+    subscription.take([message(0)])
     for _ in range(3):
         reader = Reader()
-        assert subscription._pauses(reader)
+        assert subscription.pauses(reader)
         reader.closed = True
     last = Reader()
-    assert subscription._pauses(last)
+    assert subscription.pauses(last)
     assert subscription._paused == {last}
 
 
 def test_who_is_interrupted_while_it_tells_a_connection_tells_it_next_time() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=1, overflow="wait")
-    subscription.take([message(0)], Reader())
+    subscription.take([message(0)])
     reader = InterruptedReader()
-    assert subscription._pauses(reader)
+    assert subscription.pauses(reader)
     with pytest.raises(KeyboardInterrupt):
         next(subscription)
     assert reader.told == []
@@ -205,8 +205,8 @@ def test_who_is_interrupted_while_it_tells_a_connection_tells_it_next_time() -> 
 def test_one_that_drops_keeps_the_latest() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=3, overflow="drop_oldest")
     reader = Reader()
-    subscription.take([message(n) for n in range(5)], reader)
-    assert not subscription._pauses(reader)
+    subscription.take([message(n) for n in range(5)])
+    assert not subscription.pauses(reader)
     assert subscription.dropped == 2
     assert taken(subscription, 3) == [2, 3, 4]
     assert reader.told == []
@@ -216,13 +216,13 @@ def test_one_that_drops_keeps_the_latest() -> None:
 def test_a_full_one_that_ends_has_the_connection_read(how: str) -> None:
     subscription = Subscription(ANY, ANY, ANY, size=2, overflow="wait")
     reader = Reader()
-    subscription.take([message(n) for n in range(3)], reader)
-    assert subscription._pauses(reader)
+    subscription.take([message(n) for n in range(3)])
+    assert subscription.pauses(reader)
     getattr(subscription, how)()
     assert reader.told == [ResumeReading]
-    assert not subscription._pauses(reader)
+    assert not subscription.pauses(reader)
     assert numbers(subscription) == ([] if how == "close" else [0, 1, 2])
-    subscription.take([message(9)], reader)
+    subscription.take([message(9)])
     assert numbers(subscription) == []
 
 
@@ -277,7 +277,7 @@ def test_who_gives_up_passes_on_what_woke_it() -> None:
     first, second = subscription._take()[1], subscription._take()[1]
     assert first is not None
     assert second is not None
-    subscription.take([message(0)], Reader())
+    subscription.take([message(0)])
     assert first.done
     assert not second.done
     subscription._forget(first)
@@ -345,7 +345,7 @@ def test_an_error_comes_behind_what_was_taken_and_ends_who_waits() -> None:
     failing = Subscription(ANY, ANY, lambda payload: payload["n"], size=1, overflow="wait")
     reader, waiter = Reader(), failing._take()[1]
     assert waiter is not None
-    failing.take([message(1), MessageReceived(LOBBY, "line", {}), message(2)], reader)
+    failing.take([message(1), MessageReceived(LOBBY, "line", {}), message(2)])
     assert waiter.done
     assert not failing.full()
     assert taken(failing, 1) == [1]
@@ -357,9 +357,9 @@ def test_an_error_comes_behind_what_was_taken_and_ends_who_waits() -> None:
 def test_a_full_one_whose_pattern_raises_has_the_connection_read() -> None:
     failing = Subscription(ANY, ANY, lambda payload: payload["n"] + 1, size=1, overflow="wait")
     reader = Reader()
-    failing.take([message(1)], reader)
-    assert failing._pauses(reader)
-    failing.take([MessageReceived(LOBBY, "line", {})], reader)
+    failing.take([message(1)])
+    assert failing.pauses(reader)
+    failing.take([MessageReceived(LOBBY, "line", {})])
     assert reader.told == [ResumeReading]
 
 

@@ -280,7 +280,7 @@ class FakeConnection:
         # Not `client.tell`: an actor that runs `terminate` is dead to Pykka, and still awaits.
         inbox = self.client.actor_inbox
         for subscription in inbox.subscriptions:
-            subscription.take(tuple(burst.events), self.actor_inbox)
+            subscription.take(tuple(burst.events))
         if not inbox.deaf:
             inbox.tell(burst)
 

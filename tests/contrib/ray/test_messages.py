@@ -34,7 +34,7 @@ class Counted(Subscription):
     def add(self, count: int) -> None:
         events = [MessageReceived("a", "n", self.put + n) for n in range(count)]
         self.put += count
-        self.take(events, None)
+        self.take(events)
 
     def _has_taken(self) -> None:
         super()._has_taken()
@@ -98,7 +98,7 @@ def test_messages_travel() -> None:
 
 def test_what_a_pattern_raises_comes_as_one_that_can_travel() -> None:
     subscription = Subscription(ANY, ANY, lambda payload: payload["n"], size=1, overflow="wait")
-    subscription.take([MessageReceived("a", "n", {"n": 1}), MessageReceived("a", "n", {})], None)
+    subscription.take([MessageReceived("a", "n", {"n": 1}), MessageReceived("a", "n", {})])
     assert numbers(take_some(subscription, 0.0)) == ([{"n": 1}], 0)
     with pytest.raises(PatternFailed, match="KeyError"):
         take_some(subscription, 0.0)
