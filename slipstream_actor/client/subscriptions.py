@@ -82,7 +82,7 @@ class Subscription(Stream[MessageReceived]):
 
     # the connection's side, in its thread
 
-    def pauses(self, reader: Any, *, urgent: bool = False) -> bool:
+    def _pauses(self, reader: Any, *, urgent: bool = False) -> bool:
         """Whether a connection is to read no more; then its inbox, `reader`, is told to read again
         when there is room."""
         if not self.full(urgent=urgent):

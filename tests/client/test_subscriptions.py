@@ -153,16 +153,16 @@ def test_a_full_one_has_the_connection_wait_until_half_is_taken() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=4, overflow="wait")
     reader = Reader()
     subscription.take([message(n) for n in range(3)])
-    assert not subscription.pauses(reader)
+    assert not subscription._pauses(reader)
     subscription.take([message(3), message(4)])
-    assert subscription.pauses(reader)
-    assert not subscription.pauses(reader, urgent=True)
+    assert subscription._pauses(reader)
+    assert not subscription._pauses(reader, urgent=True)
     assert taken(subscription, 2) == [0, 1]
     assert reader.told == []
     assert taken(subscription, 1) == [2]
     assert reader.told == [ResumeReading]
     subscription.take([message(n) for n in range(5, 11)])
-    assert subscription.pauses(reader, urgent=True)
+    assert subscription._pauses(reader, urgent=True)
     assert subscription.dropped == 0
 
 
@@ -171,7 +171,7 @@ def test_each_connection_that_waits_reads_again() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=4, overflow="wait")
     subscription.take([message(n) for n in range(4)])
     readers = Reader(), Reader()
-    assert [subscription.pauses(reader) for reader in readers] == [True, True]
+    assert [subscription._pauses(reader) for reader in readers] == [True, True]
     assert taken(subscription, 2) == [0, 1]
     assert [reader.told for reader in readers] == [[ResumeReading], [ResumeReading]]
     assert taken(subscription, 2) == [2, 3]
@@ -183,10 +183,10 @@ def test_a_connection_that_has_ended_is_not_kept() -> None:
     subscription.take([message(0)])
     for _ in range(3):
         reader = Reader()
-        assert subscription.pauses(reader)
+        assert subscription._pauses(reader)
         reader.closed = True
     last = Reader()
-    assert subscription.pauses(last)
+    assert subscription._pauses(last)
     assert subscription._paused == {last}
 
 
@@ -194,7 +194,7 @@ def test_who_is_interrupted_while_it_tells_a_connection_tells_it_next_time() -> 
     subscription = Subscription(ANY, ANY, ANY, size=1, overflow="wait")
     subscription.take([message(0)])
     reader = InterruptedReader()
-    assert subscription.pauses(reader)
+    assert subscription._pauses(reader)
     with pytest.raises(KeyboardInterrupt):
         next(subscription)
     assert reader.told == []
@@ -206,7 +206,7 @@ def test_one_that_drops_keeps_the_latest() -> None:
     subscription = Subscription(ANY, ANY, ANY, size=3, overflow="drop_oldest")
     reader = Reader()
     subscription.take([message(n) for n in range(5)])
-    assert not subscription.pauses(reader)
+    assert not subscription._pauses(reader)
     assert subscription.dropped == 2
     assert taken(subscription, 3) == [2, 3, 4]
     assert reader.told == []
@@ -217,10 +217,10 @@ def test_a_full_one_that_ends_has_the_connection_read(how: str) -> None:
     subscription = Subscription(ANY, ANY, ANY, size=2, overflow="wait")
     reader = Reader()
     subscription.take([message(n) for n in range(3)])
-    assert subscription.pauses(reader)
+    assert subscription._pauses(reader)
     getattr(subscription, how)()
     assert reader.told == [ResumeReading]
-    assert not subscription.pauses(reader)
+    assert not subscription._pauses(reader)
     assert numbers(subscription) == ([] if how == "close" else [0, 1, 2])
     subscription.take([message(9)])
     assert numbers(subscription) == []
@@ -358,7 +358,7 @@ def test_a_full_one_whose_pattern_raises_has_the_connection_read() -> None:
     failing = Subscription(ANY, ANY, lambda payload: payload["n"] + 1, size=1, overflow="wait")
     reader = Reader()
     failing.take([message(1)])
-    assert failing.pauses(reader)
+    assert failing._pauses(reader)
     failing.take([MessageReceived(LOBBY, "line", {})])
     assert reader.told == [ResumeReading]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -16,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.testing.server.channel import Channel, ChannelSocket, RefuseJoin, Reply
 from slipstream_actor.testing.server.codec import Codec
 from slipstream_actor.testing.server.pubsub import Broadcast, Hub
@@ -24,7 +24,7 @@ from slipstream_actor.testing.server.pubsub import Broadcast, Hub
 if TYPE_CHECKING:
     from slipstream_actor.testing.server.presence import Presence
 
-logger: Logger = get_logger("slipstream_actor.testing")
+logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ nothing else. Only `post`, `wake`, `kill` and `shut_down` are called from other 
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import ssl
 import sys
@@ -17,7 +18,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.testing.server.channel_process import ChannelEnded
 from slipstream_actor.testing.server.codec import Codec
 from slipstream_actor.testing.server.endpoint import Endpoint, Peer, Upgrade
@@ -27,7 +27,7 @@ from slipstream_actor.testing.server.pubsub import Broadcast
 from slipstream_actor.testing.server.session import Application, Session
 from slipstream_actor.testing.server.websocket import CloseSocket, Ping, Pong, WebSocket
 
-logger: Logger = get_logger("slipstream_actor.testing")
+logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 HANDSHAKE_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 60.0

@@ -9,19 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
 
-from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.testing.server import query
 from slipstream_actor.testing.server.codec import Codec
 from slipstream_actor.testing.server.codec import negotiate as negotiate_version
 from slipstream_actor.testing.server.compression import Compression, negotiate
 from slipstream_actor.testing.server.http import CACHE_CONTROL, Request, Response, head
 
-logger: Logger = get_logger("slipstream_actor.testing")
+logger: logging.Logger = logging.getLogger("slipstream_actor.testing")
 
 AUTH_TOKEN_PREFIX = "base64url.bearer.phx."
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
