@@ -120,6 +120,13 @@ class ShownReason(Shown):
     without what the server said beside its `reason`. Of all else, which may hold anything, the type
     is shown; of a mapping what is shown of a response."""
 
+    def repr(self, x: Any) -> str:
+        """Show a reason, whatever one of the user's own raises."""
+        try:
+            return super().repr(x)
+        except Exception:
+            return type(x).__name__
+
     def repr1(self, x: Any, level: int) -> str:
         """Show a reason, or a part of a tuple that is one."""
         if isinstance(x, Mapping):
@@ -128,9 +135,9 @@ class ShownReason(Shown):
             return f"{type(x).__name__}({shown(str(x))})"
         if isinstance(x, enum.Enum):
             return f"{type(x).__name__}.{x.name}"
-        if x is None or isinstance(x, (str, int, float, tuple, BaseException)) or is_reason(x):
+        if isinstance(x, (str, int, float, BaseException)) or is_reason(x):
             return super().repr1(x, level)
-        return type(x).__name__
+        return super().repr1(x, level) if type(x) in (tuple, type(None)) else type(x).__name__
 
     def repr_field(self, name: str, value: Any, level: int) -> str:
         """Show a field of a reason: of what the server sent, and of an exception, no more than the

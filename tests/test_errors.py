@@ -6,9 +6,10 @@ import copy
 import enum
 import pickle
 import threading
+from collections import UserDict
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -179,6 +180,16 @@ class Kitchen(enum.Enum):
     CLOSED = SECRET
 
 
+class Named(NamedTuple):
+    why: str
+    token: str
+
+
+class Lazy(UserDict[str, Any]):
+    def get(self, *_: Any) -> Any:
+        raise LookupError(SECRET)
+
+
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
@@ -187,6 +198,8 @@ class Kitchen(enum.Enum):
         (("shutdown", {"token": SECRET}), "('shutdown', fields token)"),
         (("failed_to_start_child", 7, None), "('failed_to_start_child', 7, None)"),
         ({"reason": "closed", "token": SECRET}, '"closed"'),
+        (Named("no kitchen", SECRET), "Named"),
+        (Lazy(), "Lazy"),
         ([SECRET], "list"),
         (SECRET.encode(), "bytes"),
         (Kitchen.CLOSED, "Kitchen.CLOSED"),

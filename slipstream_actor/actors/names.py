@@ -115,18 +115,10 @@ def resolve(target: Target) -> Any:
     if ref is None:
         require_here(_names.get(target))
         park_if_exiting()
-        if is_no_name(target):
+        if isinstance(target, pykka.Future):  # Anything else may be a name that nobody has yet.
             raise wrong_target_error(target)
         raise nobody_error(target)
     return ref
-
-
-def is_no_name(target: Any) -> bool:
-    """Whether something equals only itself, and nobody was ever called so: a future, say."""
-    kind: Any = type(target)
-    if kind is object or kind.__hash__ is not object.__hash__ or isinstance(target, type | None):
-        return False
-    return target not in _names and target not in _ended
 
 
 def wrong_target_error(target: Any) -> TypeError:

@@ -240,10 +240,11 @@ class ClientActor(EventDelivery):
         self.actor_inbox.busy_since = time.monotonic()
         if kind not in UNNOTICED:
             self._cancel_idle()
+        # What the last one has dropped, by raising, is nobody's any more.
+        self.actor_inbox.uncommitted = None
         if kind is not ProxyCall:
             return super()._dispatch(message)
         # A public method: it changes the socket by assigning `self.socket`.
-        self._begin()
         try:
             result = super()._dispatch(message)
             if self.actor_inbox.uncommitted is not None:

@@ -283,7 +283,7 @@ class CallbackRunner(Defaults, BaseActor):
         if terminate:
             self._fail_pushes()
             try:
-                callback(self, "terminate")(reason, self.socket)
+                callback(self, "terminate")(reason, self._begin())
             except BaseException:
                 logger.exception("terminate of %s raised", self)
             inbox.told_all = True

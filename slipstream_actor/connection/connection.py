@@ -117,7 +117,7 @@ class Connection(BaseActor):
             config.high_watermark,
             config.low_watermark,
             config.max_undelivered_bytes,
-            resume=self._ask_to_resume,
+            resume=lambda: self.actor_inbox.tell(ResumeReading()),
         )
         self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
         self._encoded: dict[str, str | bytes] = {}
@@ -187,12 +187,10 @@ class Connection(BaseActor):
         if self._transport is not None:
             return
         self._telemetry.begin()
-        config = self._config
         self._log.attempt("opening")
+        answers: dict[type, Any] = {GetState: self._answer_state}
         try:
-            self._transport = open_transport(
-                config, self.actor_inbox, {GetState: self._answer_state}
-            )
+            self._transport = open_transport(self._config, self.actor_inbox, answers)
         except Cancelled:
             self._end(ClosedByClient())
         except AttemptFailed as failed:
@@ -276,9 +274,12 @@ class Connection(BaseActor):
 
     def _tick(self, _: Tick) -> None:
         now = time.monotonic()
-        if self._transport is not None:
-            hear(self)
-        self._timer = None  # Only now: what is due is looked at below.
+        hear(self)
+        self._due(now)
+
+    def _due(self, now: float) -> None:
+        """Do what is due; what has come by `now` has been heard."""
+        self._timer = None
         if self._transport is None or self._status == "closed":
             return
         if self._give_up_at is not None and self._give_up_at <= now:
@@ -346,9 +347,6 @@ class Connection(BaseActor):
                 # Bytes that TLS has decrypted wait where no selector sees them.
                 self.actor_inbox.read_again()
         return not paused
-
-    def _ask_to_resume(self) -> None:
-        self.actor_inbox.tell(ResumeReading())
 
     def _resume(self, _: ResumeReading) -> None:
         if self._status != "closed":

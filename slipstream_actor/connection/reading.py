@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from slipstream_actor.actors.selector_inbox import SocketReady
+from slipstream_actor.actors.selector_inbox import READABLE
 from slipstream_actor.protocol.incoming import take_in
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.telemetry import frame_log
@@ -43,11 +43,11 @@ def hear(connection: Any) -> None:
     """Read all that has come by now, as far as there is room: what was answered in time is no
     timeout, whatever kept this process from reading it."""
     transport = connection._transport
-    for _ in range(MOST_READS):
+    for _ in range(MOST_READS if transport is not None else 0):
         before = transport.bytes_in
         if connection._paused or connection._status == "closed":
             return
-        connection._ready(SocketReady(True, False))
+        connection._ready(READABLE)
         if transport.bytes_in == before:
             return
 

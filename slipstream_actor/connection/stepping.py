@@ -14,7 +14,7 @@ from slipstream_actor.actors import context
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
-from slipstream_actor.actors.selector_inbox import SocketReady
+from slipstream_actor.actors.selector_inbox import READABLE, SocketReady
 from slipstream_actor.connection.pushes import (
     is_left_to_write,
     leave_here,
@@ -147,7 +147,7 @@ def step_here(connection: Any, ready: SocketReady | Tick | None) -> bool:
         return False
     try:
         if isinstance(ready, Tick):
-            return beat(connection, ready)
+            return beat(connection)
         return write_what_waits(connection) if ready is None else read(connection, ready)
     except BaseException as error:
         connection.actor_inbox.tell(StepFailed(error))
@@ -174,12 +174,16 @@ def read(connection: Any, ready: SocketReady) -> bool:
     return True
 
 
-def beat(connection: Any, tick: Tick) -> bool:
+def beat(connection: Any) -> bool:
     """Send the heartbeat that is due; `False` where one was not answered, or more may be due."""
     protocol, driver = connection._protocol, connection.actor_inbox.driver
     if protocol.heartbeat is not None or connection._give_up_at is not None or driver.REQUESTS:
         return False
-    connection._tick(tick)
+    now = time.monotonic()
+    # What has come is heard first, and an end is left to the connection's own thread.
+    if connection._paused or not read(connection, READABLE) or not can_go_on(connection):
+        return False
+    connection._due(now)
     return True
 
 

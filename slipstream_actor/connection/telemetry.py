@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from slipstream_actor.protocol.reasons import HeartbeatTimeout
+from slipstream_actor.protocol.undecoded import as_told
 from slipstream_actor.telemetry import dispatch as telemetry
 from slipstream_actor.telemetry.dispatch import end_measurements, start_measurements
 from slipstream_actor.telemetry.spans import OpenSpan, open_span
@@ -100,7 +101,7 @@ class ConnectionTelemetry:
             begun.fail(error)
             raise
         else:
-            told = tuple(self.told)
+            told = tuple(map(as_told, self.told))
             begun.stop(
                 **{"message": message, "events": told, "built_events": told, "return": result},
                 end_state=self._state(),

@@ -254,7 +254,7 @@ def frame_of(serializer: Serializer, message: Message) -> str | bytes:
     name = type(serializer).__name__
     try:
         data: Any = serializer.encode(message)
-        if isinstance(data, str) and not data.isascii():
+        if isinstance(data, str) and not data.isascii() and not encodes_as_ours(serializer):
             data.encode()  # A text frame is UTF-8: one that is not would end the connection.
         if isinstance(data, (str, bytes)):
             return data

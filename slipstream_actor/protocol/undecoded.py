@@ -11,7 +11,7 @@ import msgspec
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.message import Message, PartlyDecoded
 
-__all__ = ["MESSAGES", "event_of"]
+__all__ = ["MESSAGES", "as_told", "event_of"]
 
 decode: Callable[[msgspec.Raw], Any] = msgspec.json.Decoder().decode
 
@@ -29,3 +29,9 @@ def event_of(message: Message | MessageReceived) -> MessageReceived | None:
         except (ValueError, RecursionError):
             return None
     return MessageReceived(message.topic, message.event, payload)
+
+
+def as_told(event: Any) -> Any:
+    """Return an event of the protocol as its callback is told it; a message whose payload is no
+    JSON stays as it came."""
+    return (event_of(event) or event) if isinstance(event, Message) else event

@@ -381,14 +381,12 @@ class ClientHandle(Generic[C]):
 
     def _again(self, life: Life[C], reason: Any) -> None:
         life.ref, life.reason, life.due = None, reason, time.monotonic() + life.delay
+        call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
+        delay, life.delay = life.delay, min(LONGEST_DELAY, 2 * life.delay)
         logger.warning(
             "%r: its client has ended, %s, and is started again in %.1f s",
-            self,
-            shown_reason(reason),
-            life.delay,
+            *(self, shown_reason(reason), delay),
         )
-        call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
-        life.delay = min(LONGEST_DELAY, 2 * life.delay)
 
     def _restart_in_a_thread(self, life: Life[C]) -> None:
         """`start` waits for `init`: not in the thread that sees to all deadlines."""

@@ -16,6 +16,7 @@ from slipstream_actor import (
     Answer,
     AwaitTimeoutError,
     ClientActor,
+    Down,
     From,
     Next,
     Socket,
@@ -243,7 +244,7 @@ class Odd:
 
 
 # What is handed over by mistake.
-NO_TARGETS = [[1], {}, Odd(), Future(), threading.Lock(), lambda: None, new_socket()]
+NO_TARGETS = [[1], {}, Future(), new_socket()]
 ASKING: list[Any] = [
     resolve,
     wait,
@@ -280,7 +281,12 @@ def test_an_object_that_equals_only_itself_may_be_a_name() -> None:
     with pytest.raises(ActorDeadError, match="has ended"):
         resolve(name)
     with pytest.raises(ActorDeadError, match="no client has the name"):
-        resolve(object())
+        resolve(Odd())
+    cast(Odd(), "to nobody")
+    monitor(nobody := Odd())
+    assert current().actor_inbox.receive(lambda m, _: type(m) is Down, PATIENCE) == Down(
+        nobody, "noproc"
+    )
 
 
 @pytest.mark.parametrize("name", [[1], {}, new_socket()])

@@ -837,6 +837,39 @@ def test_an_assignment_of_socket_may_not_lose_a_join(play: Play) -> None:
         ref.proxy().do(lose).get(timeout=PATIENCE)
 
 
+def test_what_an_end_has_broken_off_is_no_loss_of_terminate(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wait_for_it(_: Any, message: Any, socket: Socket) -> Socket:
+        return socket.join(TOPIC).await_join(TOPIC, timeout=PATIENCE)
+
+    def note(me: Any, reason: Any, socket: Socket) -> None:
+        me.socket = me.socket.assign(ended=True)
+        ended.set()
+
+    ended = threading.Event()
+    ref, _ = play({"handle_cast": wait_for_it, "terminate": note})
+    cast(ref, "join")
+    eventually(lambda: ref.actor_inbox.uncommitted, "the join")
+    ref.stop(timeout=PATIENCE)
+    assert ended.is_set()
+    assert not caplog.records
+
+
+def test_what_a_call_has_dropped_by_raising_is_no_loss_of_the_next(play: Play) -> None:
+    def fail(_: Any, message: Any, from_: Any, socket: Socket) -> Any:
+        socket.join("lost")
+        raise ZeroDivisionError
+
+    ref, _ = play({"handle_call": fail})
+    with pytest.raises(ZeroDivisionError):
+        ref.ask("m", timeout=PATIENCE)
+    if ref.is_alive():
+        ref.proxy().do(lambda me: setattr(me, "socket", me.socket.assign(n=1))).get(
+            timeout=PATIENCE
+        )
+
+
 def test_what_is_no_loss(play: Play) -> None:
     """What asks nothing of the server may be tried out, and a join that has failed given up."""
 

@@ -343,7 +343,7 @@ def test_what_a_pattern_raises_ends_it_alone(
 
 def test_an_error_comes_behind_what_was_taken_and_ends_who_waits() -> None:
     failing = Subscription(ANY, ANY, lambda payload: payload["n"], size=1, overflow="wait")
-    reader, waiter = Reader(), failing._take()[1]
+    waiter = failing._take()[1]
     assert waiter is not None
     failing.take([message(1), MessageReceived(LOBBY, "line", {}), message(2)])
     assert waiter.done

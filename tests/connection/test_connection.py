@@ -19,12 +19,14 @@ from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection import connection as module
 from slipstream_actor.connection.connection import LAST_WORDS_SECONDS, Connection
 from slipstream_actor.connection.pace import LEAST_PACE
+from slipstream_actor.connection.stepping import Tick, step_here
 from slipstream_actor.protocol.commands import CloseConnection, ResumeReading
 from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
+    ClosedByPeer,
     HeartbeatTimeout,
     TransportFailed,
 )
@@ -259,6 +261,19 @@ def test_an_answer_that_has_come_is_no_timeout(stepped: Stepped) -> None:
     assert stepped.wire.written[-1][1] != ref
     stepped.passes(10.0)
     assert stepped.last_words() == HeartbeatTimeout()
+
+
+def test_an_end_heard_at_a_heartbeat_is_left_to_the_connections_thread(stepped: Stepped) -> None:
+    """Where a client drives: it would end there, and its own thread would wait for ever."""
+    inbox = stepped.actor.actor_inbox
+    stepped.clock.now += 10.0
+    stepped.wire.arrived.append(Closing(1000))
+    inbox.driver = SimpleNamespace(REQUESTS=0)
+    assert not step_here(stepped.actor, Tick())
+    assert stepped.actor._status == "connected"
+    inbox.driver = None
+    stepped.run()
+    assert stepped.last_words() == ClosedByPeer(1000)
 
 
 @pytest.mark.parametrize("transfer", ["a big message comes", "a big push goes"])

@@ -10,6 +10,8 @@ import pytest
 from slipstream_actor import telemetry
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection.telemetry import CONNECTION, ConnectionTelemetry
+from slipstream_actor.protocol.events import MessageReceived
+from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import ClosedByClient, HeartbeatTimeout
 from tests.support.telemetry_recorder import observing
 
@@ -44,14 +46,17 @@ def test_what_was_told_belongs_to_the_message_that_is_handled() -> None:
 
     def handle(connection: Any, message: Any) -> str:
         assert talks.told is not None
-        talks.told += ["an event", "another"]
+        talks.told += ["an event", Message("1", None, "room", "said", {"n": 1})]
         return "returned"
 
     with observing((*PREFIX, "handle")) as told:
         assert talks.handle(handle, None, "one") == "returned"
         assert talks.handle(lambda *_: None, None, "two") is None
     ends = told.named("connection.handle.stop")
-    assert [end.metadata["events"] for end in ends] == [("an event", "another"), ()]
+    assert [end.metadata["events"] for end in ends] == [
+        ("an event", MessageReceived("room", "said", {"n": 1})),
+        (),
+    ]
     assert [(e.metadata["start_state"], e.metadata["end_state"]) for e in ends] == [(0, 1), (2, 3)]
     assert talks.told is None
 

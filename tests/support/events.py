@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from slipstream_actor.protocol.message import Message
-from slipstream_actor.protocol.undecoded import event_of
+from slipstream_actor.protocol import undecoded
 
 __all__ = ["as_told"]
 
 
 def as_told(events: Iterable[Any]) -> list[Any]:
     """Return events, a message that is still as it came as the event that it is."""
-    return [event_of(event) if isinstance(event, Message) else event for event in events]
+    return [undecoded.as_told(event) for event in events]
