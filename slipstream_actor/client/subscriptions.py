@@ -155,6 +155,7 @@ class Subscription(Stream[MessageReceived]):
         When there is none, the third is what to wait for, or `None` at the end. Raises what the
         iteration does.
         """
+        require_here(self)  # Before the lock, as in `_take`.
         with self._lock:
             if not self._items:
                 waiter = self._take()[1]

@@ -864,10 +864,8 @@ def test_what_a_call_has_dropped_by_raising_is_no_loss_of_the_next(play: Play) -
     ref, _ = play({"handle_call": fail})
     with pytest.raises(ZeroDivisionError):
         ref.ask("m", timeout=PATIENCE)
-    if ref.is_alive():
-        ref.proxy().do(lambda me: setattr(me, "socket", me.socket.assign(n=1))).get(
-            timeout=PATIENCE
-        )
+    set_it: Any = lambda me: setattr(me, "socket", me.socket.assign(n=1))  # noqa: E731
+    ref.proxy().do(set_it).get(timeout=PATIENCE)
 
 
 def test_what_is_no_loss(play: Play) -> None:
