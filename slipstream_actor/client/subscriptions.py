@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
-from slipstream_actor.actors.forks import ended_for, is_forked, require_here
+from slipstream_actor.actors.forks import ended_for, is_forked, require_here, reset_in_child
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.stream import Stream
@@ -215,6 +215,15 @@ def as_failure(error: Exception) -> Exception:
 
 
 _changing = threading.RLock()
+
+
+def _reset_in_child() -> None:
+    """Forget a lock that nobody may be there to release."""
+    global _changing  # noqa: PLW0603 - nothing else could free it
+    _changing = threading.RLock()
+
+
+reset_in_child(_reset_in_child)
 
 
 def add(inbox: Any, subscription: Subscription) -> None:

@@ -460,8 +460,15 @@ def test_the_threads_that_a_child_does_not_have_keep_their_sockets(server: Phoen
 LOCKED = """
 import pykka, signal
 from slipstream_actor.actors import names
+from slipstream_actor.client import subscriptions
+from slipstream_actor.contrib.opentelemetry import SlipstreamInstrumentor
 
-lock = pykka.ActorRegistry._actor_refs_lock if sys.argv[2] == "registry" else names._names_lock
+lock = {
+    "registry": pykka.ActorRegistry._actor_refs_lock,
+    "names": names._names_lock,
+    "subscriptions": subscriptions._changing,
+    "opentelemetry": SlipstreamInstrumentor._lock,
+}[sys.argv[2]]
 held, go_on = threading.Event(), threading.Event()
 
 def hold():
@@ -471,7 +478,10 @@ def hold():
 
 def in_child():
     signal.alarm(15)
-    start(sys.argv[1], "name").stop()
+    SlipstreamInstrumentor().instrument()
+    ref = start(sys.argv[1], "name")
+    subscribe(ref).close()
+    ref.stop()
 
 threading.Thread(target=hold).start()
 assert held.wait(10)
@@ -480,7 +490,7 @@ go_on.set()
 """
 
 
-@pytest.mark.parametrize("lock", ["registry", "names"])
+@pytest.mark.parametrize("lock", ["registry", "names", "subscriptions", "opentelemetry"])
 def test_a_lock_that_another_thread_held_is_free_in_the_child(
     lock: str, server: PhoenixServer
 ) -> None:
