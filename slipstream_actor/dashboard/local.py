@@ -97,7 +97,8 @@ class LocalServer:
 
     def close(self) -> None:
         """Serve no more. Idempotent."""
-        self._server.shutdown()
+        if self._thread.is_alive():  # In a forked child nobody is there to be waited for.
+            self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 

@@ -93,6 +93,22 @@ for stream in streams:
 print("done")
 """
 
+SERVED = """
+import os, signal, sys
+from slipstream_actor import dashboard
+
+with dashboard.serve(here=True) as server:
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(15)
+if pid == 0:
+    server.close()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+server.close()
+print("done")
+"""
+
 
 def runs(program: str, *arguments: str) -> None:
     with Program(program, *arguments) as running:
@@ -115,6 +131,11 @@ def test_django(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="tried on Linux alone")
 def test_a_process_that_was_forked() -> None:
     runs(FORKED)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are tried on Linux alone")
+def test_a_forked_process_may_leave_the_block_too() -> None:
+    runs(SERVED)
 
 
 def test_a_wheel_has_the_pages_files() -> None:
