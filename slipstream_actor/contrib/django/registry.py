@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
+from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.configuration import suggest
 from slipstream_actor.contrib.django.orm import with_fresh_connections
@@ -146,7 +147,8 @@ class ConfiguredHandle(ClientHandle[Any]):
     def __init__(self, alias: str) -> None:
         self.alias: str = alias
         self._made: ClientHandle[Any] | None = None
-        self._making = threading.RLock()
+        # Of each epoch: whoever held the parent's is not there to release it.
+        self._locks: dict[int, threading.RLock] = {}
         super().__init__(ClientActor, name=alias)
 
     def __repr__(self) -> str:
@@ -159,14 +161,21 @@ class ConfiguredHandle(ClientHandle[Any]):
             self._made = None
             self._reopen()
 
+    @property
+    def _making(self) -> threading.RLock:
+        epoch = current_epoch()
+        return self._locks.get(epoch) or self._locks.setdefault(epoch, threading.RLock())
+
     def _configured(self) -> ClientHandle[Any]:
         with self._making:
             if self._made is None:
                 serve_where_told(debug_dir())
-                self._made = made(self.alias, declared()[self.alias])
-                conceal(self._made)
-                self._made.client_class = with_fresh_connections(self._made.client_class)
-                self.name = self._made.name
+                found = made(self.alias, declared()[self.alias])
+                conceal(found)
+                found.client_class = with_fresh_connections(found.client_class)
+                self.name = found.name
+                # When it is complete: a child would keep a half of it.
+                self._made = found
             return self._made
 
     # What `ClientHandle` keeps of its arguments, looked up when it is needed; what its `__init__`

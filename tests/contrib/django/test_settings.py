@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import django
@@ -11,6 +12,7 @@ from django.test import override_settings
 
 from slipstream_actor import ClientActor, ConfigurationError, Socket, connect, debug
 from slipstream_actor.testing import PhoenixServer
+from tests.support.programs import run
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "examples.django_app.settings")
 django.setup()
@@ -252,3 +254,41 @@ def test_a_report_reads_no_settings() -> None:
     told = [part for part in debug.report()["handles"] if part["class"] is None]
     assert [part["state"] for part in told if "nobody" in str(part["name"])] == ["not started"]
     assert kept.alias == "nobody"
+
+
+FORKED = """
+import os, signal, threading
+import django
+from django.conf import settings
+from slipstream_actor import ClientActor, connect
+
+class Fixed(ClientActor):
+    def init(self):
+        return connect("ws://localhost/")
+
+settings.configure(SLIPSTREAM_CLIENTS={"chat": {"client": Fixed}})
+django.setup()
+from slipstream_actor.contrib.django import clients
+
+held, go_on = threading.Event(), threading.Event()
+
+def hold():
+    with clients["chat"]._making:
+        held.set()
+        go_on.wait(60)
+
+threading.Thread(target=hold).start()
+assert held.wait(10)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(15)
+    print(clients["chat"].client_class.__name__, flush=True)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+go_on.set()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are tried on Linux alone")
+def test_a_handle_that_another_thread_was_making_at_a_fork() -> None:
+    assert run(FORKED) == (0, "Fixed\n0\n", "")
