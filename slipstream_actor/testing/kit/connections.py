@@ -8,6 +8,7 @@ from typing import Any
 from pykka import ActorDeadError
 
 from slipstream_actor.actors.names import name_of
+from slipstream_actor.protocol.reasons import ClosedByClient
 from slipstream_actor.testing.kit.clients import living, reference
 from slipstream_actor.testing.kit.fake_connection import FakeConnection
 from slipstream_actor.testing.kit.requests import Request
@@ -39,6 +40,7 @@ class Connections:
         self._connections = [c for c in self._connections if c not in void]
         for former in void:
             former.withdraw()
+            former.end_requests(ClosedByClient())
         connection = FakeConnection(ref, name, self._label(name, ref), on_request)
         self._connections.append(connection)
         return connection, void

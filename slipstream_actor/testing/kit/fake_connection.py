@@ -97,6 +97,8 @@ class FakeConnection:
         self._lock = threading.RLock()
         self._farewell: Inflow | None = None
         self._hung_up = False
+        # What became of the connection, to whoever waits for a reply over it.
+        self._over: Disconnected | None = None
         self._on_end: Callable[[Future[Any]], None] = lambda ended: None
 
     def __repr__(self) -> str:
@@ -155,6 +157,8 @@ class FakeConnection:
                 timer = call_at(command.deadline, lambda: self._conclude(ref, PushTimeout()))
             self._pending[ref] = PendingPush(ref, command.event, timer, asked)
             self._requested.add(ref)
+            if self._over is not None:  # It came while the others were told.
+                self._conclude(ref, self._over)
         elif command.awaited:
             self._pending[ref] = PendingPush(ref, command.event, self._limit(ref, command))
         payload = as_sent(command.payload)
@@ -244,15 +248,26 @@ class FakeConnection:
         if self._hung_up:
             return
         self._hung_up = True
-        for pending in list(self._pending.values()):
-            self._conclude(pending.ref, Disconnected(reason))
+        self.end_requests(reason)
         # First, lest the client has taken its event while it still seems to live.
         self._farewell = farewell = Inflow(0, 0, math.inf, lambda: None)
         self._tell(Burst(self, [ChannelClosed(reason)], farewell))
 
+    def end_requests(self, reason: Any) -> None:
+        """Have the requests under way fail, and those that come yet: nobody will reply to them."""
+        self._over = self._over or Disconnected(reason)
+        for pending in list(self._pending.values()):
+            self._conclude(pending.ref, self._over)
+
     def watch(self, function: Callable[[FakeConnection, Any], None]) -> None:
-        """Have `function(connection, reason)` called when the client ends, until `withdraw`."""
-        self._on_end = lambda ended: function(self, ended.get())
+        """Have requests fail and `function(connection, reason)` called when the client ends, until
+        `withdraw`."""
+
+        def client_ended(ended: Future[Any]) -> None:
+            self.end_requests(ClosedByClient())
+            function(self, ended.get())
+
+        self._on_end = client_ended
         self.client.actor_inbox.ended.add_done_callback(self._on_end)
 
     def withdraw(self) -> None:

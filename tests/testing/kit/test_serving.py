@@ -16,6 +16,7 @@ from slipstream_actor import (
     ClientActor,
     ClientEndedError,
     ClientHandle,
+    ClosedByClient,
     ClosedByPeer,
     Disconnected,
     NotConnectedError,
@@ -23,6 +24,8 @@ from slipstream_actor import (
     Reply,
     ReplyError,
     Socket,
+    Stop,
+    cast,
     connect,
     get_state,
     request,
@@ -103,6 +106,42 @@ def test_a_request_over_a_connection_that_is_closed_fails(server: SocketTest, ro
         asked.get()
     assert failed.value.maybe_sent
     assert failed.value.reason == Disconnected(ClosedByPeer(1012))
+
+
+class Ending(Rooms):
+    def handle_cast(self, message: Any, socket: Socket) -> Any:
+        if message == "crash":
+            raise LookupError("no such room")
+        return Stop("normal", socket)
+
+
+@pytest.mark.parametrize(
+    "end", [lambda ref: cast(ref, "crash"), lambda ref: cast(ref, "stop"), lambda ref: ref.stop()]
+)
+def test_a_request_fails_when_its_client_ends(server: SocketTest, end: Any) -> None:
+    ref = server.start(Ending, URI, test_mode=True)
+    server.connect_and_assert_join(ref, LOBBY)
+    wait_until_joined(ref, LOBBY, PATIENCE)
+    asked = request(ref, LOBBY, "say", timeout=None)
+    server.assert_push(LOBBY, "say")
+    end(ref)
+    assert asked.wait(PATIENCE)
+    with pytest.raises(NotConnectedError) as failed:
+        asked.get()
+    assert failed.value.maybe_sent
+    assert failed.value.reason == Disconnected(ClosedByClient())
+
+
+def test_a_request_fails_when_its_connection_is_another_ones(
+    server: SocketTest, rooms: Any
+) -> None:
+    asked = request(rooms, LOBBY, "say", timeout=None)
+    server.assert_push(LOBBY, "say")
+    server.accept_connect(rooms)
+    assert asked.wait(PATIENCE)
+    with pytest.raises(NotConnectedError) as failed:
+        asked.get()
+    assert failed.value.maybe_sent
 
 
 @pytest.mark.parametrize("again", [False, True])
