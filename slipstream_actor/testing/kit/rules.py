@@ -55,7 +55,7 @@ class Answering:
         self._requests = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._waiting: list[tuple[FakeConnection, Any]] = []
-        self._errors: list[Exception] = []
+        self._errors: list[BaseException] = []
 
     def add(self, rule: Rule, *, last: bool = False) -> None:
         """Answer by `rule` from now on, also what waits; before all others, or behind them."""
@@ -87,7 +87,8 @@ class Answering:
         return turn.wait(max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
-        """Answer no more. Raises what a test's own function has raised."""
+        """Answer no more. Raises what a test's own function has raised: an `Exception` as the cause
+        of an `AssertionError`, `pytest.skip`'s or `sys.exit`'s as it is."""
         __tracebackhide__ = True
         thread, self._thread = self._thread, None
         self._rules, self._waiting = [], []
@@ -96,8 +97,12 @@ class Answering:
             if thread is not threading.current_thread():
                 thread.join(10.0)
         errors, self._errors = self._errors, []
-        if errors:
-            raise AssertionError(f"what answers a request has raised {errors[0]!r}") from errors[0]
+        if not errors:
+            return
+        error = errors[0]
+        if not isinstance(error, Exception):
+            raise error
+        raise AssertionError(f"what answers a request has raised {error!r}") from error
 
     def _run(self) -> None:
         while (entry := self._requests.get()) is not None:
@@ -107,7 +112,7 @@ class Answering:
             connection, request = entry
             try:
                 answered = self._answer(connection, request)
-            except Exception as error:
+            except BaseException as error:  # `pytest.fail`'s is no `Exception`.
                 # Whoever asked is told too, lest it wait for all of its time.
                 self._errors.append(error)
                 answered = True

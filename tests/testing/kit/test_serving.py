@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from typing import Any
 
@@ -233,6 +234,30 @@ def test_what_an_answer_raises_is_told_twice() -> None:
     with pytest.raises(AssertionError, match="KeyError") as failed:
         server.close()
     assert isinstance(failed.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        (pytest.fail, pytest.fail.Exception),
+        (pytest.skip, pytest.skip.Exception),
+        (sys.exit, SystemExit),
+    ],
+)
+def test_an_answer_may_end_the_test(end: Any, kind: type[BaseException]) -> None:
+    server = SocketTest()
+
+    def answer(payload: Any) -> Any:
+        return payload["n"] if "n" in payload else end("no number")
+
+    server.serve_joins()
+    server.serve(LOBBY, "say", answer)
+    ref = server.start(Rooms, URI, test_mode=True)
+    server.accept_connect(ref)
+    assert "no number" in request(ref, LOBBY, "say").get().response["reason"]
+    assert request(ref, LOBBY, "say", {"n": 1}).get() == Reply("ok", 1)
+    with pytest.raises(kind, match="no number"):
+        server.close()
 
 
 def test_joins_are_answered(server: SocketTest) -> None:
