@@ -49,6 +49,7 @@ from slipstream_actor.testing.kit.expectations import (
 from slipstream_actor.testing.kit.fake_connection import FakeConnection, as_sent
 from slipstream_actor.testing.kit.leaks import living_clients, stop
 from slipstream_actor.testing.kit.misuse import (
+    require_answer,
     require_push,
     require_reply,
     require_test_mode,
@@ -267,13 +268,15 @@ class SocketTest:
         `answer` is a `Reply`, the response of one with "ok", or a function of the payload that
         returns either, and `None` for no reply at all; it runs in a thread of the kit's. What it
         raises `close` does as well. The latest rule that fits counts; `assert_push` still sees what
-        was answered.
+        was answered. Raises `TypeError` for a coroutine function.
         """
+        require_answer(answer)
         expected = a_push(topic, event, ANY)
         self._answering.add(Rule(expected, client, answer))
 
     def serve_joins(self, topic: Any = ANY, answer: Any = OK, *, client: Any = None) -> None:
         """Answer every join of `topic`, from now on, by itself: as `serve` does, by the params."""
+        require_answer(answer)
         self._answering.add(Rule(a_join(topic, ANY), client, answer))
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pykka
@@ -24,6 +25,13 @@ def require_reply(reply: Any) -> None:
     """Raise `TypeError` for what is no `Reply`."""
     if not isinstance(reply, Reply):
         raise TypeError(f"reply must be a Reply, not {type(reply).__name__}")
+
+
+def require_answer(answer: Any) -> None:
+    """Raise `TypeError` for a coroutine function: nobody would await what it returns."""
+    for function in (answer, getattr(answer, "__call__", None)):  # noqa: B004 - an object's is meant
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError("answer must be a function that returns it, no coroutine function")
 
 
 def seconds_or(name: str, seconds: float | None, default: float) -> float:

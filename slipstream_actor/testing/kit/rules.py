@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import queue
 import threading
 import time
@@ -39,6 +40,9 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
         answer = self.answer
         if callable(answer):
             answer = answer(request.payload if type(request) is PushRequest else request.params)
+        if inspect.iscoroutine(answer):  # Of a function that did not show it.
+            answer.close()
+            raise TypeError("the answer is a coroutine, which nobody awaits")
         return answer if answer is None or isinstance(answer, Reply) else Reply("ok", answer)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sys
 import threading
 from typing import Any
@@ -257,6 +258,37 @@ def test_an_answer_may_end_the_test(end: Any, kind: type[BaseException]) -> None
     assert "no number" in request(ref, LOBBY, "say").get().response["reason"]
     assert request(ref, LOBBY, "say", {"n": 1}).get() == Reply("ok", 1)
     with pytest.raises(kind, match="no number"):
+        server.close()
+
+
+async def answers(payload: Any) -> Any:
+    return payload
+
+
+async def generates(payload: Any) -> Any:
+    yield payload
+
+
+class Answers:
+    async def __call__(self, payload: Any) -> Any:
+        return payload
+
+
+@pytest.mark.parametrize("answer", [answers, generates, Answers(), functools.partial(answers, 1)])
+def test_a_coroutine_function_answers_nothing(server: SocketTest, answer: Any) -> None:
+    for method in (server.serve, server.serve_joins):
+        with pytest.raises(TypeError, match="no coroutine function"):
+            method(answer=answer)
+
+
+def test_an_answer_is_no_coroutine() -> None:
+    server = SocketTest()
+    server.serve_joins()
+    server.serve(LOBBY, "say", lambda payload: answers(payload["n"]))
+    ref = server.start(Rooms, URI, test_mode=True)
+    server.accept_connect(ref)
+    assert "coroutine" in request(ref, LOBBY, "say", {"n": 1}).get().response["reason"]
+    with pytest.raises(AssertionError, match="coroutine"):
         server.close()
 
 
