@@ -147,7 +147,8 @@ class Bridge:
     While the broker is away the message in hand is tried again, after 0.5 s at first and at most
     30 s. Up to `size` others wait meanwhile, then the connection reads no more and Phoenix waits;
     after `patience` seconds (`None`: never) the bridge gives up. A message that no task can be
-    made of, also since a pattern raises, is logged, and left out. `debug_dir`: with a handle, the
+    made of, also since a pattern raises, is logged, and left out; `sys.exit` there ends the bridge
+    with status 1. `debug_dir`: with a handle, the
     process serves `debug.report` there, see `debug.serve_in`.
     """
 
@@ -227,10 +228,14 @@ class Bridge:
                 route = self._route_or_none(message)
                 if route is not None and not self._enqueue(route, message):
                     self._lost += 1
-                    self._end()
+                    self._end("the broker is away")
                     return
         except ClientEndedError:
             return  # Its reason is told by whoever waits for the client.
+        except BaseException as error:  # `sys.exit` in a function of a route, which nobody hears.
+            logger.exception("the bridge ends: %s", type(error).__name__)
+            self._lost += 1
+            self._end("the bridge has failed")
 
     def _enqueue(self, route: Route, message: MessageReceived) -> bool:
         """Enqueue a message, waiting for the broker; return whether it was done."""
@@ -263,10 +268,10 @@ class Bridge:
             return True
         return self._patience is not None and away >= self._patience
 
-    def _end(self) -> None:
+    def _end(self, reason: str) -> None:
         """End the client, and with it the process."""
         try:
-            stop_for("the broker is away", resolve(self._client))
+            stop_for(reason, resolve(self._client))
         except ClientEndedError:
             pass
 

@@ -134,6 +134,8 @@ bridge = Bridge(
         Route("grown", event="aged", payload=lambda payload: payload["age"] >= 18),
         Route("numbers", event="number", arguments=arguments),
         Route("all", event="all"),
+        Route("left", event="argument", arguments=lambda message: sys.exit(3)),
+        Route("left", event="pattern", payload=lambda payload: sys.exit(3)),
     ],
     app=app, patience=float(patience),
 )
@@ -227,6 +229,19 @@ def test_a_client_that_crashes(server: PhoenixServer, redis: RedisServer) -> Non
         server.broadcast("bench:a", "crash", {})
         assert bridge.end().code == 1
     assert enqueued(redis, 10) == [("numbers", [n]) for n in range(10)]
+
+
+@pytest.mark.parametrize("event", ["argument", "pattern"])
+def test_a_route_that_exits_ends_the_bridge(server: PhoenixServer, event: str) -> None:
+    with Program(BRIDGE, server.uri, "memory://", "300") as bridge:
+        assert bridge.line() == "joined"
+        server.broadcast("bench:a", event, {})
+        outcome = bridge.end()
+    assert outcome.code == 1
+    errors = [line for line in outcome.output.splitlines() if line.startswith("ERROR")]
+    assert errors[0] == "ERROR the bridge ends: SystemExit"
+    assert errors[-1].startswith("ERROR the bridge ends, and what it could not enqueue is lost")
+    server.wait_for_connections(0)
 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals there")
