@@ -143,7 +143,7 @@ def class_of(place: str, value: Any) -> type[ClientActor]:
 def imported(place: str, path: str) -> Any:
     """Return what stands at `"package.module.Name"`, or `"package.module:Name"`."""
     module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
-    if not module or not name:
+    if not module or not name or module.startswith("."):
         raise ConfigurationError(place, "must be like 'package.module.Class'")
     try:
         return getattr(importlib.import_module(module), name)

@@ -78,6 +78,10 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({**SETTINGS, "SLIPSTREAM_URI": None}, "SLIPSTREAM_URI", "type NoneType"),
     ({**SETTINGS, "SLIPSTREAM_CLIENT": int}, "SLIPSTREAM_CLIENT", "subclass of ClientActor"),
     ({**SETTINGS, "SLIPSTREAM_CLIENT": "Rooms"}, "SLIPSTREAM_CLIENT", "package.module.Class"),
+    *(
+        ({**SETTINGS, "SLIPSTREAM_CLIENT": path}, "SLIPSTREAM_CLIENT", "package.module.Class")
+        for path in (".b.c", "..b", ".b:c", ".:b", "b.", "b:")
+    ),
     ({**SETTINGS, "SLIPSTREAM_CLIENT": "no.Rooms"}, "SLIPSTREAM_CLIENT", "No module named 'no'"),
     ({**SETTINGS, "SLIPSTREAM_CLIENT": f"{HERE}.Room"}, "SLIPSTREAM_CLIENT", "there is no Room in"),
     ({"SLIPSTREAM_CLIENT": Fixed, "SLIPSTREAM_URI": URI}, "SLIPSTREAM_URI", "Fixed.init(self)"),
