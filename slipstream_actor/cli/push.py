@@ -13,7 +13,13 @@ import typer
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.options import Connecting, with_connecting
 from slipstream_actor.cli.output import Writer, shown, with_payload
-from slipstream_actor.cli.sources import json_from, object_from, read_file, wrong
+from slipstream_actor.cli.sources import (
+    json_from,
+    object_from,
+    read_file,
+    require_pushable,
+    wrong,
+)
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.socket.socket import Socket, connect
 
@@ -55,6 +61,7 @@ def push(
     {"status", "response"}, with "binary": true where the response is base64. The exit status is
     then 11 if one has another status than "ok".
     """
+    require_pushable("push", event)
     where, options = connecting.checked(uri)
     join_params = {} if params is None else object_from("--params", params)
     payloads = bytes_of(payload) if binary else values_of(payload)

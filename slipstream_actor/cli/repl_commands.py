@@ -119,7 +119,8 @@ class Talk:
             if act is None:
                 raise Wrong('there is no such command; "help" lists them')
             act(self, rest.strip())
-        except (Wrong, SlipstreamError) as error:
+        except (Wrong, SlipstreamError, ValueError, TypeError) as error:
+            # The client raises the last two for arguments that it does not take.
             self._show("error", name, str(error))
 
     def topics(self) -> list[str]:

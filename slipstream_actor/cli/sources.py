@@ -16,13 +16,30 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.cli.exits import Exit, Failure
+from slipstream_actor.socket.pushes import require_event
 
-__all__ = ["json_from", "object_from", "read_file", "secret_from", "text_from", "wrong"]
+__all__ = [
+    "json_from",
+    "object_from",
+    "read_file",
+    "require_pushable",
+    "secret_from",
+    "text_from",
+    "wrong",
+]
 
 
 def wrong(option: str, rule: str) -> Failure:
     """Return the failure of an argument."""
     return Failure(Exit.USAGE, f"{option} {rule}")
+
+
+def require_pushable(command: str, event: str) -> None:
+    """Raise `Failure` for an event that cannot be pushed, before anybody is called."""
+    try:
+        require_event(command, event)
+    except ValueError as error:
+        raise Failure(Exit.USAGE, str(error)) from None
 
 
 def read_file(option: str, path: str) -> bytes:

@@ -41,6 +41,7 @@ def test_what_it_finds_is_a_line(server: PhoenixServer, capsys: Captured) -> Non
         (["bench:a", "never", "--timeout", "200ms"], 12, "200"),
         (["bench:a", "echo", "{"], 2, "is no JSON"),
         (["bench:a", "echo", "--in-flight", "0"], 2, "in-flight"),
+        (["bench:a", "phx_leave"], 2, "bench: 'phx_leave' is the protocol's own"),
     ],
 )
 def test_what_fails_is_told_with_its_status(

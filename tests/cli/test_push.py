@@ -71,6 +71,8 @@ def test_another_status_than_ok(server: PhoenixServer, capsys: Captured) -> None
         (["test:good", "raise", "{}", "--await-reply"], 10, "crashed"),
         (["bench:a", "echo", "{s3cret"], 2, "the payload is no JSON"),
         (["bench:a", "echo", "@/not/there"], 2, "names a file that cannot be read"),
+        (["bench:a", "phx_join"], 2, "push: 'phx_join' is the protocol's own"),
+        (["bench:a", "phx_leave"], 2, "push: 'phx_leave' is the protocol's own"),
         (["bench:a", "echo", "--connect-params", '{"reject": "yes"}'], 7, "403"),
     ],
 )

@@ -63,6 +63,8 @@ def test_a_script_is_done_line_by_line(server: PhoenixServer) -> None:
         ("join t {s3cret", "that is no JSON"),
         ("push t", "an event is missing"),
         ("push nowhere e", "never asked for"),
+        ("push nowhere phx_join {}", "the protocol's own"),
+        ("push nowhere phx_leave", "the protocol's own"),
         ("leave t", "it is not joined"),
         ("topics now", "that is too much"),
     ],
