@@ -59,6 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         application(args=list(arguments), prog_name=NAME)
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            # Of help that nobody reads Click makes a status of its own.
+            raise ended.__context__ from None
         return ended.code if isinstance(ended.code, int) else Exit.OTHER
     return Exit.OK
 

@@ -76,7 +76,7 @@ class Writer:
         self._console: Any = None
 
     def line(self, value: Any) -> None:
-        """Write a value as a line of JSON, at once. Raises `BrokenPipeError`."""
+        """Write a value as a line of JSON, at once. Raises `OSError`."""
         sys.stdout.flush()
         sys.stdout.buffer.write(json_line(value))
         sys.stdout.buffer.flush()

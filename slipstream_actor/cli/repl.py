@@ -83,21 +83,21 @@ class Shown:
     def __init__(self) -> None:
         self._writer = Writer(as_json=False)
         self._lock = threading.Lock()
-        self._broken = False
+        self._failed: OSError | None = None
 
     def __call__(self, kind: str, topic: str, text: str) -> None:
         """Write a line: what has come, of which topic, and what it says."""
         try:
             with self._lock:
                 self._write(kind, topic, text)
-        except BrokenPipeError:
+        except OSError as error:
             # Not in a client's thread: whoever reads lines is told.
-            self._broken = True
+            self._failed = error
 
     def check(self) -> None:
-        """Raise `BrokenPipeError` when nobody reads any more."""
-        if self._broken:
-            raise BrokenPipeError
+        """Raise what a write has failed with: `BrokenPipeError` when nobody reads any more."""
+        if self._failed is not None:
+            raise self._failed
 
     def _write(self, kind: str, topic: str, text: str) -> None:
         if not self._writer.pretty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 import slipstream_actor
 from slipstream_actor.cli.main import main
+from slipstream_actor.testing import PhoenixServer
+from tests.support.shell import COMMAND, environment
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
@@ -100,3 +103,73 @@ def test_the_version_needs_no_extra_and_loads_none() -> None:
     done = without([], ["--version"])
     assert done.returncode == 0
     assert not {"typer", "rich", "prompt_toolkit"} & set(done.stdout.split())
+
+
+def in_shell(redirection: str, *arguments: str) -> tuple[int, str]:
+    """Run the tool as a shell redirects its streams; return its status, and standard error."""
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *arguments]
+    done = subprocess.run(
+        shell,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+WRITING = [
+    ["--version"],
+    ["--help"],
+    ["listen", "--help"],
+    ["push", "URI", "bench:a", "echo", "--await-reply"],
+    ["listen", "URI", "bench:a", "--params", '{"push": {}}', "-q"],
+    ["bench", "URI", "bench:a", "echo", "--count", "2", "-q"],
+    ["doctor", "URI"],
+    ["doctor", "URI", "--json"],
+    ["serve", "--port", "0", "--no-reload"],
+    ["proxy", "URI"],
+    ["top", "HERE", "--once"],
+]
+
+
+def given(arguments: list[str], server: PhoenixServer, here: Path) -> list[str]:
+    return [{"URI": server.uri, "HERE": str(here)}.get(each, each) for each in arguments]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full")
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_a_full_disk_is_told_in_a_line(
+    server: PhoenixServer, tmp_path: Path, arguments: list[str]
+) -> None:
+    status, errors = in_shell(">/dev/full", *given(arguments, server, tmp_path))
+    assert (status, errors) == (1, "slipstream-actor: No space left on device\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full")
+def test_a_full_disk_ends_a_script(server: PhoenixServer, tmp_path: Path) -> None:
+    # The first line is written by the client, when the topic is joined.
+    script = tmp_path / "script"
+    script.write_text("join bench:a\ntopics\n")
+    status, errors = in_shell(f">/dev/full <{script}", "repl", server.uri, "-q")
+    assert (status, errors) == (1, "slipstream-actor: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["push", "--help"]])
+def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as nobody:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=ROOT,
+            env=environment(),
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
