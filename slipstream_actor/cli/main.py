@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from slipstream_actor.cli.output import discard_output, say
 from slipstream_actor.cli.signals import Terminated, ending_on_signals
+from slipstream_actor.cli.streams import with_streams
 from slipstream_actor.debug.version import installed_version
 
 __all__ = ["main"]
@@ -20,6 +21,12 @@ OF_THE_EXTRA = {"typer", "rich", "prompt_toolkit"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the tool and return its exit status; `arguments` are the command line's by default."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with with_streams():
+        return run_guarded(given)
+
+
+def run_guarded(given: list[str]) -> int:
+    """Run a command, and return the exit status for what it ends with."""
     try:
         with ending_on_signals():
             status = run_command(given)

@@ -173,3 +173,40 @@ def test_a_reader_that_has_gone_ends_it_quietly(arguments: list[str]) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+READING = [
+    (["push", "URI", "bench:a", "echo", "-"], 1),
+    (["push", "URI", "bench:a", "echo", "-", "--binary"], 2),
+    (["repl", "URI", "-q"], 1),
+    (["proxy", "URI"], 1),
+]
+
+
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_a_closed_standard_output_is_told_in_a_line(
+    server: PhoenixServer, tmp_path: Path, arguments: list[str]
+) -> None:
+    status, errors = in_shell(">&-", *given(arguments, server, tmp_path))
+    assert (status, errors) == (1, "slipstream-actor: standard output is closed\n")
+
+
+@pytest.mark.parametrize(("arguments", "expected"), READING)
+def test_a_closed_standard_input_is_told_in_a_line(
+    server: PhoenixServer, tmp_path: Path, arguments: list[str], expected: int
+) -> None:
+    status, errors = in_shell("<&-", *given(arguments, server, tmp_path))
+    assert status == expected
+    assert errors.startswith("slipstream-actor: ")
+    assert errors.endswith("standard input is closed\n")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_who_needs_no_stream_does_not_miss_it(server: PhoenixServer, redirection: str) -> None:
+    assert in_shell(redirection, "push", server.uri, "bench:a", "echo") == (0, "")
+
+
+def test_what_is_for_a_closed_standard_error_is_not_on_standard_output() -> None:
+    # What is standard error here is the tool's standard output.
+    assert in_shell(">&2 2>&-", "push", "ws://127.0.0.1:1/websocket", "t", "e") == (4, "")
