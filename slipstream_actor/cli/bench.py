@@ -17,7 +17,7 @@ from slipstream_actor.cli.distribution import histogram, summary
 from slipstream_actor.cli.listen import Listener, failure_of
 from slipstream_actor.cli.options import Connecting, with_connecting
 from slipstream_actor.cli.output import Writer
-from slipstream_actor.cli.sources import json_from, object_from, require_pushable
+from slipstream_actor.cli.sources import json_from, object_from, require_pushable, require_utf8
 from slipstream_actor.client.asking import request
 from slipstream_actor.client.returns import Answer
 from slipstream_actor.client.waiting import wait_until_joined
@@ -77,6 +77,7 @@ def bench(
     Tells percentiles and a histogram of the times, how many pushes with replies a second has room
     for, and how many other messages came in while they were pipelined.
     """
+    require_utf8("TOPIC", topic)
     require_pushable("bench", event)
     value = json_from("the payload", payload)
     join_params = {} if params is None else object_from("--params", params)

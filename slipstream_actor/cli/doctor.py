@@ -10,7 +10,7 @@ from slipstream_actor.cli.examination import Examination, Step
 from slipstream_actor.cli.exits import Failure
 from slipstream_actor.cli.options import Connecting, with_connecting
 from slipstream_actor.cli.output import Writer
-from slipstream_actor.cli.sources import object_from
+from slipstream_actor.cli.sources import object_from, require_utf8
 from slipstream_actor.configuration.configuration import Configuration, place
 
 __all__ = ["doctor"]
@@ -40,6 +40,7 @@ def doctor(
     took, and what to do where it failed. The exit status is that of the first step that failed.
     --timeout is for each step.
     """
+    require_utf8("TOPIC", topic or "")
     where, options = connecting.checked(uri)
     config = Configuration.validate(where, options)
     join_params = {} if params is None else object_from("--params", params)

@@ -13,7 +13,7 @@ from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.cli.exits import Exit, Failure, status_of
 from slipstream_actor.cli.options import Connecting, seconds_of, with_connecting
 from slipstream_actor.cli.output import ReaderWatch, Writer, shown, with_payload
-from slipstream_actor.cli.sources import object_from
+from slipstream_actor.cli.sources import object_from, require_utf8
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.returns import Stop
 from slipstream_actor.client.subscriptions import Subscription, subscribe
@@ -111,6 +111,10 @@ def listen(
     {"topic", "event", "payload"}, with "binary": true where the payload is base64. Comes back when
     the connection is lost, and says so on standard error.
     """
+    for topic in topics:
+        require_utf8("TOPIC", topic)
+    for name in event or []:
+        require_utf8("--event", name)
     seconds = seconds_of("--for", for_)
     join_params = {} if params is None else object_from("--params", params)
     where, options = connecting.checked(uri)

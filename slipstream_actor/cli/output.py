@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import select
 import sys
 import threading
@@ -30,6 +31,8 @@ __all__ = [
 
 # Of a binary payload so many are shown.
 MOST_BYTES = 32
+# What Python has for bytes that are not UTF-8.
+SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def say(text: str) -> None:
@@ -61,11 +64,20 @@ def shown(payload: Any) -> str:
 
 def json_line(value: Any) -> bytes:
     """Return a value as a line of JSON; what a terminal would obey is escaped in it."""
-    line = msgspec.json.encode(value)
+    try:
+        line = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        line = without_surrogates(value)
     text = line.decode()
     if not text.isprintable():
         line = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()
     return line + b"\n"
+
+
+def without_surrogates(value: Any) -> bytes:
+    """Return a value as JSON with U+FFFD for what has no encoding."""
+    text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+    return SURROGATES.sub("\ufffd", text).encode()
 
 
 class Writer:

@@ -18,6 +18,7 @@ from slipstream_actor.cli.sources import (
     object_from,
     read_file,
     require_pushable,
+    require_utf8,
     wrong,
 )
 from slipstream_actor.protocol.message import Reply
@@ -61,6 +62,7 @@ def push(
     {"status", "response"}, with "binary": true where the response is base64. The exit status is
     then 11 if one has another status than "ok".
     """
+    require_utf8("TOPIC", topic)
     require_pushable("push", event)
     where, options = connecting.checked(uri)
     join_params = {} if params is None else object_from("--params", params)

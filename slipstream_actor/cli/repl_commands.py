@@ -116,6 +116,8 @@ class Talk:
             return
         act = COMMANDS.get(name)
         try:
+            if not is_utf8(line):
+                raise Wrong("that is not UTF-8")
             if act is None:
                 raise Wrong('there is no such command; "help" lists them')
             act(self, rest.strip())
@@ -197,6 +199,11 @@ class Talk:
         """`quit`."""
         nothing(rest)
         raise Ended
+
+
+def is_utf8(line: str) -> bool:
+    """Whether a line has no surrogate, which is what Python makes of a byte that is not UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in line)
 
 
 def word(rest: str, what: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ __all__ = [
     "object_from",
     "read_file",
     "require_pushable",
+    "require_utf8",
     "secret_from",
     "text_from",
     "wrong",
@@ -36,10 +37,19 @@ def wrong(option: str, rule: str) -> Failure:
 
 def require_pushable(command: str, event: str) -> None:
     """Raise `Failure` for an event that cannot be pushed, before anybody is called."""
+    require_utf8("EVENT", event)
     try:
         require_event(command, event)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error)) from None
+
+
+def require_utf8(option: str, text: str) -> None:
+    """Raise `Failure` for an argument whose bytes are not UTF-8: Python has surrogates there."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise wrong(option, "is not UTF-8") from None
 
 
 def read_file(option: str, path: str) -> bytes:

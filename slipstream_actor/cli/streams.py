@@ -1,4 +1,7 @@
-"""Something in the place of the standard streams that are closed, which are `None` to Python."""
+"""The standard streams as the commands take them: all are there, and all bytes can be read.
+
+One that is closed is `None` to Python.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
 __all__ = ["with_streams"]
@@ -31,6 +34,10 @@ def with_streams() -> Iterator[None]:
         if sys.stderr is None:
             # Without one, what is printed to it goes to standard output.
             put(stack, "stderr", stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            # In each locale a byte that is not UTF-8 is the line's fault, and not the end.
+            with suppress(OSError, ValueError):  # Somebody has read, or closed it.
+                sys.stdin.reconfigure(errors="surrogateescape")
         yield
 
 

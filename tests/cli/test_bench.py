@@ -39,6 +39,8 @@ def test_what_it_finds_is_a_line(server: PhoenixServer, capsys: Captured) -> Non
     [
         (["test:bad", "echo"], 10, "refused"),
         (["bench:a", "never", "--timeout", "200ms"], 12, "200"),
+        (["bench:\udcff", "echo"], 2, "TOPIC is not UTF-8"),
+        (["bench:a", "\udcff"], 2, "EVENT is not UTF-8"),
         (["bench:a", "echo", "{"], 2, "is no JSON"),
         (["bench:a", "echo", "--in-flight", "0"], 2, "in-flight"),
         (["bench:a", "phx_leave"], 2, "bench: 'phx_leave' is the protocol's own"),

@@ -352,3 +352,8 @@ def test_a_reader_that_has_gone() -> None:
         examining.close_output()
         assert examining.end() == 141
         assert examining.errors == ""
+
+
+def test_a_topic_that_is_not_utf8(server: PhoenixServer, capsys: Captured) -> None:
+    assert main(["doctor", server.uri, "t\udcff"]) == 2
+    assert capsys.readouterr() == ("", "slipstream-actor: TOPIC is not UTF-8\n")

@@ -51,6 +51,8 @@ def test_other_events_are_left_out(server: PhoenixServer, capsys: Captured) -> N
         (["test:bad"], 10, "refused"),
         (["bench:a", "--params", '{"error": {"reason": "members only"}}'], 10, "members only"),
         (["bench:a", "--connect-params", '{"reject": "yes"}'], 7, "the server answered 403"),
+        (["bench:a", "bench:\udcff"], 2, "TOPIC is not UTF-8"),
+        (["bench:a", "--event", "\udcff"], 2, "--event is not UTF-8"),
         (["bench:a", "--params", "{"], 2, "--params is no JSON"),
         (["bench:a", "--params", "[1]"], 2, "--params is JSON, but no object"),
         (["bench:a", "--for", "soon"], 2, "--for takes a time"),

@@ -70,6 +70,8 @@ def test_another_status_than_ok(server: PhoenixServer, capsys: Captured) -> None
         (["bench:a", "never", "{}", "--await-reply", "--timeout", "200ms"], 12, "reply"),
         (["test:good", "raise", "{}", "--await-reply"], 10, "crashed"),
         (["bench:a", "echo", "{s3cret"], 2, "the payload is no JSON"),
+        (["bench:\udcff", "echo"], 2, "TOPIC is not UTF-8"),
+        (["bench:a", "\udcff"], 2, "EVENT is not UTF-8"),
         (["bench:a", "echo", "@/not/there"], 2, "names a file that cannot be read"),
         (["bench:a", "phx_join"], 2, "push: 'phx_join' is the protocol's own"),
         (["bench:a", "phx_leave"], 2, "push: 'phx_leave' is the protocol's own"),

@@ -76,6 +76,24 @@ def test_a_wrong_line_is_told_and_passed_over(server: PhoenixServer, line: str, 
     assert "s3cret" not in text
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_line_that_is_not_utf8_is_told_and_passed_over(
+    server: PhoenixServer, locale: str
+) -> None:
+    with command("repl", server.uri, "-q", LC_ALL=locale) as running:
+        assert running.process.stdin is not None
+        running.process.stdin.write(b"join bench:\xff\n\xff\njoin bench:a\n")
+        running.close_input()
+        assert running.end() == 0, running.errors
+        assert running.errors == ""
+    shown = [tuple(json.loads(line).values()) for line in running.output.splitlines()]
+    assert shown == [
+        ("error", "join", "that is not UTF-8"),
+        ("error", "\ufffd", "that is not UTF-8"),
+        ("joined", "bench:a", "{}"),
+    ]
+
+
 def test_a_join_that_is_refused_is_told(server: PhoenixServer) -> None:
     [(kind, topic, text), *_] = script(server, "join test:bad")
     assert (kind, topic) == ("not joined", "test:bad")
