@@ -59,7 +59,7 @@ def proxy(
 def obey(running: FaultProxy, *, quiet: bool) -> None:
     """Do what the lines of standard input say."""
     for line in sys.stdin:
-        words = line.replace("-", "_").split()
+        words = [spelled(word) for word in line.split()]
         if not words or words[0].startswith("#"):
             continue
         if words[0] in ("quit", "exit"):
@@ -79,6 +79,12 @@ def obey(running: FaultProxy, *, quiet: bool) -> None:
     # A script has set its faults, and they are to last.
     while not sys.stdin.isatty():
         time.sleep(FOREVER)
+
+
+def spelled(word: str) -> str:
+    """Return a word as the commands have it: with "_", which may be typed as "-"."""
+    plain = word.replace("-", "_")
+    return plain if plain in (*COMMANDS, *HOWS) else word
 
 
 Act: TypeAlias = Callable[[FaultProxy, list[str]], object]

@@ -65,6 +65,7 @@ def test_each_command_is_known_and_in_the_help(server: PhoenixServer, capsys: Ca
         "throttle 1000 up",
         "throttle off",
         "cut 100 up reset",
+        "cut 100 half-close",
         "cut",
         "reset",
         "half_close up",
@@ -105,6 +106,15 @@ def test_a_wrong_line_is_told_and_passed_over(
     assert len(output.splitlines()) == 1
     assert errors.startswith(f"{line}: ")
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ["cut -1", "refuse a-b", "delay 1s side-ways"])
+def test_a_wrong_word_is_shown_as_it_was_typed(
+    server: PhoenixServer, capsys: Captured, line: str
+) -> None:
+    assert obeyed(server, line, "quit") == 0
+    word = line.rpartition(" ")[2]
+    assert capsys.readouterr().err == f"{line}: {word!r} is too much, or wrong\n"
 
 
 def obeyed(server: PhoenixServer, *lines: str) -> Any:
