@@ -11,7 +11,6 @@ import copy
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -25,7 +24,6 @@ from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.names import Target, resolve
-from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.actors.process import current
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
@@ -42,6 +40,7 @@ from slipstream_actor.errors import (
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.supervision.first_use import tell_started
+from slipstream_actor.supervision.life import Life
 from slipstream_actor.supervision.status import HandleStatus, status_of
 
 __all__ = ["ClientHandle", "conceal", "living_handles"]
@@ -52,47 +51,10 @@ R = TypeVar("R")
 
 logger: Logger = get_logger("slipstream_actor.handle")
 
-# Seconds before a client that has ended is started again: doubled each time, and the first one
-# again when a client has lasted for `STABLE`.
-FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
 NO_PAYLOAD: dict[str, Any] = {}
 
 # Those that there are, for whoever looks in from outside.
 _handles: weakref.WeakSet[ClientHandle[Any]] = weakref.WeakSet()
-
-
-class Life(Generic[C]):
-    """What a handle knows of the client of one process; a forked child begins with a new one."""
-
-    def __init__(self) -> None:
-        self.epoch: int = current_epoch()
-        # Reentrant: a signal handler may use the handle while it is held.
-        self.lock: threading.RLock = threading.RLock()
-        self.ref: ActorRef[C] | None = None
-        self.restarts: int = 0
-        self.started_at: float = 0.0
-        self.delay: float = FIRST_DELAY
-        # While a client is to be started again: when, and what the last one has ended for.
-        self.due: float | None = None
-        self.reason: Any = None
-        self.waiting: deque[PendingRequest] = deque()
-        self.hand_out: OneAtATime = OneAtATime()
-        self.handing_out: bool = False
-        self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
-        self.stopped: Any = None
-        self.starting: bool = False
-        self.starter: int = 0
-        # `run` has it: its client is not started again.
-        self.final: bool = False
-
-    @property
-    def state(self) -> str:
-        """`"not started"`, `"running"`, `"restarting"` or `"stopped"`."""
-        if self.stopped is not None:
-            return "stopped"
-        if self.due is not None:
-            return "restarting"
-        return "running" if self.ref is not None else "not started"
 
 
 class ClientHandle(Generic[C]):
@@ -353,7 +315,7 @@ class ClientHandle(Generic[C]):
         except BaseException as error:
             life.starting = False
             if life.due is None:  # Else it is tried again.
-                _fail_all(life, error)
+                life.fail_all(error)
             raise
         life.ref, life.due, life.started_at = ref, None, time.monotonic()
         inbox: Any = ref.actor_inbox
@@ -375,14 +337,12 @@ class ClientHandle(Generic[C]):
             if life.final:
                 life.ref, life.reason, life.stopped = None, reason, reason
                 return
-            if time.monotonic() - life.started_at > STABLE:
-                life.delay = FIRST_DELAY
             self._again(life, reason)
 
     def _again(self, life: Life[C], reason: Any) -> None:
-        life.ref, life.reason, life.due = None, reason, time.monotonic() + life.delay
+        delay = life.next_delay()
+        life.ref, life.reason, life.due = None, reason, time.monotonic() + delay
         call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
-        delay, life.delay = life.delay, min(LONGEST_DELAY, 2 * life.delay)
         logger.warning(
             "%r: its client has ended, %s, and is started again in %.1f s",
             *(self, shown_reason(reason), delay),
@@ -420,12 +380,12 @@ class ClientHandle(Generic[C]):
 
     def _hand_out(self, life: Life[C]) -> None:
         """Hand what waits to the client that is there."""
-        life.hand_out.do(lambda: is_handed_out(life), lambda: self._hand_out_all(life))
+        life.hand_out.do(lambda: life.hands_out, lambda: self._hand_out_all(life))
 
     def _hand_out_all(self, life: Life[C]) -> None:
         try:
             life.handing_out = True
-            while is_handed_out(life):
+            while life.hands_out:
                 self._hand_out_first(life)
         finally:
             life.handing_out = False
@@ -437,16 +397,6 @@ class ClientHandle(Generic[C]):
         elif not request.done:
             with suppress(Exception):  # It has failed with it.
                 asking.submit(request, ref)
-
-
-def is_handed_out(life: Life[Any]) -> bool:
-    """Whether something waits, and there is somebody for it, or never will be."""
-    return bool(life.waiting) and (life.stopped is not None or life.ref is not None)
-
-
-def _fail_all(life: Life[Any], error: BaseException) -> None:
-    while life.waiting:
-        life.waiting.popleft().fail(error)
 
 
 def is_starting(ref: Any, client_class: type[ClientActor]) -> bool:

@@ -33,6 +33,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors import expiry
 from slipstream_actor.supervision import handle as handles
+from slipstream_actor.supervision import life
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
 
@@ -269,7 +270,7 @@ def test_while_it_restarts_requests_wait_and_all_else_raises(
     starts: queue.Queue[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(handles, "FIRST_DELAY", 0.3)
+    monkeypatch.setattr(life, "FIRST_DELAY", 0.3)
     first = rooms.ref
     waits = rooms.request(LOBBY, "say", {"n": 0}, timeout=PATIENCE)
     starts.get(timeout=PATIENCE)
@@ -313,7 +314,7 @@ class Plain:
 def test_a_request_that_cannot_be_sent_holds_up_no_other(
     server: SocketTest, starts: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handles, "FIRST_DELAY", 0.3)
+    monkeypatch.setattr(life, "FIRST_DELAY", 0.3)
     handle = ClientHandle(Rooms, starts, serializer=Plain())
     handle.cast("crash")
     starts.get(timeout=PATIENCE)
@@ -332,7 +333,7 @@ def test_a_request_that_cannot_be_sent_holds_up_no_other(
 def test_the_delay_grows(
     server: SocketTest, starts: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handles, "LONGEST_DELAY", 0.15)
+    monkeypatch.setattr(life, "LONGEST_DELAY", 0.15)
     results: list[Any] = [None, *(Stop("no", None) for _ in range(4)), None]
     handle = ClientHandle(Rooms, starts, lambda: results.pop(0))
     delays: list[str] = []

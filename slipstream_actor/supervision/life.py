@@ -1,0 +1,76 @@
+"""What a handle knows of the client of one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any, Generic, TypeVar
+
+from pykka import ActorRef
+
+from slipstream_actor.actors.forks import current_epoch
+from slipstream_actor.actors.one_at_a_time import OneAtATime
+from slipstream_actor.client.client import ClientActor
+from slipstream_actor.client.pending_request import PendingRequest
+from slipstream_actor.client.subscriptions import Subscription
+
+__all__ = ["Life"]
+
+C = TypeVar("C", bound=ClientActor)
+
+# Seconds before a client that has ended is started again: doubled each time, and the first one
+# again when a client has lasted for `STABLE`.
+FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
+
+
+class Life(Generic[C]):
+    """What a handle knows of the client of one process; a forked child begins with a new one."""
+
+    def __init__(self) -> None:
+        self.epoch: int = current_epoch()
+        # Reentrant: a signal handler may use the handle while it is held.
+        self.lock: threading.RLock = threading.RLock()
+        self.ref: ActorRef[C] | None = None
+        self.restarts: int = 0
+        self.started_at: float = 0.0
+        self.delay: float = FIRST_DELAY
+        # While a client is to be started again: when, and what the last one has ended for.
+        self.due: float | None = None
+        self.reason: Any = None
+        self.waiting: deque[PendingRequest] = deque()
+        self.hand_out: OneAtATime = OneAtATime()
+        self.handing_out: bool = False
+        self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        self.stopped: Any = None
+        self.starting: bool = False
+        self.starter: int = 0
+        # `run` has it: its client is not started again.
+        self.final: bool = False
+
+    @property
+    def state(self) -> str:
+        """`"not started"`, `"running"`, `"restarting"` or `"stopped"`."""
+        if self.stopped is not None:
+            return "stopped"
+        if self.due is not None:
+            return "restarting"
+        return "running" if self.ref is not None else "not started"
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether something waits, and there is somebody for it, or never will be."""
+        return bool(self.waiting) and (self.stopped is not None or self.ref is not None)
+
+    def fail_all(self, error: BaseException) -> None:
+        """Fail what waits."""
+        while self.waiting:
+            self.waiting.popleft().fail(error)
+
+    def next_delay(self) -> float:
+        """Return the seconds until the next start."""
+        if self.ref is not None and time.monotonic() - self.started_at > STABLE:
+            self.delay = FIRST_DELAY
+        delay, self.delay = self.delay, min(LONGEST_DELAY, 2 * self.delay)
+        return delay
