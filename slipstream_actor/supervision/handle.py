@@ -112,10 +112,7 @@ class ClientHandle(Generic[C]):
                     f"{self!r}: its client has ended, {shown_reason(life.reason)}, and is started"
                     f" again in {left:.1f} s",
                 )
-            if life.ref is None:
-                self._start(life)
-            started = life.ref
-            assert started is not None
+            started = life.ref if life.ref is not None else self._start(life)
         self._hand_out(life)
         return started
 
@@ -308,7 +305,8 @@ class ClientHandle(Generic[C]):
                 " signal handler) would wait for itself; request and subscribe work there"
             )
 
-    def _start(self, life: Life[C]) -> None:
+    def _start(self, life: Life[C]) -> ActorRef[C]:
+        """Start the client and return it; it may have ended already, right behind its `init`."""
         life.starting, life.starter = True, threading.get_ident()
         try:
             ref = self.client_class.start(*self._args, name=self.name, **self._kwargs)
@@ -325,6 +323,7 @@ class ClientHandle(Generic[C]):
             subscription.attach(ref)
         inbox.ended.add_done_callback(lambda ended: self._ended(life, ref, ended.get()))
         tell_started()
+        return ref
 
     def _ended(self, life: Life[C], ref: ActorRef[C], reason: Any) -> None:
         """The client has ended, in whose thread this runs: have it started again."""

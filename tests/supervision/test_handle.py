@@ -19,6 +19,7 @@ from slipstream_actor import (
     ClientHandle,
     Future,
     Message,
+    Next,
     NotJoinedError,
     Reply,
     SerializerError,
@@ -184,6 +185,38 @@ def test_a_first_start_that_fails_is_told(starts: queue.Queue[Any], server: Sock
     assert handle.status()["state"] == "not started"
     assert handle.ref.is_alive()
     handle.stop()
+
+
+class Brief(ClientActor):
+    """Ends right behind its `init`."""
+
+    def init(self) -> Any:
+        return Next(self.socket, then="end")
+
+    def handle_continue(self, term: Any, socket: Socket) -> Any:
+        raise ValueError(term)
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClientHandle[Brief]]:
+    """A handle that finds its client ended when `start` returns."""
+    start = Brief.start
+
+    def start_and_wait(**options: Any) -> Any:
+        ref: Any = start(**options)
+        assert ref.actor_inbox.ended.wait(PATIENCE)
+        return ref
+
+    monkeypatch.setattr(Brief, "start", start_and_wait)
+    monkeypatch.setattr(life, "FIRST_DELAY", 1.0)
+    handle = ClientHandle(Brief)
+    yield handle
+    handle.stop()
+
+
+def test_a_client_that_ends_right_behind_its_init(brief: ClientHandle[Brief]) -> None:
+    assert not brief.ref.is_alive()
+    assert brief.status()["state"] == "restarting"
 
 
 def test_requests_wait_while_another_thread_starts_it(
