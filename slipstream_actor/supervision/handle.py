@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from msgspec import UNSET
 from pykka import ActorProxy, ActorRef
 
 from slipstream_actor.actors import here
@@ -103,7 +104,7 @@ class ClientHandle(Generic[C]):
         life = self._current()
         self._require_outside_init(life)
         with life.lock:
-            if life.stopped is not None:
+            if life.stopped is not UNSET:
                 raise ended_for(life.stopped, repr(self))
             if life.due is not None:
                 left = max(0.0, life.due - time.monotonic())
@@ -179,7 +180,8 @@ class ClientHandle(Generic[C]):
         life = self._current()
         self._require_outside_init(life)
         with life.lock:
-            life.stopped = life.stopped or "shutdown"
+            if life.stopped is UNSET:
+                life.stopped = "shutdown"
             ref, life.ref, life.due = life.ref, None, None
             subscriptions = list(life.subscriptions)
         self._hand_out(life)
@@ -191,7 +193,7 @@ class ClientHandle(Generic[C]):
 
     def _reopen(self) -> None:
         """Take back a `stop`: the application that stopped it begins once more, as in a test."""
-        if self._current().stopped is not None:
+        if self._current().stopped is not UNSET:
             self._lives[current_epoch()] = Life()
 
     @contextmanager
@@ -226,7 +228,7 @@ class ClientHandle(Generic[C]):
         try:
             ref = self.ref
         except Exception as error:
-            if life.due is not None and life.stopped is None:
+            if life.due is not None and life.stopped is UNSET:
                 self._have_wait(life, request)
             else:
                 request.fail(error)
@@ -237,13 +239,13 @@ class ClientHandle(Generic[C]):
         """Keep a request for the next client, with a payload that its owner cannot change."""
         with suppress(Exception):
             request.payload = copy.deepcopy(request.payload)
-        self._take_over(request, ended_for(life.stopped, str(request)))
+        self._take_over(request)
 
-    def _take_over(self, request: PendingRequest, failure: Exception) -> None:
+    def _take_over(self, request: PendingRequest, failure: Exception | None = None) -> None:
         """A request comes back that was not sent: it waits for the next client."""
         life = self._current()
-        if life.stopped is not None:
-            request.fail(failure)
+        if life.stopped is not UNSET:
+            request.fail(failure or ended_for(life.stopped, str(request)))
             return
         request.ref, request.owner, request.handed, request.inbox = self, None, None, None
         request.keep_time()
@@ -328,7 +330,7 @@ class ClientHandle(Generic[C]):
     def _ended(self, life: Life[C], ref: ActorRef[C], reason: Any) -> None:
         """The client has ended, in whose thread this runs: have it started again."""
         with life.lock:
-            if life.ref is not ref or life.stopped is not None:
+            if life.ref is not ref or life.stopped is not UNSET:
                 return
             if here.exiting:
                 life.stopped = "shutdown"
@@ -362,7 +364,7 @@ class ClientHandle(Generic[C]):
 
     def _restart(self, life: Life[C]) -> None:
         with life.lock:
-            if life.due is None or life.stopped is not None:
+            if life.due is None or life.stopped is not UNSET:
                 return
             life.restarts += 1
             try:
@@ -374,7 +376,7 @@ class ClientHandle(Generic[C]):
 
     def _try_again(self, life: Life[C], error: Exception) -> None:
         with life.lock:
-            if life.due is not None and life.stopped is None:
+            if life.due is not None and life.stopped is UNSET:
                 self._again(life, error)
 
     def _hand_out(self, life: Life[C]) -> None:

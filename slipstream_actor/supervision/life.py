@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from typing import Any, Generic, TypeVar
 
+from msgspec import UNSET
 from pykka import ActorRef
 
 from slipstream_actor.actors.forks import current_epoch
@@ -43,7 +44,8 @@ class Life(Generic[C]):
         self.hand_out: OneAtATime = OneAtATime()
         self.handing_out: bool = False
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
-        self.stopped: Any = None
+        # What it has ended for, for good: any reason, `None` too.
+        self.stopped: Any = UNSET
         self.starting: bool = False
         self.starter: int = 0
         # `run` has it: its client is not started again.
@@ -52,7 +54,7 @@ class Life(Generic[C]):
     @property
     def state(self) -> str:
         """`"not started"`, `"running"`, `"restarting"` or `"stopped"`."""
-        if self.stopped is not None:
+        if self.stopped is not UNSET:
             return "stopped"
         if self.due is not None:
             return "restarting"
@@ -61,7 +63,7 @@ class Life(Generic[C]):
     @property
     def hands_out(self) -> bool:
         """Whether something waits, and there is somebody for it, or never will be."""
-        return bool(self.waiting) and (self.stopped is not None or self.ref is not None)
+        return bool(self.waiting) and (self.stopped is not UNSET or self.ref is not None)
 
     def fail_all(self, error: BaseException) -> None:
         """Fail what waits."""

@@ -35,6 +35,8 @@ class Service(ClientActor):
             return Stop("normal", socket)
         if message == "crash":
             raise RuntimeError("as asked")
+        if message == "none":
+            return Stop(None, socket)
 
     def terminate(self, reason, socket):
         print("terminate", reason, flush=True)
@@ -141,6 +143,14 @@ def test_a_handle_whose_client_crashes_is_for_the_service_manager(server: Phoeni
             "ended for RuntimeError('as asked')",
             "not started again",
         ],
+        "",
+    )
+
+
+def test_a_handle_whose_client_ends_for_none(server: PhoenixServer) -> None:
+    assert ended_by(server, BY_HANDLE, None, "none") == (
+        1,
+        ["terminate None", "stopped 0", "ended for None", "not started again"],
         "",
     )
 
