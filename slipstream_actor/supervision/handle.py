@@ -104,18 +104,9 @@ class ClientHandle(Generic[C]):
         life = self._current()
         self._require_outside_init(life)
         with life.lock:
-            if life.stopped is not UNSET:
-                raise ended_for(life.stopped, repr(self))
-            if life.due is not None:
-                left = max(0.0, life.due - time.monotonic())
-                raise ClientEndedError(
-                    life.reason,
-                    f"{self!r}: its client has ended, {shown_reason(life.reason)}, and is started"
-                    f" again in {left:.1f} s",
-                )
-            started = life.ref if life.ref is not None else self._start(life)
+            found = self._find(life)
         self._hand_out(life)
-        return started
+        return found
 
     def proxy(self) -> ActorProxy[C]:
         """Return a proxy of the client: see `ref`."""
@@ -258,7 +249,7 @@ class ClientHandle(Generic[C]):
             _attach(self._instead[-1], subscription)
             return
         life = self._current()
-        subscription.outlives = True
+        subscription.outlives = not life.final
         if self._in_init(life):  # Whoever starts the client attaches it.
             life.subscriptions.add(subscription)
             return
@@ -278,12 +269,17 @@ class ClientHandle(Generic[C]):
         if self._instead:
             return self.ref
         life = self._current()
-        ref = self.ref
+        self._require_outside_init(life)
         with life.lock:
-            life.final = True
-            for subscription in list(life.subscriptions):
-                subscription.outlives = False
-        return ref
+            try:
+                # Before the start: a client may end right behind its `init`.
+                life.make_final(final=True)
+                found = self._find(life)
+            except BaseException:
+                life.make_final(final=False)
+                raise
+        self._hand_out(life)
+        return found
 
     # the lives of its clients
 
@@ -306,6 +302,19 @@ class ClientHandle(Generic[C]):
                 f"{self!r}: its client is being started, and what runs in that start (init, a"
                 " signal handler) would wait for itself; request and subscribe work there"
             )
+
+    def _find(self, life: Life[C]) -> ActorRef[C]:
+        """Return the client, started if there is none: see `ref`. For who has the lock."""
+        if life.stopped is not UNSET:
+            raise ended_for(life.stopped, repr(self))
+        if life.due is not None:
+            left = max(0.0, life.due - time.monotonic())
+            raise ClientEndedError(
+                life.reason,
+                f"{self!r}: its client has ended, {shown_reason(life.reason)}, and is started"
+                f" again in {left:.1f} s",
+            )
+        return life.ref if life.ref is not None else self._start(life)
 
     def _start(self, life: Life[C]) -> ActorRef[C]:
         """Start the client and return it; it may have ended already, right behind its `init`."""
@@ -336,13 +345,15 @@ class ClientHandle(Generic[C]):
                 life.stopped = "shutdown"
                 return
             if life.final:
-                life.ref, life.reason, life.stopped = None, reason, reason
+                # In this order: without the lock too, it is never as one not started yet.
+                life.stopped, life.reason, life.ref = reason, reason, None
                 return
             self._again(life, reason)
 
     def _again(self, life: Life[C], reason: Any) -> None:
         delay = life.next_delay()
-        life.ref, life.reason, life.due = None, reason, time.monotonic() + delay
+        # In this order, as above.
+        life.due, life.reason, life.ref = time.monotonic() + delay, reason, None
         call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
         logger.warning(
             "%r: its client has ended, %s, and is started again in %.1f s",

@@ -70,6 +70,12 @@ class Life(Generic[C]):
         while self.waiting:
             self.waiting.popleft().fail(error)
 
+    def make_final(self, *, final: bool) -> None:
+        """Have the client's end be that of its subscriptions too, or no longer."""
+        self.final = final
+        for subscription in list(self.subscriptions):
+            subscription.outlives = not final
+
     def next_delay(self) -> float:
         """Return the seconds until the next start."""
         if self.ref is not None and time.monotonic() - self.started_at > STABLE:

@@ -7,7 +7,7 @@ import logging
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from slipstream_actor import (
     connect,
     invoke,
     request,
+    run,
     subscribe,
     wait_until_joined,
 )
@@ -190,7 +191,8 @@ def test_a_first_start_that_fails_is_told(starts: queue.Queue[Any], server: Sock
 class Brief(ClientActor):
     """Ends right behind its `init`."""
 
-    def init(self) -> Any:
+    def init(self, before: Callable[[], object] = lambda: None) -> Any:
+        before()
         return Next(self.socket, then="end")
 
     def handle_continue(self, term: Any, socket: Socket) -> Any:
@@ -202,8 +204,8 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClientHandle[Brief]]:
     """A handle that finds its client ended when `start` returns."""
     start = Brief.start
 
-    def start_and_wait(**options: Any) -> Any:
-        ref: Any = start(**options)
+    def start_and_wait(*args: Any, **options: Any) -> Any:
+        ref: Any = start(*args, **options)
         assert ref.actor_inbox.ended.wait(PATIENCE)
         return ref
 
@@ -217,6 +219,36 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClientHandle[Brief]]:
 def test_a_client_that_ends_right_behind_its_init(brief: ClientHandle[Brief]) -> None:
     assert not brief.ref.is_alive()
     assert brief.status()["state"] == "restarting"
+
+
+def test_run_is_the_end_of_a_client_that_ends_right_behind_its_init(
+    brief: ClientHandle[Brief],
+) -> None:
+    assert run(brief) == 1
+    assert brief.status()["state"] == "stopped"
+    with pytest.raises(ClientEndedError, match="it has ended, ValueError"):
+        _ = brief.ref
+
+
+def test_subscriptions_are_told_of_an_end_right_behind_init() -> None:
+    messages: list[Any] = []
+    handle = ClientHandle(Brief, lambda: messages.append(handle.subscribe()))
+    assert run(handle) == 1
+    with pytest.raises(ClientEndedError, match="ValueError"):
+        next(messages[0])
+
+
+def test_run_of_a_client_that_does_not_start_leaves_the_handle_as_it_was(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    results: list[Any] = [Stop("out of order", None), None, None]
+    handle = ClientHandle(Rooms, starts, lambda: results.pop(0))
+    with pytest.raises(StartError):
+        run(handle)
+    assert handle.ref.is_alive()
+    starts.get(timeout=PATIENCE)
+    crash(handle, starts)
+    handle.stop()
 
 
 def test_requests_wait_while_another_thread_starts_it(
