@@ -243,6 +243,9 @@ class ClientHandle(Generic[C]):
         life.waiting.append(request)
         # Behind that: the client may have come, or the end, before it stood there.
         self._hand_out(life)
+        if life.is_idle and not request.done:  # Or the start has failed: it makes its own.
+            with suppress(Exception):  # It has failed with it.
+                _ = self.ref
 
     def _attach(self, subscription: Subscription) -> None:
         if self._instead:
@@ -403,7 +406,10 @@ class ClientHandle(Generic[C]):
             life.handing_out = False
 
     def _hand_out_first(self, life: Life[C]) -> None:
-        ref, request = life.ref, life.waiting.popleft()
+        ref = life.ref
+        if ref is None and life.stopped is UNSET:
+            return  # It has ended this very moment: what waits is for the next one.
+        request = life.waiting.popleft()
         if ref is None:
             request.fail(ended_for(life.stopped, str(request)))
         elif not request.done:

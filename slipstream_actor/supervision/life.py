@@ -61,6 +61,11 @@ class Life(Generic[C]):
         return "running" if self.ref is not None else "not started"
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there is no client, and nobody starts one by himself."""
+        return self.state == "not started" and not self.starting
+
+    @property
     def hands_out(self) -> bool:
         """Whether something waits, and there is somebody for it, or never will be."""
         return bool(self.waiting) and (self.stopped is not UNSET or self.ref is not None)

@@ -278,6 +278,41 @@ def test_requests_wait_while_another_thread_starts_it(
     handle.stop()
 
 
+def test_a_request_that_begins_to_wait_when_the_start_has_failed(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    entered, gate = threading.Event(), threading.Event()
+    results: list[Any] = [Stop("out of order", None), None]
+
+    def before() -> Any:
+        entered.set()
+        gate.wait(PATIENCE)
+        return results.pop(0)
+
+    class Slow(dict[str, Any]):
+        """Its copy is made when the start has failed."""
+
+        def __deepcopy__(self, memo: Any) -> Slow:
+            gate.set()
+            failed.join(PATIENCE)
+            return self
+
+    def start() -> None:
+        with pytest.raises(StartError):
+            _ = handle.ref
+
+    handle = ClientHandle(Rooms, starts, before)
+    failed = threading.Thread(target=start)
+    failed.start()
+    assert entered.wait(PATIENCE)
+    asked = handle.request(LOBBY, "say", Slow(), timeout=PATIENCE)
+    assert handle.status()["state"] == "running"
+    accept(server, handle.ref)
+    server.reply(handle.ref, server.assert_push(LOBBY, "say"))
+    assert asked.get().ok
+    handle.stop()
+
+
 def test_init_may_not_wait_for_its_own_handle(server: SocketTest, starts: queue.Queue[Any]) -> None:
     outcomes: list[Any] = []
     messages: list[Any] = []
@@ -364,6 +399,32 @@ def test_while_it_restarts_requests_wait_and_all_else_raises(
     with pytest.raises(TimeoutError):
         late.get()
     server.refute_push()
+
+
+def test_a_request_waits_on_when_the_next_client_ends_before_it_has_it(
+    server: SocketTest,
+    rooms: ClientHandle[Rooms],
+    starts: queue.Queue[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hand_out_first = ClientHandle._hand_out_first
+    crashes = ["crash"]
+
+    def crash_and_hand_out(handle: ClientHandle[Rooms], of: Any) -> None:
+        if crashes:
+            handle.cast(crashes.pop())
+            eventually(lambda: of.ref is None)
+        hand_out_first(handle, of)
+
+    monkeypatch.setattr(ClientHandle, "_hand_out_first", crash_and_hand_out)
+    rooms.cast("crash")
+    eventually(lambda: rooms.status()["state"] == "restarting")
+    asked = rooms.request(LOBBY, "say", timeout=PATIENCE)
+    eventually(lambda: starts.qsize() == 3)
+    eventually(lambda: rooms.status()["state"] == "running")
+    accept(server, rooms.ref)
+    server.reply(rooms.ref, server.assert_push(LOBBY, "say"))
+    assert asked.get().ok
 
 
 class Plain:
