@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from msgspec import UNSET
@@ -165,22 +165,27 @@ class ClientHandle(Generic[C]):
     def stop(self, drain: float = 0.0) -> None:
         """End the client of this process, for good: whoever uses it later has `ClientEndedError`.
 
-        Waits up to `drain` seconds for the requests that have no outcome yet.
+        Waits up to `drain` seconds for the requests that have no outcome yet. Raises `RuntimeError`
+        in the client's own callbacks, which return `Stop`.
         """
         require_delay("drain", drain)
         life = self._current()
         self._require_outside_init(life)
+        if life.ref is not None and current() is life.ref:
+            raise RuntimeError(f"{self!r}: its client would wait for its own end: return Stop")
         with life.lock:
             if life.stopped is UNSET:
                 life.stopped = "shutdown"
             ref, life.ref, life.due = life.ref, None, None
             subscriptions = list(life.subscriptions)
-        self._hand_out(life)
-        if ref is not None:
-            asking.drain(ref, drain)
-            ref.stop()
-        for subscription in subscriptions:
-            subscription.end()
+        with ExitStack() as ends:  # Each, whatever a signal handler raises: nobody else has them.
+            for subscription in subscriptions:
+                ends.callback(subscription.end)
+            if ref is not None:
+                ends.callback(ref.stop)
+            self._hand_out(life)
+            if ref is not None:
+                asking.drain(ref, drain)
 
     def _reopen(self) -> None:
         """Take back a `stop`: the application that stopped it begins once more, as in a test."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -73,8 +75,31 @@ class Rooms(ClientActor):
     def handle_cast(self, message: Any, socket: Socket) -> None:
         raise ValueError(message)
 
+    def end(self, handle: ClientHandle[Rooms]) -> None:
+        handle.stop()
+
     def twice(self, number: int) -> int:
         return 2 * number
+
+
+class Alarm(Exception):
+    """What a signal handler raises."""
+
+
+@contextmanager
+def alarm(seconds: float = 0.1) -> Iterator[None]:
+    """Have `Alarm` raised in the main thread after so many seconds."""
+
+    def ring(*_: Any) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
@@ -570,6 +595,29 @@ def test_it_drains(server: SocketTest, rooms: ClientHandle[Rooms]) -> None:
     assert asked.get().ok
     stopping.join(PATIENCE)
     assert not stopping.is_alive()
+
+
+def test_its_client_cannot_stop_it(rooms: ClientHandle[Rooms], server: SocketTest) -> None:
+    ref = rooms.ref
+    with pytest.raises(RuntimeError, match="return Stop"):
+        rooms.invoke(Rooms.end, rooms).get(timeout=PATIENCE)
+    assert rooms.ref is ref
+    rooms.stop()
+    assert not ref.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such signal there")
+def test_a_drain_that_a_signal_handler_ends_stops_the_client_too(
+    server: SocketTest, rooms: ClientHandle[Rooms]
+) -> None:
+    accept(server, rooms.ref)
+    ref, messages = rooms.ref, rooms.subscribe()
+    rooms.request(LOBBY, "say", timeout=PATIENCE)
+    server.assert_push(LOBBY, "say")
+    with alarm(), pytest.raises(Alarm):
+        rooms.stop(drain=PATIENCE)
+    assert not ref.is_alive()
+    assert list(messages) == []
 
 
 def test_status_waits_for_no_callback(rooms: ClientHandle[Rooms], server: SocketTest) -> None:
