@@ -24,7 +24,7 @@ from slipstream_actor.actors.process import set_current
 from slipstream_actor.actors.running import running_in, this_thread
 from slipstream_actor.errors import ClientEndedError, shown, shown_reason
 
-__all__ = ["BaseActor", "StartInterrupted", "await_start", "stop_for", "unlist"]
+__all__ = ["BaseActor", "StartInterrupted", "await_start", "last_start", "stop_for", "unlist"]
 
 logger: Logger = get_logger("slipstream_actor")
 PYKKA: Logger = get_logger("pykka")
@@ -38,6 +38,16 @@ class StartInterrupted(Interrupted):
     def __init__(self, ref: pykka.ActorRef[Any]) -> None:
         super().__init__()
         self.ref = ref
+
+
+class LastStart(threading.local):
+    """Of the start that raised last in this thread: whether the actor has raised that, not a signal
+    handler of who waited. `None` for one that has not come to the wait, or been waited for."""
+
+    failed_itself: bool | None = None
+
+
+last_start: LastStart = LastStart()
 
 
 class BaseActor(pykka.ThreadingActor):
@@ -213,13 +223,19 @@ def label_of(ref: LocalRef, name: Hashable | None) -> str:
 def await_start(ref: pykka.ActorRef[Any], started: Future[bool]) -> bool:
     """Return what `started` says of the beginning of `ref`, or raise it.
 
-    A stop of the actor that waits here stops `ref` too, and raises `StartInterrupted`.
+    A stop of the actor that waits here stops `ref` too, and raises `StartInterrupted`. So does
+    what a signal handler raises: nobody would know of `ref`.
     """
     try:
         return started.get()
     except Interrupted:
         stop_for("shutdown", ref)
         raise StartInterrupted(ref) from None
+    except BaseException as error:
+        last_start.failed_itself = started.has_failed_with(error)
+        if not last_start.failed_itself:
+            stop_for("shutdown", ref)
+        raise
 
 
 def stop_for(reason: Any, ref: pykka.ActorRef[Any]) -> None:

@@ -71,6 +71,11 @@ class Future(pykka.Future[T]):
         """Whether there is a value or an exception, or a foreign future to ask."""
         return self._outcome() is not None
 
+    def has_failed_with(self, error: BaseException) -> bool:
+        """Whether it has an exception, and that is `error`."""
+        outcome = self._outcome()
+        return outcome is not None and outcome.error is error
+
     def get(self, *, timeout: float | None = None) -> T:
         """Return the value or raise the exception, waiting up to `timeout` seconds for it.
 

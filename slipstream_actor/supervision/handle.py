@@ -19,6 +19,7 @@ from msgspec import UNSET
 from pykka import ActorProxy, ActorRef
 
 from slipstream_actor.actors import here
+from slipstream_actor.actors.actor import last_start
 from slipstream_actor.actors.calls import call, cast
 from slipstream_actor.actors.expiry import call_without_fail, lend_thread
 from slipstream_actor.actors.forks import current_epoch, ended_for
@@ -224,7 +225,7 @@ class ClientHandle(Generic[C]):
         try:
             ref = self.ref
         except Exception as error:
-            if life.due is not None and life.stopped is UNSET:
+            if isinstance(error, ClientEndedError) and life.due is not None:
                 self._have_wait(life, request)
             else:
                 request.fail(error)
@@ -249,8 +250,12 @@ class ClientHandle(Generic[C]):
         # Behind that: the client may have come, or the end, before it stood there.
         self._hand_out(life)
         if life.is_idle and not request.done:  # Or the start has failed: it makes its own.
-            with suppress(Exception):  # It has failed with it.
+            try:
                 _ = self.ref
+            except ClientEndedError:  # It waits on, or has failed.
+                self._hand_out(life)
+            except Exception as error:
+                request.fail(error)
 
     def _attach(self, subscription: Subscription) -> None:
         if self._instead:
@@ -327,12 +332,18 @@ class ClientHandle(Generic[C]):
     def _start(self, life: Life[C]) -> ActorRef[C]:
         """Start the client and return it; it may have ended already, right behind its `init`."""
         life.starting, life.starter = True, threading.get_ident()
+        last_start.failed_itself = None
         try:
             ref = self.client_class.start(*self._args, name=self.name, **self._kwargs)
         except BaseException as error:
             life.starting = False
-            if life.due is None:  # Else it is tried again.
-                life.fail_all(error)
+            if life.due is not None:  # It is tried again.
+                raise
+            if not is_own(error):
+                if life.waiting:  # For others, who are not to have what a signal handler raises.
+                    self._again(life, StartError(error))
+                raise
+            life.fail_all(error)
             raise
         life.ref, life.due, life.started_at = ref, None, time.monotonic()
         inbox: Any = ref.actor_inbox
@@ -420,6 +431,12 @@ class ClientHandle(Generic[C]):
         elif not request.done:
             with suppress(Exception):  # It has failed with it.
                 asking.submit(request, ref)
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether the start that raised `error` has failed, and no signal handler has raised it."""
+    itself = last_start.failed_itself
+    return isinstance(error, Exception) if itself is None else itself
 
 
 def is_starting(ref: Any, client_class: type[ClientActor]) -> bool:

@@ -338,6 +338,54 @@ def test_a_request_that_begins_to_wait_when_the_start_has_failed(
     handle.stop()
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such signal there")
+def test_a_first_use_that_a_signal_handler_ends(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    """The client being started ends, and the requests of others wait for the next one."""
+    entered, gate = threading.Event(), threading.Event()
+    asked: list[Future[Reply]] = []
+
+    def before() -> None:
+        entered.set()
+        gate.wait(PATIENCE)
+
+    def ask() -> None:
+        entered.wait(PATIENCE)
+        asked.append(handle.request(LOBBY, "say", timeout=PATIENCE))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+    handle = ClientHandle(Rooms, starts, before)
+    other = threading.Thread(target=ask)
+    with alarm(PATIENCE):
+        other.start()
+        with pytest.raises(Alarm):
+            _ = handle.ref
+    gate.set()
+    first, second = starts.get(timeout=PATIENCE), starts.get(timeout=PATIENCE)
+    eventually(lambda: not first.is_alive())
+    accept(server, second)
+    server.reply(second, server.assert_push(LOBBY, "say"))
+    assert asked[0].get().ok
+    assert handle.ref is second
+    handle.stop()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such signal there")
+def test_what_a_signal_handler_raises_leaves_no_client_behind(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    gate = threading.Event()
+    handle = ClientHandle(Rooms, starts, lambda: gate.wait(PATIENCE) and None)
+    with alarm(), pytest.raises(Alarm):
+        handle.request(LOBBY, "say").get()
+    assert handle.status()["state"] == "not started"
+    gate.set()
+    eventually(lambda first=starts.get(timeout=PATIENCE): not first.is_alive())
+    assert handle.ref.is_alive()
+    handle.stop()
+
+
 def test_init_may_not_wait_for_its_own_handle(server: SocketTest, starts: queue.Queue[Any]) -> None:
     outcomes: list[Any] = []
     messages: list[Any] = []
