@@ -96,8 +96,8 @@ class ClientHandle(Generic[C]):
     def ref(self) -> ActorRef[C]:
         """The client's ref. Starts it, if this process has none.
 
-        Raises what `start` raises at a first use, and `ClientEndedError` while it is to be started
-        again and after `stop`.
+        Raises what `start` raises at a first use, `StartError` for an `init` that exits, and
+        `ClientEndedError` while it is to be started again and after `stop`.
         """
         if self._instead:
             ref: ActorRef[C] = resolve(self._instead[-1])
@@ -343,8 +343,13 @@ class ClientHandle(Generic[C]):
                 if life.waiting:  # For others, who are not to have what a signal handler raises.
                     self._again(life, StartError(error))
                 raise
-            life.fail_all(error)
-            raise
+            # An exit of its `init` is not one of who uses it.
+            if isinstance(error, Exception):
+                life.fail_all(error)
+                raise
+            failure = StartError(error)
+            life.fail_all(failure)
+            raise failure from error
         life.ref, life.due, life.started_at = ref, None, time.monotonic()
         inbox: Any = ref.actor_inbox
         # Behind the ref: who finds that nobody is starting it finds the client.

@@ -36,6 +36,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.actors import expiry
+from slipstream_actor.contrib.health import health
 from slipstream_actor.supervision import handle as handles
 from slipstream_actor.supervision import life
 from slipstream_actor.testing import SocketTest
@@ -273,6 +274,19 @@ def test_run_of_a_client_that_does_not_start_leaves_the_handle_as_it_was(
     assert handle.ref.is_alive()
     starts.get(timeout=PATIENCE)
     crash(handle, starts)
+    handle.stop()
+
+
+def test_an_init_that_exits_ends_nobody_who_uses_it(
+    server: SocketTest, starts: queue.Queue[Any]
+) -> None:
+    handle = ClientHandle(Rooms, starts, lambda: sys.exit("no certificate"))
+    with pytest.raises(StartError, match="no certificate") as raised:
+        _ = handle.ref
+    assert isinstance(raised.value.__cause__, SystemExit)
+    with pytest.raises(StartError, match="no certificate"):
+        handle.request(LOBBY, "say").get()
+    assert not health({"rooms": handle}, start=True)["healthy"]
     handle.stop()
 
 
