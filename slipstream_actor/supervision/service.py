@@ -29,21 +29,24 @@ def run(client: Target) -> int:
     `sys.exit(run(client))`, so that `Restart=on-failure` of systemd is right. SIGTERM and SIGINT
     end it in order, and that is a normal end; a second one waits no longer. `client` is a ref, a
     name, or a handle, which then does not start its client again: that is for whoever runs the
-    service. Raises `RuntimeError` in another thread than the main one, where no signal is handled,
+    service. A signal that comes in the `init` of a handle's client ends it behind that. Raises `RuntimeError` in another thread than the main one, where no signal is handled,
     and `ClientEndedError` for a client that is not there.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("run is for the main thread: signals are handled there")
     serve = getattr(client, "_serve", None)
-    ref = resolve(client) if serve is None else serve()
-    require_here(ref)
-    ended = ref.actor_inbox.ended
-    with ending_on_signals(ref):
+    with ending_on_signals() as ending:  # Also while a handle starts its client.
         try:
+            ref = resolve(client) if serve is None else serve()
+            require_here(ref)
+            ending.is_of(ref)
+            ended = ref.actor_inbox.ended
             while not ended.wait(3600.0):
                 pass
-        except KeyboardInterrupt:  # The second SIGINT.
-            return 1
+        except KeyboardInterrupt:
+            if not ending.asked:
+                raise
+            return 1  # The second SIGINT.
     return 0 if is_normal(ended.get()) and not gave_up(ref) else 1
 
 
@@ -52,10 +55,31 @@ def gave_up(ref: Any) -> bool:
     return issubclass(ref.actor_class, Supervisor) and ref.actor_inbox.ends_for is not UNSET
 
 
+class Ending:
+    """What signals end: the client, as soon as there is one."""
+
+    def __init__(self) -> None:
+        self.asked: bool = False
+        self._ref: Any = None
+
+    def is_of(self, ref: Any) -> None:
+        """Have the signals end `ref`, also one that has come already."""
+        self._ref = ref
+        if self.asked:
+            stop_for("shutdown", ref)
+
+    def ask(self) -> None:
+        """End it now, or when it is there."""
+        self.asked = True
+        if self._ref is not None:
+            stop_for("shutdown", self._ref)
+
+
 @contextmanager
-def ending_on_signals(ref: Any) -> Iterator[None]:
-    """Have the signals end `ref`, once; what there was handles them afterwards, and the next."""
+def ending_on_signals() -> Iterator[Ending]:
+    """Have the signals end a client, once; what there was handles them afterwards, and the next."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    ending = Ending()
 
     def restore() -> None:
         for number, handler in before.items():
@@ -63,12 +87,12 @@ def ending_on_signals(ref: Any) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def end(_: int, __: FrameType | None) -> None:
+        ending.ask()
         restore()
-        stop_for("shutdown", ref)
 
     for number in SIGNALS:
         signal.signal(number, end)
     try:
-        yield
+        yield ending
     finally:
         restore()

@@ -169,6 +169,50 @@ def test_a_second_signal_waits_no_longer(server: PhoenixServer, number: int, cod
         assert service.end() == Outcome(code, "", "")
 
 
+SLOW_INIT = """
+import signal, sys, time
+from slipstream_actor import *
+
+class Service(ClientActor):
+    def init(self):
+        print("init", flush=True)
+        while signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            time.sleep(0.01)
+        print("asked", flush=True)
+        sys.stdin.readline()
+        return self.socket
+
+    def terminate(self, reason, socket):
+        print("terminate", reason, flush=True)
+
+sys.exit(run(ClientHandle(Service)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_init_ends_it_in_order_too(number: int) -> None:
+    with Program(SLOW_INIT) as service:
+        assert service.line() == "init"
+        eventually(service.sleeps, "the service to wait")
+        service.process.send_signal(number)
+        assert service.line() == "asked"
+        assert service.end() == Outcome(0, "terminate shutdown\n", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_a_second_signal_during_init_waits_no_longer(number: int, code: int) -> None:
+    with Program(SLOW_INIT) as service:
+        assert service.line() == "init"
+        eventually(service.sleeps, "the service to wait")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.line() == "asked"
+        eventually(service.sleeps, "the service to wait again")
+        service.process.send_signal(number)
+        assert service.end().code == code
+
+
 AGAIN = """
 import signal, sys
 from slipstream_actor import *
