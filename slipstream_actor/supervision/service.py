@@ -29,8 +29,9 @@ def run(client: Target) -> int:
     `sys.exit(run(client))`, so that `Restart=on-failure` of systemd is right. SIGTERM and SIGINT
     end it in order, and that is a normal end; a second one waits no longer. `client` is a ref, a
     name, or a handle, which then does not start its client again: that is for whoever runs the
-    service. A signal that comes in the `init` of a handle's client ends it behind that. Raises `RuntimeError` in another thread than the main one, where no signal is handled,
-    and `ClientEndedError` for a client that is not there.
+    service. A signal that comes in the `init` of a handle's client ends it behind that. Raises
+    `RuntimeError` in another thread than the main one, where no signal is handled, and
+    `ClientEndedError` for a client that is not there.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("run is for the main thread: signals are handled there")

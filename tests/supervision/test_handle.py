@@ -258,6 +258,7 @@ def test_run_is_the_end_of_a_client_that_ends_right_behind_its_init(
 
 def test_subscriptions_are_told_of_an_end_right_behind_init() -> None:
     messages: list[Any] = []
+    handle: ClientHandle[Brief]
     handle = ClientHandle(Brief, lambda: messages.append(handle.subscribe()))
     assert run(handle) == 1
     with pytest.raises(ClientEndedError, match="ValueError"):
@@ -395,7 +396,8 @@ def test_what_a_signal_handler_raises_leaves_no_client_behind(
         handle.request(LOBBY, "say").get()
     assert handle.status()["state"] == "not started"
     gate.set()
-    eventually(lambda first=starts.get(timeout=PATIENCE): not first.is_alive())
+    first = starts.get(timeout=PATIENCE)
+    eventually(lambda: not first.is_alive())
     assert handle.ref.is_alive()
     handle.stop()
 
@@ -674,12 +676,13 @@ def test_a_drain_that_a_signal_handler_ends_stops_the_client_too(
 ) -> None:
     accept(server, rooms.ref)
     ref, messages = rooms.ref, rooms.subscribe()
-    rooms.request(LOBBY, "say", timeout=PATIENCE)
+    asked = rooms.request(LOBBY, "say", timeout=PATIENCE)
     server.assert_push(LOBBY, "say")
     with alarm(), pytest.raises(Alarm):
         rooms.stop(drain=PATIENCE)
     assert not ref.is_alive()
     assert list(messages) == []
+    asked.cancel()
 
 
 def test_status_waits_for_no_callback(rooms: ClientHandle[Rooms], server: SocketTest) -> None:
