@@ -148,8 +148,8 @@ class Bridge:
     30 s. Up to `size` others wait meanwhile, then the connection reads no more and Phoenix waits;
     after `patience` seconds (`None`: never) the bridge gives up. A message that no task can be
     made of, also since a pattern raises, is logged, and left out; `sys.exit` there ends the bridge
-    with status 1. `debug_dir`: with a handle, the
-    process serves `debug.report` there, see `debug.serve_in`.
+    with status 1. `debug_dir`: with a handle, the process serves `debug.report` there, see
+    `debug.serve_in`.
     """
 
     def __init__(
