@@ -109,7 +109,7 @@ class Connection(BaseActor):
         self._progress = Progress(interval)
         self._written = 0
         self._told_bytes = 0  # of what has come, those that were told of
-        self._dropped = 0
+        self._dropped, self._leaves_out = 0, False
         self._paused = False
         self._timer: Timer | None = None
         self._telemetry: ConnectionTelemetry = ConnectionTelemetry(config, self._state)

@@ -21,8 +21,10 @@ MOST_READS = 64
 def receive(connection: Any, transport: Transport) -> None:
     """Decode what has come, and let the protocol make events of it."""
     received = transport.receive()
-    if connection._status == "closing" and connection.flow.full:
-        # We are leaving: what the owner has no room for is read for the close frame behind it.
+    if connection._status == "closing" and (connection.flow.full or connection._leaves_out):
+        # We are leaving: what the owner has no room for is read for the close frame behind it, and
+        # so is all that comes behind that, lest there be a gap.
+        connection._leaves_out = True
         connection._dropped += len(received)
         return
     if not received:

@@ -70,7 +70,7 @@ class Reading:
         self._decoding = Decoding(Configuration.validate(URI, {"serializer": version()}), print)
         self._protocol = Protocol(next_ref=lambda: str(next(refs)))
         self._protocol.join(JoinTopic(TOPIC, {}), 0.0)
-        self._status, self._dropped = "connected", 0
+        self._status, self._dropped, self._leaves_out = "connected", 0, False
         self._log = SimpleNamespace(dropped=lambda data, why: None, undecodable=lambda *_: None)
         self.flow = SimpleNamespace(undelivered_bytes=waiting, full=False)
 
