@@ -116,7 +116,7 @@ def byte_count(data: str | bytes) -> int:
     """Return how many bytes an encoded message has on the wire."""
     if isinstance(data, bytes) or data.isascii():
         return len(data)
-    return len(data.encode("utf-8", "surrogatepass"))
+    return len(data.encode())
 
 
 class SendBuffer:

@@ -21,7 +21,7 @@ from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.opening import evaluate
 from slipstream_actor.errors import one_line
 from slipstream_actor.protocol.hints import DecodingFailed, hint
-from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.message import OWN_TOPIC, Message
 from slipstream_actor.protocol.reason_texts import text_of
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
@@ -316,7 +316,7 @@ def version(exam: Examination, _: Step) -> str:
     It is asked by a heartbeat, whose outcome the next step tells.
     """
     began = time.monotonic()
-    ref = exam.send("phoenix", "heartbeat", {})
+    ref = exam.send(OWN_TOPIC, "heartbeat", {})
     try:
         exam.answer = exam.receive(lambda m: m.ref == ref, exam.waiter())
     except AttemptFailed:

@@ -12,6 +12,7 @@ import msgspec
 from slipstream_actor.actors.calls import call
 from slipstream_actor.cli.listen import Listener
 from slipstream_actor.cli.output import shown
+from slipstream_actor.cli.sources import is_utf8
 from slipstream_actor.client.asking import request
 from slipstream_actor.client.returns import Answer
 from slipstream_actor.errors import SlipstreamError
@@ -199,11 +200,6 @@ class Talk:
         """`quit`."""
         nothing(rest)
         raise Ended
-
-
-def is_utf8(line: str) -> bool:
-    """Whether a line has no surrogate, which is what Python makes of a byte that is not UTF-8."""
-    return not any("\ud800" <= c <= "\udfff" for c in line)
 
 
 def word(rest: str, what: str) -> tuple[str, str]:

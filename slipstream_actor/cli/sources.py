@@ -19,6 +19,7 @@ from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.socket.pushes import require_event
 
 __all__ = [
+    "is_utf8",
     "json_from",
     "object_from",
     "read_file",
@@ -46,10 +47,17 @@ def require_pushable(command: str, event: str) -> None:
 
 def require_utf8(option: str, text: str) -> None:
     """Raise `Failure` for an argument whose bytes are not UTF-8: Python has surrogates there."""
+    if not is_utf8(text):
+        raise wrong(option, "is not UTF-8")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text has no surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise wrong(option, "is not UTF-8") from None
+        return False
+    return True
 
 
 def read_file(option: str, path: str) -> bytes:

@@ -52,6 +52,7 @@ from slipstream_actor.protocol.events import (
     ChannelConnected,
     ChannelConnectFailed,
 )
+from slipstream_actor.protocol.message import OWN_TOPIC
 from slipstream_actor.protocol.reasons import (
     ClosedByClient,
     ConnectFailed,
@@ -358,7 +359,7 @@ class Connection(BaseActor):
         frame_log.sending(outgoing)
         for message in outgoing:
             data = self._encoded.pop(message.ref or "", None) or frame_of(self._serializer, message)
-            if message.topic == "phoenix":
+            if message.topic == OWN_TOPIC:
                 # Between frames, before the pushes that wait.
                 self._heartbeat_mark = transport.send_urgent(*frames.of_message(data))
             else:

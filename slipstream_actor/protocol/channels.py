@@ -32,7 +32,7 @@ from slipstream_actor.protocol.joins import (
     JoinState,
     Waiting,
 )
-from slipstream_actor.protocol.message import Message, Ref, Reply, as_ref, reply_of
+from slipstream_actor.protocol.message import OWN_TOPIC, Message, Ref, Reply, as_ref, reply_of
 from slipstream_actor.protocol.plain_pushes import PlainPushes
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
@@ -292,7 +292,7 @@ class Protocol:
     def _receive_heartbeat(self, message: Message, now: float) -> bool:
         """Take in the answer to the heartbeat."""
         assert self.heartbeat is not None
-        if message.topic != "phoenix":
+        if message.topic != OWN_TOPIC:
             return False
         self.heartbeat_rtt = now - self.heartbeat.since
         self.round_trips.append(self.heartbeat_rtt)
@@ -384,7 +384,7 @@ class Protocol:
             ref = self._next_ref()
             self.heartbeat = Heartbeat(ref, now)
             self._beat_at = now + self._interval
-            self._send(None, ref, "phoenix", "heartbeat", {})
+            self._send(None, ref, OWN_TOPIC, "heartbeat", {})
             return
         life = max(self.heartbeat.since, progress, self._sign_of_life) + self._interval
         join = self._join_deadlines.first()

@@ -9,6 +9,7 @@ import msgspec
 from slipstream_actor.errors import SlipstreamError, said_by_server, shown
 
 __all__ = [
+    "OWN_TOPIC",
     "Message",
     "PartlyDecoded",
     "Ref",
@@ -18,6 +19,10 @@ __all__ = [
     "no_fields",
     "reply_of",
 ]
+
+
+# The protocol's, which is no channel's: of heartbeats, and so of `ping`.
+OWN_TOPIC = "phoenix"
 
 
 def no_fields(_: Any, /) -> list[tuple[str, Any]]:

@@ -27,7 +27,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.message import OWN_TOPIC, Ref, Reply
 from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import (
     BufferOverflow,
@@ -59,7 +59,7 @@ from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.records import Join, is_stale
 from slipstream_actor.socket.sending import fail_all_over
-from slipstream_actor.socket.standing import OWN_TOPIC, stands, topic_stands
+from slipstream_actor.socket.standing import stands, topic_stands
 from slipstream_actor.socket.state import S, SocketState, open_channel
 from slipstream_actor.socket.telemetry import apply_event, push_ended
 

@@ -21,10 +21,10 @@ from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.actors.search import Expired
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.events import PushFailed
-from slipstream_actor.protocol.message import Message, Ref
+from slipstream_actor.protocol.message import OWN_TOPIC, Message, Ref
 from slipstream_actor.protocol.reasons import Disconnected
 from slipstream_actor.socket.errors import NotConnectedError, SendBufferFullError
-from slipstream_actor.socket.standing import OWN_TOPIC, stands
+from slipstream_actor.socket.standing import stands
 from slipstream_actor.socket.state import SocketState, encode
 from slipstream_actor.socket.telemetry import push_ended
 

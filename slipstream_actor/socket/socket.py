@@ -20,7 +20,7 @@ from slipstream_actor.configuration.options import Options
 from slipstream_actor.protocol.commands import CollectGarbage
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.protocol.matching import ANY
-from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.message import OWN_TOPIC, Ref, Reply
 from slipstream_actor.protocol.presence import EMPTY, track
 from slipstream_actor.socket import (
     awaiting,
@@ -35,7 +35,7 @@ from slipstream_actor.socket.errors import NotOwnerError
 from slipstream_actor.socket.here import await_here, push_here
 from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.standing import OWN_TOPIC, shape_of_socket
+from slipstream_actor.socket.standing import shape_of_socket
 from slipstream_actor.socket.state import SocketState, changed, open_channel
 from slipstream_actor.socket.taking_back import await_next, await_or_put_back
 from slipstream_actor.socket.telemetry import CLIENT

@@ -12,16 +12,15 @@ from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.configuration import place
 from slipstream_actor.errors import near, said_by_server, shown
 from slipstream_actor.protocol.hints import hint
+from slipstream_actor.protocol.message import OWN_TOPIC
 from slipstream_actor.protocol.reason_texts import described, text_of
 from slipstream_actor.protocol.reasons import Disconnected
 from slipstream_actor.socket.errors import path_of
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.state import SocketState
 
-__all__ = ["OWN_TOPIC", "how_it_stands", "shape_of_socket", "stands", "topic_stands"]
+__all__ = ["how_it_stands", "shape_of_socket", "stands", "topic_stands"]
 
-# The protocol's, which is no channel's: of heartbeats, and so of `ping`.
-OWN_TOPIC = "phoenix"
 # What whoever has dropped a method's result is told.
 RETURNED = "returned another one, which is the one to go on with"
 
