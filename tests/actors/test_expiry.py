@@ -135,19 +135,22 @@ def test_a_signal_handler_may_set_one_in_the_middle_of_another() -> None:
     """The lock is re-entrant, and there is one thread all the same."""
     before = set(threading.enumerate())
     all_called: list[list[str]] = []
+    all_interrupted: list[list[str]] = []
 
     def prepare() -> tuple[Callable[[], Any], Callable[[], object]]:
         clock = Clock()
         called: list[str] = []
         all_called.append(called)
-        return (
-            lambda: soon(clock, 0.0, lambda: called.append("first")),
-            lambda: soon(clock, 0.0, lambda: called.append("second")),
-        )
 
-    rounds = sum(1 for _ in interrupted(prepare))
-    assert rounds > 5
-    for called in all_called[:-1]:
+        def interrupt() -> None:
+            all_interrupted.append(called)
+            soon(clock, 0.0, lambda: called.append("second"))
+
+        return lambda: soon(clock, 0.0, lambda: called.append("first")), interrupt
+
+    assert all(not isinstance(result, Exception) for result in interrupted(prepare))
+    assert len(all_interrupted) > 5
+    for called in all_interrupted:
         eventually(lambda: len(called) == 2, f"both of {called}")  # noqa: B023
     started = [t for t in threading.enumerate() if t not in before]
     assert len(started) <= len(all_called)
