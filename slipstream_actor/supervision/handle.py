@@ -294,6 +294,10 @@ class ClientHandle(Generic[C]):
         self._hand_out(life)
         return found
 
+    def _served(self, ref: ActorRef[C], reason: Any) -> None:
+        """Know of the end of the client, whoever of both is told of it first."""
+        self._ended(self._current(), ref, reason)
+
     # the lives of its clients
 
     def _current(self) -> Life[C]:

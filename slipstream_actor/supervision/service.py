@@ -35,15 +35,17 @@ def run(client: Target) -> int:
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("run is for the main thread: signals are handled there")
-    serve = getattr(client, "_serve", None)
+    handle: Any = client if hasattr(client, "_serve") else None
     with ending_on_signals() as ending:  # Also while a handle starts its client.
         try:
-            ref = resolve(client) if serve is None else serve()
+            ref = resolve(client) if handle is None else handle._serve()
             require_here(ref)
             ending.is_of(ref)
             ended = ref.actor_inbox.ended
             while not ended.wait(3600.0):
                 pass
+            if handle is not None:
+                handle._served(ref, ended.get())
         except KeyboardInterrupt:
             if not ending.asked:
                 raise
