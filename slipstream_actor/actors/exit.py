@@ -187,7 +187,7 @@ def seconds_of(owner: Any) -> float:
 
 def connections_of(owner: Any) -> list[Any]:
     """Return the connections of `owner` that have not ended."""
-    return [ref for ref in tuple(running) if owner_of(ref) is owner]
+    return [ref for ref in list(running) if owner_of(ref) is owner]
 
 
 def living_connections() -> list[tuple[Any, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import sys
 import threading
 import time
@@ -359,12 +360,12 @@ class AllOf(Future[None]):
     def __init__(self, futures: list[Future[Any]]) -> None:
         super().__init__()
         self._futures = futures
-        self._left = iter(range(len(futures) - 1, -1, -1))
+        self._done_ones = itertools.count(1)
         for future in futures:
             future.add_done_callback(self._one_is_done)
 
     def _one_is_done(self, _: Any) -> None:
-        if not next(self._left):
+        if next(self._done_ones) == len(self._futures):
             self.set(None)
 
     def cancel(self) -> bool:

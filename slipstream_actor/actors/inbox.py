@@ -29,6 +29,7 @@ from slipstream_actor.actors.forks import (
 from slipstream_actor.actors.inbox_state import MOST_REFS, InboxState
 from slipstream_actor.actors.places import Place
 from slipstream_actor.actors.search import Search
+from slipstream_actor.actors.shared import snapshot
 
 __all__ = ["Inbox"]
 
@@ -83,7 +84,7 @@ class Inbox(InboxState):
     def depth(self) -> int:
         """How many messages wait, a burst counted by its events."""
         held = sum(
-            len(e.message.events) if type(e.message) is Burst else 1 for e in tuple(self._stash)
+            len(e.message.events) if type(e.message) is Burst else 1 for e in snapshot(self._stash)
         )
         burst = self.burst  # Once: it ends while another thread asks.
         return held + self._queue.qsize() + (len(burst.events) if burst is not None else 0)

@@ -50,5 +50,5 @@ class Ledger:
 
     def settle_all(self, connection: Any = None) -> list[Asked]:
         """Take out the pushes of one connection, or all."""
-        asked = [a for a in tuple(self._asked.values()) if connection in (None, a.connection)]
+        asked = [a for a in list(self._asked.values()) if connection in (None, a.connection)]
         return [a for a in asked if self.settle(a.ref) is not None]

@@ -18,6 +18,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.shared import HAS_LOCK
 
 __all__ = ["Running", "running_in", "stack_of", "this_thread"]
 
@@ -98,9 +99,13 @@ def is_users(frame: FrameType) -> bool:
 
 
 def frames_of(thread: Any, most: int = DEEPEST) -> list[FrameType]:
-    """Return the frames of a thread or greenlet, the innermost first."""
+    """Return the frames of a thread or greenlet, the innermost first.
+
+    None of a thread that may run meanwhile: without the interpreter's lock its frames are nothing
+    that another one can look at.
+    """
     found: list[FrameType] = []
-    if thread is None:
+    if thread is None or not HAS_LOCK:
         return found
     with uncollected():
         frame = current_frame(thread)

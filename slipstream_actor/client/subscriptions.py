@@ -87,7 +87,7 @@ class Subscription(Stream[MessageReceived]):
         when there is room."""
         if not self.full(urgent=urgent):
             return False
-        for former in tuple(self._paused):
+        for former in list(self._paused):
             if former.closed:
                 self._paused.discard(former)
         # In this order: what is taken before it stands there tells it nothing.
@@ -170,7 +170,7 @@ class Subscription(Stream[MessageReceived]):
         """Have who waits for it read again when there is room for half of what there may be."""
         if not self._paused or not (self._ended or len(self._items) <= self._size // 2):
             return
-        for reader in tuple(self._paused):
+        for reader in list(self._paused):
             try:
                 # In this order: as soon as it is told it may be in there anew.
                 self._paused.discard(reader)

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.shared import snapshot
 from slipstream_actor.contrib.health import health
 from slipstream_actor.contrib.http import RETRY_AFTER, http_status, problem
 from slipstream_actor.contrib.probe import connect_briefly
@@ -126,7 +127,7 @@ class Slipstream:
 
         if has_app_context() and NAME in current_app.extensions:
             return current_app
-        apps = list(self._apps)
+        apps = snapshot(self._apps)
         if len(apps) != 1:
             some = "several applications have" if apps else "no application has"
             raise RuntimeError(

@@ -123,7 +123,7 @@ def note(event: EventName, measurements: Facts, facts: Facts) -> None:
         "text": told.text(measurements, facts),
     }
     _kept.append(happening)
-    for watcher in tuple(_watchers.values()):
+    for watcher in list(_watchers.values()):
         if watcher.qsize() < MOST_WAITING:
             watcher.put(happening)
 

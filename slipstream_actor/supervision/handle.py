@@ -27,6 +27,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import current
+from slipstream_actor.actors.shared import snapshot
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
@@ -475,7 +476,7 @@ def _attach(target: Target, subscription: Subscription) -> None:
 
 def living_handles() -> list[ClientHandle[Any]]:
     """Return the handles that are there, used or not."""
-    return list(_handles)
+    return snapshot(_handles)
 
 
 def conceal(handle: ClientHandle[Any]) -> None:

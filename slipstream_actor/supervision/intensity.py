@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from slipstream_actor.actors.shared import snapshot
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.supervision.spec import is_seconds
 
@@ -35,4 +36,4 @@ class Intensity:
 
     def within(self, now: float) -> int:
         """Return the same, and change nothing: any thread may ask."""
-        return sum(at >= now - self.max_seconds for at in self._restarts.copy())
+        return sum(at >= now - self.max_seconds for at in snapshot(self._restarts))

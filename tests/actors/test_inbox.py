@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from slipstream_actor.actors.inbox import COOL, FLOOD, Inbox
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady
 from slipstream_actor.actors.thread_inbox import ThreadInbox
+from tests.support.threads import in_threads
 
 PATIENCE = 20.0
 KINDS = [Inbox, SelectorInbox]
@@ -101,32 +101,6 @@ def ask(box: Inbox, message: Any = "question") -> Future[Any]:
     future: Future[Any] = Future()
     box.put(Envelope(message, reply_to=future))
     return future
-
-
-def in_threads(*functions: Callable[[], object]) -> None:
-    """Run functions at once, and wait for them."""
-    barrier = threading.Barrier(len(functions))
-    failures: list[BaseException] = []
-
-    def run(function: Callable[[], object]) -> None:
-        try:
-            barrier.wait()
-            function()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(f,), daemon=True) for f in functions]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-    finally:
-        sys.setswitchinterval(interval)
-    assert not failures
 
 
 # messages from several threads

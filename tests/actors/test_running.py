@@ -19,6 +19,7 @@ from slipstream_actor.protocol.events import ChannelConnectFailed
 from slipstream_actor.protocol.reasons import ConnectFailed
 from tests.support.clients import PATIENCE, eventually
 from tests.support.programs import run
+from tests.support.threads import looks_into_threads
 
 URI = "ws://test.invalid/socket/websocket"
 
@@ -112,6 +113,7 @@ def kitchen() -> Iterator[Kitchen]:
     kitchen.close()
 
 
+@looks_into_threads
 def test_each_callback_is_named(kitchen: Kitchen) -> None:
     ref = kitchen.started()
     proxy = ref.proxy()
@@ -125,6 +127,7 @@ def test_each_callback_is_named(kitchen: Kitchen) -> None:
     assert kitchen.runs(ref) == "terminate"
 
 
+@looks_into_threads
 def test_a_default_callback_is_named_too(kitchen: Kitchen) -> None:
     """It runs a callable of the user's."""
     ref = kitchen.started()
@@ -132,6 +135,7 @@ def test_a_default_callback_is_named_too(kitchen: Kitchen) -> None:
     assert kitchen.runs(ref) == "handle_disconnect"
 
 
+@looks_into_threads
 def test_one_that_waits_for_messages_runs_nothing(kitchen: Kitchen) -> None:
     ref = kitchen.started()
     ref.tell("message")
@@ -146,6 +150,7 @@ def test_one_that_has_ended_runs_nothing(kitchen: Kitchen) -> None:
     assert ref.actor_inbox.thread is None
 
 
+@looks_into_threads
 def test_it_costs_the_actor_nothing_to_be_asked(kitchen: Kitchen) -> None:
     ref = kitchen.started()
     ref.tell("message")
@@ -165,6 +170,7 @@ def test_how_it_is_told() -> None:
     assert str(Running("simmer", None)) == "it is in simmer"
 
 
+@looks_into_threads
 def test_nothing_is_collected_while_frames_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter stands still for ever when another thread is started meanwhile."""
     current_frames, looks, collected = sys._current_frames, [False], []

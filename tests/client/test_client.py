@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import queue
 import threading
@@ -1626,8 +1625,8 @@ def busy(seconds: float) -> None:
 
 def limited(act: Act) -> Act:
     """Do `act`, but not for ever: a client that hears of nothing else could not be stopped."""
-    calls = itertools.count()
-    return lambda *arguments: act(*arguments) if next(calls) < 5_000 else Stop("starved")
+    over = time.monotonic() + PATIENCE / 2
+    return lambda *arguments: act(*arguments) if time.monotonic() < over else Stop("starved")
 
 
 def test_an_interval_shorter_than_its_work_starves_nobody(play: Play) -> None:
@@ -1830,9 +1829,10 @@ class LongAwait:
     """Awaits what never comes; the test knows when it waits."""
 
     def __init__(self) -> None:
-        self._passed_over = threading.Event()
+        self._begun, self._passed_over = threading.Event(), threading.Event()
 
     def __call__(self, *arguments: Any) -> Any:
+        self._begun.set()
         return arguments[-1].await_message(event=self._pass_over, timeout=600)
 
     def _pass_over(self, event: str) -> bool:
@@ -1841,6 +1841,7 @@ class LongAwait:
         return False
 
     def wait_until_waiting(self, ref: Any) -> None:
+        assert self._begun.wait(PATIENCE)
         ref.tell(MessageReceived(TOPIC, "passed over"))
         assert self._passed_over.wait(PATIENCE)
 
@@ -2004,7 +2005,8 @@ def test_events_of_a_replaced_connection_are_dropped_within_the_burst(play: Play
     line = connected(ref, log)
     ref.tell(Burst(line, [*messages("1", "2"), ChannelClosed(CLOSED)]))
     assert log.take("handle_message")[2] == "1"
-    assert before_mark(ref, log) == [("handle_disconnect", ClosedByClient())]
+    assert log.get(timeout=PATIENCE) == ("handle_disconnect", ClosedByClient())
+    assert before_mark(ref, log) == []
     line.told(CloseConnection)
 
 

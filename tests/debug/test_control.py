@@ -29,6 +29,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.debug.suspension import Suspension, is_suspended
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, eventually
+from tests.support.threads import looks_into_threads
 
 URI = "ws://test.invalid/socket/websocket"
 
@@ -135,6 +136,7 @@ def test_what_comes_meanwhile_counts_as_undelivered(server: PhoenixServer) -> No
     ref.stop()
 
 
+@looks_into_threads
 def test_a_timeout_names_the_callback_and_leaves_the_client_alone(ref: Any) -> None:
     actor = hold(ref)
     for ask, awaited in (

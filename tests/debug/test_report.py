@@ -47,6 +47,7 @@ from slipstream_actor.testing import FaultProxy, PhoenixServer, accept_connect
 from tests.support.clients import PATIENCE, eventually, recording
 from tests.support.planted import SECRETS, get_stuck, leaked, planted, secret
 from tests.support.programs import DEADLINE, ROOT, run
+from tests.support.threads import looks_into_threads
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "bench:a"
@@ -178,6 +179,7 @@ def test_supervisors_and_handles(server: PhoenixServer) -> None:
 # secrets
 
 
+@looks_into_threads
 def test_no_secret_is_in_a_report() -> None:
     """And they are hidden, not lost."""
     with planted() as ref:
@@ -242,6 +244,7 @@ def test_the_options_are_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
 # what it costs, and whom it waits for
 
 
+@looks_into_threads
 def test_it_waits_for_nobody() -> None:
     """Not for a callback, and not for an `init`."""
     begun, go_on = threading.Event(), threading.Event()

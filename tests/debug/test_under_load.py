@@ -19,6 +19,7 @@ from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, eventually, recording
 from tests.support.programs import run
 from tests.support.raw_server import Gone, Peer, RawServer, broadcast
+from tests.support.threads import looks_into_threads
 
 TOPIC = "bench:a"
 CLIENTS = 50
@@ -82,6 +83,7 @@ def test_fifty_clients_under_load() -> None:
     assert arrived > 0
 
 
+@looks_into_threads
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such function")
 def test_behind_a_call_that_held_the_interpreters_lock() -> None:
     """Nobody can look while it does; behind it the report says what runs, and for how long."""
@@ -111,6 +113,7 @@ def test_behind_a_call_that_held_the_interpreters_lock() -> None:
         ref.stop()
 
 
+@looks_into_threads
 def test_a_client_that_is_stuck_beside_one_that_is_not(server: PhoenixServer) -> None:
     stuck, go_on = threading.Event(), threading.Event()
     log: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -1,0 +1,55 @@
+"""What several threads do with one collection or iterator, with the interpreter's lock or without.
+
+With it, one call of what is written in C is one step. Without it (a free-threaded build) that holds
+of a list, a dict or a set and `list()` of these, and of `itertools.count`; it does not hold of
+iterators over a `range`, nor of a deque. A `WeakSet` is written in Python: it never does.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+__all__ = ["HAS_LOCK", "drawn_by_all", "snapshot"]
+
+T = TypeVar("T")
+
+# Whether the interpreter has a lock of its own. Where it has none at the start it may get one, when
+# an extension is imported that needs it; never the other way round.
+HAS_LOCK: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+class Locked(Iterator[T]):
+    """An iterator that gives each item to one thread."""
+
+    __slots__ = ("_iterator", "_lock")
+
+    def __init__(self, iterator: Iterator[T]) -> None:
+        self._iterator = iterator
+        # Reentrant: a signal may be handled while it is held.
+        self._lock = threading.RLock()
+
+    def __next__(self) -> T:
+        with self._lock:
+            return next(self._iterator)
+
+    def __length_hint__(self) -> int:
+        with self._lock:
+            return operator.length_hint(self._iterator)
+
+
+def drawn_by_all(items: range) -> Iterator[int]:
+    """Return an iterator over `items` that gives each to one thread, or signal handler."""
+    return iter(items) if HAS_LOCK else Locked(iter(items))
+
+
+def snapshot(items: Iterable[T]) -> list[T]:
+    """Return what is in a collection that other threads may change meanwhile."""
+    while True:
+        try:
+            return list(items)
+        except RuntimeError:  # It changed while it was walked through.
+            continue

@@ -1,0 +1,71 @@
+"""What several threads do with one collection or iterator."""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from collections import deque
+from collections.abc import Iterator
+
+from slipstream_actor.actors.shared import HAS_LOCK, Locked, drawn_by_all, snapshot
+from tests.support.threads import in_threads
+
+
+class Changing:
+    """A collection that another thread changes whenever it is walked through, a few times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __iter__(self) -> Iterator[int]:
+        yield 1
+        if self.left:
+            self.left -= 1
+            raise RuntimeError("changed size during iteration")
+        yield 2
+
+
+class Item:
+    """What can be referred to weakly."""
+
+
+def test_a_snapshot_is_taken_anew_when_something_has_changed() -> None:
+    changing = Changing(3)
+    assert snapshot(changing) == [1, 2]
+    assert changing.left == 0
+
+
+def test_snapshots_beside_threads_that_change_what_is_there() -> None:
+    """Of a deque, and of a set that is walked through in Python."""
+    line, items = deque([0]), weakref.WeakSet[Item]()
+    kept: list[Item] = []
+
+    def change() -> None:
+        for number in range(2_000):
+            line.append(number)
+            kept.append(Item())
+            items.add(kept[-1])
+
+    def look() -> None:
+        while len(kept) < 4_000:
+            assert len(snapshot(line)) <= 4_001
+            assert len(snapshot(items)) <= 4_000
+
+    in_threads(change, change, look, look)
+    assert (len(snapshot(line)), len(snapshot(items))) == (4_001, 4_000)
+
+
+def test_each_item_is_drawn_once() -> None:
+    for numbers in (drawn_by_all(range(1, 6_001)), Locked(iter(range(1, 6_001)))):
+        drawn: list[int] = []
+
+        def draw() -> None:
+            drawn.extend([next(numbers) for _ in range(1_500)])  # noqa: B023
+
+        in_threads(draw, draw, draw)
+        assert sorted(drawn) == list(range(1, 4_501))
+        assert operator.length_hint(numbers) == 1_500
+
+
+def test_nothing_is_locked_that_the_interpreter_locks() -> None:
+    assert isinstance(drawn_by_all(range(3)), Locked) is not HAS_LOCK
