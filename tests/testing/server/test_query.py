@@ -23,11 +23,27 @@ from slipstream_actor.testing.server import query
         ("plus=a+b&e=%F0%9F%98%80&p=%2B", {"plus": "a b", "e": "😀", "p": "+"}),
         ("bad=%zz&short=%4", {"bad": "%zz", "short": "%4"}),
         ("[]=1&a[=2&a]=3", {"[]": "1", "a[": "2", "a]": "3"}),
-        ("a=1&a[]=2", {"a": "1"}),
+        ("a=1&a[]=2", {"a": ["2"]}),
+        ("a[]=1&a[k]=2&a[l]=3", {"a": {"k": "2", "l": "3"}}),
+        ("a[k]=1&a[]=2&a[]=3", {"a": ["2", "3"]}),
+        ("a[k]=1&a=2", {"a": "2"}),
+        ("a=1&a[k]=2", {"a": {"k": "2"}}),
+        ("m[a[b]=1&m[a]b[c]=2", {"m": {"a[b": "1", "a]b[c": "2"}}),
+        ("a[][k]=1", {"a": [{"k": "1"}]}),
+        ("a[][k]=1&a[][l]=2&a[]=3", {"a": [{"k": "1", "l": "2"}, "3"]}),
+        ("a[][]=1&a[][]=2", {"a": [["1", "2"]]}),
     ],
 )
 def test_parse(text: str, params: dict[str, Any]) -> None:
     assert query.parse(text.encode()) == params
+
+
+def test_what_is_nested_deeply() -> None:
+    inner = query.parse(b"a" + b"[a]" * 3_000 + b"=1")
+    depth = 0
+    while isinstance(inner, dict):
+        inner, depth = inner["a"], depth + 1
+    assert (inner, depth) == ("1", 3_001)
 
 
 @pytest.mark.parametrize("text", [b"bad=%ff", b"%ff=bad", b"bad=\xff"])
