@@ -51,6 +51,7 @@ MEBIBYTE = 1024 * 1024
 
 # The default parser and its serializers, which have no state: one for all connections.
 OURS = MsgspecJson()
+OUR_SERIALIZERS = (type(None), V1Serializer, V2Serializer)
 OF_VSN: dict[str, Serializer] = {"1.0.0": V1Serializer(OURS), "2.0.0": V2Serializer(OURS)}
 
 # What somebody means who asks for an option that other libraries have.
@@ -107,7 +108,7 @@ class Configuration:
         {},
         query_params,
         "Merged into the query; a callable, or one among the values, is evaluated at each connect."
-        " Values are text, bytes of UTF-8, numbers, and lists and mappings of them.",
+        " Values are text, bytes of UTF-8, numbers, lists of these, and mappings of all that.",
     )
     auth_token: str | Callable[[], str] | None = option(
         None,
@@ -117,7 +118,7 @@ class Configuration:
     vsn: str = option(
         "2.0.0",
         known_vsn,
-        "The serializer's version, 2.0.0 or 1.0.0; one in the URI must agree.",
+        "The serializer's version, 2.0.0 or 1.0.0; one in the URI or the params must agree.",
     )
     serializer: Serializer | None = option(
         None,
@@ -310,15 +311,26 @@ class Configuration:
 
     def _check_together(self) -> None:
         """Raise `ConfigurationError` for options that contradict each other."""
-        in_uri = dict(urllib.parse.parse_qsl(self.uri.query, keep_blank_values=True)).get("vsn")
-        if self.serializer is None and in_uri not in (None, self.vsn):
-            raise ConfigurationError("vsn", f"is {self.vsn}, and the URI has another one")
+        self._check_vsn("the URI has", self._query_of_uri())
+        if isinstance(self.params, Mapping):
+            known = {key: value for key, value in self.params.items() if not callable(value)}
+            self._check_vsn("the params have", flatten(known))
         if self.low_watermark >= self.high_watermark:
             raise ConfigurationError("low_watermark", "must be below high_watermark")
         names = self.header_names()
         for name, header in (("origin", "origin"), ("auth_token", "sec-websocket-protocol")):
             if header in names and getattr(self, name) is not None:
                 raise ConfigurationError(name, f"is sent as {header}, which the headers have too")
+
+    def _check_vsn(self, what_has: str, query: list[tuple[str, str]]) -> None:
+        """Raise `ConfigurationError` for a version in the query that our serializers do not speak;
+        what one of somebody's own speaks is theirs to say."""
+        asked = dict(query).get("vsn", self.serializer_vsn)
+        if type(self.serializer) in OUR_SERIALIZERS and asked != self.serializer_vsn:
+            raise ConfigurationError("vsn", f"is {self.serializer_vsn}, and {what_has} another one")
+
+    def _query_of_uri(self) -> list[tuple[str, str]]:
+        return urllib.parse.parse_qsl(self.uri.query, keep_blank_values=True)
 
     @property
     def secure(self) -> bool:
@@ -358,13 +370,13 @@ class Configuration:
             raise ConfigurationError(
                 "params", f"must return a mapping; got a value of type {type(params).__name__}"
             )
-        pairs = list(flatten(params))
-        query = self.uri.query
-        if "vsn" not in dict(urllib.parse.parse_qsl(query, keep_blank_values=True)):
+        pairs = flatten(params)
+        self._check_vsn("the params have", pairs)
+        if "vsn" not in dict(self._query_of_uri() + pairs):
             pairs.append(("vsn", self.serializer_vsn))
         added = urllib.parse.urlencode(pairs)
         path = urllib.parse.quote(self.uri.path or "/", safe="/%:@!$&'()*+,=~-._")
-        query = urllib.parse.quote(query, safe="/%:@!$&'()*+,;=~-._?[]")
+        query = urllib.parse.quote(self.uri.query, safe="/%:@!$&'()*+,;=~-._?[]")
         return f"{path}?{'&'.join(part for part in (query, added) if part)}"
 
     def request_headers(self) -> list[str]:

@@ -10,22 +10,41 @@ from slipstream_actor.errors import ConfigurationError
 
 __all__ = ["flatten"]
 
+LISTS = (list, tuple, set, frozenset)
+NO_NESTING = (
+    "must hold only text and numbers in lists (a mapping with the keys 0, 1, and so on, in the"
+    " list's place may hold more)"
+)
 
-def flatten(params: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the pairs of a query as Plug reads them: `a[]=1` a list, `m[k]=v` a map
-    (docs/protocol.md#note-40). Raises `ConfigurationError` for what has no text."""
+
+def flatten(params: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """Return the pairs of a query as Plug reads them: `a[]=1` a list, `m[k]=v` a map
+    (docs/protocol.md#note-40). Raises `ConfigurationError` for what has no text, and for what Plug
+    would put together otherwise."""
+    try:
+        return list(pairs(params, ""))
+    except RecursionError:
+        pass  # Its frames hold the values.
+    raise ConfigurationError("params", "must not hold themselves, or be nested as deep")
+
+
+def pairs(params: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of one value, and of those in it."""
     value = plain(params)
     if isinstance(value, Mapping):
         for key, part in value.items():
-            name = text_of(plain(key))
-            yield from flatten(part, f"{prefix}[{name}]" if prefix else name)
-    elif isinstance(value, (list, tuple, set, frozenset)):
+            inner = text_of(plain(key))
+            yield from pairs(part, f"{name}[{inner}]" if name else inner)
+    elif isinstance(value, LISTS):
         for part in value:
-            yield from flatten(part, f"{prefix}[]")
+            if isinstance(plain(part), (Mapping, *LISTS)):
+                # Plug makes one item of all those, and keeps the last of equal keys.
+                raise wrong(NO_NESTING, part)
+            yield from pairs(part, f"{name}[]")
     elif isinstance(value, bool):
-        yield prefix, "true" if value else "false"
+        yield name, "true" if value else "false"
     else:
-        yield prefix, "" if value is None else text_of(value)
+        yield name, "" if value is None else text_of(value)
 
 
 def plain(value: Any) -> Any:

@@ -190,8 +190,7 @@ def query_params(value: Any) -> Any:
         return value
     if not isinstance(value, Mapping):
         raise RuleError("must be a mapping, or a callable that returns one")
-    for _ in flatten({key: None if callable(part) else part for key, part in value.items()}):
-        pass
+    flatten({key: None if callable(part) else part for key, part in value.items()})
     return value
 
 

@@ -28,6 +28,7 @@ from slipstream_actor.configuration.options import Options
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.serializer import MsgspecJson, V1Serializer, V2Serializer
+from slipstream_actor.testing.server import query as plug
 
 URI = "ws://localhost:4000/socket/websocket"
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -50,6 +51,11 @@ def query_of(config: Configuration) -> list[tuple[str, str]]:
     """The query as a server reads it."""
     query = config.resource().partition("?")[2]
     return urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+
+
+def read_by_plug(config: Configuration) -> dict[str, Any]:
+    """The params as a Phoenix server has them (note 40)."""
+    return plug.parse(config.resource().partition("?")[2].encode())
 
 
 DEFAULTS: dict[str, Any] = {
@@ -559,6 +565,25 @@ def test_a_version_in_the_uri_must_agree() -> None:
         assert query_of(config) == [("a", "b"), ("vsn", vsn)]
 
 
+@pytest.mark.parametrize("uri", [URI, f"{URI}?vsn=2.0.0"])
+def test_a_version_among_the_params_must_agree(uri: str) -> None:
+    """It is the last in the query, so the server would take it."""
+    for asked in ({"vsn": "1.0.0"}, {"vsn": b"1.0.0"}, {"vsn": ""}):
+        with pytest.raises(ConfigurationError, match=r"^vsn: is 2\.0\.0, and the params have"):
+            configured(uri, params=asked)
+    for late in (lambda: {"vsn": "1.0.0"}, {"vsn": lambda: "1.0.0"}):
+        with pytest.raises(ConfigurationError, match=r"^vsn: is 2\.0\.0, and the params have"):
+            configured(uri, params=late).resource()
+    with pytest.raises(ConfigurationError, match=r"^vsn: is 1\.0\.0, and the params have"):
+        configured(params={"vsn": "2.0.0"}, serializer=V1Serializer())
+
+
+def test_a_version_among_the_params_is_sent_once() -> None:
+    assert query_of(configured(params={"vsn": "2.0.0", "a": 1})) == [("vsn", "2.0.0"), ("a", "1")]
+    own = configured(params={"vsn": "9.0.0"}, serializer=OWN)
+    assert query_of(own) == [("vsn", "9.0.0")]
+
+
 def test_an_explicit_serializer_outranks_the_version() -> None:
     config = configured(serializer=OWN)
     assert config.serializer is OWN
@@ -687,23 +712,6 @@ def test_the_resource(uri: str, resource: str) -> None:
     assert configured(uri).resource() == resource
 
 
-def plug(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Pairs of a query as Plug decodes them: `a[]` is a list, `m[k]` a map (note 40)."""
-    result: dict[str, Any] = {}
-    for name, value in pairs:
-        first, *keys = [part.rstrip("]") for part in name.split("[")]
-        place: Any = result
-        for key, following in zip([first, *keys], [*keys, None], strict=True):
-            if following is None:
-                place.append(value) if key == "" else place.__setitem__(key, value)
-            elif key == "":
-                place.append([] if following == "" else {})
-                place = place[-1]
-            else:
-                place = place.setdefault(key, [] if following == "" else {})
-    return result
-
-
 def test_note_40_params_are_lists_and_maps() -> None:
     asked = {
         "a": ["1", "2"],
@@ -712,8 +720,31 @@ def test_note_40_params_are_lists_and_maps() -> None:
         "é": "ü&=?#",
         "empty": "",
     }
-    pairs = query_of(configured(f"{URI}?in=uri", params=asked))
-    assert plug(pairs) == {"in": "uri", **asked, "vsn": "2.0.0"}
+    config = configured(f"{URI}?in=uri", params=asked)
+    assert read_by_plug(config) == {"in": "uri", **asked, "vsn": "2.0.0"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[{"a": SECRET}], ({"a": 1, "b": 2},), [[1, 2], [3]], [1, ({1},)], {"deep": [{}]}],
+)
+def test_lists_hold_no_lists_and_no_mappings(value: Any) -> None:
+    """Plug would make one item of several, without a word."""
+    for asked in ({"t": value}, {"t": lambda: value}, lambda: {"t": value}):
+        with pytest.raises(ConfigurationError, match=r"^params: .* in lists") as raised:
+            configured(params=asked).resource()
+        assert SECRET not in str(raised.value)
+
+
+def test_params_that_hold_themselves() -> None:
+    itself: dict[str, Any] = {"secret": SECRET}
+    itself["a"] = itself
+    for asked in (itself, lambda: itself):
+        with pytest.raises(
+            ConfigurationError, match=r"^params: must not hold themselves"
+        ) as raised:
+            configured(params=asked).resource()
+        assert raised.value.__context__ is None
 
 
 def test_params_that_are_no_text() -> None:
@@ -811,7 +842,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="[]"
 )
 def test_any_params_are_read_as_they_were(asked: Mapping[str, Any]) -> None:
     config = configured(params=asked)
-    assert plug(query_of(config)) == {**asked, "vsn": "2.0.0"}
+    assert read_by_plug(config) == {**asked, "vsn": "2.0.0"}
     assert re.fullmatch(r"[\x21-\x7e]+", config.resource())
 
 
