@@ -256,11 +256,11 @@ class Protocol:
         return former if former is not None and former.topic == message.topic else None
 
     def _receive_reply(self, ref: str, message: Message, now: float) -> bool:
+        if self.heartbeat is not None and ref == self.heartbeat.ref:
+            return self._receive_heartbeat(message, now)
         reply = reply_of(message.payload)
         if reply is None:
             return False
-        if self.heartbeat is not None and ref == self.heartbeat.ref:
-            return self._receive_heartbeat(message, now)
         waiting = self.refs.get(ref)
         if waiting is None:
             return self._receive_plain_reply(ref, message, reply)

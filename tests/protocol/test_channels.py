@@ -845,6 +845,14 @@ def test_note_9_a_heartbeat_s_reply_is_matched_by_its_ref(beating: Core) -> None
     assert beating.dropped(None, ref, "phx_reply", OK, "phoenix")
 
 
+@pytest.mark.parametrize("payload", [{}, None, "pong", {"status": "error", "response": {}}])
+def test_a_heartbeat_is_answered_by_whatever_reply_has_its_ref(beating: Core, payload: Any) -> None:
+    """As in phoenix.js: servers that are not Phoenix leave the status out."""
+    ref = beat(beating)
+    assert beating.told(None, ref, "phx_reply", payload, "phoenix") == []
+    assert beating.protocol.heartbeat is None
+
+
 def test_the_round_trip_is_measured_from_the_writing(beating: Core) -> None:
     [sent] = beating.at(beating.now + INTERVAL)
     beating.now += 2
