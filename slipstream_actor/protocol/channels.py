@@ -118,6 +118,7 @@ class Protocol:
             self._retire(former)
             before = (*former.left_before, former)
             channel.left_before = tuple(left for left in before if left.state is LEAVING)
+            channel.follows, former.follows = former, None
         self.channels[command.topic] = channel
         self._joining[join_ref] = channel
         self.rearm = True

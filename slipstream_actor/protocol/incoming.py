@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+from msgspec.structs import replace
+
 from slipstream_actor.protocol.events import ReplyReceived
+from slipstream_actor.protocol.joins import JOINED, REPLACED
 from slipstream_actor.protocol.message import Message, reply_of
 
 __all__ = ["RESERVED", "take_in"]
@@ -16,6 +20,8 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
     """Make events of messages; return which of them are nobody's, by their places."""
     nobodys: list[int] = []
     channels, plain, told = protocol.channels, protocol.plain.recent, protocol.events.append
+    if protocol.former:
+        told = functools.partial(tell_apart, protocol)
     current = current_ref = None  # a topic and its join: mostly those of the next message, too
     for at, message in enumerate(messages):
         topic, event = message.topic, message.event
@@ -46,3 +52,17 @@ def take_in(protocol: Any, messages: list[Message], now: float) -> list[int]:
             elif not handled:
                 nobodys.append(at)
     return nobodys
+
+
+def tell_apart(protocol: Any, event: Any) -> None:
+    """Note an event; a broadcast that was sent to a join which another has replaced, as its own.
+
+    Such are those that come before its phx_close: Phoenix ends the one before it begins the other,
+    and tells it afterwards (docs/protocol.md#note-14).
+    """
+    if isinstance(event, Message) and event.join_ref is None:
+        current = protocol.channels.get(event.topic)
+        former = current.follows if current is not None and current.state is JOINED else None
+        if former is not None and former.state is REPLACED:
+            event = replace(event, join_ref=former.join_ref)
+    protocol.events.append(event)

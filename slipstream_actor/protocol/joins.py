@@ -73,6 +73,8 @@ class Channel(msgspec.Struct, eq=False):
     leave_ref: str | None = None
     # Those of the topic that were left before it, and whose end has not been told.
     left_before: tuple[Channel, ...] = ()
+    # The one that it has replaced.
+    follows: Channel | None = None
     pushes: dict[str, float] = msgspec.field(default_factory=dict)
 
 

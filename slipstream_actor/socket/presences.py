@@ -29,11 +29,13 @@ def is_tracked(socket: SocketState, message: MessageReceived) -> bool:
     return tracked is not None and message.event in (tracked.state_event, tracked.diff_event)
 
 
-def receive(socket: S, message: MessageReceived) -> tuple[S, list[Call]]:
+def receive(
+    socket: S, message: MessageReceived, join_ref: str | None = None
+) -> tuple[S, list[Call]]:
     """Return the socket after a state or a diff, and the callbacks that it leads to, in order.
 
     One that is malformed is logged at warning level, and changes nothing; nor does what comes
-    behind the end of the join.
+    behind the end of the join, or a diff of the one before (`join_ref`) while the state is to come.
     """
     topic, payload = message.topic, message.payload
     join = socket.joins.get(topic)
@@ -49,6 +51,8 @@ def receive(socket: S, message: MessageReceived) -> tuple[S, list[Call]]:
         tracked = with_state(tracked, payload, recorder(calls, topic))
     elif tracked.synced:
         tracked = with_diff(tracked, payload, recorder(calls, topic))
+    elif join is not None and join_ref not in (None, join.join_ref):
+        return socket, []
     else:
         try:
             tracked = with_held(tracked, payload)

@@ -12,6 +12,7 @@ import pytest
 from slipstream_actor import ClientActor, Presence, Socket, connect, get_state, wait_until_joined
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE
+from tests.support.raw_server import OK, Peer, RawServer, broadcast, message
 
 TOPIC = "presence:r"
 
@@ -175,6 +176,37 @@ def test_a_connection_that_is_killed_leaves_and_comes_back(party: Party, proxy: 
     [after] = bob.metas("bob")
     assert after["phx_ref"] != before["phx_ref"]
     assert names(alice.until("alice", "bob", "dave")) == [("join", "bob")]
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_who_came_before_the_join_and_has_gone_unheard_is_not_there(size: int) -> None:
+    """A topic is left and joined in one go. What the former join was sent comes behind the reply to
+    the new one, up to the former's phx_close (note 14), and is older than the state."""
+    alice, bob, ghost = (
+        {"metas": [{"phx_ref": ref, "pad": "x" * size}]} for ref in ("1", "2", "3")
+    )
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        old = peer.join()
+        peer.send(message(old, None, TOPIC, "presence_state", {"alice": alice}))
+        leave = peer.expect("phx_leave")
+        new = peer.join()
+        peer.send(
+            broadcast("presence_diff", {"joins": {"ghost": ghost}, "leaves": {}}, TOPIC)
+            + message(old, leave[1], TOPIC, "phx_reply", OK)
+            + message(old, old, TOPIC, "phx_close")
+            + broadcast("presence_diff", {"joins": {"bob": bob}, "leaves": {}}, TOPIC)
+            + message(new, None, TOPIC, "presence_state", {"alice": alice})
+        )
+        peer.serve()
+
+    with RawServer(script) as server, ExitStack() as stack:
+        guest = Party(server.uri, stack).enter("alice")
+        assert guest.until("alice") == [("join", "alice", None, alice)]
+        guest.proxy.leave().get(timeout=PATIENCE)
+        guest.proxy.rejoin().get(timeout=PATIENCE)
+        assert guest.until("alice", "bob") == [("join", "bob", None, bob)]
 
 
 def test_a_plain_thread_keeps_the_state_itself(party: Party) -> None:

@@ -586,6 +586,29 @@ def test_note_23_pushes_of_the_join_that_is_left_fail_with_its_end(core: Core) -
     assert core.told(old, old, "phx_close", {}) == []
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_note_14_broadcasts_before_the_old_phx_close_are_the_old_join_s(
+    core: Core, leaves: bool
+) -> None:
+    def broadcast(topic: str = T) -> str | None:
+        core.protocol.receive(Message(None, None, topic, "shout", {}), core.now)
+        [message] = core.protocol.events
+        core.events()
+        assert isinstance(message, Message)
+        return message.join_ref
+
+    core.joined("other")
+    old = core.joined()
+    if leaves:
+        core.leave()
+    new = core.join()
+    assert broadcast() is None  # Whether it will be accepted is to come.
+    core.told(new, new, "phx_reply", OK)
+    assert [broadcast(), broadcast("other"), broadcast("never")] == [old, None, None]
+    core.told(old, old, "phx_close", {})
+    assert broadcast() is None
+
+
 def test_messages_come_until_the_leave_is_answered(core: Core) -> None:
     ref = core.joined()
     leave = core.leave()
