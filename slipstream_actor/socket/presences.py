@@ -35,13 +35,16 @@ def receive(
     """Return the socket after a state or a diff, and the callbacks that it leads to, in order.
 
     One that is malformed is logged at warning level, and changes nothing; nor does what comes
-    behind the end of the join, or a diff of the one before (`join_ref`) while the state is to come.
+    behind the end of the join, or what was sent to the one before (`join_ref`) while the state is
+    to come.
     """
     topic, payload = message.topic, message.payload
     join = socket.joins.get(topic)
     if join is not None and join.status == "closed":
         return socket, []
     tracked = socket._presences[topic]
+    if not tracked.synced and join is not None and join_ref not in (None, join.join_ref):
+        return socket, []
     is_state = message.event == tracked.state_event
     problem = problem_of_state(payload) if is_state else problem_of_diff(payload)
     if problem is not None:
@@ -51,8 +54,6 @@ def receive(
         tracked = with_state(tracked, payload, recorder(calls, topic))
     elif tracked.synced:
         tracked = with_diff(tracked, payload, recorder(calls, topic))
-    elif join is not None and join_ref not in (None, join.join_ref):
-        return socket, []
     else:
         try:
             tracked = with_held(tracked, payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ import pytest
 from slipstream_actor import ClientActor, Presence, Socket, connect, get_state, wait_until_joined
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE
-from tests.support.raw_server import OK, Peer, RawServer, broadcast, message
+from tests.support.raw_server import OK, TEXT, Peer, RawServer, broadcast, frame, message
 
 TOPIC = "presence:r"
 
@@ -20,9 +21,15 @@ TOPIC = "presence:r"
 class User(ClientActor):
     """Joins as a user, and notes who else is there."""
 
+    vsn = "2.0.0"
+
     def init(self, uri: str, user: str, meta: Any = None) -> Socket:
         self.log: queue.Queue[Any] = queue.Queue()
-        options: dict[str, Any] = {"reconnect_after_msec": [20], "reconnect_jitter_msec": 0}
+        options: dict[str, Any] = {
+            "vsn": self.vsn,
+            "reconnect_after_msec": [20],
+            "reconnect_jitter_msec": 0,
+        }
         params = {"user": user, "meta": meta or {}}
         self.params = params
         return connect(uri, **options).track_presence(TOPIC).join(TOPIC, params)
@@ -57,15 +64,20 @@ class User(ClientActor):
         self.socket = self.socket.join(TOPIC, self.params)
 
 
+class OldUser(User):
+    vsn = "1.0.0"
+
+
 class Party:
     """Users that are stopped at the end."""
 
-    def __init__(self, uri: str, stack: ExitStack) -> None:
+    def __init__(self, uri: str, stack: ExitStack, kind: type[User] = User) -> None:
         self._uri = uri
         self._stack = stack
+        self._kind = kind
 
     def enter(self, user: str, uri: str | None = None, **meta: Any) -> Guest:
-        guest = Guest(uri or self._uri, user, meta)
+        guest = Guest(self._kind.start(uri or self._uri, user, meta))
         self._stack.callback(guest.ref.stop)
         wait_until_joined(guest.ref, TOPIC)
         return guest
@@ -74,9 +86,9 @@ class Party:
 class Guest:
     """A user, and what it noted."""
 
-    def __init__(self, uri: str, user: str, meta: Any) -> None:
-        self.ref = User.start(uri, user, meta)
-        self.proxy = self.ref.proxy()
+    def __init__(self, ref: Any) -> None:
+        self.ref = ref
+        self.proxy = ref.proxy()
         self._log = self.proxy.log.get(timeout=PATIENCE)
 
     def until(self, *names: str) -> list[Any]:
@@ -207,6 +219,42 @@ def test_who_came_before_the_join_and_has_gone_unheard_is_not_there(size: int) -
         guest.proxy.leave().get(timeout=PATIENCE)
         guest.proxy.rejoin().get(timeout=PATIENCE)
         assert guest.until("alice", "bob") == [("join", "bob", None, bob)]
+
+
+def test_a_state_for_the_join_before_is_none_of_this_one() -> None:
+    """In V1 what the server sends has no join_ref (note 52) that would tell."""
+
+    def sent(event: str, payload: Any, ref: str | None = None) -> bytes:
+        told = {"topic": TOPIC, "event": event, "payload": payload, "ref": ref}
+        return frame(TEXT, json.dumps(told).encode())
+
+    def asked(peer: Peer) -> Any:
+        return json.loads(peer.frame().payload)["ref"]
+
+    alice, bob, carol = ({"metas": [{"phx_ref": ref}]} for ref in ("1", "2", "3"))
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        old = asked(peer)
+        peer.send(sent("phx_reply", OK, old))
+        leave, new = asked(peer), asked(peer)
+        peer.send(
+            sent("phx_reply", OK, new)
+            + sent("presence_state", {"alice": alice})
+            + sent("phx_reply", OK, leave)
+            + sent("phx_close", {}, old)
+            + sent("presence_diff", {"joins": {"bob": bob}, "leaves": {}})
+            + sent("presence_state", {"alice": alice})
+            + sent("presence_diff", {"joins": {"carol": carol}, "leaves": {}})
+        )
+        peer.hold()
+
+    with RawServer(script) as server, ExitStack() as stack:
+        guest = Party(server.uri, stack, OldUser).enter("alice")
+        guest.proxy.leave().get(timeout=PATIENCE)
+        guest.proxy.rejoin().get(timeout=PATIENCE)
+        changes = guest.until("alice", "bob", "carol")
+        assert names(changes) == [("join", "alice"), ("join", "bob"), ("join", "carol")]
 
 
 def test_a_plain_thread_keeps_the_state_itself(party: Party) -> None:
