@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.forks import current_epoch, end_if_copied, reset_in_child
 from slipstream_actor.actors.logger import Logger, get_logger
 
 __all__ = ["Expiry", "call_at", "call_without_fail", "lend_thread"]
@@ -44,6 +44,7 @@ class Clock:
     """What is due, and the thread that waits for it."""
 
     def __init__(self) -> None:
+        self.epoch: int = current_epoch()
         # Reentrant: garbage may be collected, or a signal handled, while it is held. It is entered
         # by itself: a condition's own `__enter__` is Python, behind which a signal is handled.
         self._lock = threading.RLock()
@@ -112,6 +113,7 @@ class Clock:
         lingered = False
         with self._lock:
             while True:
+                end_if_copied(self)
                 now = time.monotonic()
                 if now >= self._tidied + LINGER:
                     self._forget_cancelled()

@@ -44,6 +44,7 @@ __all__ = [
     "require_here",
     "reset_in_child",
     "end_copied_thread",
+    "end_if_copied",
     "ended_for",
     "not_portable",
     "reason_of_end",
@@ -307,6 +308,12 @@ def end_copied_thread() -> NoReturn:
     while threading.get_ident() != _survivor:
         threading.Event().wait()
     raise SystemExit
+
+
+def end_if_copied(target: Any) -> None:
+    """End the calling thread likewise, when `target`, which it works for, is the parent's."""
+    if is_forked(target):
+        end_copied_thread()
 
 
 def _in_child() -> None:

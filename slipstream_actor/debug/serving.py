@@ -12,7 +12,12 @@ import threading
 from types import TracebackType
 from typing import Any
 
-from slipstream_actor.actors.forks import close_in_child, current_epoch
+from slipstream_actor.actors.forks import (
+    close_in_child,
+    current_epoch,
+    end_if_copied,
+    is_forked,
+)
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.debug.peer import Peer
 from slipstream_actor.debug.sockets import identity, listening, remove
@@ -31,7 +36,7 @@ class DebugServer:
 
     def __init__(self, path: str, *, allow_control: bool) -> None:
         self.path: str = path
-        self._epoch = current_epoch()
+        self.epoch: int = current_epoch()
         self._allow_control = allow_control
         self._lock = threading.RLock()
         self._closed = threading.Event()
@@ -65,7 +70,7 @@ class DebugServer:
 
     def close(self) -> None:
         """Serve no more, and remove the socket. Idempotent; of nobody in a fork's child."""
-        if self._epoch != current_epoch():
+        if is_forked(self):
             return
         with self._lock:
             if self._closed.is_set():
@@ -90,6 +95,7 @@ class DebugServer:
             try:
                 sock, _ = self._sock.accept()
             except OSError:
+                end_if_copied(self)
                 self._closed.wait(PAUSE)
                 continue
             close_in_child(sock)
@@ -111,6 +117,7 @@ class DebugServer:
             self._peers[peer] = thread
 
     def _gone(self, peer: Peer) -> None:
+        end_if_copied(self)
         with self._lock:
             self._peers.pop(peer, None)
 

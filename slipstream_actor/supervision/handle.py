@@ -22,7 +22,7 @@ from slipstream_actor.actors import here
 from slipstream_actor.actors.actor import last_start
 from slipstream_actor.actors.calls import call, cast
 from slipstream_actor.actors.expiry import call_without_fail, lend_thread
-from slipstream_actor.actors.forks import current_epoch, ended_for
+from slipstream_actor.actors.forks import current_epoch, end_if_copied, ended_for
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.names import Target, resolve
@@ -403,6 +403,7 @@ class ClientHandle(Generic[C]):
             self._try_again(life, StartError(error))
 
     def _restart(self, life: Life[C]) -> None:
+        end_if_copied(life)
         with life.lock:
             if life.due is None or life.stopped is not UNSET:
                 return
@@ -410,6 +411,7 @@ class ClientHandle(Generic[C]):
             try:
                 self._start(life)
             except BaseException as error:  # A SystemExit is the client's own.
+                end_if_copied(life)
                 self._again(life, error)
         self._hand_out(life)
         lend_thread()

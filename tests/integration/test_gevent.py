@@ -325,6 +325,83 @@ def test_a_fork(server: PhoenixServer) -> None:
     assert run(BEGIN + FORKED, server.uri) == (0, child + parent, "")
 
 
+COPIED = """
+import json, logging, socket
+from slipstream_actor import debug
+logging.disable()
+
+def answerer(peer):
+    peer.sendall(b'{"request": "report"}\\n')
+    return json.loads(peer.makefile().readline())["result"]["pid"]
+
+class Crashing(ClientActor):
+    def init(self, uri):
+        starts.append(os.getpid())
+        return connect(uri)
+
+    def handle_cast(self, message, socket):
+        raise ValueError(message)
+
+starts, me = [], os.getpid()
+handle = ClientHandle(Crashing, uri)
+peer = socket.socket(socket.AF_UNIX)
+with debug.serve(sys.argv[2]) as server:
+    peer.connect(server.path)
+    assert answerer(peer) == me
+    given_up = handle.request("nowhere", "event", timeout=0.4)
+    handle.cast("crash")
+    until(lambda: handle.status()["state"] == "restarting")
+    pid = os.fork()
+    if pid == 0:
+        gevent.sleep(1)  # By then all was due that is the parent's.
+        print("child", handle.status()["state"], starts == [me], flush=True)
+        os._exit(0)
+    print(os.waitpid(pid, 0)[1], answerer(peer) == me, starts == [me, me], flush=True)
+handle.stop()
+"""
+
+
+def test_what_a_fork_copies_does_nothing(server: PhoenixServer, tmp_path: Path) -> None:
+    """No client of the parent's is started again in the child, and nothing is said there."""
+    outcome = run(BEGIN + COPIED, server.uri, str(tmp_path / "debug"))
+    assert outcome == (0, "child not started True\n0 True True\n", "")
+
+
+IN_A_START = """
+import logging
+logging.disable()
+
+class Crashing(ClientActor):
+    def init(self, uri):
+        starts.append(os.getpid())
+        until(lambda: forked or len(starts) != 2)
+        return connect(uri)
+
+    def handle_cast(self, message, socket):
+        raise ValueError(message)
+
+starts, forked = [], []
+handle = ClientHandle(Crashing, uri)
+handle.cast("crash")
+until(lambda: len(starts) == 2)
+pid = os.fork()
+forked.append(True)
+if pid == 0:
+    logging.disable(logging.NOTSET)
+    gevent.sleep(0.5)
+    print("child", handle.status()["state"], len(starts), flush=True)
+    os._exit(0)
+print(os.waitpid(pid, 0)[1], handle.status()["connected"], flush=True)
+handle.stop()
+"""
+
+
+def test_a_fork_while_a_handle_starts_its_client_again(server: PhoenixServer) -> None:
+    """The copied start fails in the child, and is not made again there, nor told of."""
+    outcome = run(BEGIN + IN_A_START, server.uri)
+    assert outcome == (0, "child not started 2\n0 True\n", "")
+
+
 def test_to_patch_too_late_is_said_at_the_start() -> None:
     source = """
 from slipstream_actor import ClientActor
