@@ -17,6 +17,8 @@ SOURCE = """
 import sys
 from slipstream_actor.testing import Channel, PhoenixServer
 
+slow = []
+
 class Room(Channel):
     def handle_in(self, event, payload):
         if event == "crash":
@@ -25,6 +27,7 @@ class Room(Channel):
             return None
         body = payload.get("body")
         if body == "slow":
+            slow.append(payload)
             self.send_after(0.5, (self.socket_ref(), payload))
             return None
         return ("ok", payload) if body else ("error", {"reason": "empty"})
@@ -38,7 +41,7 @@ with PhoenixServer({"rooms:*": Room}, port=int(sys.argv[1])) as server:
     for line in sys.stdin:
         if line == "crash\\n":
             server.broadcast("rooms:lobby", "new:msg", {})
-        print(server.connections, flush=True)
+        print(len(slow) if line == "slow\\n" else server.connections, flush=True)
 """
 DEADLINE = 120.0
 
@@ -80,6 +83,11 @@ class Phoenix:
     def connections(self) -> int:
         """How many websockets are open."""
         return self._ask("connections")
+
+    @property
+    def slow(self) -> int:
+        """How many "slow" have been pushed."""
+        return self._ask("slow")
 
     def crash_clients(self) -> None:
         """Push a "new:msg" without a body to `rooms:lobby`."""

@@ -60,7 +60,9 @@ main()
 UWSGI = """
 import os, sys
 uwsgi = os.path.join(os.path.dirname(sys.executable), "uwsgi")
-fixed = ["--master", "--die-on-term", "--disable-logging", "--logto", os.devnull]
+# As docs/guides/deployment.md has it.
+in_order = ["--hook-master-start", "unix_signal:15 gracefully_kill_them_all"]
+fixed = ["--master", *in_order, "--disable-logging", "--logto", os.devnull]
 # Its interpreter finds the packages by its home.
 home = ["--home", sys.prefix, "--pythonpath", os.getcwd()]
 os.execv(uwsgi, [uwsgi, "--http-socket", "127.0.0.1:{port}", *fixed, *home, *sys.argv[1:]])

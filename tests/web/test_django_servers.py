@@ -17,7 +17,7 @@ from tests.web.server import GUNICORN, UWSGI, WebServer
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tried on Linux alone")
 
 WSGI = "examples.django_app.wsgi"
-SAY = b'{"body": "hello"}'
+SAY, SLOW = b'{"body": "hello"}', b'{"body": "slow"}'
 # A program of its own: it starts itself again to reload.
 RUNSERVER = """
 import os, sys
@@ -71,6 +71,21 @@ def test_phoenix_away_at_boot(name: str, phoenix: Phoenix) -> None:
         assert answer.seconds < 10.0
         phoenix.start()
         eventually(lambda: web.post("/messages", SAY).status == 201, "its recovery")
+
+
+@pytest.mark.parametrize("name", ["gunicorn sync", "gunicorn gthread", "uWSGI"])
+def test_the_end_lets_a_view_finish(name: str, phoenix: Phoenix) -> None:
+    """SIGTERM comes while a view waits for its reply."""
+    phoenix.start()
+    with web_server(name, phoenix) as web:
+        web.wait_until_up("/health")
+        assert web.post("/messages", SAY).status == 201
+        with web.loading("/messages", SLOW, requests=1, at_once=1) as answers:
+            eventually(lambda: phoenix.slow == 1, "the push")
+            web.program.terminate()
+            assert answers.get(timeout=30.0).status == 201
+        assert web.program.end().code == 0
+        eventually(lambda: phoenix.connections == 0, "the clients' leave")
 
 
 def test_reloading_leaves_one_connection(phoenix: Phoenix, tmp_path: Path) -> None:
