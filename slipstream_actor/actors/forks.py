@@ -265,11 +265,14 @@ class LocalRef(ActorRef[Any]):
         self._proxy = None
 
 
-def not_portable(what: str) -> TypeError:
-    """Return the error for what somebody tries to send to another process."""
+def not_portable(
+    what: str,
+    instead: str = "send a name or the arguments, and start a client in each process that uses one",
+) -> TypeError:
+    """Return the error for what somebody tries to send to another process, and is to do instead."""
     return TypeError(
         f"{what} belongs to this process and cannot be pickled: its threads and its connection are"
-        " here; send a name or the arguments, and start a client in each process that uses one"
+        f" here; {instead}"
     )
 
 

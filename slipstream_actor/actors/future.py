@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 import pykka
 
 from slipstream_actor.actors.awaitable import waiting_for
-from slipstream_actor.actors.forks import current_epoch, require_here
+from slipstream_actor.actors.forks import current_epoch, not_portable, require_here
 from slipstream_actor.actors.here import Interrupted, is_main_thread, park_if_exiting, waiting
 from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
@@ -66,6 +66,9 @@ class Future(pykka.Future[T]):
         self._outcomes: dict[str, Outcome] = {}
         # A list, since most futures have none or one, and an empty deque takes 760 bytes.
         self._callbacks: list[Callable[[Future[T]], object]] = []
+
+    def __reduce__(self) -> NoReturn:
+        raise not_portable("a future", "send what its get returns")
 
     @property
     def done(self) -> bool:

@@ -6,9 +6,9 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
-from slipstream_actor.actors.forks import current_epoch, require_here
+from slipstream_actor.actors.forks import current_epoch, not_portable, require_here
 from slipstream_actor.actors.future import Future
 
 __all__ = ["Stream"]
@@ -32,6 +32,9 @@ class Stream(Generic[T]):
         self._ended = False
         self._failure: Exception | None = None
         self._traceback: TracebackType | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise not_portable(repr(self), "subscribe in each process")
 
     def close(self) -> None:
         """Take no more, and end whoever iterates."""

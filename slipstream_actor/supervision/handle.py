@@ -22,7 +22,12 @@ from slipstream_actor.actors import here
 from slipstream_actor.actors.actor import last_start
 from slipstream_actor.actors.calls import call, cast
 from slipstream_actor.actors.expiry import call_without_fail, lend_thread
-from slipstream_actor.actors.forks import current_epoch, end_if_copied, ended_for
+from slipstream_actor.actors.forks import (
+    current_epoch,
+    end_if_copied,
+    ended_for,
+    not_portable,
+)
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.names import Target, resolve
@@ -90,6 +95,11 @@ class ClientHandle(Generic[C]):
     def __repr__(self) -> str:
         named = "" if self.name is None else f" {self.name!r}"
         return f"<ClientHandle of {self.client_class.__name__}{named}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._lives:  # One that nobody has used is a declaration, and no more.
+            raise not_portable(repr(self), "declare it in a module that each process imports")
+        return vars(self)
 
     # the client
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import queue
 import signal
 import sys
@@ -727,3 +728,36 @@ def test_another_takes_its_place(
     assert rooms.status()["state"] == "not started"
     assert starts.empty()
     second.stop()
+
+
+class Kitchen(ClientActor):
+    """One that another process could import."""
+
+    def init(self, uri: str) -> Socket:
+        return connect(uri, test_mode=True)
+
+
+def test_what_a_used_handle_has_cannot_be_sent_to_another_process() -> None:
+    """The error says what it is, and what to do instead; a future's, be it done or not."""
+    handle = ClientHandle(Kitchen, URI, name="pantry")
+    try:
+        waiting, done = handle.request(LOBBY, "event"), Future[int]()
+        done.set(1)
+        for what, text in (
+            (handle, "<ClientHandle of Kitchen 'pantry'> belongs.* declare it in a module"),
+            (waiting, "a future belongs to this process.* send what its get returns"),
+            (done, "a future belongs to this process"),
+            (handle.subscribe(LOBBY), "<Subscription to 'rooms:lobby'.* subscribe in each process"),
+        ):
+            with pytest.raises(TypeError, match=text):
+                pickle.dumps({"what": what})
+    finally:
+        handle.stop()
+
+
+def test_a_handle_that_nobody_has_used_can() -> None:
+    sent: ClientHandle[Kitchen] = pickle.loads(pickle.dumps(ClientHandle(Kitchen, URI)))
+    try:
+        assert sent.ref.is_alive()
+    finally:
+        sent.stop()
