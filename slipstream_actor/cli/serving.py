@@ -111,7 +111,7 @@ def load(target: str | None, *, stay: bool) -> Channels | None:
         return checked(getattr(importlib.import_module(name), attribute))
     except Failure as failure:
         text = failure.text
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = "".join(traceback.format_exception(error)).rstrip()
     finally:
         sys.dont_write_bytecode = before

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -59,9 +60,11 @@ def test_a_change_is_served_at_the_same_port(tmp_path: Path) -> None:
         module.write_text(MODULE.format(word="another"))
         running.wait_for(f"serves {uri} again", "err")
         assert joined(uri) == "another"
-        # Code that fails is told of, and mended by the next change.
+        # Code that fails, or exits, is told of, and mended by the next change.
         module.write_text("def")
         running.wait_for("waits for the next change", "err")
+        module.write_text("raise SystemExit(3)")
+        running.wait_for("SystemExit: 3", "err")
         module.write_text(MODULE.format(word="a third"))
         before = running.errors.count("again")
         while running.errors.count("again") == before:
@@ -112,6 +115,7 @@ def test_at_a_terminal(tmp_path: Path) -> None:
         ("not_there:channels", "No module named"),
         ("tests.support.clients:PATIENCE", "no mapping"),
         ("tests.support.clients:nothing", "has no attribute"),
+        ("tests.cli.test_serve:exits", "SystemExit: 0"),
     ],
 )
 def test_what_are_no_channels(target: str, words: str, capsys: Captured) -> None:
@@ -123,6 +127,10 @@ def test_what_are_no_channels(target: str, words: str, capsys: Captured) -> None
 
 def test_a_function_may_return_them() -> None:
     assert load("tests.cli.test_serve:channels", stay=False) == {"nobody": None}
+
+
+def exits() -> NoReturn:
+    raise SystemExit(0)
 
 
 def channels() -> dict[str, None]:
