@@ -12,7 +12,7 @@ from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import Data
 from slipstream_actor.wire.websocket import Transport
 
-__all__ = ["hear", "receive"]
+__all__ = ["hear", "may_have_more", "receive"]
 
 # More than what a socket holds, of a server that never stops sending.
 MOST_READS = 64
@@ -50,8 +50,13 @@ def hear(connection: Any) -> None:
         if connection._paused or connection._status == "closed":
             return
         connection._ready(READABLE)
-        if transport.bytes_in == before:
+        if not may_have_more(transport, before):
             return
+
+
+def may_have_more(transport: Transport, before: int) -> bool:
+    """Whether more may have come than a read has taken, which began at so many `bytes_in`."""
+    return transport.bytes_in != before or transport.read_again
 
 
 def give(connection: Any, received: list[Data], messages: list[Message], now: float) -> None:

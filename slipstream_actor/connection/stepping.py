@@ -23,7 +23,7 @@ from slipstream_actor.connection.pushes import (
     write_here,
     write_left,
 )
-from slipstream_actor.connection.reading import receive
+from slipstream_actor.connection.reading import may_have_more, receive
 from slipstream_actor.connection.telemetry import CONNECTION
 from slipstream_actor.protocol.commands import PushMessage, ResumeReading
 from slipstream_actor.protocol.events import ReplyReceived
@@ -177,11 +177,15 @@ def read(connection: Any, ready: SocketReady) -> bool:
 def beat(connection: Any) -> bool:
     """Send the heartbeat that is due; `False` where one was not answered, or more may be due."""
     protocol, driver = connection._protocol, connection.actor_inbox.driver
+    transport = connection._transport
     if protocol.heartbeat is not None or connection._give_up_at is not None or driver.REQUESTS:
         return False
-    now = time.monotonic()
-    # What has come is heard first, and an end is left to the connection's own thread.
+    now, before = time.monotonic(), transport.bytes_in
+    # What has come is heard first. An end, and what one read does not take, is left to the
+    # connection's own thread.
     if connection._paused or not read(connection, READABLE) or not can_go_on(connection):
+        return False
+    if may_have_more(transport, before):
         return False
     connection._due(now)
     return True

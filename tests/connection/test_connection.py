@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import zlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +18,18 @@ from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import READY, SocketReady
 from slipstream_actor.client.subscriptions import Subscription, add
 from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.extensions import DeflateParameters
 from slipstream_actor.connection import connection as module
 from slipstream_actor.connection.connection import LAST_WORDS_SECONDS, Connection
 from slipstream_actor.connection.pace import LEAST_PACE
 from slipstream_actor.connection.stepping import Tick, step_here
-from slipstream_actor.protocol.commands import CloseConnection, ResumeReading
-from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected
+from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, ResumeReading
+from slipstream_actor.protocol.events import (
+    ChannelClosed,
+    ChannelConnected,
+    MessageReceived,
+    TopicJoinSucceeded,
+)
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reasons import (
@@ -30,10 +38,16 @@ from slipstream_actor.protocol.reasons import (
     HeartbeatTimeout,
     TransportFailed,
 )
+from slipstream_actor.wire.deflate import Deflate
+from slipstream_actor.wire.websocket import Transport
+from tests.support.clients import PATIENCE
+from tests.support.raw_server import OK, TEXT, frame, message
 from tests.support.simulated_server import Closing
 from tests.support.simulated_transport import SimulatedTransport, Wire
 
 READABLE = SocketReady(readable=True, writable=False)
+MEGABYTES = 1 << 24
+JOINED = "1", "1", "room", "phx_reply", OK
 
 
 class Stepped:
@@ -265,6 +279,54 @@ def test_an_answer_that_has_come_is_no_timeout(stepped: Stepped) -> None:
     assert stepped.wire.written[-1][1] != ref
     stepped.passes(10.0)
     assert stepped.last_words() == HeartbeatTimeout()
+
+
+@pytest.fixture
+def peer(stepped: Stepped) -> Iterator[socket.socket]:
+    """The other end of a real socket; what is compressed is inflated."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        there.settimeout(PATIENCE)
+        stepped.actor._transport = Transport(
+            here, MEGABYTES, {}, deflate=Deflate.of(DeflateParameters(), MEGABYTES)
+        )
+        yield there
+
+
+def test_an_answer_behind_messages_that_grow_is_no_timeout(
+    stepped: Stepped, peer: socket.socket
+) -> None:
+    """They are inflated a few at a time: what is left of them lies in the socket no more."""
+    stepped.passes(10.0)
+    assert stepped.actor._protocol.heartbeat is not None
+    big = json.dumps([None, None, "room", "big", "x" * (1 << 20)]).encode()
+    stream = zlib.compressobj(wbits=-15)
+    for _ in range(3):
+        whole = stream.compress(big) + stream.flush(zlib.Z_SYNC_FLUSH)
+        peer.sendall(frame(TEXT, whole[:-4], rsv=0x40))
+    peer.sendall(message(None, stepped.actor._protocol.heartbeat.ref, "phoenix", "phx_reply", OK))
+    stepped.clock.now += 10.0
+    stepped.actor.on_receive(Tick())
+    assert stepped.actor._status == "connected"
+    assert len(stepped.actor._protocol.round_trips) == 1
+    told = [event.event for event in stepped.take() if isinstance(event, MessageReceived | Message)]
+    assert told == ["big"] * 3
+
+
+def test_an_answer_behind_more_than_a_read_takes_is_no_timeout(
+    stepped: Stepped, peer: socket.socket
+) -> None:
+    """Where a client drives, it hears what one read takes, and leaves the rest."""
+    inbox = stepped.actor.actor_inbox
+    stepped.actor.on_receive(JoinTopic("room", {}, "1", timeout=5.0))
+    peer.sendall(message(None, None, "room", "big", "x" * 140_000) + message(*JOINED))
+    stepped.clock.now += 5.0
+    inbox.driver = SimpleNamespace(REQUESTS=0)
+    assert not step_here(stepped.actor, Tick())
+    inbox.driver = None
+    stepped.actor.on_receive(Tick())
+    assert TopicJoinSucceeded("room", {}, "1") in stepped.take()
 
 
 def test_an_end_heard_at_a_heartbeat_is_left_to_the_connections_thread(stepped: Stepped) -> None:
