@@ -70,6 +70,7 @@ class UpgradeSocket:
         self._lines = [*lines, *offer_line(extensions)]
         self._extensions = extensions
         self._accept = b""
+        self._unsent: OSError | None = None
         self._head: Iterator[bytes] | None = None
         self.headers: Mapping[str, str] = {}
         self.deflate: DeflateParameters | None = None
@@ -87,7 +88,14 @@ class UpgradeSocket:
         usual = data.partition(b"\r\n")[2]
         self._accept = accept_for(data)
         lines = [f"GET {self._resource} HTTP/1.1", *self._lines]
-        view = memoryview("\r\n".join(lines).encode() + b"\r\n" + usual)
+        try:
+            self._send_all(memoryview("\r\n".join(lines).encode() + b"\r\n" + usual))
+        except OSError as error:
+            # A server may have refused it before it was whole: its answer says why.
+            self._unsent = error
+        return len(data)
+
+    def _send_all(self, view: memoryview) -> None:
         while view:
             try:
                 view = view[self._sock.send(view) :]
@@ -95,7 +103,6 @@ class UpgradeSocket:
                 self._waiter.ready(self._sock, "the upgrade", write=True)
             except ssl.SSLWantReadError:
                 self._waiter.ready(self._sock, "the upgrade", read=True)
-        return len(data)
 
     def recv(self, _size: int) -> bytes:
         """Return a part of the answer's head: websocket-client asks for each byte by itself, and
@@ -133,6 +140,8 @@ class UpgradeSocket:
             seen = max(0, len(answer) - len(END_OF_HEAD) + 1)
             chunk = self._read()
             if not chunk:
+                if self._unsent is not None and not answer:
+                    raise self._unsent
                 what = "in the middle of" if answer else "without"
                 raise AttemptFailed("upgrade", f"the server closed {what} an answer")
             answer += chunk

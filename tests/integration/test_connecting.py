@@ -625,10 +625,10 @@ def test_a_second_connect_replaces_the_attempt(phase: Phase, server: PhoenixServ
 
 
 @contextmanager
-def tls_server(certificate: trustme.LeafCert) -> Iterator[RawServer]:
+def tls_server(certificate: trustme.LeafCert, script: Script = serve) -> Iterator[RawServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    with RawServer(serve, ssl_context=context) as server:
+    with RawServer(script, ssl_context=context) as server:
         yield server
 
 
@@ -736,6 +736,38 @@ def test_a_refused_upgrade(answer: bytes, status: int, body: str) -> None:
         reason = failure(server.uri, connect_timeout_msec=NEVER_MSEC)
         assert (reason.kind, reason.status, reason.body) == ("upgrade", status, body)
         assert server.hung_up.wait(PATIENCE)
+
+
+# More than a connection holds that nobody reads.
+LONG_REQUEST: dict[str, Any] = {
+    "params": {"token": "x" * 8_000_000},
+    "sockopt": [(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)],
+}
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_refusal_of_a_request_that_is_too_long(tls: bool) -> None:
+    """The server does not read all of it: sending the rest fails."""
+
+    def script(peer: Peer) -> None:
+        peer.read(1000)
+        peer.send(head("431 Too Large", "content-length: 3", "connection: close") + b"big")
+        peer.sock.close()
+
+    certificate = CA.issue_cert("127.0.0.1")
+    with tls_server(certificate, script) if tls else RawServer(script) as server:
+        reason = failure(server.uri, ssl_context=trusting(), **LONG_REQUEST)
+        assert (reason.status, reason.body) == (431, "big")
+
+
+def test_a_server_that_takes_half_of_a_request() -> None:
+    def script(peer: Peer) -> None:
+        peer.read(1000)
+        peer.reset()
+
+    with RawServer(script) as server:
+        reason = failure(server.uri, **LONG_REQUEST)
+        assert (reason.kind, reason.detail) == ("io", "Connection reset by peer")
 
 
 def test_the_headers_of_a_refusal() -> None:
