@@ -75,7 +75,11 @@ NO_ANSWER = (
 def proxies() -> Iterator[Row]:
     """What becomes of a way through a proxy."""
     yield failed("proxy", PROXY_CREDENTIALS, answered(407))
-    yield failed("proxy", PROXY_CREDENTIALS, told("proxy", "code 407"))
+    yield failed(
+        "proxy",
+        PROXY_CREDENTIALS,
+        told("proxy", "code 407", "authentication failure", "acceptable authentication"),
+    )
     yield failed(
         "proxy",
         "the proxy does not let this host and port through, or does not reach them; NO_PROXY names"

@@ -19,6 +19,9 @@ from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 
 __all__ = ["open_proxy", "proxy_for"]
 
+# What is said of one that cannot be: the option's was looked at when it was given.
+OF_ENVIRONMENT = "the environment's proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"
+
 LookUp: TypeAlias = Callable[[str, int], list[Any]]
 
 
@@ -80,12 +83,12 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
         from python_socks._connectors.factory_sync import create_connector
         from python_socks._protocols.errors import ReplyError
     except ImportError as error:
-        detail = "a proxy needs the extra: pip install 'slipstream_actor[proxy]'"
+        detail = f"{OF_ENVIRONMENT} needs the extra: pip install 'slipstream_actor[proxy]'"
         raise AttemptFailed("proxy", detail, retryable=False) from error
     try:
         parts = parse_proxy_url(url)
     except RuleError as error:
-        raise AttemptFailed("proxy", f"the proxy {error}", retryable=False) from error
+        raise AttemptFailed("proxy", f"{OF_ENVIRONMENT} {error}", retryable=False) from error
     user, password = parts.user, parts.password
     if parts.kind == "http":
         # python-socks encodes them in Latin-1; these are the bytes of UTF-8 (RFC 7617 section 2.1).
@@ -99,7 +102,9 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
         try:
             connector.connect(stream, to_host, to_port)
         except ReplyError as error:
-            raise AttemptFailed("proxy", f"the proxy refused (code {error.error_code})") from error
+            code = error.error_code
+            how = "failed" if code is None else f"refused (code {code})"
+            raise AttemptFailed("proxy", f"the proxy {how}: {error}") from error
         except (AttemptFailed, Cancelled, OSError):
             raise
         except Exception as error:

@@ -1167,7 +1167,9 @@ def test_a_proxy_of_the_environment_that_cannot_be(
     monkeypatch.setenv("http_proxy", url)
     reason = failure("ws://phoenix.invalid/socket/websocket")
     assert reason.kind == "proxy"
-    assert reason.detail.startswith("the proxy must ")
+    assert reason.detail.startswith(
+        "the environment's proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) must "
+    )
     assert not reason.retryable
 
 

@@ -289,6 +289,56 @@ PROXIES: dict[str, Script] = {
 }
 
 
+def saying(*said: bytes) -> Script:
+    """Return the script of a proxy that says these, each when it has been told something."""
+
+    def script(peer: Peer) -> None:
+        for answer in said:
+            peer.sock.recv(1000)
+            peer.send(answer)
+        peer.hold()
+
+    return script
+
+
+SOCKS: dict[str, tuple[Script, str, str]] = {
+    "wants a password": (
+        saying(b"\x05\xff"),
+        "the proxy failed: No acceptable authentication methods were offered",
+        "the proxy wants a user and a password",
+    ),
+    "knows nobody of this name": (
+        saying(b"\x05\x02", b"\x01\x01"),
+        "the proxy failed: Username and password authentication failure",
+        "the proxy wants a user and a password",
+    ),
+    "does not reach it": (
+        saying(b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)),
+        "the proxy refused (code 5): Connection refused by destination host",
+        "the proxy does not let this host and port through",
+    ),
+    "is none": (
+        saying(b"SSH-2.0-OpenSSH\r\n\r\n"),
+        "the proxy failed: Unexpected SOCKS version number: 83",
+        "what the option proxy or the environment names does not answer as a proxy of its kind",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SOCKS)
+def test_a_socks_proxy_in_the_way(case: str) -> None:
+    script, detail, advice = SOCKS[case]
+    with RawServer(script) as proxy:
+        reason = failure(
+            "ws://kitchen.invalid/socket/websocket",
+            proxy=f"socks5://me:s3cret@127.0.0.1:{proxy.port}",
+        )
+    assert reason.detail == detail
+    known = hint(reason)
+    assert known is not None
+    assert known.text.startswith(advice)
+
+
 @pytest.mark.parametrize("case", PROXIES)
 def test_a_proxy_in_the_way(case: str) -> None:
     with RawServer(PROXIES[case]) as proxy:

@@ -181,7 +181,7 @@ def test_what_has_failed_has_the_hint_of_its_detail(kind: Any, detail: str, expe
     ("kind", "detail"),
     [
         ("io", "params raised ValueError"),
-        ("proxy", "a proxy needs the extra: pip install 'slipstream_actor[proxy]'"),
+        ("proxy", "the environment's proxy needs the extra: pip install 'slipstream_actor[proxy]'"),
         ("tls", "h: something new"),
     ],
 )

@@ -580,14 +580,15 @@ def check_proxy(parts: Sequence[bytes], scheme: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(dial, "dial_tcp", dialled)
         try:
-            dial.dial_proxy(config, f"{scheme}://user:pass@192.0.2.2:1080", peer)
+            dial.dial_proxy(config, f"{scheme}://user:s3cret@192.0.2.2:1080", peer)
             reason = None
         except AttemptFailed as failed:
             reason = failed.reason
     assert bool(closed) == (reason is not None)
     if reason is not None:
         assert reason.kind in ("proxy", "timeout")
-        assert "pass" not in repr(reason)
+        assert "s3cret" not in repr(reason)
+        assert "None" not in reason.detail
 
 
 def test_nothing_is_remembered_of_these() -> None:
