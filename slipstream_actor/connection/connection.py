@@ -314,7 +314,7 @@ class Connection(BaseActor):
         reading = self._reads(now)
         if transport.read_again and reading:
             self.actor_inbox.read_again()
-        self.actor_inbox.watch(read=reading, write=transport.pending_bytes > 0)
+        self.actor_inbox.watch(read=reading, write=transport.wants_write)
         self._arm()
         if events:
             self._tell(events, self.flow, size)

@@ -64,7 +64,7 @@ class Progress:
 
     def note(self, now: float, transport: Any) -> None:
         """Take in what has moved."""
-        unfinished_in, unfinished_out = transport.mid_frame, transport.wants_write
+        unfinished_in, unfinished_out = transport.mid_frame, transport.pending_bytes > 0
         if not (unfinished_in or unfinished_out) and now <= self._noted_until:
             return
         self._reading.note(now, transport.bytes_in, unfinished=unfinished_in)

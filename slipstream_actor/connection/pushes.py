@@ -169,7 +169,7 @@ def write_left(connection: Any) -> None:
     if inbox.left:
         take_left(connection)
         transport.flush()
-        inbox.watch_write(transport.pending_bytes > 0)
+        inbox.watch_write(transport.wants_write)
         if transport.write_error is not None:
             inbox.tell(ResumeReading())
 

@@ -159,7 +159,7 @@ def read(connection: Any, ready: SocketReady) -> bool:
     transport = connection._transport
     if ready.writable:
         transport.flush()
-        connection.actor_inbox.watch_write(transport.pending_bytes > 0)
+        connection.actor_inbox.watch_write(transport.wants_write)
     if ready.readable:
         receive(connection, transport)
         requests, driver = connection._protocol.requests, connection.actor_inbox.driver

@@ -30,6 +30,7 @@ class Output:
     masked when the socket can take them, all that there are at once."""
 
     __slots__ = (
+        "_awaits_input",
         "_blocked",
         "_current",
         "_keys",
@@ -61,6 +62,8 @@ class Output:
         # The bytes that are being written.
         self._current: bytes | memoryview | None = None
         self._blocked = False
+        # Whether TLS has to hear something before it writes on, as in a renegotiation.
+        self._awaits_input = False
         # Random bytes, of which each frame takes four.
         self._keys = b""
 
@@ -118,12 +121,12 @@ class Output:
 
     @property
     def wants_write(self) -> bool:
-        """Whether output waits for the socket."""
-        return self.pending_bytes > 0
+        """Whether output waits for room in the socket."""
+        return self.pending_bytes > 0 and not self._awaits_input
 
     def flush(self) -> None:
         """Write what the socket takes now. A failure drops the output and ends no reading."""
-        self._blocked = False
+        self._blocked = self._awaits_input = False
         try:
             while self._current is not None or (self.pending_bytes and self._next_chunk()):
                 current = self._current
@@ -135,7 +138,9 @@ class Output:
                 self.pending_bytes -= sent
                 # With TLS a refused send is repeated with the same bytes; a taken one goes on.
                 self._current = memoryview(current)[sent:] if sent < len(current) else None
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError, InterruptedError):
+        except ssl.SSLWantReadError:
+            self._blocked = self._awaits_input = True
+        except (BlockingIOError, ssl.SSLWantWriteError, InterruptedError):
             self._blocked = True
         except (OSError, MemoryError) as error:
             self.write_error = text(error)

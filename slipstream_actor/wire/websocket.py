@@ -202,6 +202,8 @@ class Transport(Output):
             self.ended = TransportFailed(str(error))
         except OSError as error:
             self.ended = TransportFailed(text(error))
+        if self._awaits_input:
+            self.flush()
         self.frames_in += len(received)
         return received
 

@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from slipstream_actor import (
+    AwaitTimeoutError,
     ClosedByClient,
     ClosedByPeer,
     ConnectFailed,
@@ -364,6 +365,49 @@ class Quiet(Recorder):
 
     def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> Any:
         return None if event == "tick" else super().handle_message(topic, event, payload, socket)
+
+
+class Negotiating(ssl.SSLSocket):
+    """Writes nothing before it has heard something, as in a renegotiation of TLS 1.2."""
+
+    hears_first = False
+    refused = 0
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        if Negotiating.hears_first:
+            Negotiating.refused += 1
+            raise ssl.SSLWantReadError
+        return super().send(data, flags)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        data = super().recv(buflen, flags)
+        Negotiating.hears_first = False
+        return data
+
+
+def test_output_that_waits_for_input_does_not_ask_on_and_on() -> None:
+    """There is room in the socket all the time, and nothing to do with it."""
+    context = trusting()
+    context.sslsocket_class = Negotiating
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.join()
+        peer.wait_for(go_on)
+        peer.send(broadcast("go on"))
+        peer.serve()
+
+    with raw(script) as server:
+        socket = connect(server.uri, ssl_context=context).join("room").await_join("room")
+        Negotiating.hears_first = True
+        push = socket.push("room", "say", {"n": 1})
+        with pytest.raises(AwaitTimeoutError):
+            socket.await_message("room", "something else", timeout=0.3)
+        assert 0 < Negotiating.refused < 20
+        go_on.set()
+        assert socket.await_reply(push, timeout=PATIENCE).response == {"n": 1}
+        socket.disconnect().await_disconnect()
 
 
 def test_output_goes_on_under_a_flood_of_input() -> None:
