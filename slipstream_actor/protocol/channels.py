@@ -6,6 +6,7 @@ rules are those of a real server: docs/protocol.md has them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -326,8 +327,9 @@ class Protocol:
         return due
 
     def pause(self, now: float) -> None:
-        """We stop reading: what the server may have sent is not late."""
-        self._paused_at = now
+        """We stop reading: what is not answered by now is not late, lest its answer has no room."""
+        firsts = [math.nextafter(at, 0) for d in self._deadlines if (at := d.first()) is not None]
+        self._paused_at = min([now, *firsts])
         self.rearm = True
 
     def resume(self, now: float) -> None:

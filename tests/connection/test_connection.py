@@ -329,6 +329,21 @@ def test_an_answer_behind_more_than_a_read_takes_is_no_timeout(
     assert TopicJoinSucceeded("room", {}, "1") in stepped.take()
 
 
+def test_an_answer_behind_what_there_is_no_room_for_is_no_timeout(
+    stepped: Stepped, peer: socket.socket
+) -> None:
+    """It is heard when the owner has taken what is before it."""
+    stepped.actor.on_receive(JoinTopic("room", {}, "1", timeout=5.0))
+    peer.sendall(message(None, None, "room", "big", "x" * 11_000) * 12 + message(*JOINED))
+    stepped.clock.now += 5.0
+    stepped.actor.on_receive(READABLE)
+    assert stepped.actor._state().paused
+    stepped.actor.on_receive(Tick())
+    told = stepped.take()
+    stepped.run()
+    assert TopicJoinSucceeded("room", {}, "1") in [*told, *stepped.take()]
+
+
 def test_an_end_heard_at_a_heartbeat_is_left_to_the_connections_thread(stepped: Stepped) -> None:
     """Where a client drives: it would end there, and its own thread would wait for ever."""
     inbox = stepped.actor.actor_inbox

@@ -202,6 +202,21 @@ def test_nor_is_a_push(core: Core) -> None:
     assert core.events() == [failed(meanwhile, join_ref, PushTimeout())]
 
 
+def test_nor_is_what_was_due_when_we_stopped_to_read(core: Core) -> None:
+    """Whatever kept us from reading: its answer may be behind what there is no room for."""
+    join_ref = core.joined()
+    answered, unanswered = push(core, join_ref, 5.0), push(core, join_ref, 5.0)
+    core.now += 6.0
+    core.protocol.pause(core.now)
+    core.at(core.now)
+    assert core.events() == []
+    core.now += 100.0
+    core.protocol.resume(core.now)
+    assert core.told(join_ref, answered, "phx_reply", OK) == [reply(answered)]
+    core.at(core.now + 0.001)
+    assert core.events() == [failed(unanswered, join_ref, PushTimeout())]
+
+
 def test_a_join_that_is_asked_for_meanwhile_has_its_whole_time(core: Core) -> None:
     core.protocol.pause(core.now)
     core.now += 100.0
