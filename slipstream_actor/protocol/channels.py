@@ -336,8 +336,7 @@ class Protocol:
         """We read again: the deadlines go on from where they stood."""
         if self._paused_at is None:
             return
-        self.rearm = True
-        away, self._paused_at = now - self._paused_at, None
+        away, self._paused_at, self.rearm = now - self._paused_at, None, True
         for deadlines in self._deadlines:
             deadlines.shift(away)
         if self.heartbeat is not None and self._beat_at is not None:
