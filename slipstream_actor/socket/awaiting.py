@@ -10,6 +10,8 @@ import math
 import time
 from typing import Any
 
+from pykka import ActorRef
+
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted, Match
 from slipstream_actor.actors.forks import require_here
 from slipstream_actor.actors.process import ThreadRef
@@ -337,6 +339,8 @@ def await_reply(
         return LEAVE if kind in CONNECTION_ENDS else 0
 
     over = topic is not None and join_is_over(socket, topic, join_ref)
+    if over:
+        hear_of_end(socket, deadline)
     try:
         since_ref = 0 if over else earliest(socket, ref, join_ref)
         event = search(socket, 0.0 if over else deadline.left(), match, since_ref)
@@ -471,6 +475,14 @@ def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
         return not socket.connected
     join = socket.joins.get(topic)
     return join is None or join.join_ref != join_ref
+
+
+def hear_of_end(socket: SocketState, deadline: Deadline) -> None:
+    """Wait until a connection that has just ended has told why: it is dead a moment before."""
+    link = socket._link
+    connection = link.connection if link is not None and link.status == "connected" else None
+    if isinstance(connection, ActorRef) and not connection.is_alive():
+        connection.actor_inbox.ended.wait(deadline.left())
 
 
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:

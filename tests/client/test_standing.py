@@ -30,6 +30,7 @@ from slipstream_actor.protocol.events import ChannelConnectFailed
 from slipstream_actor.protocol.reasons import ConnectFailed
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, eventually
+from tests.support.threads import looks_into_threads
 
 URI = "ws://test.invalid/socket/websocket"
 TOPIC = "room:1"
@@ -92,6 +93,7 @@ WAITS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@looks_into_threads
 @pytest.mark.parametrize(("ask", "awaited"), WAITS.values(), ids=WAITS)
 def test_a_timeout_names_client_question_and_callback(
     simmering: Any, ask: Callable[[Any], Any], awaited: str
@@ -114,6 +116,7 @@ def test_it_is_caught_as_what_pykka_and_python_call_it(simmering: Any) -> None:
             new_socket().connect(URI, test_mode=True).await_connect(timeout=0)
 
 
+@looks_into_threads
 def test_a_wait_for_a_join_says_how_that_stands(simmering: Any) -> None:
     with pytest.raises(AwaitTimeoutError) as raised:
         wait_until_joined(simmering, TOPIC, timeout=0.01)
@@ -123,6 +126,7 @@ def test_a_wait_for_a_join_says_how_that_stands(simmering: Any) -> None:
     )
 
 
+@looks_into_threads
 def test_a_client_that_does_not_come_out_of_init() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -203,6 +207,7 @@ def test_the_state_has_the_attempts() -> None:
     ref.stop()
 
 
+@looks_into_threads
 def test_the_state_has_what_ran_when_it_was_asked(simmering: Any) -> None:
     states: list[Any] = []
     asking = threading.Thread(target=lambda: states.append(get_state(simmering, timeout=PATIENCE)))

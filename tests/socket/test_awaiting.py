@@ -6,6 +6,7 @@ What must not wait is given ten minutes: a test that hangs is a test that fails.
 from __future__ import annotations
 
 import gc
+import logging
 import re
 import threading
 import weakref
@@ -48,6 +49,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.process import current, set_current
 from slipstream_actor.protocol.commands import CloseConnection, JoinTopic, LeaveTopic, PushMessage
 from slipstream_actor.testing import PhoenixServer
@@ -886,6 +888,49 @@ def test_collect_garbage_leaves_the_conversation_alone(server: PhoenixServer) ->
     socket = connect(server.uri).join("bench:1").await_join("bench:1").collect_garbage()
     assert socket.await_reply(socket.push("bench:1", "echo", "still here")).unwrap() == "still here"
     socket.disconnect().await_disconnect()
+
+
+class SlowToTell(logging.Handler):
+    """Holds up a connection that has ended before it tells of it, until somebody waits for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_ending, self.is_awaited = threading.Event(), threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "has lost its connection" in record.getMessage():
+            self.is_ending.set()
+            assert self.is_awaited.wait(PATIENCE)
+
+
+def test_a_connection_that_is_about_to_tell_of_its_end(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is dead a moment before."""
+    socket = connect(server.uri).join("bench:1").await_join("bench:1")
+    ref, connection = socket.push("bench:1", "never"), socket.channel_pid
+    assert connection is not None
+    socket.await_reply(socket.push("bench:1", "echo"))
+    slow, logger = SlowToTell(), logging.getLogger("slipstream_actor")
+    wait = Future.wait
+
+    def note(future: Future[Any], timeout: float | None = None) -> bool:
+        if future is connection.actor_inbox.ended:
+            slow.is_awaited.set()
+        return wait(future, timeout)
+
+    monkeypatch.setattr(Future, "wait", note)
+    logger.addHandler(slow)
+    try:
+        server.drop()
+        assert slow.is_ending.wait(PATIENCE)
+        assert not connection.is_alive()
+        with pytest.raises(NotConnectedError) as raised:
+            socket.await_reply(ref, timeout=PATIENCE)
+    finally:
+        slow.is_awaited.set()
+        logger.removeHandler(slow)
+    assert raised.value.reason == Disconnected(ClosedByPeer(1006))
 
 
 def test_pushes_in_flight_fail_when_the_connection_is_dropped(server: PhoenixServer) -> None:
