@@ -89,12 +89,17 @@ class ConnectionLease:
     what it has said is dropped when the thread connects again.
     """
 
+    # Kept here: the names of modules may be gone by then.
+    _is_finalizing = staticmethod(sys.is_finalizing)
+
     def __init__(self, ref: ThreadRef, connection: ActorRef[Any]) -> None:
         self._inbox = ref.actor_inbox
         self._connection = connection
 
     def __del__(self) -> None:
         # In whatever thread, at any time: what is done here takes no lock that is not re-entrant.
+        if self._is_finalizing():
+            return  # What was open at the interpreter's exit is closed.
         connection = self._connection
         self._inbox.former.append(connection)
         inbox: Any = connection.actor_inbox

@@ -339,15 +339,15 @@ def await_reply(
         return LEAVE if kind in CONNECTION_ENDS else 0
 
     over = topic is not None and join_is_over(socket, topic, join_ref)
-    if over:
-        hear_of_end(socket, deadline)
     try:
         since_ref = 0 if over else earliest(socket, ref, join_ref)
         event = search(socket, 0.0 if over else deadline.left(), match, since_ref)
     except Expired:
-        if over:
+        if not over:
+            raise timed_out(socket, reply_to(ref), deadline, topic) from None
+        event = last_words(socket, deadline, match)
+        if event is None:
             raise join_over_error(socket, ref) from None
-        raise timed_out(socket, reply_to(ref), deadline, topic) from None
     return reply_or_raise(event, ref, deadline, socket)
 
 
@@ -477,12 +477,19 @@ def join_is_over(socket: SocketState, topic: str, join_ref: str | None) -> bool:
     return join is None or join.join_ref != join_ref
 
 
-def hear_of_end(socket: SocketState, deadline: Deadline) -> None:
-    """Wait until a connection that has just ended has told why: it is dead a moment before."""
+def last_words(socket: SocketState, deadline: Deadline, match: Match) -> Any:
+    """Return what matches of what a connection that has just ended tells, `None` if nothing does:
+    it is dead a moment before it has told all."""
     link = socket._link
     connection = link.connection if link is not None and link.status == "connected" else None
-    if isinstance(connection, ActorRef) and not connection.is_alive():
-        connection.actor_inbox.ended.wait(deadline.left())
+    if not isinstance(connection, ActorRef) or connection.is_alive():
+        return None
+    inbox: Any = connection.actor_inbox
+    inbox.ended.wait(deadline.left())
+    try:
+        return search(socket, 0.0, match)
+    except Expired:
+        return None
 
 
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:
