@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slipstream_actor.actors.shared import HAS_LOCK
 from slipstream_actor.connection import opening
 from tests.support.programs import Program
 from tests.support.raw_server import RawServer, serve
@@ -47,6 +48,7 @@ print((tracemalloc.get_traced_memory()[0] - before) // COUNT, flush=True)
 """
 
 
+@pytest.mark.skipif(not HAS_LOCK, reason="objects are bigger without the interpreter's lock")
 def test_an_idle_client_allocates_little() -> None:
     with RawServer(serve) as server, Program(JOINED, server.uri, python=PYTHON) as program:
         assert 0 < int(program.line()) < MOST_BYTES

@@ -29,10 +29,9 @@ from slipstream_actor import (
     wait,
     wait_until_joined,
 )
-from slipstream_actor.actors.running import running_in
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import PATIENCE, eventually
+from tests.support.clients import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs/reference/errors.md"
 TOPIC = "rooms:lobby"
@@ -43,6 +42,14 @@ SOON = 0.02
 
 class Burnt(Exception):
     """A view's own."""
+
+
+class Simmering(threading.Event):
+    """How long a method takes, and whether it has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun = threading.Event()
 
 
 class Kitchen(ClientActor):
@@ -57,7 +64,8 @@ class Kitchen(ClientActor):
         return Answer(self.method(message))
 
     def method(self, message: Any) -> Any:
-        if isinstance(message, threading.Event):
+        if isinstance(message, Simmering):
+            message.has_begun.set()
             message.wait(PATIENCE)
         elif isinstance(message, Exception):
             raise message
@@ -68,7 +76,7 @@ class Case:
     """A client that is joined, one that has ended, and one that simmers."""
 
     def __init__(self, uri: str) -> None:
-        self.uri, self.go_on = uri, threading.Event()
+        self.uri, self.go_on = uri, Simmering()
         self.lives: Any = Kitchen.start(uri, name="pantry")
         wait_until_joined(self.lives, TOPIC, timeout=PATIENCE)
         wait_until_joined(self.lives, GOOD, timeout=PATIENCE)
@@ -77,7 +85,7 @@ class Case:
         self.ended.stop()
         self.simmers: Any = Kitchen.start(uri)
         self.simmers.proxy().method(self.go_on)
-        eventually(lambda: running_in(self.simmers), "the method")
+        assert self.go_on.has_begun.wait(PATIENCE)
 
     @property
     def socket(self) -> Socket:
