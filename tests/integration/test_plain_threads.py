@@ -55,7 +55,7 @@ def crashed(server: PhoenixServer, socket: Socket) -> None:
     socket.push(TOPIC, "no such event")
     inbox = socket.socket_pid.actor_inbox
     eventually(lambda: socket.joins[TOPIC].join_ref in inbox.ended_joins, "the crash")
-    eventually(lambda: inbox.depth, "what is told of it, a moment later")
+    get_state(socket.channel_pid)  # Which it answers behind what it tells of that.
 
 
 def connection_of(socket: Socket) -> Any:
