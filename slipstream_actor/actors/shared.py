@@ -34,7 +34,8 @@ class Locked(Iterator[T]):
 
     def __next__(self) -> T:
         with self._lock:
-            return next(self._iterator)
+            item = next(self._iterator)
+        return item  # noqa: RET504 - `return next(…)` ends the block's protection a step too early
 
     def __length_hint__(self) -> int:
         with self._lock:
