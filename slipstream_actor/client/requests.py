@@ -243,11 +243,13 @@ class Requests:
                 continue  # Whoever had the turn before has sent it all.
             while queue:
                 # It is taken out first: it may come back before it is handed over.
-                entry = heapq.heappop(queue)
+                with self._lock:
+                    entry = heapq.heappop(queue)
                 request = entry[1]
                 outcome = self._attempt_again(request)
                 if outcome is False:
-                    heapq.heappush(queue, entry)
+                    with self._lock:
+                        heapq.heappush(queue, entry)
                     self._tidy(queue)
                     break
                 if outcome is not True:
