@@ -106,22 +106,28 @@ class Observer:
 
     def put(self, envelope: Any) -> None:
         """Take in a message, in any thread; the events of a burst are seen when they are taken."""
-        burst = envelope.message
-        if type(burst) is Burst:
-            for event in burst.events:
-                if type(event) is ChannelConnected:
-                    self.watch(burst.source)
-            events = Events(burst.events)
-            events.observer, burst.events = self, events
+        if type(envelope.message) is Burst:
+            self.see(envelope.message)
         self._put(envelope)
 
     def get(self) -> Any:
         """Return the next message; what was handled until now is done."""
         self.finish()
         envelope = self._get()
-        if type(envelope.message) is not Burst:
-            self.begin(envelope.message)
+        message = envelope.message
+        if type(message) is not Burst:
+            self.begin(message)
+        elif getattr(message.events, "observer", None) is not self:
+            self.see(message)  # It has waited since before anybody looked.
         return envelope
+
+    def see(self, burst: Burst) -> None:
+        """Have the events of a burst seen when they are taken."""
+        for event in burst.events:
+            if type(event) is ChannelConnected:
+                self.watch(burst.source)
+        events = Events(burst.events)
+        events.observer, burst.events = self, events
 
     def send(self, put: Callable[[Any], None], envelope: Any) -> None:
         """Tell of a command, and hand it on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -99,6 +100,40 @@ def test_each_event_of_a_burst_counts_once() -> None:
     ref.tell(Burst(None, [message, reply, message, reply, message]))
     eventually(lambda: counted(ref)[0] >= 5, "all of them")
     assert counted(ref) == (5, 0)
+    ref.stop()
+
+
+class Held(Played):
+    """Is in a callback until it is let go on."""
+
+    def handle_info(self, message: Any, socket: Socket) -> None:
+        message.wait(PATIENCE)
+
+
+def test_what_waits_already_is_seen_too() -> None:
+    """A client that is behind is the one that somebody looks at."""
+    ref, go_on = Held.start(), threading.Event()
+    ref.tell(ChannelConnected(None))
+    ref.tell(go_on)
+    eventually(lambda: debug.get_status(ref)["callback"], "the callback")
+    for _ in range(3):
+        ref.tell(Burst(None, [Message("1", None, TOPIC, "news", {})] * 4))
+    lines: list[str] = []
+    debug.statistics(ref, True)
+    debug.trace(ref, True, lines.append)
+    go_on.set()
+    eventually(lambda: counted(ref)[0] >= 12, "all of them")
+    assert counted(ref) == (12, 0)
+    assert len(lines) == 12
+    # Whoever looks next sees what somebody else was to see.
+    ref.tell(second := threading.Event())
+    eventually(lambda: debug.get_status(ref)["callback"], "the callback")
+    ref.tell(Burst(None, [Message("1", None, TOPIC, "news", {})] * 4))
+    debug.statistics(ref, False)
+    debug.trace(ref, False)
+    debug.statistics(ref, True)
+    second.set()
+    eventually(lambda: counted(ref)[0] >= 4, "the last ones")
     ref.stop()
 
 
