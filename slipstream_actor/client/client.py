@@ -356,7 +356,7 @@ OWN_NAMES = OwnNames(ClientActor)
 @answering
 def answer_state(client: ClientActor, asked: GetState) -> None:
     """Answer with a snapshot."""
-    asked.future.set(state_of(client.socket, client.actor_inbox.depth, asked.message))
+    asked.future.set(state_of(client.socket, client.actor_inbox, asked.message))
 
 
 def run_between(client: ClientActor, asked: Between) -> None:

@@ -11,6 +11,7 @@ from slipstream_actor.actors.names import name_of
 from slipstream_actor.actors.running import running_in, stack_of
 from slipstream_actor.client.asking import open_requests
 from slipstream_actor.client.runner import known_socket
+from slipstream_actor.client.state import messages_for
 from slipstream_actor.configuration.configuration import redact
 from slipstream_actor.debug.connections import connection_part
 from slipstream_actor.debug.options import options_of
@@ -40,7 +41,7 @@ def client_part(
 ) -> Plain:
     """Return the part of the client `ref`, with the stack of the callback that runs, if asked;
     its connection's is taken out of `connections`, if it is there."""
-    inbox = ref.actor_inbox
+    inbox, socket = ref.actor_inbox, known_socket(ref)
     part: Plain = {
         "id": ref.actor_urn,
         "label": label(ref),
@@ -48,14 +49,13 @@ def client_part(
         "class": class_name(ref.actor_class),
         "callback": callback_of(ref, stacks=stacks),
         "suspended": is_suspended(ref),
-        "mailbox": mailbox_of(inbox),
+        "mailbox": mailbox_of(inbox, lambda inbox: messages_for(inbox, socket)),
         "requests": steadily(lambda: open_requests(ref), 0),
         "awaited_pushes": len(inbox.ledger),
         "buffered": {"pushes": len(inbox.buffer), "bytes": inbox.buffer.bytes},
         "reconnects": max(0, getattr(inbox.history, "connections", 0) - 1),
         "history": [passage._asdict() for passage in list_of(lambda: inbox.history or ())],
     }
-    socket = known_socket(ref)
     link = None if socket is None else socket._link
     connection = None if link is None else link.connection
     known = connections.get(connection)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.envelopes import Burst
@@ -96,10 +97,10 @@ def plain_reason(reason: Any, path: str | None = None) -> Plain | None:
     }
 
 
-def mailbox_of(inbox: Any) -> Plain:
+def mailbox_of(inbox: Any, depth_of: Callable[[Any], int] = attrgetter("depth")) -> Plain:
     """Return how many messages wait, what the oldest is, if that can be seen, and for how many
     seconds it has waited at least, if that is known."""
-    before, depth = in_hand(inbox), steadily(lambda: inbox.depth, 0)
+    before, depth = in_hand(inbox), steadily(lambda: depth_of(inbox), 0)
     return {
         "depth": depth,
         "oldest": steadily(lambda: oldest_of(inbox), None),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from pykka import ActorRef
-
 from slipstream_actor.client.asking import open_requests
 from slipstream_actor.client.runner import known_socket
-from slipstream_actor.connection.connection import Connection
+from slipstream_actor.client.state import connection_of, messages_for
 from slipstream_actor.protocol.reason_texts import text_of
 
 __all__ = ["HandleStatus", "status_of"]
@@ -38,6 +36,7 @@ class HandleStatus(TypedDict):
 def status_of(ref: Any, state: str, restarts: int, last_end: Any, waiting: int) -> HandleStatus:
     """Return how the client `ref` stands; it may be in a callback."""
     socket = known_socket(ref) if ref is not None else None
+    connection = connection_of(socket)
     failure = socket.last_failure if socket is not None else None
     return {
         "state": state,
@@ -50,14 +49,7 @@ def status_of(ref: Any, state: str, restarts: int, last_end: Any, waiting: int) 
         "last_end": text_of(last_end) if last_end is not None else None,
         "restarts": restarts,
         "in_flight": waiting + (open_requests(ref) if ref is not None else 0),
-        "mailbox": ref.actor_inbox.depth if ref is not None else 0,
-        "heartbeat_rtt": heartbeat_rtt(socket),
+        "mailbox": messages_for(ref.actor_inbox, socket) if ref is not None else 0,
+        # As the connection has it now.
+        "heartbeat_rtt": connection.heartbeat_rtt if connection is not None else None,
     }
-
-
-def heartbeat_rtt(socket: Any) -> float | None:
-    """Return the seconds that the last heartbeat's answer took, as the connection has them now."""
-    link = socket._link if socket is not None else None
-    connection = link.connection if link is not None else None
-    actor = connection._actor_weakref() if isinstance(connection, ActorRef) else None
-    return actor.heartbeat_rtt if isinstance(actor, Connection) else None

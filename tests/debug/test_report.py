@@ -43,6 +43,7 @@ from slipstream_actor.protocol.reasons import (
     Disconnected,
     JoinRefused,
 )
+from slipstream_actor.supervision.status import status_of
 from slipstream_actor.testing import FaultProxy, PhoenixServer, accept_connect
 from tests.support.clients import PATIENCE, eventually, recording
 from tests.support.planted import SECRETS, get_stuck, leaked, planted, secret
@@ -342,6 +343,25 @@ def test_a_mailbox_is_looked_at_while_a_burst_ends() -> None:
     inbox = Ending()
     assert inbox.depth == 2
     assert inbox.depth == 0
+
+
+def test_a_mailbox_has_all_that_waits(server: PhoenixServer, proxy: FaultProxy) -> None:
+    """What lies in the queue is what reads have brought, and one read brings many."""
+    with recording(proxy.uri) as (ref, log):
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join(TOPIC)).get()
+        log.take("join")
+        debug.suspend(ref)
+        proxy.black_hole()
+        for n in range(200):
+            server.broadcast(TOPIC, "news", {"n": n})
+        proxy.heal()
+        eventually(lambda: debug.get_status(ref)["connection"]["undelivered"] == 200, "all of them")
+        assert debug.get_status(ref)["mailbox"]["depth"] == 200
+        assert debug.get_state(ref).mailbox == 200
+        assert status_of(ref, "running", 0, None, 0)["mailbox"] == 200
+        debug.resume(ref)
+        eventually(lambda: debug.get_status(ref)["mailbox"]["depth"] == 0, "none of them")
 
 
 def test_the_oldest_message_is_at_least_so_old() -> None:
