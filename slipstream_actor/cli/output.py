@@ -9,14 +9,13 @@ import base64
 import contextlib
 import json
 import os
-import re
 import select
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
+from slipstream_actor.debug.encoding import as_json
 
 __all__ = [
     "ReaderWatch",
@@ -31,8 +30,6 @@ __all__ = [
 
 # Of a binary payload so many are shown.
 MOST_BYTES = 32
-# What Python has for bytes that are not UTF-8.
-SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def say(text: str) -> None:
@@ -59,25 +56,16 @@ def shown(payload: Any) -> str:
     """Return a payload as a person reads it."""
     if isinstance(payload, (bytes, bytearray, memoryview)):
         return f"{len(payload)} bytes: {bytes(payload[:MOST_BYTES]).hex(' ')}"
-    return msgspec.json.encode(payload).decode()
+    return as_json(payload).decode()
 
 
 def json_line(value: Any) -> bytes:
     """Return a value as a line of JSON; what a terminal would obey is escaped in it."""
-    try:
-        line = msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        line = without_surrogates(value)
+    line = as_json(value)
     text = line.decode()
     if not text.isprintable():
         line = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()
     return line + b"\n"
-
-
-def without_surrogates(value: Any) -> bytes:
-    """Return a value as JSON with U+FFFD for what has no encoding."""
-    text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
-    return SURROGATES.sub("\ufffd", text).encode()
 
 
 class Writer:

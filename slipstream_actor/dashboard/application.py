@@ -24,6 +24,7 @@ from slipstream_actor.dashboard.guard import (
 )
 from slipstream_actor.dashboard.processes import ELSEWHERE, Processes, own_key
 from slipstream_actor.dashboard.stream import Stream, Streams
+from slipstream_actor.debug.encoding import as_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -146,7 +147,7 @@ class Dashboard:
     # what is looked at
 
     def _report(self, environ: Environ) -> Response:
-        return as_json(
+        return json_of(
             {
                 "time": time.time(),
                 "csrf": csrf_token(environ),
@@ -201,10 +202,10 @@ class Dashboard:
     def _tell(self, process: str, request: dict[str, Any]) -> Response:
         answered = self._processes.tell(process, request, allow_control=self._allow_control)
         if answered.ok:
-            return as_json(answered)
+            return json_of(answered)
         elsewhere = answered.error == ELSEWHERE
         status = HTTPStatus.MISDIRECTED_REQUEST if elsewhere else HTTPStatus.CONFLICT
-        return as_json(answered, status)
+        return json_of(answered, status)
 
 
 class Order(msgspec.Struct):
@@ -258,8 +259,8 @@ def asset(path: str) -> Response:
     return Response(HTTPStatus.OK, kind, read(name))
 
 
-def as_json(data: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(status, JSON, msgspec.json.encode(data))
+def json_of(data: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(status, JSON, as_json(data))
 
 
 def app(

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.debug.encoding import as_json
+
 __all__ = ["Answer", "ask"]
 
 # Bytes of all that one process answers, and of one read.
@@ -34,7 +36,7 @@ class Conversation:
         self.gone: bool = False
         self.over: bool = False
         self._wanted = len(requests)
-        self._out = b"".join(msgspec.json.encode(request) + b"\n" for request in requests)
+        self._out = b"".join(as_json(request) + b"\n" for request in requests)
         self._in = bytearray()
         self._lines = 0
         self.sock: socket.socket = socket.socket(socket.AF_UNIX)

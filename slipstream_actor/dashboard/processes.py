@@ -12,6 +12,7 @@ import msgspec
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.dashboard.asking import Answer, ask
 from slipstream_actor.debug.directory import served_directories
+from slipstream_actor.debug.encoding import as_json
 from slipstream_actor.debug.happenings import happenings
 from slipstream_actor.debug.report import report
 from slipstream_actor.debug.requests import Refused, answer
@@ -121,8 +122,9 @@ def own_key() -> str:
 
 
 def key_of(path: str) -> str:
-    """Return what a process is called on the page."""
-    return os.path.basename(path).removesuffix(SUFFIX)
+    """Return what a process is called on the page, as a text that JSON can have."""
+    called = os.path.basename(path).removesuffix(SUFFIX)
+    return called.encode(errors="backslashreplace").decode()
 
 
 def is_ours(path: str) -> bool:
@@ -156,4 +158,4 @@ def answer_here(request: Plain, *, allow_control: bool) -> Answer:
     except Exception as error:
         logger.debug("a request has failed", exc_info=True)
         return Answer(False, error=type(error).__name__)
-    return Answer(True, msgspec.Raw(msgspec.json.encode(result)))
+    return Answer(True, msgspec.Raw(as_json(result)))

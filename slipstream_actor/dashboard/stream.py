@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.dashboard.processes import Processes
+from slipstream_actor.debug.encoding import as_json
 from slipstream_actor.debug.happenings import watching
 
 __all__ = ["Stream", "Streams"]
@@ -100,4 +99,4 @@ class Stream:
 
 def event(key: str, happening: dict[str, Any]) -> bytes:
     """Return a server-sent event; JSON has no line's end in it."""
-    return b"data: " + msgspec.json.encode({**happening, "process": key}) + b"\n\n"
+    return b"data: " + as_json({**happening, "process": key}) + b"\n\n"

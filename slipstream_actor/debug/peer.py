@@ -11,9 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from slipstream_actor.actors.logger import Logger, get_logger
+from slipstream_actor.debug.encoding import as_json
 from slipstream_actor.debug.observer import listen, stop_listening
 from slipstream_actor.debug.plain import label
 from slipstream_actor.debug.requests import Refused, answer, client_called, parsed
@@ -89,7 +88,7 @@ class Peer:
 
     def _send(self, data: dict[str, Any]) -> None:
         with contextlib.suppress(OSError), self._write_lock:
-            self._sock.sendall(msgspec.json.encode(data) + b"\n")
+            self._sock.sendall(as_json(data) + b"\n")
 
     # traces
 

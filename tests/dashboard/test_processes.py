@@ -227,6 +227,15 @@ def test_what_is_no_socket_of_ours_is_passed_over(
         assert set(parts()) == {str(os.getpid())}
 
 
+def test_one_whose_name_is_no_utf_8(directory: Path) -> None:
+    """It hides nobody, and is asked by what it is called."""
+    with silent(directory, "caf\udce9"), silent(directory, "5"):
+        assert set(parts()) == {str(os.getpid()), "caf\\udce9", "5"}
+    with debug.serve(directory / "caf\udce9s.sock"):
+        request = {"request": "events"}
+        assert Processes().tell("caf\\udce9s", request, allow_control=False).ok
+
+
 def test_so_many_are_asked(directory: Path) -> None:
     left = []
     try:

@@ -22,6 +22,7 @@ from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, eventually, recording
 from tests.support.planted import get_stuck, leaked, planted
 from tests.support.programs import run
+from tests.support.threads import looks_into_threads
 
 pytestmark = pytest.mark.skipif(
     not hasattr(socket, "AF_UNIX"), reason="there are no local sockets here"
@@ -82,6 +83,24 @@ def test_a_report(server: PhoenixServer, served: debug.DebugServer) -> None:
             assert answer["result"]["pid"] == os.getpid()
             (client,) = answer["result"]["clients"]
             assert client["id"] == ref.actor_urn
+
+
+@looks_into_threads
+def test_names_of_files_that_are_no_utf_8(server: PhoenixServer, served: debug.DebugServer) -> None:
+    """A stack has them; Python has surrogates for their bytes."""
+    go_on = threading.Event()
+    names: dict[str, Any] = {"go_on": go_on}
+    source = "def wait(socket):\n    go_on.wait(30)\n    return socket"
+    exec(compile(source, "/srv/caf\udce9.py", "exec"), names)
+    with recording(server.uri) as (ref, log), Asker(served.path) as asker:
+        log.take("connect")
+        waiting = ref.proxy().do(names["wait"])
+        eventually(lambda: debug.get_status(ref)["callback"], "the callback")
+        answer = asker.ask("report", stacks=True)
+        go_on.set()
+        waiting.get()
+        [client] = answer["result"]["clients"]
+        assert "/srv/caf\ufffd.py:2 in wait" in client["callback"]["stack"]
 
 
 def test_it_is_its_owners_alone(served: debug.DebugServer) -> None:
