@@ -1,4 +1,5 @@
-"""The standard streams as the commands take them: all are there, and all bytes can be read.
+"""The standard streams as the commands take them: all are there, all bytes can be read, and all
+texts written.
 
 One that is closed is `None` to Python.
 """
@@ -34,11 +35,18 @@ def with_streams() -> Iterator[None]:
         if sys.stderr is None:
             # Without one, what is printed to it goes to standard output.
             put(stack, "stderr", stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            # In each locale a byte that is not UTF-8 is the line's fault, and not the end.
-            with suppress(OSError, ValueError):  # Somebody has read, or closed it.
-                sys.stdin.reconfigure(errors="surrogateescape")
+        # In each locale a byte that is not UTF-8 is the line's fault, and not the end.
+        reconfigure(sys.stdin, "surrogateescape")
+        # And so is what a locale has no letter for.
+        reconfigure(sys.stdout, "backslashreplace")
         yield
+
+
+def reconfigure(stream: TextIO, errors: str) -> None:
+    """Have a stream do something else than fail with what its encoding does not know."""
+    if isinstance(stream, io.TextIOWrapper):
+        with suppress(OSError, ValueError):  # Somebody has read, or closed it.
+            stream.reconfigure(errors=errors)
 
 
 def put(stack: ExitStack, attribute: str, stream: TextIO) -> None:

@@ -118,6 +118,13 @@ def test_at_a_terminal_it_is_readable_and_obeys_nothing(server: PhoenixServer) -
         assert "\x9b" not in listening.output
 
 
+def test_what_a_terminal_has_no_letters_for_is_escaped(server: PhoenixServer) -> None:
+    arguments = [*AFTER_JOIN, "--count", "1"]
+    with at_terminal("listen", server.uri, *arguments, PYTHONIOENCODING="ascii") as listening:
+        assert listening.end() == 0, listening.errors
+        assert r"h\xf6t" in listening.output
+
+
 def test_json_at_a_terminal(server: PhoenixServer) -> None:
     with at_terminal("listen", server.uri, *AFTER_JOIN, "--count", "1", "--json") as listening:
         assert listening.end() == 0

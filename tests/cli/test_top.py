@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from slipstream_actor import debug
+from slipstream_actor import ClientActor, Socket, connect, debug
 from slipstream_actor.cli.exits import Failure
 from slipstream_actor.cli.main import main
 from slipstream_actor.cli.top.local import LocalProcesses
@@ -399,6 +399,28 @@ def test_a_screen(directory: Path, clients: int, columns: int, height: int) -> N
         if clients > 2:
             assert any("Chat 'chat-002'" in line for line in last)
             assert not any("Chat 'chat-001'" in line for line in last)
+
+
+class Kitchen(ClientActor):
+    def init(self) -> Socket:
+        return connect("ws://test.invalid/socket/websocket", test_mode=True)
+
+
+def test_what_a_terminal_has_no_letters_for(directory: Path) -> None:
+    """It is escaped in a pipe, and no line of a screen gets longer for it."""
+    ref = Kitchen.start(name="Küche" + "ü" * 60)
+    with debug.serve(directory / "1.sock"):
+        with command("top", str(directory), PYTHONIOENCODING="ascii") as running:
+            assert running.end() == 0, running.errors
+            assert r"Kitchen 'K\xfcche" in running.output
+        typing = typing_at_terminal("top", str(directory), PYTHONIOENCODING="ascii")
+        with typing as running:
+            running.resize(60, 12)
+            running.wait_for("K?che")
+            running.type("q")
+            assert running.end() == 0
+            assert all(len(line) <= 60 for line in frames(running.output)[-1])
+    ref.stop()
 
 
 def test_another_size_is_noticed(directory: Path) -> None:

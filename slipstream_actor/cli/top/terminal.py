@@ -128,6 +128,11 @@ class Stops:
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def typeable(text: str, encoding: str) -> str:
+    """Return a text with a question mark for what an encoding has not: it gets no longer."""
+    return text.encode(encoding, "replace").decode(encoding)
+
+
 class Screen:
     """All of a terminal, drawn anew with each look."""
 
@@ -149,7 +154,8 @@ class Screen:
     def draw(self, lines: Sequence[Line]) -> None:
         """Show these lines."""
         text = Text("\n", no_wrap=True, overflow="crop", end="")
-        styled = (Text(line.text, style=line.style, end="") for line in lines)
+        encoding = self._console.encoding
+        styled = (Text(typeable(line.text, encoding), line.style, end="") for line in lines)
         self._live.update(text.join(styled), refresh=True)
 
     @contextmanager
