@@ -55,6 +55,8 @@ class Peer:
                 try:
                     while line := lines.readline(LONGEST + 1):
                         self._answer(line)
+                        if len(line) > LONGEST:
+                            break  # What follows is the rest of it.
                 except OSError:
                     pass  # It has gone.
                 finally:
@@ -65,7 +67,6 @@ class Peer:
     def _answer(self, line: bytes) -> None:
         try:
             if len(line) > LONGEST:
-                self.close()
                 raise Refused(f"a request has {LONGEST} bytes at most")
             request = parsed(line)
             result = self._result(request)
