@@ -14,6 +14,7 @@ import msgspec
 from slipstream_actor.actors.names import name_of
 from slipstream_actor.debug.control import replace_state, resume, suspend
 from slipstream_actor.debug.happenings import happenings
+from slipstream_actor.debug.plain import label, name_of_actor
 from slipstream_actor.debug.recent import recent_messages
 from slipstream_actor.debug.report import clients, report
 from slipstream_actor.socket.socket import Socket
@@ -69,8 +70,17 @@ def answer(request: dict[str, Any], *, allow_control: bool) -> Any:
 
 
 def client_called(known_as: Any) -> Any:
-    """Return the ref of the client with this id, label or name. Raises `Refused`."""
-    for ref in clients() if isinstance(known_as, str) else ():
-        if known_as in (ref.actor_urn, str(getattr(ref, "label", "")), name_of(ref)):
-            return ref
+    """Return the ref of the client with this id, label or name, as they are or as a report shows
+    them. Raises `Refused`."""
+    found = [ref for ref in clients() if isinstance(known_as, str) and known_as in names_of(ref)]
+    if len(found) > 1:
+        raise Refused("there are several such clients: name it by its id")
+    for ref in found:
+        return ref
     raise Refused("there is no such client: name it by its id, its label or its name")
+
+
+def names_of(ref: Any) -> tuple[Any, ...]:
+    """Return what a client may be named by: a report shows otherwise what is no plain text."""
+    its_name, its_label = name_of(ref), str(getattr(ref, "label", ""))
+    return ref.actor_urn, its_label, label(ref), its_name, name_of_actor(its_name)

@@ -19,7 +19,7 @@ from slipstream_actor import debug
 from slipstream_actor.debug.peer import LONGEST
 from slipstream_actor.debug.serving import MOST_PEERS
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import PATIENCE, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 from tests.support.planted import get_stuck, leaked, planted
 from tests.support.programs import run
 from tests.support.threads import looks_into_threads
@@ -210,8 +210,28 @@ def test_what_is_no_request_is_refused(line: bytes, served: debug.DebugServer) -
 def test_a_request_without_an_end_is_not_waited_for(served: debug.DebugServer) -> None:
     with Asker(served.path) as asker:
         asker.sock.sendall(b"x" * (LONGEST + 1))
-        eventually(lambda: asker.is_over() or True, "the end")
+        assert asker.line() == {"ok": False, "error": f"a request has {LONGEST} bytes at most"}
         assert asker.is_over()
+
+
+def test_a_client_is_named_as_it_is_shown(server: PhoenixServer, served: debug.DebugServer) -> None:
+    odd = "\x1b[2J" + "x" * 500
+    tokens = ["SFMyNTY.one", "SFMyNTY.two"]
+    refs = [Recorder.start(server.uri, Log(), name=name) for name in (odd, ("a", 1), *tokens)]
+    with Asker(served.path) as asker:
+        shown = {part["id"]: part for part in asker.ask("report")["result"]["clients"]}
+        for ref in refs[:2]:
+            part = shown[ref.actor_urn]
+            for known_as in (part["id"], part["label"], part["name"]):
+                assert asker.ask("messages", client=known_as)["ok"], known_as
+        assert asker.ask("messages", client=odd)["ok"]
+        # Both are shown without their tokens.
+        hidden = shown[refs[2].actor_urn]["name"]
+        assert hidden == shown[refs[3].actor_urn]["name"]
+        assert "by its id" in asker.ask("messages", client=hidden)["error"]
+        assert asker.ask("messages", client=tokens[1])["ok"]
+    for ref in refs:
+        ref.stop()
 
 
 def test_so_many_are_served_at_once(served: debug.DebugServer) -> None:
