@@ -32,6 +32,7 @@ from __future__ import annotations
 import concurrent.futures
 import enum
 import itertools
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -56,6 +57,13 @@ __all__ = [
 LONGEST, MOST_NAMES = 200, 10
 # Where the reasons are, and the fields in which they have what the server sent.
 REASONS = "slipstream_actor.protocol.reasons"
+# What looks like a token: JSON Web Tokens, Phoenix.Token's (signed and encrypted), and what HTTP's
+# authorization has. Compiled when there is something to be shown.
+TOKEN = (
+    r"(?<![A-Za-z0-9])(?:eyJ|SFMyNTY|SFMzODQ|SFM1MTI|QTEyOEdDTQ)[\w.=-]+"
+    r"|(?i:\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[a-z0-9+/]{8,}=*)"
+)
+HIDDEN = "…"
 FROM_SERVER = ("response", "payload")
 
 
@@ -146,6 +154,8 @@ class ShownReason(Shown):
             return said_by_server(value)
         if isinstance(value, BaseException):
             return type(value).__name__
+        if isinstance(value, str):
+            value = without_tokens(value[:LONGEST])
         return super().repr_field(name, value, level)
 
 
@@ -169,14 +179,25 @@ def printed(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
+def without_tokens(text: str) -> str:
+    """Return a text without what looks like a token."""
+    return re.sub(TOKEN, HIDDEN, text)
+
+
+def said(text: str) -> str:
+    """Return the beginning of what a server says, on one line, without what looks like a token."""
+    plain = one_line(without_tokens(text[:LONGEST]))
+    return plain if len(text) <= LONGEST else f"{plain}…"
+
+
 def said_by_server(response: Any) -> str:
     """Return what a response gives as its reason, in quotes; else what its fields are called."""
     if not isinstance(response, Mapping):
         return f"{type(response).__name__}"
     reason = response.get("reason")
     if isinstance(reason, str):
-        return f'"{one_line(reason)}"'
-    names = [one_line(str(name)) for name in itertools.islice(response, MOST_NAMES)]
+        return f'"{said(reason)}"'
+    names = [said(str(name)) for name in itertools.islice(response, MOST_NAMES)]
     more = ", …" if len(response) > MOST_NAMES else ""
     return f"fields {', '.join(names)}{more}" if names else "no fields"
 

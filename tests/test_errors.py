@@ -20,6 +20,7 @@ from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
     ChannelEnded,
+    ClosedByPeer,
     ConnectFailed,
     ConnectionCrashed,
     Disconnected,
@@ -205,6 +206,7 @@ class Lazy(UserDict[str, Any]):
         (Kitchen.CLOSED, "Kitchen.CLOSED"),
         (Reply("error", SECRET), "Reply"),
         (JoinTimeout(), "JoinTimeout()"),
+        (ClosedByPeer(4001, f"Bearer {SECRET}"), "ClosedByPeer(code=4001, reason='…')"),
         (REFUSED, repr(REFUSED)),
         (JoinRefused({"reason": "no", "k": SECRET}), 'JoinRefused(response="no")'),
         (

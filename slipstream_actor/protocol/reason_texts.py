@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from slipstream_actor.errors import MOST_NAMES, one_line, said_by_server
+from slipstream_actor.errors import MOST_NAMES, one_line, said, said_by_server
 from slipstream_actor.protocol.hints import DecodingFailed, hint
 from slipstream_actor.protocol.reasons import (
     BufferExpired,
@@ -86,8 +86,8 @@ def failed(reason: ConnectFailed) -> str:
 def closed(reason: ClosedByPeer) -> str:
     if reason.code == 1006:
         return "it ended without a close frame (1006)"
-    said = f', "{one_line(reason.reason)}"' if reason.reason else ""
-    return f"the server closed it ({reason.code}{said})"
+    words = f', "{said(reason.reason)}"' if reason.reason else ""
+    return f"the server closed it ({reason.code}{words})"
 
 
 def undecodable(failure: DecodingFailed) -> str:

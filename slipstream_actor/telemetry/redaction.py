@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream_actor.errors import Shown
+from slipstream_actor.errors import HIDDEN, Shown, without_tokens
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reason_texts import PHOENIX_REASONS
 from slipstream_actor.telemetry.beginning import beginning_of
@@ -32,7 +32,6 @@ __all__ = [
 LONGEST = 500
 # How much of a text is read, and how much is shown of it.
 READ, SHOWN = 1000, 200
-HIDDEN = "…"
 CONTAINERS = (dict, list, tuple, set, frozenset, Mapping)
 SECRET = re.compile(
     r"token|secret|passw|passphrase|passcode|pwd|credential|auth(?!or(?!i))|cookie|session|csrf"
@@ -47,11 +46,6 @@ CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 NAMES = ("name", "Name", "key", "Key", "field", "header", "param", "parameter")
 VALUES = ("value", "Value", "values", "val", "content", "data")
 
-# JSON Web Tokens, Phoenix.Token's (signed and encrypted), and what HTTP's authorization has.
-TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:eyJ|SFMyNTY|SFMzODQ|SFM1MTI|QTEyOEdDTQ)[\w.=-]+"
-    r"|(?i:\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[a-z0-9+/]{8,}=*)"
-)
 # Of a URL; the second is of one that is cut.
 USER = re.compile(r"(?<=://)[^/\s\"'<>]*@")
 CUT_USER = re.compile(r"(?<=://)[^/\s\"'<>]*\Z")
@@ -163,17 +157,17 @@ def without_second(items: Any) -> Any:
     return [items[0], Hidden()] if len(items) == 2 and is_secret(items[0]) else items
 
 
-def without_tokens(text: str) -> str:
+def without_credentials(text: str) -> str:
     """Return the beginning of a text, without tokens and the users of URLs."""
     read = text[:READ]
     if len(text) > READ:
         read = CUT_USER.sub(HIDDEN, read)
-    return USER.sub(f"{HIDDEN}@", TOKEN.sub(HIDDEN, read))
+    return USER.sub(f"{HIDDEN}@", without_tokens(read))
 
 
 def without_secrets(text: str) -> str:
     """Return the beginning of a text, also without what stands behind a secret's name."""
-    text = without_tokens(text)
+    text = without_credentials(text)
     parts, at = [], 0
     for named in NAMED.finditer(text):
         name, sign = named.groups()
@@ -222,7 +216,7 @@ def name(text: Any) -> str:
     """Return a topic, an event or a status: on one line, in bounds, without tokens."""
     if not isinstance(text, str):
         return redacted(text)
-    plain = without_tokens(text)
+    plain = without_credentials(text)
     return plain if plain.isprintable() and len(plain) <= SHOWN else quoted(plain)
 
 

@@ -34,11 +34,14 @@ from slipstream_actor.protocol.hints import DecodingFailed
 from slipstream_actor.protocol.reason_texts import TEXTS, text_of
 
 SECRET = "what-nobody-may-see"
+# One that a server says back.
+TOKEN = f"SFMyNTY.{SECRET}.AAAA"
 
 WORDS: list[tuple[Any, str]] = [
     (ConnectFailed("upgrade", "the server answered 404", 404), "the server answered 404"),
     (ConnectFailed("io"), "io"),
     (ClosedByPeer(1012, "restarting"), 'the server closed it (1012, "restarting")'),
+    (ClosedByPeer(4001, f"bad token={TOKEN}"), 'the server closed it (4001, "bad token=…")'),
     (ClosedByPeer(1000), "the server closed it (1000)"),
     (ClosedByPeer(1006), "it ended without a close frame (1006)"),
     (ClosedByClient(), "closed by this client"),
@@ -46,6 +49,8 @@ WORDS: list[tuple[Any, str]] = [
     (TransportFailed("Connection reset by peer"), "it broke: Connection reset by peer"),
     (ConnectionCrashed(ValueError(SECRET)), "it crashed: ValueError"),
     (JoinRefused({"reason": "members only", "x": SECRET}), 'the server refused it: "members only"'),
+    (JoinRefused({"reason": f"{TOKEN} is old"}), 'the server refused it: "… is old"'),
+    (JoinRefused({f"no {TOKEN}": 1}), "the server refused it: fields no …"),
     (JoinRefused({"code": SECRET, "why": 1}), "the server refused it: fields code, why"),
     (JoinRefused({"reason": {"a": SECRET}}), "the server refused it: fields reason"),
     (JoinRefused({}), "the server refused it: no fields"),
@@ -102,6 +107,9 @@ def test_a_long_text_is_cut_at_200_characters() -> None:
     assert one_line("x" * 200) == "x" * 200
     assert one_line("x" * 201) == "x" * 200 + "…"
     assert text_of(JoinRefused({"reason": "y" * 1000})).count("y") == 200
+    # One that is cut is a token all the same.
+    told = text_of(JoinRefused({"reason": f"{'y' * 160} {TOKEN * 9}"}))
+    assert told.endswith('yy ……"')
 
 
 def test_what_does_not_print_is_escaped() -> None:

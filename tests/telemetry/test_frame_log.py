@@ -359,20 +359,20 @@ def test_of_a_big_payload_only_the_beginning_is_looked_at(
     kind: str, event: str, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, characters = 0, 0
-    render, read = Shown.repr1, redaction.without_tokens
+    render, read = Shown.repr1, redaction.without_credentials
 
     def repr1(self: Any, x: Any, level: int) -> str:
         nonlocal looks
         looks += 1
         return render(self, x, level)
 
-    def without_tokens(text: str) -> str:
+    def without_credentials(text: str) -> str:
         nonlocal characters
         characters += min(len(text), redaction.READ)
         return read(text)
 
     monkeypatch.setattr(Shown, "repr1", repr1, raising=False)
-    monkeypatch.setattr(redaction, "without_tokens", without_tokens)
+    monkeypatch.setattr(redaction, "without_credentials", without_credentials)
     payload = BIG[kind]
     sending([PushMessage("room:1", event, payload, "2", "1")])
     answer = {"status": "ok", "response": payload} if event == "phx_reply" else payload
