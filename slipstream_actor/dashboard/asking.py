@@ -79,7 +79,7 @@ class Conversation:
             return None
         try:
             return [msgspec.json.decode(line, type=Answer) for line in lines[: self._wanted]]
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             return None
 
 

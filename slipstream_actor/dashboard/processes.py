@@ -69,7 +69,7 @@ class Processes:
         found = {}
         for path, answered in answers.items():
             if answered and answered[0].ok:
-                found[key_of(path)] = msgspec.json.decode(answered[0].result)
+                found[key_of(path)] = happenings_in(answered[0].result)
         return found
 
     def tell(self, key: str, request: Plain, *, allow_control: bool) -> Answer:
@@ -139,8 +139,17 @@ def whose(answered: Answer) -> int | None:
     """Return the id of the process whose report it is, `None` if it is none."""
     try:
         return msgspec.json.decode(answered.result, type=Whose).pid if answered.ok else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
+
+
+def happenings_in(result: msgspec.Raw) -> list[Plain]:
+    """Return what a process says has happened, as far as that can be understood."""
+    try:
+        told = msgspec.json.decode(result, type=list[Plain])
+    except (ValueError, RecursionError):
+        return []
+    return [happening for happening in told if type(happening.get("number")) is int]
 
 
 def part_of(key: str, pid: int, whole: Any, events: Any) -> Plain:

@@ -640,6 +640,7 @@ def test_authority_from_wherever_it_is(
         (500, b"", "answered with 500"),
         (200, b"<html>", "no dashboard's report.json"),
         (200, b'{"processes": 5}', "no dashboard's report.json"),
+        pytest.param(200, b"[" * 100_000, "no dashboard's report.json", id="deep"),
     ],
 )
 def test_what_is_no_dashboard(

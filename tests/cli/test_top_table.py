@@ -125,6 +125,10 @@ def test_a_plain_threads_connection_has_a_row() -> None:
     assert [row.client for row in found] == ["Chat 'chat'", "thread MainThread"]
 
 
+# Deeper than anybody reads.
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -136,6 +140,8 @@ def test_a_plain_threads_connection_has_a_row() -> None:
         b'{"ok": true, "result": {"pid": 1, "clients": [5]}}',
         b'{"ok": true, "result": {"pid": 1, "clients": [{"id": "a", "mailbox": 5}]}}',
         b"\xff",
+        pytest.param(DEEP, id="deep"),
+        pytest.param(b'{"ok": true, "result": {"pid": 1, "more": ' + DEEP + b"}}", id="deeper"),
     ],
 )
 def test_what_is_no_report_is_refused(line: bytes) -> None:

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from slipstream_actor import dashboard, debug
 from slipstream_actor.dashboard import asking
 from slipstream_actor.dashboard.asking import ask
-from slipstream_actor.dashboard.processes import MOST, PATIENCE, Processes
+from slipstream_actor.dashboard.processes import MOST, PATIENCE, Processes, happenings_in
 from slipstream_actor.debug.directory import VARIABLE
 from tests.support.clients import eventually
 from tests.support.programs import Program
@@ -27,6 +28,9 @@ from tests.support.wsgi import Asker
 pytestmark = pytest.mark.skipif(
     not hasattr(socket, "AF_UNIX"), reason="there are no local sockets here"
 )
+
+# Deeper than anybody reads.
+DEEP = b"[" * 100_000 + b"]" * 100_000
 
 # A worker of somebody's: it uses a handle, and does something when it is told to.
 WORKER = """
@@ -175,6 +179,10 @@ def test_one_whose_queue_is_full(directory: Path) -> None:
         b'{"ok": true, "result": {"pid": 1}}\n',
         b'{"ok": false, "error": "no"}\n{"ok": false, "error": "no"}\n',
         b'{"ok": true, "result": {"pid": \xff}}\n{"ok": true, "result": []}\n',
+        pytest.param(
+            b'{"ok": true, "result": {"pid": 1, "more": ' + DEEP + b'}}\n{"ok": true}\n', id="deep"
+        ),
+        pytest.param(DEEP + b"\n{}\n", id="deeper"),
     ],
 )
 def test_one_that_answers_something_else(directory: Path, answer: bytes) -> None:
@@ -189,6 +197,20 @@ def test_one_that_answers_something_else(directory: Path, answer: bytes) -> None
         thread.start()
         assert not parts()["4711"]["answers"]
         thread.join()
+
+
+@pytest.mark.parametrize(
+    "result",
+    [b"null", b"5", b"[5]", b"[[]]", b'{"number": 1}', pytest.param(DEEP, id="deep"), b'"\xff"'],
+)
+def test_one_that_tells_something_else_of_what_happens(result: bytes) -> None:
+    """A stream of events goes on: of another one's it has what can be understood."""
+    assert happenings_in(msgspec.Raw(result)) == []
+
+
+def test_what_can_be_understood_of_what_happens() -> None:
+    told = b'[{}, {"number": "x"}, {"number": 7, "what": "joined"}]'
+    assert happenings_in(msgspec.Raw(told)) == [{"number": 7, "what": "joined"}]
 
 
 def test_one_that_answers_without_end(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

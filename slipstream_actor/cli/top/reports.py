@@ -3,6 +3,8 @@ what is missing is left out."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 __all__ = [
@@ -13,6 +15,8 @@ __all__ = [
     "dashboard_from",
     "report_from",
 ]
+
+T = TypeVar("T")
 
 
 class Callback(msgspec.Struct):
@@ -135,16 +139,24 @@ DASHBOARD: msgspec.json.Decoder[Dashboard] = msgspec.json.Decoder(Dashboard)
 
 def report_from(line: bytes) -> Report:
     """Return the report that a local socket has answered with. Raises `ValueError`."""
-    answer = ANSWER.decode(line)
+    answer = decoded(ANSWER, line)
     if not answer.ok:
         raise ValueError(answer.error)
-    return REPORT.decode(answer.result)
+    return decoded(REPORT, answer.result)
 
 
 def dashboard_from(body: bytes) -> list[Process]:
     """Return the processes that a dashboard tells of. Raises `ValueError`."""
-    told = DASHBOARD.decode(body)
+    told = decoded(DASHBOARD, body)
     return [process_of(part, told.time) for part in told.processes]
+
+
+def decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
+    """Return what JSON says. Raises `ValueError`, also where it is nested too deep."""
+    try:
+        return decoder.decode(data)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
 
 
 def process_of(part: Part, now: float | None) -> Process:
