@@ -20,6 +20,7 @@ from pykka import ActorRef
 from slipstream_actor.actors.envelopes import Burst, GetState
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import is_main_thread
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.runner import known_socket
@@ -156,7 +157,11 @@ class Observer:
         for listener in self.listeners:
             try:
                 getattr(listener, what)(*arguments)
-            except Exception:
+            except (Exception, SystemExit) as error:
+                # In the main thread it may be a signal handler's; here it would end the client's
+                # thread, of which nobody would learn.
+                if isinstance(error, SystemExit) and is_main_thread():
+                    raise
                 logger.exception("%r has failed and is told no more", listener)
                 keep(self, functools.partial(operator.is_not, listener))
 

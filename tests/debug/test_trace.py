@@ -187,11 +187,14 @@ def test_standard_error_is_the_default(
     assert sys.stderr is not None
 
 
+@pytest.mark.parametrize("error", [OSError("full"), SystemExit(3)])
 def test_an_out_that_fails_ends_the_trace(
-    server: PhoenixServer, caplog: pytest.LogCaptureFixture
+    error: BaseException, server: PhoenixServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And nothing else: it is called in the client's thread, between two messages."""
+
     def fail(line: str) -> None:
-        raise OSError("full")
+        raise error
 
     with recording(server.uri, Traced) as (ref, log):
         log.take("connect")
