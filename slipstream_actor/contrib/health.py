@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from slipstream_actor.errors import one_line
 from slipstream_actor.supervision.handle import ClientHandle
 from slipstream_actor.supervision.status import HandleStatus
 
@@ -77,5 +78,5 @@ def words(status: HandleStatus) -> str:
         text = f"not connected, {status['state']}"
         why = status["last_failure"] or status["last_end"]
         return f"{text}: {why}" if why else text
-    topics = [f"{topic} {now}" for topic, now in status["topics"].items()]
+    topics = [f"{one_line(topic)} {now}" for topic, now in status["topics"].items()]
     return ", ".join(["connected", *topics])
