@@ -21,6 +21,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.protocol.former import FormerJoins
 from slipstream_actor.protocol.incoming import take_in
 from slipstream_actor.protocol.joins import (
     ENDED,
@@ -47,8 +48,6 @@ from slipstream_actor.protocol.requests import OpenRequests
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
-# Of so many refs of joins that are over it is known that their phx_close may come late.
-LATE_CLOSES = 256
 # So many round trips of heartbeats are kept.
 ROUND_TRIPS = 20
 
@@ -73,7 +72,7 @@ class Protocol:
         # Of these those that end a join, by its ref.
         self.ended_joins: dict[str, Event] = {}
         self.channels: dict[str, Channel] = {}
-        self.former: dict[str, Channel] = {}
+        self.former: FormerJoins = FormerJoins()
         self.refs: dict[str, Waiting] = {}
         self.heartbeat: Heartbeat | None = None
         self.heartbeat_rtt: float | None = None
@@ -88,8 +87,6 @@ class Protocol:
         self._sign_of_life = float("-inf")
         self.requests: OpenRequests = OpenRequests()
         self.plain: PlainPushes = PlainPushes()
-        # Refs of joins that are over, whose phx_close or phx_error may come late.
-        self._over: dict[str, None] = {}
         # Joins without an answer, left and replaced ones too, and leaves, by their refs.
         self._joining: dict[str, Channel] = {}
         self._leaving: dict[str, Channel] = {}
@@ -232,17 +229,12 @@ class Protocol:
             return None
         channel = self._ending(message)
         if channel is None:
-            return self._is_over(message)
+            return self.former.have_ended(message.join_ref, message.ref)
         if message.event == "phx_error":
             self._step(channel, "error", message.payload)
         else:
             self._step(channel, "close")
         return True
-
-    def _is_over(self, message: Message) -> bool:
-        """Whether a phx_close or phx_error is the rest of a join that has ended
-        (docs/protocol.md#note-22)."""
-        return message.join_ref in self._over or message.ref in self._over
 
     def _ending(self, message: Message) -> Channel | None:
         """Return the join that a phx_close or phx_error ends (docs/protocol.md#note-3, #note-14,
@@ -300,6 +292,7 @@ class Protocol:
         self.round_trips.append(self.heartbeat_rtt)
         del self.round_trips[:-ROUND_TRIPS]
         self.heartbeat = None
+        self._end_silently(self.former.heartbeat_answered())
         self._beat_within_an_interval(now)
         return True
 
@@ -386,6 +379,7 @@ class Protocol:
             ref = self._next_ref()
             self.heartbeat = Heartbeat(ref, now)
             self._beat_at = now + self._interval
+            self.former.heartbeat_sent()
             self._send(None, ref, OWN_TOPIC, "heartbeat", {})
             return
         life = max(self.heartbeat.since, progress, self._sign_of_life) + self._interval
@@ -457,19 +451,22 @@ class Protocol:
             self._step(channel, "replace")
             self._fail_pushes(channel, ChannelEnded("left"))
         self.former[channel.join_ref] = channel
+        self._end_silently(self.former.too_many())
+
+    def _end_silently(self, replaced: list[Channel]) -> None:
+        """Wait for the phx_close of joins no longer."""
+        for channel in replaced:
+            self._step(channel, "close")
 
     def _forget(self, channel: Channel) -> None:
         if self.channels.get(channel.topic) is channel:
             del self.channels[channel.topic]
-        self.former.pop(channel.join_ref, None)
+        self.former.forget(channel.join_ref)
         self._forget_joining(channel.join_ref)
         self.refs.pop(channel.join_ref, None)
         if channel.leave_ref is not None:
             self.refs.pop(channel.leave_ref, None)
             self._forget_leaving(channel)
-        self._over[channel.join_ref] = None
-        if len(self._over) > LATE_CLOSES:
-            del self._over[next(iter(self._over))]
 
     def _forget_joining(self, join_ref: str) -> None:
         self._joining.pop(join_ref, None)

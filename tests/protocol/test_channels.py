@@ -20,7 +20,6 @@ from hypothesis.stateful import (
 
 from slipstream_actor.protocol.channels import (
     JOIN_TRANSITIONS,
-    LATE_CLOSES,
     JoinState,
     Protocol,
 )
@@ -35,6 +34,8 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
+from slipstream_actor.protocol.former import LATE_CLOSES
+from slipstream_actor.protocol.former import MOST as MOST_FORMER
 from slipstream_actor.protocol.incoming import RESERVED
 from slipstream_actor.protocol.message import Message, Ref, Reply
 from slipstream_actor.protocol.plain_pushes import MOST
@@ -640,6 +641,54 @@ def test_a_crash_during_a_leave_is_its_answer(core: Core) -> None:
     assert core.is_clean
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_without_a_phx_close_a_replaced_join_is_over_at_the_second_heartbeat(
+    beating: Core, leaves: bool
+) -> None:
+    """Before 1.5.10 Phoenix sends none."""
+
+    def broadcast() -> str | None:
+        beating.protocol.receive(Message(None, None, T, "shout", {}), beating.now)
+        [event] = beating.protocol.events
+        beating.events()
+        assert isinstance(event, Message)
+        return event.join_ref
+
+    old = beating.joined()
+    under_way = beat(beating)
+    if leaves:
+        beating.leave()
+    new = beating.join()
+    beating.told(new, new, "phx_reply", OK)
+    assert answer(beating, under_way) == []
+    assert answer(beating, beat(beating)) == []
+    assert broadcast() == old
+    assert answer(beating, beat(beating)) == []
+    assert broadcast() is None
+    assert not beating.protocol.former
+    assert not beating.protocol.refs
+    assert beating.status() is JoinState.JOINED
+    assert beating.told(old, old, "phx_close", {}) == []
+
+
+def test_heartbeats_end_no_leave(beating: Core) -> None:
+    beating.joined()
+    beating.protocol.leave(T, beating.now, timeout=1_000.0)
+    beating.protocol.join(JoinTopic(T, {}, timeout=1_000.0), beating.now)
+    beating.sent()
+    for _ in range(3):
+        assert answer(beating, beat(beating)) == []
+    assert len(beating.protocol.former) == 1
+
+
+def test_replaced_joins_without_a_phx_close_are_bounded(core: Core) -> None:
+    for _ in range(MOST_FORMER + 50):
+        core.joined()
+    assert len(core.protocol.former) == MOST_FORMER
+    assert not core.protocol.refs
+    assert core.status() is JoinState.JOINED
+
+
 def test_note_24_an_awaited_push_of_a_left_channel_fails(core: Core) -> None:
     ref = core.joined()
     push = core.push(ref)
@@ -1020,7 +1069,7 @@ def test_what_is_remembered_of_answered_joins_is_bounded(core: Core) -> None:
         core.told(ref, core.leave(topic), "phx_reply", OK, topic)
         core.told(ref, ref, "phx_close", {}, topic)
     assert core.is_clean
-    assert len(core.protocol._over) == LATE_CLOSES
+    assert len(core.protocol.former.over) == LATE_CLOSES
 
 
 def test_a_join_replaced_a_thousand_times_leaves_one(core: Core) -> None:
@@ -1258,7 +1307,7 @@ class Joins(RuleBasedStateMachine):
                 waited_for |= {join.ref} if join.asked else set()
                 waited_for |= {join.leave_ref} if join.leave_ref is not None else set()
         assert core.refs.keys() == waited_for
-        assert len(core._over) <= LATE_CLOSES
+        assert len(core.former.over) <= LATE_CLOSES
 
     def teardown(self) -> None:
         if hasattr(self, "core"):
