@@ -64,6 +64,8 @@ class Requests:
         # Of each topic a heap, oldest first. It stays until its last one is sent: what is asked for
         # meanwhile stands behind it.
         self._waiting: dict[str, list[tuple[int, PendingRequest]]] = {}
+        # How many have come to stand there since all topics were looked at.
+        self._kept = 0
         # The topics for which there may be something to do; `None` for all.
         self._news: dict[str | None, bool] = {}
         # Those that have no outcome yet, by their numbers.
@@ -194,8 +196,13 @@ class Requests:
         with self._lock:
             queue = self._waiting.setdefault(request.topic, [])
             heapq.heappush(queue, (request.number, request))
+            self._kept += 1
+            # Of topics that nobody asks anything of any more, those that have timed out go too.
+            all_topics = self._kept > MANY + 2 * len(self.open)
+            if all_topics:
+                self._kept = 0
         # Behind that: what it waits for may have come before it stood there.
-        self.flush(request.topic)
+        self.flush(None if all_topics else request.topic)
 
     def flush(self, topic: str | None = None) -> None:
         """Send what need not wait any more: the socket has changed, or there is room."""

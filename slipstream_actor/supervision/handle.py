@@ -189,6 +189,8 @@ class ClientHandle(Generic[C]):
             if life.stopped is UNSET:
                 life.stopped = "shutdown"
             ref, life.ref, life.due = life.ref, None, None
+            if life.start is not None:
+                life.start.cancel()
             subscriptions = list(life.subscriptions)
         with ExitStack() as ends:  # Each, whatever a signal handler raises: nobody else has them.
             for subscription in subscriptions:
@@ -255,9 +257,9 @@ class ClientHandle(Generic[C]):
         if life.stopped is not UNSET:
             request.fail(failure or ended_for(life.stopped, str(request)))
             return
-        request.ref, request.owner, request.handed, request.inbox = self, None, None, None
+        request.ref, request.handed, request.inbox = self, None, None
         request.keep_time()
-        life.waiting.append(request)
+        life.waiting.add(request)
         # Behind that: the client may have come, or the end, before it stood there.
         self._hand_out(life)
         if life.is_idle and not request.done:  # Or the start has failed: it makes its own.
@@ -393,7 +395,7 @@ class ClientHandle(Generic[C]):
         delay = life.next_delay()
         # In this order, as above.
         life.due, life.reason, life.ref = time.monotonic() + delay, reason, None
-        call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
+        life.start = call_without_fail(life.due, lambda: self._restart_in_a_thread(life))
         logger.warning(
             "%r: its client has ended, %s, and is started again in %.1f s",
             *(self, shown_reason(reason), delay),
@@ -447,7 +449,9 @@ class ClientHandle(Generic[C]):
         ref = life.ref
         if ref is None and life.stopped is UNSET:
             return  # It has ended this very moment: what waits is for the next one.
-        request = life.waiting.popleft()
+        request = life.waiting.take()
+        if request is None:
+            return  # It has timed out this very moment.
         if ref is None:
             request.fail(ended_for(life.stopped, str(request)))
         elif not request.done:

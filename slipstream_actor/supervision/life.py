@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import deque
+from collections import OrderedDict
 from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
 from pykka import ActorRef
 
+from slipstream_actor.actors.expiry import Expiry
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.client.client import ClientActor
@@ -26,6 +27,34 @@ C = TypeVar("C", bound=ClientActor)
 FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
 
 
+class WaitingRequests:
+    """Requests for the next client, in the order in which they came, until they have an outcome."""
+
+    def __init__(self) -> None:
+        self._requests: OrderedDict[int, PendingRequest] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def add(self, request: PendingRequest) -> None:
+        """Have it wait."""
+        request.owner = self
+        self._requests[request.number] = request
+        if request.done:  # It was, before it stood there.
+            self.forget(request)
+
+    def take(self) -> PendingRequest | None:
+        """Take out the first one, `None` when there is none."""
+        try:
+            return self._requests.popitem(last=False)[1]
+        except KeyError:
+            return None
+
+    def forget(self, request: PendingRequest) -> None:
+        """It has an outcome."""
+        self._requests.pop(request.number, None)
+
+
 class Life(Generic[C]):
     """What a handle knows of the client of one process; a forked child begins with a new one."""
 
@@ -37,10 +66,12 @@ class Life(Generic[C]):
         self.restarts: int = 0
         self.started_at: float = 0.0
         self.delay: float = FIRST_DELAY
-        # While a client is to be started again: when, and what the last one has ended for.
+        # While a client is to be started again: when, what sees to it, and what the last one has
+        # ended for.
         self.due: float | None = None
+        self.start: Expiry | None = None
         self.reason: Any = None
-        self.waiting: deque[PendingRequest] = deque()
+        self.waiting: WaitingRequests = WaitingRequests()
         self.hand_out: OneAtATime = OneAtATime()
         self.handing_out: bool = False
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
@@ -72,8 +103,8 @@ class Life(Generic[C]):
 
     def fail_all(self, error: BaseException) -> None:
         """Fail what waits."""
-        while self.waiting:
-            self.waiting.popleft().fail(error)
+        while (request := self.waiting.take()) is not None:
+            request.fail(error)
 
     def make_final(self, *, final: bool) -> None:
         """Have the client's end be that of its subscriptions too, or no longer."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +41,7 @@ from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client import asking
+from slipstream_actor.client.requests import MANY
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
 from tests.support.interruptions import interrupted
@@ -308,6 +311,22 @@ def test_what_has_timed_out_is_never_sent(server: SocketTest, rooms: Any) -> Non
     server.connect_and_assert_join(rooms, LOBBY)
     wait_until_joined(rooms, LOBBY, PATIENCE)
     server.refute_push()
+
+
+def test_of_topics_that_nobody_asks_any_more_nothing_is_kept(
+    server: SocketTest, rooms: Any
+) -> None:
+    """Where nobody connects, no news of theirs comes."""
+    waits = request(rooms, LOBBY, "say", timeout=PATIENCE)
+    gone = []
+    for number in range(1_000):
+        asked = request(rooms, f"user:{number}", "say", timeout=PATIENCE)
+        gone.append(weakref.ref(asked))
+        asked.cancel()
+    del asked
+    gc.collect()
+    assert sum(ref() is not None for ref in gone) <= 2 * MANY
+    assert not waits.done
 
 
 def test_a_cancelled_coroutine_cancels(server: SocketTest, rooms: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import pickle
@@ -9,6 +10,7 @@ import queue
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -489,6 +491,28 @@ def test_while_it_restarts_requests_wait_and_all_else_raises(
     with pytest.raises(TimeoutError):
         late.get()
     server.refute_push()
+
+
+def test_a_request_that_has_an_outcome_waits_no_more_for_the_next_client(
+    rooms: ClientHandle[Rooms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "FIRST_DELAY", PATIENCE)
+    rooms.cast("crash")
+    eventually(lambda: rooms.status()["state"] == "restarting")
+    waits, late, cancelled = (
+        rooms.request(LOBBY, "say", timeout=timeout) for timeout in (PATIENCE, 0.01, None)
+    )
+    assert cancelled.cancel()
+    with pytest.raises(TimeoutError):
+        late.get()
+    assert rooms.status()["in_flight"] == 1
+    gone = weakref.ref(late)
+    del late, cancelled
+    eventually(lambda: bool(gc.collect()) or gone() is None)
+    rooms.stop()
+    with pytest.raises(ClientEndedError):
+        waits.get()
+    assert rooms.status()["in_flight"] == 0
 
 
 def test_a_request_waits_on_when_the_next_client_ends_before_it_has_it(
