@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -31,7 +32,8 @@ class Subscription(Stream[MessageReceived]):
     the oldest are dropped, and counted in `dropped`. After `close`, or a normal end of the client,
     the iteration stops; when the client has ended otherwise it raises `ClientEndedError`. What a
     pattern raises (a predicate, an `__eq__`) ends this subscription, and nothing else: the
-    iteration raises it, behind the messages that were taken before.
+    iteration raises it, behind the messages that were taken before. One that nobody holds any more
+    is closed.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Subscription(Stream[MessageReceived]):
         self._waits = overflow == "wait"
         # The inboxes of the connections that read no more until there is room.
         self._paused: set[Any] = set()
+        # The client's, and what that one has of this.
         self._inbox: Any = None
+        self._listener: Listener = Listener(self)
         # It goes on with the next client when one ends.
         self.outlives: bool = False
 
@@ -67,6 +71,12 @@ class Subscription(Stream[MessageReceived]):
         self.end()
         with self._lock:
             self._items.clear()
+
+    def __del__(self) -> None:
+        # Nobody reads any more, and a connection may wait for it. In any thread, in the middle of
+        # anything; not where `__init__` has raised. A child's copy is nobody's.
+        if hasattr(self, "_listener") and not is_forked(self):
+            self.end()
 
     def end(self) -> None:
         """Take no more; the iteration stops behind what waits."""
@@ -188,8 +198,8 @@ class Subscription(Stream[MessageReceived]):
         require_here(ref)
         inbox = ref.actor_inbox
         self._inbox = inbox
-        add(inbox, self)
-        inbox.ended.add_done_callback(self._client_ended)
+        add(inbox, self._listener)
+        inbox.ended.add_done_callback(self._listener.client_ended)
 
     def _client_ended(self, ended: Future[Any]) -> None:
         self._inbox = None
@@ -201,8 +211,31 @@ class Subscription(Stream[MessageReceived]):
     def _detach(self) -> None:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
-            inbox.ended.remove_done_callback(self._client_ended)
-            remove(inbox, self)
+            inbox.ended.remove_done_callback(self._listener.client_ended)
+            remove(inbox, self._listener)
+
+
+class Listener(weakref.ref[Subscription]):
+    """A subscription as its client has it, which is not what keeps it."""
+
+    __slots__ = ()
+
+    def take(self, events: Iterable[Any]) -> None:
+        """See `Subscription.take`."""
+        subscription = self()
+        if subscription is not None:
+            subscription.take(events)
+
+    def pauses(self, reader: Any, *, urgent: bool) -> bool:
+        """See `Subscription._pauses`."""
+        subscription = self()
+        return subscription is not None and subscription._pauses(reader, urgent=urgent)
+
+    def client_ended(self, ended: Future[Any]) -> None:
+        """See `Subscription._client_ended`."""
+        subscription = self()
+        if subscription is not None:
+            subscription._client_ended(ended)
 
 
 def as_failure(error: Exception) -> Exception:
@@ -226,16 +259,23 @@ def _reset_in_child() -> None:
 reset_in_child(_reset_in_child)
 
 
-def add(inbox: Any, subscription: Subscription) -> None:
+def add(inbox: Any, listener: Listener) -> None:
     """Enter a subscription into those of a client; its connection reads them without a lock."""
     with _changing:
-        inbox.subscriptions = (*inbox.subscriptions, subscription)
+        inbox.subscriptions = (*without(inbox, listener), listener)
 
 
-def remove(inbox: Any, subscription: Subscription) -> None:
+def remove(inbox: Any, listener: Listener) -> None:
     """Take it out."""
     with _changing:
-        inbox.subscriptions = tuple(s for s in inbox.subscriptions if s is not subscription)
+        inbox.subscriptions = without(inbox, listener)
+
+
+def without(inbox: Any, listener: Listener) -> tuple[Listener, ...]:
+    """Return the others of a client that somebody holds: garbage may be collected meanwhile."""
+    return tuple(
+        held for held in inbox.subscriptions if held is not listener and held() is not None
+    )
 
 
 def subscribe(
@@ -252,7 +292,8 @@ def subscribe(
     `topic`, `event` and `payload` are patterns as those of `await_message`: a `*` in a text is
     none, `re.compile("rooms:.*")` is. Holds across reconnects, and for a handle across restarts of
     its client. Also what `track_presence` takes is among them. A predicate runs in the connection's
-    thread, for each message; what it raises ends the subscription, whose iteration raises it.
+    thread, for each message; what it raises ends the subscription, whose iteration raises it. One
+    that nobody holds any more is closed.
     Raises `TypeError` and `ValueError` for wrong arguments, and `ClientEndedError`; in a forked
     child `ForkedError` for a client of the parent, as the iteration over a subscription of the
     parent's does.

@@ -79,7 +79,7 @@ def waits_for_room(connection: Any, *, urgent: bool) -> bool:
     """
     inbox, subscriptions = connection.actor_inbox, connection._owner.actor_inbox.subscriptions
     return connection._status == "connected" and any(
-        subscription._pauses(inbox, urgent=urgent) for subscription in subscriptions
+        subscription.pauses(inbox, urgent=urgent) for subscription in subscriptions
     )
 
 

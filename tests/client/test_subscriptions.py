@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -333,7 +335,7 @@ def test_what_a_pattern_raises_ends_it_alone(
     for n in range(2):
         server.push(rooms, LOBBY, "line", {"n": n})
     assert taken(other, 2) == [0, 1]
-    assert rooms.actor_inbox.subscriptions == (other,)
+    assert [listener() for listener in rooms.actor_inbox.subscriptions] == [other]
     for _ in range(2):
         with pytest.raises(error):
             next(failing)
@@ -378,6 +380,39 @@ def test_what_a_pattern_raises_does_not_end_the_connection() -> None:
         with pytest.raises(KeyError):
             next(failing)
         assert get_state(client).connection is before
+        client.stop()
+
+
+def test_one_that_nobody_holds_is_closed(rooms: Any) -> None:
+    dropped, kept = subscribe(rooms), subscribe(rooms)
+    gone = weakref.ref(dropped)
+    del dropped
+    eventually(lambda: bool(gc.collect()) or gone() is None)
+    assert [listener() for listener in rooms.actor_inbox.subscriptions] == [kept]
+
+
+def test_a_full_one_that_nobody_holds_has_the_connection_read() -> None:
+    class Bench(ClientActor):
+        def init(self, uri: str) -> Socket:
+            return connect(uri).join("bench:a")
+
+        def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
+            pass
+
+        def shout(self) -> None:
+            self.socket.push("bench:a", "broadcast")
+
+    with PhoenixServer() as phoenix:
+        client = Bench.start(phoenix.uri)
+        wait_until_joined(client, "bench:a")
+        full = subscribe(client, event="shout", size=1)
+        gone, paused = weakref.ref(full), full._paused
+        client.proxy().shout().get(timeout=PATIENCE)
+        eventually(lambda: paused)
+        del full
+        eventually(lambda: bool(gc.collect()) or gone() is None)
+        for n in range(5):
+            assert request(client, "bench:a", "broadcast", {"n": n}).get(timeout=PATIENCE).ok
         client.stop()
 
 

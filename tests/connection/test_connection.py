@@ -166,7 +166,7 @@ def subscribed(*connections: Stepped) -> Subscription:
     """Return a subscription of their owners that waits, with the room for one message."""
     subscription = Subscription(ANY, ANY, ANY, size=1, overflow="wait")
     for stepped in connections:
-        add(stepped.owner.actor_inbox, subscription)
+        add(stepped.owner.actor_inbox, subscription._listener)
     return subscription
 
 
