@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from slipstream_actor.actors.expiry import call_at
+from slipstream_actor.actors.shared import snapshot
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.batches import Link, Operation
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
@@ -26,6 +27,21 @@ __all__ = ["Attachment", "actor_name"]
 
 # Seconds between two reads of a layout that is not there yet, and of one after another.
 AGAIN = 0.1
+
+
+_attachments: weakref.WeakSet[Attachment] = weakref.WeakSet()
+
+
+def close_all() -> None:
+    """End what is attached in this process."""
+    for attachment in snapshot(_attachments):
+        attachment.close()
+
+
+def close_all_at_exit() -> None:
+    """Have `close_all` called at the exit, once, and before what Ray has registered up to now."""
+    atexit.unregister(close_all)
+    atexit.register(close_all)
 
 
 def actor_name(name: str, shard: int) -> str:
@@ -52,8 +68,8 @@ class Attachment:
         self._ended: SlipstreamError | None = None
         self._hanging = Hanging(store)
         self._reading = threading.Lock()
-        closing = weakref.WeakMethod(self.close)
-        atexit.register(lambda: (close := closing()) is not None and close())
+        _attachments.add(self)
+        close_all_at_exit()
 
     # the layout
 

@@ -3,8 +3,10 @@ this process."""
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from slipstream_actor import ClientEndedError
 from slipstream_actor.contrib.ray import StoreUnavailableError, attachment, engine, everybody
-from slipstream_actor.contrib.ray.attachment import Attachment
+from slipstream_actor.contrib.ray.attachment import Attachment, close_all
 from slipstream_actor.contrib.ray.everybody import status_of
 from slipstream_actor.contrib.ray.layout import encode_layout, layout_key
 from slipstream_actor.contrib.ray.store import Store
@@ -33,6 +35,27 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         nap.wait(0.01)
+
+
+def test_one_that_is_closed_or_dropped_leaves_nothing_for_the_exit(head: StoreHere) -> None:
+    store = Store("rooms")
+    kept = [Attachment("rooms", store) for _ in range(2)]
+    exits = weak_methods()
+    for close in (True, False) * 20:
+        attachment = Attachment("rooms", store)
+        if close:
+            attachment.close()
+    del attachment
+    assert weak_methods() <= exits
+    close_all()
+    for here in kept:
+        with pytest.raises(ClientEndedError):
+            here.require_open()
+
+
+def weak_methods() -> int:
+    gc.collect()
+    return sum(isinstance(found, weakref.WeakMethod) for found in gc.get_objects())
 
 
 def test_a_layout_that_is_told_of_while_another_is_read_is_read_too(head: StoreHere) -> None:
