@@ -113,6 +113,10 @@ class Soak:
                 f" and {clients.busy} threads are on their way"
             )
         self._expect_joined()
+        if (
+            self._chosen.trace
+        ):  # Before: the first snapshot, which is kept, is to be in all of them.
+            self._trace()
         self.checkpoints.append(
             resources.measure_at_rest(
                 self._before.threads + clients.threads,
@@ -120,8 +124,6 @@ class Soak:
             )
         )
         self._print("  checkpoint")
-        if self._chosen.trace:
-            self._trace()
 
     def _expect_joined(self) -> None:
         clients = self._clients
