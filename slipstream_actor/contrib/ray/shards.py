@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,11 @@ from slipstream_actor.configuration.arguments import (
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.attachment import Attachment
 from slipstream_actor.contrib.ray.batches import Operation
-from slipstream_actor.contrib.ray.errors import ShardLostError, ShardsDifferError
+from slipstream_actor.contrib.ray.errors import (
+    RayNotInitializedError,
+    ShardLostError,
+    ShardsDifferError,
+)
 from slipstream_actor.contrib.ray.everybody import ShardsStatus, status_of, stop
 from slipstream_actor.contrib.ray.layout import encode_layout, layout_key
 from slipstream_actor.contrib.ray.operations import CALL, CAST, HINT, INVOKE, REQUEST, WATCH
@@ -116,6 +121,9 @@ class Shards(Generic[C]):
 
     def _attached(self) -> Attachment:
         engine.require_ray()
+        return self._attachment()
+
+    def _attachment(self) -> Attachment:
         with self._lock:
             epoch = current_epoch()
             found = self._attachments.get(epoch)
@@ -306,8 +314,10 @@ class Shards(Generic[C]):
 
     def close(self) -> None:
         """End this handle, in this process; the shards go on. Later uses raise
-        `ClientEndedError`."""
-        self._attached().close()
+        `ClientEndedError`. Works behind `ray.shutdown()` too."""
+        with contextlib.suppress(RayNotInitializedError):
+            engine.require_ray()
+        self._attachment().close()
 
     def stop(self, timeout: float = 10.0, *, drain: float = 0.0) -> None:
         """End the shards, for everybody, and forget the wanted topics.
