@@ -122,8 +122,8 @@ class InboxState:
         self.interrupt: Callable[[], object] | None = None
         self.envelope: Envelope[Any] | None = None
         self.burst: Burst | None = None
-        # The method whose new socket its callback has not returned yet, and since then the last one
-        # that has asked something of the server.
+        # The method whose new socket its callback has not returned yet (none, when it has assigned
+        # it), and since then the last one that has asked something of the server.
         self.uncommitted: str | None = None
         self.asked: tuple[str] | None = None
         self.begins_anew: bool = False

@@ -247,7 +247,7 @@ class ClientActor(EventDelivery):
         # A public method: it changes the socket by assigning `self.socket`.
         try:
             result = super()._dispatch(message)
-            if self.actor_inbox.uncommitted is not None:
+            if self.actor_inbox.uncommitted:
                 raise lost_socket_error(
                     ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
                 )

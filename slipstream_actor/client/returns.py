@@ -122,7 +122,7 @@ def wrong_return_error(name: str, result: Any) -> CallbackReturnError:
 
 
 def is_lost(inbox: Inbox, socket: Socket) -> bool:
-    """Whether a callback goes on with a socket that does not know of what it has asked last."""
+    """Whether a callback goes on with a socket that does not know of all that it has asked."""
     asked = inbox.asked if inbox.uncommitted is not None else None
     return asked is not None and asked is not socket._asked
 

@@ -35,6 +35,7 @@ from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
 from slipstream_actor.socket.connecting import drop_link
+from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.socket import Socket, new_socket
 from slipstream_actor.socket.standing import how_it_stands
@@ -57,6 +58,10 @@ class Beginning(msgspec.Struct, frozen=True, eq=False):
 class IdleTimeout(msgspec.Struct, frozen=True, eq=False):
     """Nothing came for the time of a `Next(timeout=…)`."""
 
+
+# In the place of the method whose new socket may be lost: it has been assigned, and a callback may
+# still return one that does not know of it.
+ASSIGNED = ""
 
 SUSPENDED = "it is suspended (debug.resume lets it go on)"
 
@@ -139,10 +144,13 @@ class CallbackRunner(Defaults, BaseActor):
         if not isinstance(socket, Socket):
             raise TypeError(f"socket must be a Socket, not {type(socket).__name__}")
         name = "the assignment of socket"
+        inbox = self.actor_inbox
         self._require_own(name, socket)
-        if is_lost(self.actor_inbox, socket):
-            raise lost_socket_error(name, self.actor_inbox, "assign the socket that it returned")
-        self.actor_inbox.uncommitted = None
+        require_owner(socket, name)
+        if is_lost(inbox, socket):
+            raise lost_socket_error(name, inbox, "assign the socket that it returned")
+        if inbox.uncommitted is not None:
+            inbox.uncommitted = ASSIGNED
         self._go_on_with(socket)
 
     # running callbacks
@@ -191,14 +199,14 @@ class CallbackRunner(Defaults, BaseActor):
         else:
             raise wrong_return_error(name, result)
         unchanged = socket is None or socket is given
-        if unchanged and inbox.uncommitted is not None:
+        if unchanged and inbox.uncommitted:
             raise lost_socket_error(name, inbox, "return the socket")
-        if socket is not None and is_lost(inbox, socket):
-            raise lost_socket_error(name, inbox, "return the socket that it returned")
-        inbox.uncommitted = None
         if socket is not None and not unchanged:
+            if is_lost(inbox, socket):
+                raise lost_socket_error(name, inbox, "return the socket that it returned")
             self._require_own(name, socket)
             self._go_on_with(socket)
+        inbox.uncommitted = None
 
     def _go_on_with(self, socket: Socket) -> None:
         """Take the next socket; a connection that it does not have is nobody's."""

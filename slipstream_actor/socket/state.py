@@ -226,5 +226,9 @@ def commit(before: S, method: str, after: S) -> S:
     inbox.uncommitted = method
     if method in OF_THE_SOCKET_ALONE or method.startswith("await_"):
         return after
+    former = inbox.asked
+    if former is not None and before._asked is not former:
+        inbox.asked = (former[0],)  # No socket knows of both: whichever is kept, one is lost.
+        return after
     inbox.asked = (method,)
     return replace(after, _asked=inbox.asked)

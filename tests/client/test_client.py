@@ -36,6 +36,7 @@ from slipstream_actor import (
     JoinRefused,
     MessageReceived,
     Next,
+    NotOwnerError,
     PushFailed,
     PushTimeout,
     Reply,
@@ -803,6 +804,10 @@ BESIDE: dict[str, Callable[[Socket], Any]] = {
     "a change after it": lambda s: join_and_lose(s).assign(n=1),
     "another join": lambda s: join_and_lose(s.join("kept")),
     "and goes on with what comes": lambda s: Next(join_and_lose(s.assign(n=1)), timeout=9),
+    "the first of two": lambda s: [s.join("lost"), s.join("kept")][1],
+    "the second of two": lambda s: [s.join("kept"), s.join("lost")][0],
+    "all but the last": lambda s: [s.join(f"room {n}") for n in range(4)][-1].assign(n=1),
+    "one beside a chain": lambda s: (s.join("lost"), s.join("kept").join("kept too"))[1],
 }
 
 
@@ -865,6 +870,64 @@ def test_what_a_call_has_dropped_by_raising_is_no_loss_of_the_next(play: Play) -
         ref.ask("m", timeout=PATIENCE)
     set_it: Any = lambda me: setattr(me, "socket", me.socket.assign(n=1))  # noqa: E731
     ref.proxy().do(set_it).get(timeout=PATIENCE)
+
+
+ASSIGNED: dict[str, Callable[[Any, Socket], Any]] = {
+    "nothing": lambda me, s: None,
+    "what it was given": lambda me, s: s,
+    "what it has assigned": lambda me, s: me.socket,
+    "what descends from that": lambda me, s: me.socket.assign(n=1).join("another"),
+}
+
+
+def assign_joins(me: Any, socket: Socket) -> None:
+    me.socket = me.socket.join("a")
+    me.socket = me.socket.join("b").assign(joined=True)
+
+
+@pytest.mark.parametrize("result", ASSIGNED)
+def test_a_callback_may_assign_joins_and_return_what_knows_of_them(play: Play, result: str) -> None:
+    def act(me: Any, message: Any, socket: Socket) -> Any:
+        assign_joins(me, socket)
+        return ASSIGNED[result](me, socket)
+
+    ref, _ = play({"handle_cast": act})
+    cast(ref, "join")
+    joins = get_state(ref).socket.joins
+    assert {"a", "b"} <= joins.keys()
+
+
+def test_a_join_that_was_assigned_may_not_be_lost_by_what_is_returned(play: Play) -> None:
+    def act(me: Any, message: Any, socket: Socket) -> Socket:
+        assign_joins(me, socket)
+        return socket.assign(n=1)
+
+    ref, _ = play({"handle_cast": act})
+    cast(ref, "join")
+    reason = wait(ref, timeout=PATIENCE)
+    assert isinstance(reason, CallbackReturnError)
+    assert "handle_cast called socket.join(), whose result would be lost" in str(reason)
+
+
+def test_only_the_clients_thread_assigns_its_socket(play: Play) -> None:
+    def act(me: Any) -> None:
+        errors: list[Exception] = []
+
+        def assign() -> None:
+            try:
+                me.socket = me.socket.assign(n=1)
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=assign)
+        thread.start()
+        thread.join(PATIENCE)
+        raise errors[0]
+
+    ref, _ = play()
+    with pytest.raises(NotOwnerError, match="the assignment of socket: the socket belongs to"):
+        ref.proxy().do(act).get(timeout=PATIENCE)
+    assert "n" not in get_state(ref).socket.assigns
 
 
 def test_what_is_no_loss(play: Play) -> None:
