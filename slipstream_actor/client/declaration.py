@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 __all__ = [
     "OwnNames",
     "Restart",
+    "require_arguments",
     "require_known",
     "require_no_hooks",
     "require_plain_callbacks",
@@ -46,7 +47,9 @@ def require_no_hooks(root: type, cls: type) -> None:
 
 
 def require_plain_callbacks(root: type, cls: type, callbacks: Collection[str]) -> None:
-    """Raise `TypeError` for a callback whose body would not run when it is called."""
+    """Raise `TypeError` for a callback that cannot be called as it is to be, or whose body would
+    not run when it is."""
+    seen: set[str] = set()
     for base in added_to(root, cls):
         for name, method in vars(base).items():
             if name not in callbacks:
@@ -59,6 +62,21 @@ def require_plain_callbacks(root: type, cls: type, callbacks: Collection[str]) -
                 )
             if inspect.isgeneratorfunction(function):
                 raise TypeError(f"{cls.__name__}.{name} has a yield: it would not run when called")
+            # Not of what is overridden; and what init takes is what start is given.
+            if name not in seen and name != "init" and inspect.isfunction(function):
+                taken = [*inspect.signature(getattr(root, name)).parameters]
+                own = taken[isinstance(method, staticmethod) :]
+                require_arguments(f"{cls.__name__}.{name}", function, own)
+            seen.add(name)
+
+
+def require_arguments(what: str, function: Any, names: Collection[str]) -> None:
+    """Raise `TypeError` unless a function can be called with so many arguments, by position."""
+    try:
+        # As it is called: a decorator's wrapper may take others than what it wraps.
+        inspect.signature(function, follow_wrapped=False).bind(*names)
+    except TypeError as error:
+        raise TypeError(f"{what} must take ({', '.join(names)}): {error}") from None
 
 
 def generated_error(cls: type, base: type, decorator: str) -> TypeError:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from slipstream_actor.client.declaration import require_arguments
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.client.returns import CallbackResult
 from slipstream_actor.configuration.arguments import require_text
@@ -29,9 +30,12 @@ __all__ = [
 F = TypeVar("F", bound=Callable[[Any, str, str, Any, Socket], CallbackResult])
 
 ANYTHING = "*"
+ARGUMENTS = ("self", "topic", "event", "payload", "socket")
 CALLBACKS = frozenset(CALLBACK_NAMES)
+HANDLED = [n.removeprefix("handle_") for n in CALLBACK_NAMES if n.startswith("handle_")]
 # How alike a method's name is to a callback's, for it to be a slip of the pen.
 ALIKE = 0.88
+ALIKE_HEAD = 0.8
 # What a class remembers of topics and events; there may be any number of them.
 MOST_FOUND = 1_024
 
@@ -130,13 +134,7 @@ def require_method(pattern: Pattern, method: Any) -> None:
         raise TypeError(f"{decoration}: {method.__name__} is a callback, which is called as such")
     if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
         raise TypeError(f"{decoration}: {method.__qualname__} would not run when it is called")
-    try:
-        inspect.signature(method).bind("self", "topic", "event", "payload", "socket")
-    except TypeError as error:
-        raise TypeError(
-            f"{decoration}: {method.__qualname__} must take"
-            f" (self, topic, event, payload, socket): {error}"
-        ) from None
+    require_arguments(f"{decoration}: {method.__qualname__}", method, ARGUMENTS)
 
 
 def require_new(method: Any, namespace: Mapping[str, Any]) -> None:
@@ -189,12 +187,22 @@ def declared(base: type) -> Iterator[tuple[str, Pattern]]:
 
 def warn_of_near_misses(cls: type) -> None:
     """Warn of methods that would be a callback, but for a slip of the pen."""
-    known = [name.removeprefix("handle_") for name in CALLBACKS if name.startswith("handle_")]
     for name, method in vars(cls).items():
-        if not name.startswith("handle_") or name in CALLBACKS or patterns_of(method):
+        if name in CALLBACKS or patterns_of(method):
             continue
-        for meant in near(name.removeprefix("handle_"), known, alike=ALIKE):
+        for meant in callbacks_meant(name):
             warnings.warn(
                 f"{cls.__qualname__}.{name} is no callback; is it to be handle_{meant}?",
                 stacklevel=4,  # Past `__init_subclass__` and `ABCMeta.__new__`.
             )
+
+
+def callbacks_meant(name: str) -> list[str]:
+    """Return the callbacks that a name may be a slip of the pen for, without their `handle_`."""
+    head, _, tail = name.partition("_")
+    if head == "handle":
+        plain = tail.removesuffix("ed")
+        return [plain] if plain in HANDLED else near(tail, HANDLED, alike=ALIKE)
+    if tail not in HANDLED or head.startswith("handle"):
+        return []
+    return [tail] if head == "on" or near(head, ["handle"], alike=ALIKE_HEAD) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.client.client import OWN_NAMES
 from slipstream_actor.client.declaration import PUBLIC, STATE
+from slipstream_actor.client.defaults import CALLBACK_NAMES
 from tests.support.clients import PATIENCE
 
 METHODS = sorted(OWN_NAMES._methods)
@@ -139,6 +141,44 @@ def test_an_attribute_with_a_name_of_ours_does_not_keep_from_a_normal_end() -> N
     ref.proxy()._actor.__setattr__("_fail_pushes", 1)  # As a late assignment would.
     ref.stop(timeout=PATIENCE)
     assert wait(ref, PATIENCE) == "normal"
+
+
+# callbacks' arguments
+
+CALLBACKS = [name for name in CALLBACK_NAMES if name != "init"]
+
+
+def of_arguments(count: int, *, keyword: str = "") -> Any:
+    """Return a function that takes so many arguments, by position."""
+    names = [f"a{n}" for n in range(count)]
+    return eval(f"lambda {', '.join([*names, keyword])}: None")
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("kind", [lambda f: f, staticmethod, classmethod])
+def test_a_callback_takes_what_it_is_called_with(name: str, kind: Any) -> None:
+    taken = [*inspect.signature(getattr(ClientActor, name)).parameters][kind is staticmethod :]
+    wrong = rf"^Chat\.{name} must take \({', '.join(taken)}\): "
+    for function in (
+        of_arguments(len(taken) - 1),
+        of_arguments(len(taken) + 1),
+        of_arguments(len(taken), keyword="*, k"),
+    ):
+        with pytest.raises(TypeError, match=wrong):
+            make({name: kind(function)})
+        with pytest.raises(TypeError, match=wrong):
+            make({}, type("Mixin", (), {name: kind(function)}))
+    for function in (
+        of_arguments(len(taken)),
+        of_arguments(1, keyword="*rest"),
+        of_arguments(len(taken), keyword="a=1, *, k=2"),
+    ):
+        assert make({name: kind(function)}).__name__ == "Chat"
+
+
+def test_what_a_callback_overrides_may_take_other_arguments() -> None:
+    mixin = type("Mixin", (), {"handle_info": of_arguments(1), "init": of_arguments(3)})
+    assert make({"handle_info": of_arguments(3)}, mixin).__name__ == "Chat"
 
 
 # an __init__ that somebody else writes

@@ -419,6 +419,33 @@ def test_a_handler_takes_what_it_is_called_with() -> None:
     assert any_arguments(1) == 1
 
 
+def test_a_handlers_arguments_are_those_of_its_decorators_wrapper() -> None:
+    def with_body(method: Callable[[Any, str], None]) -> Callable[..., None]:
+        @functools.wraps(method)
+        def wrapper(self: Any, topic: str, event: str, payload: Any, socket: Socket) -> None:
+            method(self, payload["body"])
+
+        return wrapper
+
+    class Chat(ClientActor):
+        @on("rooms:*", "new:msg")
+        @with_body
+        def said(self, body: str) -> None:
+            heard.append(body)
+
+        @with_body
+        def handle_message(self, body: str) -> None:
+            heard.append(f"other: {body}")
+
+    heard: list[str] = []
+    ref = Chat.start()
+    ref.tell(MessageReceived("rooms:a", "new:msg", {"body": "hello"}))
+    ref.tell(MessageReceived("rooms:a", "other", {"body": "hello"}))
+    get_state(ref)
+    assert heard == ["hello", "other: hello"]
+    ref.stop(timeout=PATIENCE)
+
+
 # slips of the pen
 
 
@@ -430,15 +457,31 @@ def test_a_handler_takes_what_it_is_called_with() -> None:
         ("handle_messages", "handle_message"),
         ("handle_topic_closed", "handle_topic_close"),
         ("handle_presence_joined", "handle_presence_join"),
+        ("handle_connected", "handle_connect"),
+        ("handle_joined", "handle_join"),
+        ("hanlde_join", "handle_join"),
+        ("hande_topic_close", "handle_topic_close"),
+        ("on_message", "handle_message"),
     ],
 )
 def test_a_callback_that_is_misspelt_is_warned_of(name: str, meant: str) -> None:
-    with pytest.warns(UserWarning, match=rf"Slip\.{name} is no callback; .* {meant}\?") as caught:
+    with pytest.warns(UserWarning, match=rf"Slip\.{name} is no callback; .* {meant}\?$") as caught:
         type("Slip", (Base,), {name: lambda self: None})
     assert caught[0].filename == __file__
 
 
-@pytest.mark.parametrize("name", ["handle_order", "handle_reconnect", "handle", "conect"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "handle_order",
+        "handle_reconnect",
+        "handle",
+        "conect",
+        "on_order",
+        "handler_info",
+        "send_message",
+    ],
+)
 def test_methods_of_ones_own_are_not(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
