@@ -15,7 +15,7 @@ from slipstream_actor.client.asking import requests_of
 from slipstream_actor.client.returns import is_normal
 from slipstream_actor.protocol.commands import ResumeReading
 from slipstream_actor.protocol.events import MessageReceived
-from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.matching import ANY, matches, require_text_pattern
 from slipstream_actor.protocol.undecoded import MESSAGES, event_of
 
 __all__ = ["Overflow", "Subscription", "subscribe"]
@@ -39,6 +39,8 @@ class Subscription(Stream[MessageReceived]):
     def __init__(
         self, topic: Any, event: Any, payload: Any, *, size: int, overflow: Overflow
     ) -> None:
+        require_text_pattern("topic", topic)
+        require_text_pattern("event", event)
         if isinstance(size, bool) or not isinstance(size, int):
             raise TypeError(f"size must be a whole number, not {type(size).__name__}")
         if size < 1:

@@ -37,7 +37,7 @@ from slipstream_actor.contrib.handles import require_client, require_handles
 from slipstream_actor.debug.directory import serve_in, serve_no_more
 from slipstream_actor.errors import ClientEndedError
 from slipstream_actor.protocol.events import MessageReceived
-from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.matching import ANY, matches, require_text_pattern
 from slipstream_actor.supervision.handle import ClientHandle
 from slipstream_actor.supervision.service import run
 
@@ -129,6 +129,7 @@ class Route:
 
 def prefix(what: str, pattern: Any) -> Any:
     """Return the pattern that a text with a `*` at its end stands for. Raises `TypeError`."""
+    require_text_pattern(f"Route: {what}", pattern)
     if not isinstance(pattern, str):
         return pattern
     require_prefix(f"Route: {what}", pattern)

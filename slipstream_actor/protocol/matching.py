@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["ANY", "matches"]
+__all__ = ["ANY", "matches", "require_text_pattern"]
+
+# Of what no text is equal to any, nor matches it.
+NO_TEXTS = (bytes, dict, float, frozenset, int, list, set, tuple, type(None))
 
 
 class Anything:
@@ -44,3 +47,15 @@ def matches(pattern: Any, value: Any) -> bool:
     if callable(pattern):
         return bool(pattern(value))
     return bool(pattern == value)
+
+
+def require_text_pattern(name: str, pattern: Any) -> None:
+    """Raise `TypeError` for a pattern of a topic or an event that matches none, whatever comes: a
+    payload in its place, mostly."""
+    if type(pattern) is str or pattern is ANY:
+        return
+    if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, bytes):
+        raise TypeError(f"{name} must be a pattern for a text, not for bytes")
+    if isinstance(pattern, NO_TEXTS):
+        kind = type(pattern).__name__
+        raise TypeError(f"{name} must be a text, ANY or a pattern for a text, not a {kind}")

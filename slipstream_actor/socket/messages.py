@@ -12,7 +12,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinClosed,
     TopicLeft,
 )
-from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.matching import ANY, matches, require_text_pattern
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.reason_texts import described
 from slipstream_actor.protocol.reasons import ChannelEnded
@@ -34,6 +34,8 @@ def await_message(
 ) -> MessageReceived:
     """See `Socket.await_message`."""
     require_owner(socket, "await_message")
+    require_text_pattern("topic", topic)
+    require_text_pattern("event", event)
     awaited = described_message(topic, event, payload)
     deadline = Deadline(timeout)
 

@@ -19,7 +19,7 @@ from slipstream_actor.configuration.arguments import require_seconds, require_te
 from slipstream_actor.configuration.options import Options
 from slipstream_actor.protocol.commands import CollectGarbage
 from slipstream_actor.protocol.events import MessageReceived
-from slipstream_actor.protocol.matching import ANY
+from slipstream_actor.protocol.matching import ANY, require_text_pattern
 from slipstream_actor.protocol.message import OWN_TOPIC, Ref, Reply
 from slipstream_actor.protocol.presence import EMPTY, track
 from slipstream_actor.socket import (
@@ -326,7 +326,7 @@ class Socket(SocketState, frozen=True):
         """Wait for a message whose topic, event and payload match (see `matching.matches`).
 
         Passes over what `track_presence` takes. Raises `NotConnectedError` when the connection
-        ends first, and `AwaitTimeoutError`.
+        ends first, `AwaitTimeoutError`, and `TypeError` for what no topic or event can match.
         """
         return await_or_put_back(messages.await_message, self, topic, event, payload, timeout)
 
@@ -343,6 +343,8 @@ class Socket(SocketState, frozen=True):
         end of the topic or of the connection raises as `await_message` does.
         """
         require_owner(self, "messages")
+        require_text_pattern("topic", topic)
+        require_text_pattern("event", event)
         require_seconds("timeout", timeout)
         return messages.messages(self, topic, event, payload, timeout)
 

@@ -101,6 +101,8 @@ def taken(subscription: Subscription, count: int) -> list[int]:
         ({"size": 1.5}, TypeError),
         ({"size": True}, TypeError),
         ({"overflow": "drop"}, ValueError),
+        ({"topic": None}, TypeError),
+        ({"event": {"n": 1}}, TypeError),
     ],
 )
 def test_wrong_arguments(rooms: Any, options: Any, error: Any) -> None:

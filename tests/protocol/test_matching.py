@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor.protocol.matching import ANY, matches
+from slipstream_actor.protocol.matching import ANY, matches, require_text_pattern
+
+
+class Markup(str):
+    __slots__ = ()
+
+
+class Equal:
+    """Is equal to everything."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -107,3 +121,18 @@ def test_an_error_of_a_predicate_is_the_caller_s() -> None:
 
 def test_anything_is_shown_by_its_name() -> None:
     assert repr({"a": ANY}) == "{'a': ANY}"
+
+
+@pytest.mark.parametrize("pattern", [ANY, "a", re.compile("a"), str.islower, Markup("a"), Equal()])
+def test_what_a_text_may_match(pattern: Any) -> None:
+    require_text_pattern("event", pattern)
+    assert matches(pattern, "a")
+
+
+@pytest.mark.parametrize(
+    "pattern", [{"a": 1}, ["a"], ("a",), {"a"}, b"a", re.compile(b"a"), None, 1, 1.5]
+)
+def test_what_no_text_matches(pattern: Any) -> None:
+    assert not matches(pattern, "a")
+    with pytest.raises(TypeError, match=r"^event must be a .*for a text, not "):
+        require_text_pattern("event", pattern)

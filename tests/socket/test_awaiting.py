@@ -573,6 +573,15 @@ def test_await_message_matches_by_pattern(kind: str) -> None:
         assert left() == [sent]
 
 
+@pytest.mark.parametrize("name", ["topic", "event"])
+def test_a_payload_in_the_place_of_a_text_is_refused(name: str) -> None:
+    socket, wrong = new_socket(), {name: {"n": 1}}
+    for method in (socket.await_message, socket.messages):
+        listen: Any = method
+        with pytest.raises(TypeError, match=f"^{name} must be a text, ANY or a pattern for a text"):
+            listen(**wrong)
+
+
 def test_await_message_of_binary() -> None:
     peer = Peer()
     socket = online(peer)

@@ -50,6 +50,7 @@ from slipstream_actor.testing.kit.fake_connection import FakeConnection, as_sent
 from slipstream_actor.testing.kit.leaks import living_clients, stop
 from slipstream_actor.testing.kit.misuse import (
     require_answer,
+    require_handle,
     require_push,
     require_reply,
     require_test_mode,
@@ -287,8 +288,9 @@ class SocketTest:
         `test_mode=True` and `kwargs` beside them, which its `init` has to hand on to `connect`. It
         is connected, and its joins are accepted where no rule of `serve_joins` fits. The block
         begins when what it has asked for by then is joined, at the latest after `assert_timeout`
-        seconds.
+        seconds. Raises `TypeError` for what is no handle.
         """
+        require_handle(handle)
         taken = {**handle._kwargs, "test_mode": True, **kwargs}
         ref = self.start(handle.client_class, *(args or handle._args), **taken)
         self._answering.add(Rule(a_join(ANY, ANY), ref, OK), last=True)

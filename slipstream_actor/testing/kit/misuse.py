@@ -9,15 +9,25 @@ import pykka
 
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.client.runner import known_socket
-from slipstream_actor.configuration.arguments import require_delay, require_seconds
+from slipstream_actor.configuration.arguments import kind_given, require_delay, require_seconds
 from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.protocol.matching import require_text_pattern
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.socket.socket import Socket
+from slipstream_actor.supervision.handle import ClientHandle
 from slipstream_actor.testing.kit.clients import living, title
 from slipstream_actor.testing.kit.requests import PushRequest
 
-__all__ = ["require_patterns", "require_push", "require_reply", "require_test_mode", "seconds_or"]
+__all__ = [
+    "require_handle",
+    "require_patterns",
+    "require_push",
+    "require_reply",
+    "require_test_mode",
+    "seconds_or",
+]
 
+TEXTS = ("topic", "event")
 CLIENTS = (pykka.ActorRef, pykka.ActorProxy, Socket, ThreadRef)
 
 
@@ -34,6 +44,12 @@ def require_answer(answer: Any) -> None:
             raise TypeError("answer must be a function that returns it, no coroutine function")
 
 
+def require_handle(handle: Any) -> None:
+    """Raise `TypeError` for what is no handle."""
+    if not isinstance(handle, ClientHandle):
+        raise TypeError(f"override takes the handle to replace, not {kind_given(handle)}")
+
+
 def seconds_or(name: str, seconds: float | None, default: float) -> float:
     """Return `seconds`, or the default for `None`.
 
@@ -48,7 +64,7 @@ def seconds_or(name: str, seconds: float | None, default: float) -> float:
 def require_patterns(**patterns: Any) -> dict[str, Any]:
     """Return the patterns; raise `TypeError` for one that stands where another argument was meant.
 
-    No request has a client or a reply in these places.
+    No request has a client or a reply in these places, nor a topic or an event that is no text.
     """
     for name, pattern in patterns.items():
         if isinstance(pattern, CLIENTS):
@@ -56,6 +72,8 @@ def require_patterns(**patterns: Any) -> dict[str, Any]:
         elif isinstance(pattern, Reply):
             meant = "reply="
         else:
+            if name in TEXTS:
+                require_text_pattern(name, pattern)
             continue
         raise TypeError(f"{name} cannot be of {type(pattern).__name__}: did you mean {meant}?")
     return patterns

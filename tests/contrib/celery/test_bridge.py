@@ -83,6 +83,8 @@ def test_a_task_has_its_name() -> None:
         lambda: stop_with_worker(ClientActor),  # type: ignore[type-var]
         lambda: stop_with_worker("nobody"),  # type: ignore[type-var]
         lambda: Bridge("nobody", ["task"]),  # type: ignore[list-item]
+        lambda: Route("task", {"n": 1}),
+        lambda: Route("task", "rooms:*", ["new:msg"]),
         lambda: Bridge("nobody", [Route("task")], patience="long"),  # type: ignore[arg-type]
     ],
 )

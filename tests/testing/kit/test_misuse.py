@@ -148,6 +148,22 @@ def test_what_can_be_no_pattern(
         getattr(test, method)(**{name: wrong})
 
 
+TEXTS = [*((m, n) for m, n in PATTERNS if n in ("topic", "event")), ("serve", "event")]
+
+
+@pytest.mark.parametrize(("method", "name"), [*TEXTS, ("serve_joins", "topic")])
+def test_a_payload_in_the_place_of_a_text(test: SocketTest, method: str, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be a text, ANY or a pattern for a text"):
+        getattr(test, method)(**{name: {"n": 1}})
+
+
+@pytest.mark.parametrize(("wrong", "kind"), [(KitClient, "the class KitClient"), ("name", "a str")])
+def test_only_a_handle_is_overridden(test: SocketTest, wrong: Any, kind: str) -> None:
+    refused = pytest.raises(TypeError, match=f"^override takes the handle to replace, not {kind}$")
+    with refused, test.override(wrong):
+        raise AssertionError("it began")
+
+
 def test_a_mistake_is_told_before_the_client_is_accepted(test: SocketTest, log: Log) -> None:
     client = test.start(KitClient, log)
     with pytest.raises(TypeError, match="did you mean reply="):
