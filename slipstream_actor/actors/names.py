@@ -142,6 +142,8 @@ def nobody_error(name: Hashable) -> ClientEndedError:
         label, reason = remembered
         return ended_for(reason, f"{label} is not there")
     text = f"no client has the name {shown(name)}"
+    if isinstance(name, type) and issubclass(name, pykka.Actor):
+        text += f": {name.__name__}.start(…) returns the ref to give"
     if isinstance(name, str):
         some = itertools.islice((n for n in list(_names) if isinstance(n, str)), MOST_COMPARED)
         alike = near(name[:200], some, 3)

@@ -211,6 +211,8 @@ def test_an_unknown_name_says_so() -> None:
     assert raised.value.reason == "noproc"
     with pytest.raises(ClientEndedError, match=r"no client has the name 'unheard of'\Z"):
         call("unheard of", 1)
+    with pytest.raises(ClientEndedError, match=r": Kitchen\.start\(…\) returns the ref to give\Z"):
+        call(Kitchen, 1)
     with pytest.raises(ClientEndedError, match=r"no client has the name \('pantry', 1\)\Z"):
         call(("pantry", 1), 1)
     ref.stop()
