@@ -36,7 +36,8 @@ class FaultProxy:
 
     `upstream` is the server's URI ("ws://127.0.0.1:4000/socket/websocket", "tcp://db:5432"); the
     proxy listens on `host` and `port`, of which 0 takes a free one. At first it passes everything
-    on. Raises `ValueError` for a URI without a host and a port, `OSError` when it cannot listen.
+    on. Raises `ValueError` for a URI without a host and a port, and for a port that there is not,
+    `OSError` when it cannot listen.
 
     A fault takes hold before its method returns, of every connection whose `connect` has returned
     and of those to come, unless it says otherwise; it lasts until `heal`. Faults of different

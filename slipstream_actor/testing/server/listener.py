@@ -14,6 +14,7 @@ from slipstream_actor.testing.server.wakeup import Selector, Waker
 
 BACKLOG = 512
 RETRY = 0.1
+HIGHEST_PORT = 65_535
 
 
 class Listener:
@@ -69,7 +70,7 @@ class Listener:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Returns a non-blocking socket that listens. Raises `OSError`."""
+    """Returns a non-blocking socket that listens. Raises what `bind` does."""
     sock = bind(host, port)
     try:
         sock.listen(BACKLOG)
@@ -80,7 +81,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Returns a non-blocking socket that holds the port, and refuses. Raises `OSError`."""
+    """Returns a non-blocking socket that holds the port, and refuses.
+
+    Raises `OSError`, whose `filename` is the address, so that its text has it, and `ValueError` for
+    a port that there is not.
+    """
+    if not 0 <= int(port) <= HIGHEST_PORT:  # The system would take another.
+        raise ValueError(f"port must be from 0 to {HIGHEST_PORT}, not {port}")
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -91,6 +98,9 @@ def bind(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setblocking(False)
         sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
     except BaseException:
         with contextlib.suppress(OSError):
             sock.close()

@@ -52,7 +52,7 @@ class PhoenixServer:
     "/socket_compressed" does (docs/protocol.md#note-48).
     A client that does not read is dropped, as `drop` does it, when more than 64 MiB wait for it in
     memory, or when nothing could be written for 30 seconds. Raises `OSError` when it cannot listen,
-    and `TypeError` for wrong `channels`.
+    `ValueError` for a port that there is not, and `TypeError` for wrong `channels`.
     """
 
     def __init__(
@@ -256,7 +256,12 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: stopping.set())
     where, compress = (options.host, options.port), options.compress
-    with PhoenixServer(SHELL_CHANNELS, *where, compress=compress) as server:
+    try:
+        server = PhoenixServer(SHELL_CHANNELS, *where, compress=compress)
+    except (OSError, ValueError) as error:
+        text = getattr(error, "strerror", None) or error
+        parser.exit(1, f"cannot listen at {options.host}:{options.port}: {text}\n")
+    with server:
         print(server.uri, flush=True)
         # On Windows a wait without a timeout is deaf to signals.
         while not stopping.wait(3600):

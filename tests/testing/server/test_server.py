@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from slipstream_actor.testing import Channel, PhoenixServer, RefuseConnect
+from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer, RefuseConnect
 from slipstream_actor.testing.server import connection
 from slipstream_actor.testing.server import server as server_module
 from slipstream_actor.testing.server.endpoint import ConnectRequest
@@ -94,8 +98,30 @@ def test_it_listens_on_the_same_port_again() -> None:
 
 
 def test_a_port_in_use_is_an_error() -> None:
-    with PhoenixServer() as server, pytest.raises(OSError):
-        PhoenixServer(port=server.port)
+    with PhoenixServer() as server:
+        address = re.escape(f"'{server.host}:{server.port}'")
+        with pytest.raises(OSError, match=address):
+            PhoenixServer(port=server.port)
+        with pytest.raises(OSError, match=address):
+            FaultProxy(server.uri, port=server.port)
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_there_is_not_is_an_error(port: int) -> None:
+    for make in (PhoenixServer, partial(FaultProxy, "ws://localhost:4000")):
+        with pytest.raises(ValueError, match=f"^port must be from 0 to 65535, not {port}$"):
+            make(port=port)
+
+
+def test_the_command_says_where_it_cannot_listen() -> None:
+    command = [sys.executable, "-m", "slipstream_actor.testing.server", "--port"]
+    with PhoenixServer() as server:
+        for port in (server.port, 65_536):
+            ended = subprocess.run(
+                [*command, str(port)], capture_output=True, text=True, timeout=DEADLINE, check=False
+            )
+            assert ended.returncode == 1
+            assert re.fullmatch(rf"cannot listen at 127\.0\.0\.1:{port}: .+\n", ended.stderr)
 
 
 def test_stop_closes_as_sigterm_does(server: PhoenixServer) -> None:
