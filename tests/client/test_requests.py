@@ -342,6 +342,31 @@ def test_a_cancelled_coroutine_cancels(server: SocketTest, rooms: Any) -> None:
     server.refute_push()
 
 
+def test_what_of_asyncio_takes_a_request(server: SocketTest, rooms: Any) -> None:
+    """As it is, or by way of a future or a coroutine of asyncio's, as the guide says."""
+
+    def ask() -> Any:
+        return request(rooms, LOBBY, "say", timeout=PATIENCE)
+
+    async def answered() -> Reply:
+        reply: Reply = await ask()
+        return reply
+
+    async def main() -> list[Reply]:
+        replies = [*await asyncio.gather(ask(), ask())]
+        replies.append(await asyncio.wait_for(ask(), PATIENCE))
+        replies.append(await asyncio.shield(ask()))
+        replies += [await each for each in asyncio.as_completed([ask(), ask()])]
+        done, _ = await asyncio.wait([asyncio.ensure_future(ask())])
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(answered())
+        return [*replies, done.pop().result(), task.result()]
+
+    server.serve(LOBBY, "say", {"n": 1})
+    server.connect_and_assert_join(rooms, LOBBY)
+    assert asyncio.run(main()) == [Reply("ok", {"n": 1})] * 8
+
+
 # serializers of one's own
 
 
