@@ -55,7 +55,7 @@ def test_one_that_is_closed_or_dropped_leaves_nothing_for_the_exit(head: StoreHe
 
 def weak_methods() -> int:
     gc.collect()
-    return sum(isinstance(found, weakref.WeakMethod) for found in gc.get_objects())
+    return sum(type(found) is weakref.WeakMethod for found in gc.get_objects())
 
 
 def test_a_layout_that_is_told_of_while_another_is_read_is_read_too(head: StoreHere) -> None:
