@@ -263,21 +263,24 @@ reset_in_child(_reset_in_child)
 
 def add(inbox: Any, listener: Listener) -> None:
     """Enter a subscription into those of a client; its connection reads them without a lock."""
-    with _changing:
-        inbox.subscriptions = (*without(inbox, listener), listener)
+    change(inbox, listener, (listener,))
 
 
 def remove(inbox: Any, listener: Listener) -> None:
     """Take it out."""
-    with _changing:
-        inbox.subscriptions = without(inbox, listener)
+    change(inbox, listener, ())
 
 
-def without(inbox: Any, listener: Listener) -> tuple[Listener, ...]:
-    """Return the others of a client that somebody holds: garbage may be collected meanwhile."""
-    return tuple(
-        held for held in inbox.subscriptions if held is not listener and held() is not None
-    )
+def change(inbox: Any, listener: Listener, instead: tuple[Listener, ...]) -> None:
+    """Have in its place what is to be there `instead`, whatever a signal handler, or garbage that
+    is collected, adds or removes meanwhile."""
+    while True:
+        before = inbox.subscriptions
+        after = (*(held for held in before if held is not listener), *instead)
+        with _changing:
+            if inbox.subscriptions is before:
+                inbox.subscriptions = after
+                return
 
 
 def subscribe(

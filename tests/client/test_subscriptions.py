@@ -30,6 +30,7 @@ from slipstream_actor.client.subscriptions import Subscription
 from slipstream_actor.protocol.commands import ResumeReading
 from slipstream_actor.testing import PhoenixServer, SocketTest
 from tests.support.clients import PATIENCE, eventually
+from tests.support.interruptions import interrupted
 
 URI = "ws://test.invalid/socket/websocket"
 LOBBY = "rooms:lobby"
@@ -391,6 +392,26 @@ def test_one_that_nobody_holds_is_closed(rooms: Any) -> None:
     del dropped
     eventually(lambda: bool(gc.collect()) or gone() is None)
     assert [listener() for listener in rooms.actor_inbox.subscriptions] == [kept]
+
+
+@pytest.mark.parametrize("done", ["subscribe", "close"])
+@pytest.mark.parametrize("meanwhile", ["subscribe", "close", "drop"])
+def test_what_comes_in_the_middle_of_it_is_not_lost(rooms: Any, done: str, meanwhile: str) -> None:
+    """A signal handler, or garbage that is collected: no lock keeps them out."""
+    held: list[Subscription] = []
+
+    def prepare() -> tuple[Any, Any]:
+        held[:] = [subscribe(rooms), subscribe(rooms)]
+        acts = {
+            "subscribe": lambda: held.append(subscribe(rooms)),
+            "close": lambda: held.pop().close(),
+            "drop": held.pop,
+        }
+        return held.pop(0).close if done == "close" else acts[done], acts[meanwhile]
+
+    for _ in interrupted(prepare):
+        listeners = rooms.actor_inbox.subscriptions
+        assert sorted(id(listener()) for listener in listeners) == sorted(map(id, held))
 
 
 def test_a_full_one_that_nobody_holds_has_the_connection_read() -> None:
