@@ -248,9 +248,8 @@ class ClientActor(EventDelivery):
         try:
             result = super()._dispatch(message)
             if self.actor_inbox.uncommitted:
-                raise lost_socket_error(
-                    ".".join(message.attr_path), self.actor_inbox, "assign self.socket"
-                )
+                name = ".".join(message.attr_path)
+                raise lost_socket_error(name, self.actor_inbox, self.socket, "assign self.socket")
         except Exception:
             revive_timers(self.socket)
             raise

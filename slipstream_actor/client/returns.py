@@ -127,9 +127,10 @@ def is_lost(inbox: Inbox, socket: Socket) -> bool:
     return asked is not None and asked is not socket._asked
 
 
-def lost_socket_error(name: str, inbox: Inbox, instead: str) -> CallbackReturnError:
-    """Return the error for a callback that made a new socket and dropped it."""
-    method = inbox.asked[0] if inbox.asked is not None else inbox.uncommitted
+def lost_socket_error(name: str, inbox: Inbox, socket: Socket, instead: str) -> CallbackReturnError:
+    """Return the error for a callback that made a new socket and goes on with `socket`."""
+    lost = inbox.asked if is_lost(inbox, socket) else None
+    method = inbox.uncommitted if lost is None else lost[0]
     inbox.uncommitted = None
     return CallbackReturnError(
         f"{name} called socket.{method}(), whose result would be lost: {instead}"

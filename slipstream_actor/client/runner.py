@@ -148,7 +148,7 @@ class CallbackRunner(Defaults, BaseActor):
         self._require_own(name, socket)
         require_owner(socket, name)
         if is_lost(inbox, socket):
-            raise lost_socket_error(name, inbox, "assign the socket that it returned")
+            raise lost_socket_error(name, inbox, socket, "assign the socket that it returned")
         if inbox.uncommitted is not None:
             inbox.uncommitted = ASSIGNED
         self._go_on_with(socket)
@@ -200,10 +200,10 @@ class CallbackRunner(Defaults, BaseActor):
             raise wrong_return_error(name, result)
         unchanged = socket is None or socket is given
         if unchanged and inbox.uncommitted:
-            raise lost_socket_error(name, inbox, "return the socket")
+            raise lost_socket_error(name, inbox, self.socket, "return the socket")
         if socket is not None and not unchanged:
             if is_lost(inbox, socket):
-                raise lost_socket_error(name, inbox, "return the socket that it returned")
+                raise lost_socket_error(name, inbox, socket, "return the socket that it returned")
             self._require_own(name, socket)
             self._go_on_with(socket)
         inbox.uncommitted = None

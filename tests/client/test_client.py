@@ -909,6 +909,31 @@ def test_a_join_that_was_assigned_may_not_be_lost_by_what_is_returned(play: Play
     assert "handle_cast called socket.join(), whose result would be lost" in str(reason)
 
 
+BEHIND: dict[str, Callable[[Any], Any]] = {
+    "assign": lambda me: me.socket.assign(n=1),
+    "await_join": lambda me: me.socket.await_join(TOPIC),
+}
+
+
+@pytest.mark.parametrize("method", BEHIND)
+def test_what_is_lost_behind_an_assignment_is_called_by_its_name(play: Play, method: str) -> None:
+    def act(me: Any) -> None:
+        me.socket = me.socket.join(TOPIC)
+        me.actor_ref.tell(TopicJoinSucceeded(TOPIC))
+        BEHIND[method](me)
+
+    ref, log = play()
+    connected(ref, log)
+    with pytest.raises(CallbackReturnError, match=rf"do called socket\.{method}\(\)"):
+        ref.proxy().do(act).get(timeout=PATIENCE)
+    ref, log = play({"handle_cast": lambda me, *_: act(me)})
+    connected(ref, log)
+    cast(ref, "act")
+    reason = wait(ref, timeout=PATIENCE)
+    assert isinstance(reason, CallbackReturnError)
+    assert f"handle_cast called socket.{method}()" in str(reason)
+
+
 def test_only_the_clients_thread_assigns_its_socket(play: Play) -> None:
     def act(me: Any) -> None:
         errors: list[Exception] = []
