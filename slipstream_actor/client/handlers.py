@@ -188,7 +188,8 @@ def declared(base: type) -> Iterator[tuple[str, Pattern]]:
 def warn_of_near_misses(cls: type) -> None:
     """Warn of methods that would be a callback, but for a slip of the pen."""
     for name, method in vars(cls).items():
-        if name in CALLBACKS or patterns_of(method):
+        function = getattr(method, "__func__", method)  # Of a static method, say.
+        if name in CALLBACKS or patterns_of(method) or not callable(function):
             continue
         for meant in callbacks_meant(name):
             warnings.warn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import queue
+import threading
 import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator
@@ -487,3 +488,10 @@ def test_methods_of_ones_own_are_not(name: str) -> None:
         warnings.simplefilter("error")
         type("Own", (Base,), {name: lambda self: None})
         type("Decorated", (Base,), {"handle_messages": on("a")(noting("x"))})
+
+
+@pytest.mark.parametrize("value", [None, "rooms", threading.Event()], ids=repr)
+def test_nor_is_an_attribute_that_cannot_be_called(value: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (Base,), {"on_message": value, "handle_messages": value})
