@@ -31,28 +31,29 @@ class WaitingRequests:
     """Requests for the next client, in the order in which they came, until they have an outcome."""
 
     def __init__(self) -> None:
-        self._requests: OrderedDict[int, PendingRequest] = OrderedDict()
+        # By their numbers, as those that `Requests` has.
+        self.open: OrderedDict[int, PendingRequest] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._requests)
+        return len(self.open)
 
     def add(self, request: PendingRequest) -> None:
         """Have it wait."""
         request.owner = self
-        self._requests[request.number] = request
+        self.open[request.number] = request
         if request.done:  # It was, before it stood there.
             self.forget(request)
 
     def take(self) -> PendingRequest | None:
         """Take out the first one, `None` when there is none."""
         try:
-            return self._requests.popitem(last=False)[1]
+            return self.open.popitem(last=False)[1]
         except KeyError:
             return None
 
     def forget(self, request: PendingRequest) -> None:
         """It has an outcome."""
-        self._requests.pop(request.number, None)
+        self.open.pop(request.number, None)
 
 
 class Life(Generic[C]):

@@ -39,6 +39,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.actors import expiry
+from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.contrib.health import health
 from slipstream_actor.supervision import handle as handles
 from slipstream_actor.supervision import life
@@ -513,6 +514,20 @@ def test_a_request_that_has_an_outcome_waits_no_more_for_the_next_client(
     with pytest.raises(ClientEndedError):
         waits.get()
     assert rooms.status()["in_flight"] == 0
+
+
+def test_a_request_can_be_awaited_while_its_handle_takes_it_over(
+    server: SocketTest, rooms: ClientHandle[Rooms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "FIRST_DELAY", PATIENCE)
+    rooms.cast("crash")
+    eventually(lambda: rooms.status()["state"] == "restarting")
+    waits = rooms.request(LOBBY, "say", timeout=PATIENCE)
+    # As without the interpreter's lock a thread may see it, which has looked at one and then the
+    # other.
+    waits.inbox = SelectorInbox()  # type: ignore[attr-defined]
+    assert not waits.wait(0.01)
+    rooms.stop()
 
 
 def test_a_request_waits_on_when_the_next_client_ends_before_it_has_it(
