@@ -49,7 +49,6 @@ def require_no_hooks(root: type, cls: type) -> None:
 def require_plain_callbacks(root: type, cls: type, callbacks: Collection[str]) -> None:
     """Raise `TypeError` for a callback that cannot be called as it is to be, or whose body would
     not run when it is."""
-    seen: set[str] = set()
     for base in added_to(root, cls):
         for name, method in vars(base).items():
             if name not in callbacks:
@@ -62,12 +61,12 @@ def require_plain_callbacks(root: type, cls: type, callbacks: Collection[str]) -
                 )
             if inspect.isgeneratorfunction(function):
                 raise TypeError(f"{cls.__name__}.{name} has a yield: it would not run when called")
-            # Not of what is overridden; and what init takes is what start is given.
-            if name not in seen and name != "init" and inspect.isfunction(function):
+            # What init takes is what start is given, and what is overridden is not called so.
+            called = name != "init" and inspect.getattr_static(cls, name) is method
+            if called and inspect.isfunction(function):
                 taken = [*inspect.signature(getattr(root, name)).parameters]
                 own = taken[isinstance(method, staticmethod) :]
                 require_arguments(f"{cls.__name__}.{name}", function, own)
-            seen.add(name)
 
 
 def require_arguments(what: str, function: Any, names: Collection[str]) -> None:

@@ -181,6 +181,12 @@ def test_what_a_callback_overrides_may_take_other_arguments() -> None:
     assert make({"handle_info": of_arguments(3)}, mixin).__name__ == "Chat"
 
 
+def test_so_may_what_the_class_of_clients_overrides() -> None:
+    """As a base behind it has a `terminate` of its own."""
+    base = type("Base", (), {"terminate": of_arguments(1)})
+    assert type("Chat", (ClientActor, base), {}).__name__ == "Chat"
+
+
 # an __init__ that somebody else writes
 
 
