@@ -58,10 +58,11 @@ LONGEST, MOST_NAMES = 200, 10
 # Where the reasons are, and the fields in which they have what the server sent.
 REASONS = "slipstream_actor.protocol.reasons"
 # What looks like a token: JSON Web Tokens, Phoenix.Token's (signed and encrypted), and what HTTP's
-# authorization has. Compiled when there is something to be shown.
+# authorization has, where that is not the word itself ("no bearer token"). Compiled when there is
+# something to be shown.
 TOKEN = (
     r"(?<![A-Za-z0-9])(?:eyJ|SFMyNTY|SFMzODQ|SFM1MTI|QTEyOEdDTQ)[\w.=-]+"
-    r"|(?i:\bbearer\s+\S+|\bbasic\s+(?=\S*[\d=])[a-z0-9+/]{8,}=*)"
+    r"|(?i:\bbearer\s+(?!tokens?(?:\s|\Z))\S+|\bbasic\s+(?=\S*[\d=])[a-z0-9+/]{8,}=*)"
 )
 HIDDEN = "…"
 FROM_SERVER = ("response", "payload")

@@ -51,6 +51,8 @@ WORDS: list[tuple[Any, str]] = [
     (JoinRefused({"reason": "members only", "x": SECRET}), 'the server refused it: "members only"'),
     (JoinRefused({"reason": f"{TOKEN} is old"}), 'the server refused it: "… is old"'),
     (JoinRefused({f"no {TOKEN}": 1}), "the server refused it: fields no …"),
+    (JoinRefused({"reason": "no bearer token"}), 'the server refused it: "no bearer token"'),
+    (JoinRefused({"reason": "Bearer tokens_1 is old"}), 'the server refused it: "… is old"'),
     (JoinRefused({"code": SECRET, "why": 1}), "the server refused it: fields code, why"),
     (JoinRefused({"reason": {"a": SECRET}}), "the server refused it: fields reason"),
     (JoinRefused({}), "the server refused it: no fields"),
