@@ -73,11 +73,11 @@ def client_called(known_as: Any) -> Any:
     """Return the ref of the client with this id, label or name, as they are or as a report shows
     them. Raises `Refused`."""
     found = [ref for ref in clients() if isinstance(known_as, str) and known_as in names_of(ref)]
+    if not found:
+        raise Refused("there is no such client: name it by its id, its label or its name")
     if len(found) > 1:
         raise Refused("there are several such clients: name it by its id")
-    for ref in found:
-        return ref
-    raise Refused("there is no such client: name it by its id, its label or its name")
+    return found[0]
 
 
 def names_of(ref: Any) -> tuple[Any, ...]:
