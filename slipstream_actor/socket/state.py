@@ -213,6 +213,9 @@ def changed(socket: S, method: str, **changes: Any) -> S:
 # What changes no more than the socket: who drops such a change may mean it.
 OF_THE_SOCKET_ALONE = frozenset({"assign", "update", "track_presence"})
 
+# Of these the last one counts: who drops what the default has asked for may have another server.
+OF_THE_CONNECTION = frozenset({"connect", "reconnect", "disconnect"})
+
 
 def commit(before: S, method: str, after: S) -> S:
     """Note that a callback would lose `after` by returning nothing, or a socket that does not know
@@ -227,7 +230,8 @@ def commit(before: S, method: str, after: S) -> S:
     if method in OF_THE_SOCKET_ALONE or method.startswith("await_"):
         return after
     former = inbox.asked
-    if former is not None and before._asked is not former:
+    knows = former is None or before._asked is former
+    if not knows and not {method, former[0]} <= OF_THE_CONNECTION:
         inbox.asked = (former[0],)  # No socket knows of both: whichever is kept, one is lost.
         return after
     inbox.asked = (method,)

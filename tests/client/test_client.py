@@ -823,6 +823,19 @@ def test_a_join_may_not_be_lost_beside_another_socket(play: Play, beside: str) -
     )
 
 
+def test_a_connect_may_take_the_place_of_a_reconnect(play: Play) -> None:
+    """As in a `handle_disconnect` that asks the default first."""
+
+    def go_elsewhere(me: Any, reason: Any, socket: Socket) -> Socket:
+        ClientActor.handle_disconnect(me, reason, socket)
+        return socket.connect(URI, test_mode=True).assign(elsewhere=True)
+
+    ref, log = play({"handle_disconnect": go_elsewhere})
+    connected(ref, log)
+    ref.tell(ChannelClosed(CLOSED))
+    assert get_state(ref).socket.assigns["elsewhere"]
+
+
 def test_init_may_not_lose_a_join(play: Play) -> None:
     def lose(*_: Any) -> Socket:
         return join_and_lose(connect(URI, test_mode=True))
