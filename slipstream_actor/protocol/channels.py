@@ -45,6 +45,7 @@ from slipstream_actor.protocol.reasons import (
     PushTimeout,
 )
 from slipstream_actor.protocol.requests import OpenRequests
+from slipstream_actor.protocol.standstill import Standstill
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
 
@@ -95,7 +96,7 @@ class Protocol:
         self._push_deadlines = Deadlines()
         # Those that stand still while reading is paused.
         self._deadlines = self._join_deadlines, self._leave_deadlines, self._push_deadlines
-        self._paused_at: float | None = None
+        self._standstill: Standstill = Standstill()
         # Whether `next_deadline` may be another one, and not only a later one, since it was asked.
         self.rearm: bool = True
 
@@ -174,9 +175,13 @@ class Protocol:
         self.refs[command.ref] = Waiting("push", command.event, channel)
         channel.pushes[command.ref] = now
         if command.deadline is not None:
-            self._push_deadlines.add(command.ref, command.deadline + self._running(now) - now)
+            self._push_deadlines.add(
+                command.ref, command.deadline + self._standstill.time(now) - now
+            )
         elif command.reply_timeout is not None:
-            self._push_deadlines.add(command.ref, self._running(now) + command.reply_timeout)
+            self._push_deadlines.add(
+                command.ref, self._standstill.time(now) + command.reply_timeout
+            )
         return True
 
     def push_request(self, channel: Channel, request: Any, now: float) -> bool:
@@ -313,7 +318,7 @@ class Protocol:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
         self.rearm = False
         due = self._beat_at
-        standing = self._paused_at is not None
+        standing = self._standstill.at is not None
         for deadlines in (self.requests.deadlines, *(() if standing else self._deadlines)):
             if deadlines and (first := deadlines.first()) is not None:
                 due = first if due is None else min(due, first)
@@ -321,15 +326,15 @@ class Protocol:
 
     def pause(self, now: float) -> None:
         """We stop reading: what is not answered by now is not late, lest its answer has no room."""
-        firsts = [math.nextafter(at, 0) for d in self._deadlines if (at := d.first()) is not None]
-        self._paused_at = min([now, *firsts])
+        firsts = (at for d in self._deadlines if (at := d.first()) is not None)
+        self._standstill.begin(now, min(firsts, default=math.inf))
         self.rearm = True
 
     def resume(self, now: float) -> None:
         """We read again: the deadlines go on from where they stood."""
-        if self._paused_at is None:
+        if self._standstill.at is None:
             return
-        away, self._paused_at, self.rearm = now - self._paused_at, None, True
+        away, self.rearm = self._standstill.end(now), True
         for deadlines in self._deadlines:
             deadlines.shift(away)
         if self.heartbeat is not None and self._beat_at is not None:
@@ -339,7 +344,7 @@ class Protocol:
     def handle_timer(self, now: float, progress: float = float("-inf")) -> None:
         """Do what is due. `progress`: when bytes of an unfinished transfer last moved."""
         self.rearm = True
-        running = self._running(now)
+        running = self._standstill.time(now)
         while (ref := self._leave_deadlines.take_due(running)) is not None:
             self._step(self._leaving[ref], "close")
         while (ref := self._join_deadlines.take_due(running)) is not None:
@@ -349,6 +354,7 @@ class Protocol:
                 channel = self.refs[ref].channel
                 del channel.pushes[ref]
                 self._fail_push(channel, ref, PushTimeout())
+        self._standstill.nothing_is_late()
         if self._beat_at is not None and self._beat_at <= now:
             self._beat(now, progress)
 
@@ -365,17 +371,13 @@ class Protocol:
         if self._beat_at is not None:
             self._beat_at = min(self._beat_at, now + self._interval)
 
-    def _running(self, now: float) -> float:
-        """Return the time on the clock that stands still while reading is paused."""
-        return now if self._paused_at is None else self._paused_at
-
     def _answer_by(self, now: float, timeout: float | None) -> float:
         """Return the deadline of a join or a leave that is being asked for."""
-        return self._running(now) + (self._join_timeout if timeout is None else timeout)
+        return self._standstill.time(now) + (self._join_timeout if timeout is None else timeout)
 
     def _beat(self, now: float, progress: float) -> None:
         """Send a heartbeat, or find that the last one was not answered."""
-        if self.heartbeat is None or self._paused_at is not None:
+        if self.heartbeat is None or self._standstill.at is not None:
             ref = self._next_ref()
             self.heartbeat = Heartbeat(ref, now)
             self._beat_at = now + self._interval

@@ -14,9 +14,11 @@ from slipstream_actor import (
     PushFailed,
     PushTimeout,
     TopicJoinFailed,
+    TopicJoinSucceeded,
     TopicLeft,
 )
 from slipstream_actor.protocol.commands import PushMessage
+from slipstream_actor.protocol.standstill import PUT_OFF
 from tests.protocol.test_channels import INTERVAL, JOIN_TIMEOUT, OK, Core, T, failed, reply
 
 
@@ -257,6 +259,31 @@ def test_a_heartbeat_from_before_the_pause_has_an_interval_after_it() -> None:
     assert not core.protocol.heartbeat_failed
     core.at(core.now + 1)
     assert core.protocol.heartbeat_failed
+
+
+def test_what_is_late_is_put_off_for_a_while_only(core: Core) -> None:
+    """For who always has too much to read: whenever he looks at the deadlines he is pausing."""
+    ref, asked_at = core.join(), core.now
+    while not (events := core.events()):
+        core.now += 1.0
+        core.protocol.pause(core.now)
+        core.at(core.now + 0.1)
+        core.protocol.resume(core.now)
+        assert core.now - asked_at < 1.1 * (JOIN_TIMEOUT + PUT_OFF) + 5.0
+    assert events == [TopicJoinFailed(T, JoinTimeout(), ref)]
+    assert core.now - asked_at > JOIN_TIMEOUT + PUT_OFF
+
+
+def test_what_is_late_later_is_put_off_anew(core: Core) -> None:
+    for number in range(3):
+        ref = core.join(f"room:{number}")
+        core.now += JOIN_TIMEOUT
+        core.protocol.pause(core.now)
+        core.at(core.now + 1.0)
+        core.protocol.resume(core.now)
+        events = core.told(ref, ref, "phx_reply", OK, f"room:{number}")
+        assert [type(event) for event in events] == [TopicJoinSucceeded]
+        core.at(core.now + PUT_OFF)
 
 
 def test_a_resume_without_a_pause_is_nothing(core: Core) -> None:
