@@ -139,4 +139,7 @@ def lost_socket_error(name: str, inbox: Inbox, socket: Socket, instead: str) -> 
 
 def is_normal(reason: Any) -> bool:
     """Whether an end for `reason` is a normal one: GenServer's three."""
-    return reason in NORMAL or (isinstance(reason, tuple) and reason[:1] == ("shutdown",))
+    if isinstance(reason, tuple):
+        return isinstance(first := reason[0] if reason else None, str) and first == "shutdown"
+    # Of what is no text it is not asked whether it is equal: that may raise.
+    return isinstance(reason, str) and reason in NORMAL

@@ -166,6 +166,21 @@ def test_a_child_that_needs_one_that_ignores_has_not_ignored(events: Events) -> 
     events.take(("init", "a"), ("terminate", "a", "shutdown"))
 
 
+class Incomparable:
+    def __eq__(self, _: object) -> bool:
+        raise ValueError("not to be compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("reason", [Incomparable(), (Incomparable(), 1)])
+def test_a_reason_that_cannot_be_compared_is_an_abnormal_one(events: Events, reason: Any) -> None:
+    with supervising([worker(events, "a", restart="transient")]):
+        first = ref_of("a")
+        assert end(first, Stop(reason)) is reason
+        eventually(lambda: whereis("a") not in (None, first), "the restart")
+
+
 @pytest.mark.parametrize("strategy", ["simple_one_for_one", None, 1])
 def test_a_wrong_strategy_is_named(strategy: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^strategy: must be"):
