@@ -146,7 +146,7 @@ class ClientActor(EventDelivery):
         Works in any thread, as `send_interval` does. Less than 0 is as 0. Raises `TypeError` for
         what is no number, `ValueError` for NaN and infinity.
         """
-        require_delay("seconds", seconds)
+        seconds = max(0.0, require_delay("seconds", seconds))
         if current() is self.actor_ref:
             return self.actor_inbox.send_after(seconds, message)
         timer = Timer(message, time.monotonic() + seconds)

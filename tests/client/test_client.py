@@ -1658,7 +1658,7 @@ def test_send_after(play: Play) -> None:
 def test_timers_that_are_due_together_come_in_their_order(play: Play) -> None:
     def start(me: Any) -> None:
         for n in range(5):
-            me.send_after(0, n)
+            me.send_after(-n, n)  # Less than 0 is as 0.
 
     ref, log = play()
     ref.proxy().do(start).get(timeout=PATIENCE)
