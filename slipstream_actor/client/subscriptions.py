@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from slipstream_actor.actors.forks import ended_for, is_forked, require_here, reset_in_child
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import is_main_thread
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.stream import Stream
 from slipstream_actor.client.asking import requests_of
@@ -115,7 +116,10 @@ class Subscription(Stream[MessageReceived]):
         """Take what matches of a burst."""
         try:
             count = self._put_matching(events)
-        except Exception as error:  # The connection is that of others too.
+        except (Exception, SystemExit) as error:  # The connection is that of others too.
+            # In the main thread it may be a signal handler's.
+            if isinstance(error, SystemExit) and is_main_thread():
+                raise
             self._end(as_failure(error))
             return
         if count:
@@ -240,9 +244,10 @@ class Listener(weakref.ref[Subscription]):
             subscription._client_ended(ended)
 
 
-def as_failure(error: Exception) -> Exception:
-    """Return what the iteration is to raise for the error of a pattern, as a generator would."""
-    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+def as_failure(error: Exception | SystemExit) -> Exception:
+    """Return what the iteration is to raise for the error of a pattern: for what would end more
+    than that, an error of its own, as a generator does."""
+    if not isinstance(error, (StopIteration, StopAsyncIteration, SystemExit)):
         return error
     failure = RuntimeError(f"a pattern of a subscription raised {type(error).__name__}")
     failure.__cause__ = error
@@ -297,8 +302,8 @@ def subscribe(
     `topic`, `event` and `payload` are patterns as those of `await_message`: a `*` in a text is
     none, `re.compile("rooms:.*")` is. Holds across reconnects, and for a handle across restarts of
     its client. Also what `track_presence` takes is among them. A predicate runs in the connection's
-    thread, for each message; what it raises ends the subscription, whose iteration raises it. One
-    that nobody holds any more is closed.
+    thread, for each message; what it raises ends the subscription, whose iteration raises it
+    (`RuntimeError` for a `SystemExit`). One that nobody holds any more is closed.
     Raises `TypeError` and `ValueError` for wrong arguments, and `ClientEndedError`; in a forked
     child `ForkedError` for a client of the parent, as the iteration over a subscription of the
     parent's does.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -320,3 +321,17 @@ def test_a_handle_boots_without_phoenix(phoenix: PhoenixServer) -> None:
         assert handle.request(LOBBY, "echo", timeout=PATIENCE).get().ok
         assert handle.status()["connected"]
         handle.stop()
+
+
+def test_a_predicate_that_exits_ends_its_subscription_alone(
+    phoenix: PhoenixServer, rooms: Any
+) -> None:
+    wait_until_joined(rooms, LOBBY, PATIENCE)
+    connection = get_state(rooms).connection
+    failing, other = subscribe(rooms, payload=lambda _: sys.exit(3)), subscribe(rooms)
+    phoenix.broadcast(LOBBY, "line", {"n": 1})
+    eventually(lambda: "closed" in repr(failing), "the end of the subscription")
+    assert next(other).payload == {"n": 1}
+    with pytest.raises(RuntimeError, match="raised SystemExit"):
+        next(failing)
+    assert get_state(rooms).connection is connection
