@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.retry_after import retry_after
 from slipstream_actor.protocol.events import (
+    JOIN_ENDS,
     ChannelClosed,
     ChannelConnected,
     ChannelConnectFailed,
@@ -49,6 +50,8 @@ __all__ = [
     "apply_event",
     "apply_leave_asked",
     "being_left",
+    "decides",
+    "ends_leave",
     "due_join",
     "left_by_client",
     "owed_leaves",
@@ -317,6 +320,30 @@ def owed_leaves(socket: SocketState) -> list[TopicLeft]:
         for topic, join in socket.joins.items()
         for ref in join._details.leaving
     ]
+
+
+def ends_leave(message: Any, join: Join) -> bool:
+    """Whether `message` is the end of the topic's leave: the last one, where there are several."""
+    kind = type(message)
+    if kind not in (LeaveDone, *JOIN_ENDS) or message.topic != join.topic:
+        return False
+    leaving = join._details.leaving
+    if kind is LeaveDone:
+        return True
+    if not leaving:
+        return kind is TopicLeft and not is_stale(join, message.join_ref)
+    if join.status == "closed" and join.join_ref in leaving:
+        leaving = (join.join_ref,)
+    return message.join_ref is None or message.join_ref in leaving
+
+
+def decides(socket: SocketState, message: Any, topic: str) -> bool:
+    """Whether `message` is the success or the end of the join that the socket has of `topic`, not
+    of one that was left."""
+    if type(message) not in (TopicJoinSucceeded, *JOIN_ENDS) or message.topic != topic:
+        return False
+    join = socket.joins.get(topic)
+    return join is None or join.join_ref is None or not is_stale(join, message.join_ref)
 
 
 CONNECTION_ENDS = (ChannelClosed, ChannelConnectFailed)

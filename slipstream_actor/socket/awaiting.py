@@ -42,7 +42,9 @@ from slipstream_actor.socket.apply_event import (
     LeaveDone,
     ReconnectDue,
     RejoinDue,
+    decides,
     due_join,
+    ends_leave,
     reinterpret,
 )
 from slipstream_actor.socket.buffering import catch_up, expire, give_up_buffered, send_buffered
@@ -59,7 +61,7 @@ from slipstream_actor.socket.errors import (
 from slipstream_actor.socket.joining import request, send_requested
 from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
-from slipstream_actor.socket.records import Join, is_stale
+from slipstream_actor.socket.records import is_stale
 from slipstream_actor.socket.sending import fail_all_over
 from slipstream_actor.socket.standing import stands, topic_stands
 from slipstream_actor.socket.state import S, SocketState, open_channel
@@ -137,12 +139,7 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     left = deadline if socket._link is not None else Deadline(0.0)
 
     def match(message: Any, _: Any) -> int:
-        kind = type(message)
-        if kind is ChannelConnected or kind is ChannelConnectFailed:
-            return take
-        if kind is ReconnectDue:
-            return TAKE if message.link is socket._link else 0
-        return LEAVE if kind is ChannelClosed else 0
+        return decides_connecting(socket, message, take)
 
     while not socket.connected:
         event = receive(socket, "the connection", left, match)
@@ -157,6 +154,19 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
     if socket._lineage is not None and socket._link is not None:
         socket._lineage.connected = socket._link.connection
     return send_requested(socket)
+
+
+def decides_connecting(socket: SocketState, message: Any, take: int) -> int:
+    """Return what an `await_connect` that is to `take` the event does with a message."""
+    kind, link = type(message), socket._link
+    if kind is ChannelConnected:
+        # One that stays is found again, though its connection is over by now.
+        return take if link is None or link.status != "connected" else 0
+    if kind is ChannelConnectFailed:
+        return take
+    if kind is ReconnectDue:
+        return TAKE if message.link is link else 0
+    return LEAVE if kind is ChannelClosed else 0
 
 
 def await_disconnect(socket: S, timeout: float | None) -> S:
@@ -298,21 +308,6 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     return socket if type(event) is LeaveDone else applied(socket, event)
 
 
-def ends_leave(message: Any, join: Join) -> bool:
-    """Whether `message` is the end of the topic's leave: the last one, where there are several."""
-    kind = type(message)
-    if kind not in (LeaveDone, *JOIN_ENDS) or message.topic != join.topic:
-        return False
-    leaving = join._details.leaving
-    if kind is LeaveDone:
-        return True
-    if not leaving:
-        return kind is TopicLeft and not is_stale(join, message.join_ref)
-    if join.status == "closed" and join.join_ref in leaving:
-        leaving = (join.join_ref,)
-    return message.join_ref is None or message.join_ref in leaving
-
-
 def await_reply(
     socket: SocketState, ref: Ref | str, timeout: float | None, spent: float = 0.0
 ) -> Reply:
@@ -441,15 +436,6 @@ def await_sending(socket: SocketState, ref: Ref, topic: str, deadline: Deadline)
             hint += f", by await_join({shown(topic)})"
         raise AwaitTimeoutError(reply_to(ref), deadline.timeout, socket=socket, hint=hint)
     return ref.join_ref
-
-
-def decides(socket: SocketState, message: Any, topic: str) -> bool:
-    """Whether `message` is the success or the end of the join that the socket has of `topic`, not
-    of one that was left."""
-    if type(message) not in (TopicJoinSucceeded, *JOIN_ENDS) or message.topic != topic:
-        return False
-    join = socket.joins.get(topic)
-    return join is None or join.join_ref is None or not is_stale(join, message.join_ref)
 
 
 def push_error(

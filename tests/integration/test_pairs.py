@@ -3,6 +3,7 @@ itself meanwhile is true."""
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -415,3 +416,40 @@ def test_an_await_of_what_is_not_carried_over(server: PhoenixServer, state: str)
         assert joined.value.socket.connected
         again = joined.value.socket.join(TOPIC).await_join(TOPIC)
         assert again.joined(TOPIC)
+
+
+# a connection that is over when a client's first await looks
+
+
+class Late(Recorder):
+    """Awaits a join when its connection has come, and is over."""
+
+    def init(self, uri: str, log: queue.Queue[Any], **options: Any) -> Socket:
+        over = options.pop("over")
+        socket = super().init(uri, log, **options).join(TOPIC)
+        eventually(lambda: self.actor_inbox.depth, "the connection")
+        over(self, socket)
+        try:
+            return socket.await_join(TOPIC, PATIENCE)
+        except JoinFailedError as error:
+            self.note("failed", error.reason)
+            after: Socket = error.socket
+            return after
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_join_that_is_awaited_on_a_connection_that_is_over_fails(
+    server: PhoenixServer, own: bool
+) -> None:
+    def over(client: Late, socket: Socket) -> None:
+        if own:
+            socket.disconnect()
+        else:
+            server.drop()
+            eventually(lambda: client.actor_inbox.depth > 1, "its end")
+
+    with recording(server.uri, Late, over=over, **NEVER) as (_, log):
+        reason = log.take("failed")[1].reason
+        assert isinstance(reason, ClosedByClient if own else ClosedByPeer)
+        assert log.take("connect") == ("connect",)
+        assert isinstance(log.take("disconnect")[1], type(reason))
