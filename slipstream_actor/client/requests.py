@@ -227,7 +227,8 @@ class Requests:
             raise
 
     def greet(self, connection: Any) -> None:
-        """Its `handle_connect` has returned: what it wants of this connection is known."""
+        """Its `handle_connect` has returned, or the callback that has awaited it: what it wants of
+        this connection is known."""
         self._greeted = connection
         inbox = getattr(connection, "actor_inbox", None)
         self._inbox = inbox if isinstance(inbox, SelectorInbox) else None  # As a test's is not.

@@ -216,7 +216,11 @@ class CallbackRunner(Defaults, BaseActor):
             drop_link(former)
         if self._slipstream.watchers:
             self._note_joins()
-        self._slipstream.requests.flush()
+        link = socket._link
+        if link is not None and link.awaited:
+            self._slipstream.requests.greet(link.connection)
+        else:
+            self._slipstream.requests.flush()
 
     def _note_joins(self) -> None:
         """Tell who waits for a join that the socket has."""

@@ -10,6 +10,7 @@ import math
 import time
 from typing import Any
 
+from msgspec.structs import replace
 from pykka import ActorRef
 
 from slipstream_actor.actors.envelopes import LEAVE, TAKE, Interrupted, Match
@@ -146,7 +147,7 @@ def await_connect(socket: S, timeout: float | None, *, take: int = TAKE) -> S:
         if type(event) is ReconnectDue:
             socket = open_connection(socket, "await_connect")
         elif type(event) is ChannelConnected:
-            socket = apply_event(socket, event)
+            socket = after_connected(socket, event, take)
         else:
             if type(event) is ChannelConnectFailed:
                 socket = apply_event(socket, event)
@@ -167,6 +168,14 @@ def decides_connecting(socket: SocketState, message: Any, take: int) -> int:
     if kind is ReconnectDue:
         return TAKE if message.link is link else 0
     return LEAVE if kind is ChannelClosed else 0
+
+
+def after_connected(socket: S, event: ChannelConnected, take: int) -> S:
+    """Return the socket after the connection that was awaited."""
+    socket = apply_event(socket, event)
+    if take != TAKE or socket._link is None:
+        return socket
+    return replace(socket, _link=replace(socket._link, awaited=True))
 
 
 def await_disconnect(socket: S, timeout: float | None) -> S:

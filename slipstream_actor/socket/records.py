@@ -96,7 +96,8 @@ class ConnectionLink(msgspec.Struct, frozen=True, eq=False):
 
     `lease` is what a plain thread's sockets of one connection have in common, a
     `process.ConnectionLease`. `since` is when it connected, `opens_at` when it is to connect, on
-    the monotonic clock; `attempts` is the count until then.
+    the monotonic clock; `attempts` is the count until then. `awaited`: an `await_connect` has taken
+    its `ChannelConnected`, and no `handle_connect` follows.
     """
 
     status: Literal["scheduled", "connecting", "connected"]
@@ -106,6 +107,7 @@ class ConnectionLink(msgspec.Struct, frozen=True, eq=False):
     since: float | None = None
     attempts: int = 0
     opens_at: float | None = None
+    awaited: bool = False
 
     @property
     def closing(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from slipstream_actor import (
+    Answer,
     AwaitTimeoutError,
     ClientActor,
     ClientEndedError,
@@ -22,6 +23,7 @@ from slipstream_actor import (
     NotConnectedError,
     Reply,
     Socket,
+    call,
     connect,
     get_state,
     request,
@@ -321,6 +323,55 @@ def test_a_handle_boots_without_phoenix(phoenix: PhoenixServer) -> None:
         assert handle.request(LOBBY, "echo", timeout=PATIENCE).get().ok
         assert handle.status()["connected"]
         handle.stop()
+
+
+class Awaiting(Rooms):
+    """Connects in a callback that waits for it."""
+
+    def init(self, uri: str, **options: Any) -> Socket:
+        self.uri = uri
+        return self.joined(connect(uri, **options))
+
+    def joined(self, socket: Socket) -> Socket:
+        return socket.await_connect(PATIENCE).join(LOBBY).await_join(LOBBY, PATIENCE)
+
+    def handle_call(self, message: Any, from_: Any, socket: Socket) -> Answer:
+        match message:
+            case "connect":
+                socket = socket.connect(self.uri)
+            case "reconnect":
+                socket = socket.disconnect().await_disconnect(PATIENCE).reconnect()
+        return Answer(None, self.joined(socket))
+
+    def come_back(self) -> None:
+        self.socket = self.joined(self.socket.disconnect().await_disconnect(PATIENCE).reconnect())
+
+
+def come_back(ref: Any) -> None:
+    ref.proxy().come_back().get(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "anew",
+    [
+        lambda ref: None,
+        lambda ref: call(ref, "connect", PATIENCE),
+        lambda ref: call(ref, "reconnect", PATIENCE),
+        come_back,
+    ],
+    ids=["at its start", "connect", "reconnect", "a method of its own"],
+)
+def test_a_client_that_has_awaited_its_connection_is_asked(
+    phoenix: PhoenixServer, anew: Any
+) -> None:
+    ref = Awaiting.start(phoenix.uri, reconnect_after_msec=[10], reconnect_jitter_msec=0)
+    try:
+        anew(ref)
+        assert request(ref, LOBBY, "echo", {"n": 1}, timeout=PATIENCE).get() == Reply(
+            "ok", {"n": 1}
+        )
+    finally:
+        ref.stop()
 
 
 def test_a_predicate_that_exits_ends_its_subscription_alone(
