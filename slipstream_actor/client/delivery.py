@@ -266,7 +266,10 @@ class EventDelivery(CallbackRunner):
             give_up_buffered(self.socket, ChannelEnded("left"))
 
     def _leave_done(self, done: LeaveDone) -> None:
-        if done.former is None or self.socket.joins.get(done.topic) is not done.former:
+        link = self.socket._link
+        if done.join_ref is not None and link is not None and link.connection is done.connection:
+            self._handle_event(TopicLeft(done.topic, done.join_ref), None)
+        elif done.former is None or self.socket.joins.get(done.topic) is not done.former:
             self._run("handle_leave", done.topic)
 
     def _leave_asked(self, asked: LeaveAsked) -> None:

@@ -82,11 +82,15 @@ def due_join(socket: SocketState, due: RejoinDue) -> Join | None:
 class LeaveDone(msgspec.Struct, frozen=True, eq=False):
     """A topic was left of which the server did not know: `handle_leave`, told to oneself.
 
-    Void when the socket still has the `former` join: then whoever left it has lost the leave.
+    Void when the socket still has the `former` join: then whoever left it has lost the leave. Of a
+    leave that a `connection` owed when its end was awaited it is the end of the join of `join_ref`,
+    once more perhaps, when the socket still has that connection: then the await is lost.
     """
 
     topic: str
     former: Join | None = None
+    connection: Any = None
+    join_ref: str | None = None
 
 
 class LeaveAsked(msgspec.Struct):

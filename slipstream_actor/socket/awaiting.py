@@ -46,6 +46,7 @@ from slipstream_actor.socket.apply_event import (
     decides,
     due_join,
     ends_leave,
+    owed_leaves,
     reinterpret,
 )
 from slipstream_actor.socket.buffering import catch_up, expire, give_up_buffered, send_buffered
@@ -191,6 +192,10 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
         lambda message, _: TAKE if type(message) in CONNECTION_ENDS else 0,
     )
     link, owner = socket._link, socket.socket_pid
+    if not isinstance(owner, ThreadRef):
+        for left in owed_leaves(socket):
+            done = LeaveDone(left.topic, None, link.connection, left.join_ref)
+            owner.actor_inbox.tell(done)
     socket = apply_event(socket, event)
     own = link.closing
     say_lost(socket, ClosedByClient() if own else event.reason)

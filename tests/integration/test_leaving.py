@@ -408,3 +408,37 @@ def test_the_times_of_a_thread(answered: tuple[str, ...]) -> None:
             socket.await_leave(TOPIC, timeout=0.02)
         socket = socket.disconnect().await_disconnect()
         assert said(socket.joins[TOPIC]) == LEFT
+
+
+@pytest.mark.parametrize("state", [joined, asked_for], ids=lambda state: state.__name__)
+def test_a_leave_is_told_of_a_connection_whose_end_was_awaited(
+    server: PhoenixServer, state: Any
+) -> None:
+    with recording(server.uri, Staying, **NEVER) as (ref, log):
+        log.take("connect")
+        state(server, ref, log)
+        do(ref, lambda s: s.leave(TOPIC).disconnect().await_disconnect(PATIENCE))
+        told = until_mark(ref, log)
+        assert [entry[:2] for entry in told] == [("leave", TOPIC)]
+        do(ref, lambda s: s.reconnect(delay=0).await_connect(PATIENCE).join(TOPIC))
+        assert [e[0] for e in until(log, "join")] == ["join"]
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_a_leave_that_its_callback_has_lost_is_told_once(
+    server: PhoenixServer, is_answered: bool
+) -> None:
+    def lose(socket: Socket) -> None:
+        left, inbox = socket.leave(TOPIC), socket.socket_pid.actor_inbox
+        depth = inbox.depth
+        if is_answered:
+            eventually(lambda: inbox.depth > depth, "the leave")
+        left.disconnect().await_disconnect(PATIENCE)
+        raise LookupError
+
+    with recording(server.uri, Staying, **NEVER) as (ref, log):
+        log.take("connect")
+        joined(server, ref, log)
+        with pytest.raises(LookupError):
+            do(ref, lose)
+        assert [e[:2] for e in until_mark(ref, log)] == [("leave", TOPIC)]
