@@ -490,7 +490,9 @@ def test_methods_of_ones_own_are_not(name: str) -> None:
         type("Decorated", (Base,), {"handle_messages": on("a")(noting("x"))})
 
 
-@pytest.mark.parametrize("value", [None, "rooms", threading.Event()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, "rooms", threading.Event()], ids=["none", "text", "object"]
+)
 def test_nor_is_an_attribute_that_cannot_be_called(value: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
