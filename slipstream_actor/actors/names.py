@@ -47,7 +47,8 @@ def register(name: Hashable, ref: ActorRef[Any]) -> None:
         if holder.is_alive():
             raise AlreadyStartedError(name, holder)
         unregister(name, holder, reason_of_end(getattr(holder, "actor_inbox", None)))
-    _ended.pop(name, None)
+    with _names_lock:  # As all that changes its order.
+        _ended.pop(name, None)
 
 
 def unregister(name: Hashable, ref: ActorRef[Any], reason: Any = None) -> None:

@@ -2,7 +2,8 @@
 
 With it, one call of what is written in C is one step. Without it (a free-threaded build) that holds
 of a list, a dict or a set and `list()` of these, and of `itertools.count`; it does not hold of
-iterators over a `range`, nor of a deque. A `WeakSet` is written in Python: it never does.
+iterators over a `range`, nor of a deque, nor of an `OrderedDict`, which loses what two threads put
+in and take out at once. A `WeakSet` is written in Python: it never does.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import operator
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-__all__ = ["HAS_LOCK", "drawn_by_all", "snapshot"]
+__all__ = ["HAS_LOCK", "Ordered", "drawn_by_all", "snapshot"]
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 # Whether the interpreter has a lock of its own. Where it has none at the start it may get one, when
 # an extension is imported that needs it; never the other way round.
@@ -40,6 +44,37 @@ class Locked(Iterator[T]):
     def __length_hint__(self) -> int:
         with self._lock:
             return operator.length_hint(self._iterator)
+
+
+class Ordered(Generic[K, V]):
+    """A mapping that knows what was put in first, for whatever thread or signal handler."""
+
+    __slots__ = ("_items", "_lock")
+
+    def __init__(self) -> None:
+        # No dict, which looks for its first item behind all that were taken out.
+        self._items: OrderedDict[K, V] = OrderedDict()
+        # Reentrant: garbage may be collected, or a signal handled, while it is held.
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        with self._lock:
+            self._items[key] = value
+
+    def pop(self, key: K) -> V | None:
+        """Take out the value of `key`; `None` when there is none."""
+        with self._lock:
+            value = self._items.pop(key, None)
+        return value  # noqa: RET504 - as above
+
+    def pop_first(self) -> V | None:
+        """Take out the value that was put in first; `None` when there is none."""
+        with self._lock:
+            value = self._items.popitem(last=False)[1] if self._items else None
+        return value  # noqa: RET504 - as above
 
 
 def drawn_by_all(items: range) -> Iterator[int]:

@@ -4,10 +4,10 @@ and what is in it, for whoever writes lines of it or keeps it."""
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from slipstream_actor.actors.shared import Ordered
 from slipstream_actor.debug.words import is_message, what_is, what_is_sent
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.events import (
@@ -68,7 +68,7 @@ class Messages:
 
     def __init__(self) -> None:
         # When the pushes were sent whose reply may come, by their refs, and what they are.
-        self._sent: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._sent: Ordered[str, tuple[float, str]] = Ordered()
 
     def _note(self, message: Message) -> None:
         """Take a message."""
@@ -100,13 +100,15 @@ class Messages:
             return
         self._sent[str(command.ref)] = time.monotonic(), what
         if len(self._sent) > MOST_AWAITED:
-            self._sent.popitem(last=False)
+            self._sent.pop_first()
 
     def _came_in(self, message: Any, how: str) -> None:
         what = what_is(message)
         if type(message) is ReplyReceived:
-            since, what = self._sent.pop(str(message.ref), (None, f"{what} to {message.ref}"))
-            how = how if since is None else f"after {milliseconds(time.monotonic() - since)}, {how}"
+            pushed = self._sent.pop(str(message.ref))
+            what = f"{what} to {message.ref}" if pushed is None else pushed[1]
+            if pushed is not None:
+                how = f"after {milliseconds(time.monotonic() - pushed[0])}, {how}"
         said = content(SAID, message)()
         self._note(Message("in", what, "", said, content(PAYLOAD, message), how))
 

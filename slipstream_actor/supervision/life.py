@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
@@ -14,6 +13,7 @@ from pykka import ActorRef
 from slipstream_actor.actors.expiry import Expiry
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.actors.one_at_a_time import OneAtATime
+from slipstream_actor.actors.shared import Ordered
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.subscriptions import Subscription
@@ -32,7 +32,7 @@ class WaitingRequests:
 
     def __init__(self) -> None:
         # By their numbers, as those that `Requests` has.
-        self.open: OrderedDict[int, PendingRequest] = OrderedDict()
+        self.open: Ordered[int, PendingRequest] = Ordered()
 
     def __len__(self) -> int:
         return len(self.open)
@@ -46,14 +46,11 @@ class WaitingRequests:
 
     def take(self) -> PendingRequest | None:
         """Take out the first one, `None` when there is none."""
-        try:
-            return self.open.popitem(last=False)[1]
-        except KeyError:
-            return None
+        return self.open.pop_first()
 
     def forget(self, request: PendingRequest) -> None:
         """It has an outcome."""
-        self.open.pop(request.number, None)
+        self.open.pop(request.number)
 
 
 class Life(Generic[C]):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import weakref
 from collections import deque
 from collections.abc import Iterator
 
-from slipstream_actor.actors.shared import HAS_LOCK, Locked, drawn_by_all, snapshot
+from slipstream_actor.actors.shared import (
+    HAS_LOCK,
+    Locked,
+    Ordered,
+    drawn_by_all,
+    snapshot,
+)
 from tests.support.threads import in_threads
 
 
@@ -43,8 +50,9 @@ def test_snapshots_beside_threads_that_change_what_is_there() -> None:
     def change() -> None:
         for number in range(2_000):
             line.append(number)
-            kept.append(Item())
-            items.add(kept[-1])
+            item = Item()
+            items.add(item)
+            kept.append(item)
 
     def look() -> None:
         while len(kept) < 4_000:
@@ -69,3 +77,32 @@ def test_each_item_is_drawn_once() -> None:
 
 def test_nothing_is_locked_that_the_interpreter_locks() -> None:
     assert isinstance(drawn_by_all(range(3)), Locked) is not HAS_LOCK
+
+
+def test_what_several_threads_put_in_and_take_out_is_taken_out_once() -> None:
+    line: Ordered[int, int] = Ordered()
+    numbers, count = itertools.count(), 10_000
+    taken: list[int] = []
+
+    def put() -> None:
+        for number in itertools.islice(numbers, count):
+            line[number] = number
+            if number % 2 and line.pop(number) is not None:
+                taken.append(number)
+
+    def take() -> None:
+        while len(taken) < 3 * count:
+            if (number := line.pop_first()) is not None:
+                taken.append(number)
+
+    in_threads(put, put, put, take)
+    assert sorted(taken) == list(range(3 * count))
+    assert (len(line), line.pop_first(), line.pop(1)) == (0, None, None)
+
+
+def test_what_was_put_in_first_is_taken_out_first() -> None:
+    line: Ordered[str, int] = Ordered()
+    for number, key in enumerate("abca"):
+        line[key] = number
+    assert (line.pop("b"), line.pop("b")) == (1, None)
+    assert [line.pop_first() for _ in range(3)] == [3, 2, None]

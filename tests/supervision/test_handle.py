@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -40,11 +41,13 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors import expiry
 from slipstream_actor.actors.selector_inbox import SelectorInbox
+from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.contrib.health import health
 from slipstream_actor.supervision import handle as handles
 from slipstream_actor.supervision import life
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
+from tests.support.threads import in_threads
 
 URI = "ws://test.invalid/socket/websocket"
 LOBBY = "rooms:lobby"
@@ -800,3 +803,30 @@ def test_a_handle_that_nobody_has_used_can() -> None:
         assert sent.ref.is_alive()
     finally:
         sent.stop()
+
+
+# many threads
+
+
+def test_what_waits_while_many_threads_ask_and_cancel_is_handed_out_once() -> None:
+    waiting, count = life.WaitingRequests(), 3_000
+    asked = [PendingRequest(LOBBY, "say", {}, None) for _ in range(3 * count)]
+    taken: list[PendingRequest] = []
+    ended: list[int] = []
+
+    def ask(these: list[PendingRequest]) -> None:
+        for asking in these:
+            waiting.add(asking)
+            if asking.number % 2:
+                asking.cancel()
+        ended.append(1)
+
+    def hand_out() -> None:
+        while len(ended) < 3 or waiting:
+            if (first := waiting.take()) is not None:
+                taken.append(first)
+
+    in_threads(hand_out, *(partial(ask, asked[n::3]) for n in range(3)))
+    numbers = {one.number for one in taken}
+    assert len(numbers) == len(taken)
+    assert all(one.done or one.number in numbers for one in asked)
