@@ -191,7 +191,7 @@ class ClientHandle(Generic[C]):
             ref, life.ref, life.due = life.ref, None, None
             if life.start is not None:
                 life.start.cancel()
-            subscriptions = list(life.subscriptions)
+            subscriptions = snapshot(life.subscriptions)
         with ExitStack() as ends:  # Each, whatever a signal handler raises: nobody else has them.
             for subscription in subscriptions:
                 ends.callback(subscription.end)
@@ -371,7 +371,7 @@ class ClientHandle(Generic[C]):
         inbox: Any = ref.actor_inbox
         # Behind the ref: who finds that nobody is starting it finds the client.
         life.starting = False
-        for subscription in list(life.subscriptions):
+        for subscription in snapshot(life.subscriptions):
             subscription.attach(ref)
         inbox.ended.add_done_callback(lambda ended: self._ended(life, ref, ended.get()))
         tell_started()

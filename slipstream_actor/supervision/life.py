@@ -13,7 +13,7 @@ from pykka import ActorRef
 from slipstream_actor.actors.expiry import Expiry
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.actors.one_at_a_time import OneAtATime
-from slipstream_actor.actors.shared import Ordered
+from slipstream_actor.actors.shared import Ordered, snapshot
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.subscriptions import Subscription
@@ -107,7 +107,7 @@ class Life(Generic[C]):
     def make_final(self, *, final: bool) -> None:
         """Have the client's end be that of its subscriptions too, or no longer."""
         self.final = final
-        for subscription in list(self.subscriptions):
+        for subscription in snapshot(self.subscriptions):
             subscription.outlives = not final
 
     def next_delay(self) -> float:

@@ -830,3 +830,31 @@ def test_what_waits_while_many_threads_ask_and_cancel_is_handed_out_once() -> No
     numbers = {one.number for one in taken}
     assert len(numbers) == len(taken)
     assert all(one.done or one.number in numbers for one in asked)
+
+
+class Disturbed(weakref.WeakSet[Any]):
+    """One of which something is dropped, by another thread, when it is first walked through."""
+
+    left = 1
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.left:
+            self.left -= 1
+            raise RuntimeError("Set changed size during iteration")
+        return super().__iter__()
+
+
+def test_a_subscription_that_is_dropped_meanwhile_is_in_the_way_of_no_start_and_no_end(
+    server: SocketTest, rooms: ClientHandle[Rooms], starts: queue.Queue[Any]
+) -> None:
+    subscriptions = rooms._current().subscriptions = Disturbed()
+    subscription = rooms.subscribe(event="news")
+    accept(server, starts.get(timeout=PATIENCE))
+    server.push(rooms.ref, LOBBY, "news", {"n": 1})
+    assert next(subscription).payload == {"n": 1}
+    subscriptions.left = 1
+    ref = rooms.ref
+    rooms.stop()
+    assert not ref.is_alive()
+    assert list(subscription) == []
+    assert starts.empty()

@@ -108,7 +108,7 @@ class Attachment:
                 self._links = {s: li for s, li in self._links.items() if s < self._shards}
             else:
                 gone = []
-            subscriptions = list(self._subscriptions)
+            subscriptions = snapshot(self._subscriptions)
         for subscription in subscriptions:
             subscription._read(self._shards)
         for link in gone:
@@ -258,7 +258,7 @@ class Attachment:
                 return
             self._ended = error
             links, self._links = list(self._links.values()), {}
-            subscriptions = list(self._subscriptions)
+            subscriptions = snapshot(self._subscriptions)
         for subscription in subscriptions:
             subscription._end()
         for link in links:
