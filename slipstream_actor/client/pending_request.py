@@ -43,12 +43,6 @@ class InContext:
     def __call__(self, future: Any) -> None:
         self.context.run(self.function, future)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, InContext) and other.function == self.function
-
-    def __hash__(self) -> int:
-        return hash(self.function)
-
 
 class RequestFuture(Future[Any]):
     """A future that is completed by its time, whether somebody waits or not. What it is the outcome
@@ -86,7 +80,12 @@ class RequestFuture(Future[Any]):
 
     def remove_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
         """Call `function` no more, if it has not been called yet."""
-        super().remove_done_callback(InContext(function))
+        # Compared by what they are, and not as equal: a list that asks a method meanwhile takes out
+        # what stands in that place by then.
+        for held in self._callbacks[:]:
+            if isinstance(held, InContext) and held.function == function:
+                super().remove_done_callback(held)
+                return
 
     def _expired(self, timeout: float | None) -> AwaitTimeoutError:
         return self.timeout_error(timeout)

@@ -41,10 +41,12 @@ from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client import asking
+from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.requests import MANY
 from slipstream_actor.testing import SocketTest
 from tests.support.clients import PATIENCE, eventually
 from tests.support.interruptions import interrupted
+from tests.support.threads import in_threads
 
 URI = "ws://test.invalid/socket/websocket"
 LOBBY = "rooms:lobby"
@@ -573,6 +575,43 @@ def test_callbacks_run_in_the_context_of_whoever_has_added_them(
     asked.remove_done_callback(unwanted)
     server.reply(joined, server.assert_push(LOBBY, "say"))
     assert eventually(lambda: seen) == ["mine"]
+
+
+def test_a_callback_that_is_removed_while_others_are_called_takes_none_of_them_along() -> None:
+    """Several await one request, and the reply comes while one of them gives up."""
+    asked = PendingRequest(LOBBY, "say", {}, None)
+    looked, begun, removed = threading.Event(), threading.Event(), threading.Event()
+    called: list[Any] = []
+
+    class Unwanted:
+        def __call__(self, _: Any) -> None:
+            called.append(self)
+
+        def __eq__(self, other: object) -> bool:
+            if other is self:
+                looked.set()
+                assert begun.wait(PATIENCE)
+            return other is self
+
+        __hash__ = object.__hash__
+
+    def first(_: Any) -> None:
+        begun.set()
+        assert removed.wait(PATIENCE)
+
+    def remove() -> None:
+        asked.remove_done_callback(unwanted)
+        removed.set()
+
+    def complete() -> None:
+        assert looked.wait(PATIENCE)
+        asked.set(Reply("ok", 1))
+
+    unwanted = Unwanted()
+    for callback in (first, unwanted, called.append):
+        asked.add_done_callback(callback)
+    in_threads(remove, complete)
+    assert called == [asked]
 
 
 # what comes back from a connection that has not sent it
