@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ class Count:
     def __init__(self) -> None:
         self.started: float = time.time()
         self._since = time.monotonic()
+        # Any thread may send. Reentrant: garbage may be collected, or a signal handled, meanwhile.
+        self._sending = threading.RLock()
         self.messages_in: int = 0
         self.messages_out: int = 0
         self.busy: float = 0.0
@@ -42,7 +45,8 @@ class Count:
     def sent(self, command: Any) -> None:
         """Count what was sent."""
         if what_is_sent(command) is not None:
-            self.messages_out += 1
+            with self._sending:
+                self.messages_out += 1
 
     def so_far(self) -> dict[str, Any]:
         """Return what was counted until now."""

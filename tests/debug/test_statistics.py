@@ -26,10 +26,13 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.debug.observer import listen
+from slipstream_actor.debug.statistics import Count
+from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, Recorder, eventually, recording
 from tests.support.planted import get_stuck, leaked, planted
+from tests.support.threads import in_threads
 
 TOPIC = "bench:a"
 
@@ -103,19 +106,33 @@ def test_each_event_of_a_burst_counts_once() -> None:
     ref.stop()
 
 
+def test_what_several_threads_send_is_counted() -> None:
+    """As requests are, in the thread of who asks."""
+    counting, command, times = Count(), PushMessage(TOPIC, "say", {}), 10_000
+
+    def send() -> None:
+        for _ in range(times):
+            counting.sent(command)
+
+    in_threads(send, send, send, send)
+    assert counting.so_far()["messages_out"] == 4 * times
+
+
 class Held(Played):
     """Is in a callback until it is let go on."""
 
     def handle_info(self, message: Any, socket: Socket) -> None:
-        message.wait(PATIENCE)
+        begun, go_on = message
+        begun.set()
+        go_on.wait(PATIENCE)
 
 
 def test_what_waits_already_is_seen_too() -> None:
     """A client that is behind is the one that somebody looks at."""
-    ref, go_on = Held.start(), threading.Event()
+    ref, begun, go_on = Held.start(), threading.Event(), threading.Event()
     ref.tell(ChannelConnected(None))
-    ref.tell(go_on)
-    eventually(lambda: debug.get_status(ref)["callback"], "the callback")
+    ref.tell((begun, go_on))
+    assert begun.wait(PATIENCE)
     for _ in range(3):
         ref.tell(Burst(None, [Message("1", None, TOPIC, "news", {})] * 4))
     lines: list[str] = []
@@ -126,8 +143,9 @@ def test_what_waits_already_is_seen_too() -> None:
     assert counted(ref) == (12, 0)
     assert len(lines) == 12
     # Whoever looks next sees what somebody else was to see.
-    ref.tell(second := threading.Event())
-    eventually(lambda: debug.get_status(ref)["callback"], "the callback")
+    begun.clear()
+    ref.tell((begun, second := threading.Event()))
+    assert begun.wait(PATIENCE)
     ref.tell(Burst(None, [Message("1", None, TOPIC, "news", {})] * 4))
     debug.statistics(ref, False)
     debug.trace(ref, False)
