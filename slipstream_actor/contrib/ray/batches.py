@@ -425,8 +425,13 @@ class Acknowledgements:
     def put(self, function: Callable[[], object]) -> None:
         """Have a function called."""
         self._queue.put(function)
-        if self._running.acquire(blocking=False):
+        if not self._running.acquire(blocking=False):
+            return
+        try:
             threading.Thread(target=self._run, name="slipstream_actor shards", daemon=True).start()
+        except BaseException:  # There are no more: the next one may have one for both.
+            self._running.release()
+            raise
 
     def _run(self) -> None:
         while True:

@@ -268,3 +268,24 @@ def test_a_link_that_is_closed_leaves_nothing_without_an_outcome(ray: Ray, link:
     for operation in operations:
         with pytest.raises(ClientEndedError, match="closed"):
             operation.get(timeout=PATIENCE)
+
+
+def test_what_is_acknowledged_while_there_are_no_more_threads_is_told_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+    acknowledgements, start = batches.Acknowledgements(), threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def start_unless_refused(thread: threading.Thread) -> None:
+        if not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(batches, "LINGER", 0.0)
+    monkeypatch.setattr(threading.Thread, "start", start_unless_refused)
+    with pytest.raises(RuntimeError):
+        acknowledgements.put(lambda: told.put(1))
+    acknowledgements.put(lambda: told.put(2))
+    assert [told.get(timeout=PATIENCE) for _ in range(2)] == [1, 2]
