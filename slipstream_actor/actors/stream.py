@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
@@ -22,6 +23,9 @@ class Stream(Generic[T]):
     the iteration over one of the parent's raises `ForkedError`, and to close it does nothing. A
     subclass says in `__iter__` what they are.
     """
+
+    # For a `__del__`; kept here: the names of modules may be gone by then.
+    _is_finalizing = staticmethod(sys.is_finalizing)
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()

@@ -77,8 +77,11 @@ class Subscription(Stream[MessageReceived]):
 
     def __del__(self) -> None:
         # Nobody reads any more, and a connection may wait for it. In any thread, in the middle of
-        # anything; not where `__init__` has raised. A child's copy is nobody's.
-        if hasattr(self, "_listener") and not is_forked(self):
+        # anything; not where `__init__` has raised, nor at the interpreter's exit. A child's copy
+        # is nobody's.
+        if self._is_finalizing() or not hasattr(self, "_listener"):
+            return
+        if not is_forked(self):
             self.end()
 
     def end(self) -> None:

@@ -82,8 +82,9 @@ class ShardSubscription(Stream[Item]):
 
     def __del__(self) -> None:
         # Nobody reads any more, and shards would wait for it. In any thread, in the middle of
-        # anything: the readers see to the rest. A child's copy is nobody's.
-        if is_forked(self):
+        # anything: the readers see to the rest. A child's copy is nobody's; nor is anything left to
+        # be done at the interpreter's exit.
+        if self._is_finalizing() or is_forked(self):
             return
         for reader in getattr(self, "_readers", {}).values():
             reader.abandon()
