@@ -243,7 +243,7 @@ class Socket(SocketState, frozen=True):
             raise sending.not_sent(self, OWN_TOPIC, "heartbeat")
         ref = Ref(self.socket_pid.actor_inbox.next_ref(), OWN_TOPIC, None)
         sending.send(self, connection, ref, "heartbeat", {}, crowded=True)
-        awaiting.await_reply(self, ref, timeout)
+        await_or_put_back(awaiting.await_reply, self, ref, timeout)
         return time.monotonic() - started
 
     # presence: see `presence`

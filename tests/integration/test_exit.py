@@ -539,6 +539,13 @@ def busy():
         socket.leave("room").await_leave("room").disconnect().await_disconnect()
         reached.set()
 """,
+    "with pings": """
+def busy():
+    socket = connect(uri).await_connect()
+    while True:
+        socket.ping()
+        reached.set()
+""",
     "with threads that end": """
 def one():
     connect(uri).await_connect().disconnect()
