@@ -675,7 +675,7 @@ def test_a_client_ends_for_a_reason_that_is_too_deep_to_show(
         peer.send(broadcast("mark"))
         peer.wait_for(deepest)
         join_ref, ref, *_ = peer.expect("phx_join")
-        levels = counted[-1] - 2
+        levels = counted[-1] - 20  # It may be read with more of the stack taken.
         nested = b"[" * levels + b"]" * levels
         start = b'["%s","%s","room","phx_reply",' % (join_ref.encode(), ref.encode())
         peer.send(frame(TEXT, start + b'{"status":"error","response":%s}]' % nested))
