@@ -158,16 +158,20 @@ class Idle:
         """All are. Returns for how many seconds they are to be left alone."""
         self._found["joined"] = time.perf_counter() - self._began
         gc.collect()
-        memory = (proportional_bytes() - self._before) / self._load.clients
-        self._found["memory"] = memory / 1024
-        self._found["threads"] = (threads() - self._threads) / self._load.clients
         print("joined", flush=True)
         self._own, self._began = time.process_time(), time.perf_counter()
         return self._load.seconds
 
     def found(self) -> Found:
         elapsed = time.perf_counter() - self._began
-        return {**self._found, "idle_share": (time.process_time() - self._own) / elapsed * 100}
+        idle_share = (time.process_time() - self._own) / elapsed * 100
+        memory = (proportional_bytes() - self._before) / self._load.clients
+        return {
+            **self._found,
+            "memory": memory / 1024,
+            "threads": (threads() - self._threads) / self._load.clients,
+            "idle_share": idle_share,
+        }
 
 
 def proportional_bytes() -> int:

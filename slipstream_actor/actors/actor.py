@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Self
 
 import pykka
@@ -22,6 +22,7 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.logger import Logger, get_logger, guarded
 from slipstream_actor.actors.process import set_current
 from slipstream_actor.actors.running import running_in, this_thread
+from slipstream_actor.actors.turn import ThreadEnds
 from slipstream_actor.errors import ClientEndedError, shown, shown_reason
 
 __all__ = ["BaseActor", "StartInterrupted", "await_start", "last_start", "stop_for", "unlist"]
@@ -105,30 +106,38 @@ class BaseActor(pykka.ThreadingActor):
     # the loop
 
     def _start_actor_loop(self) -> None:
-        # Pykka's would have a name of its own.
-        thread = threading.Thread(
-            target=self._actor_loop, name=str(self.actor_ref), daemon=self.use_daemon_thread
-        )
         try:
-            thread.start()
+            self._start_thread(self._actor_loop)
         except RuntimeError as error:
             self._end_loop(error)
             self.actor_inbox.ended.set(error)
             self.actor_inbox.close()
             raise
 
+    def _start_thread(self, run: Callable[[], None]) -> None:
+        """Raises `RuntimeError` where the system has no more threads."""
+        # Pykka's would have a name of its own.
+        threading.Thread(
+            target=run, name=str(self.actor_ref), daemon=self.use_daemon_thread
+        ).start()
+
     def _actor_loop(self) -> None:
         set_current(self.actor_ref)
-        self.actor_inbox.thread = this_thread()
+        inbox, lives = self.actor_inbox, False
+        inbox.thread = thread = this_thread()
         try:
             running.add(self.actor_ref)
             super()._actor_loop()
+        except ThreadEnds:
+            lives = True
         finally:
-            running.discard(self.actor_ref)
-            self.actor_inbox.thread = None
             set_current(None)
-            # Without effect, but for an actor that did not get to say why it ends.
-            self.actor_inbox.ended.set(sys.exc_info()[1] or "killed")
+            if inbox.thread == thread:  # Else another one goes on already.
+                inbox.thread = None
+            if not lives:
+                running.discard(self.actor_ref)
+                # Without effect, but for an actor that did not get to say why it ends.
+                inbox.ended.set(sys.exc_info()[1] or "killed")
             lend_thread()
 
     def _handle_receive(self, message: Any) -> Any:

@@ -49,6 +49,8 @@ FLOOD = 64
 # So many times it does not try, when others waited for the same connection, and when the connection
 # could not be driven.
 CROWDED, COOL = 64, 8
+# And, whatever that was, who gets nothing for so many seconds: its connection needs no thread then.
+QUIET = 1.0
 # Nor does a request so many seconds after the last one: it would wake two threads more.
 CLOSE = 0.005
 
@@ -319,11 +321,23 @@ class Inbox(InboxState):
         try:
             if self._drove(timeout):
                 return self._poll() or self._due()
-            return self._queue.get(timeout=timeout) if not self.closed else self._poll()
+            if self.closed:
+                return self._poll()
+            if self.driven is None or not self.FOR_CALLBACKS or (timeout or math.inf) <= QUIET:
+                return self._queue.get(timeout=timeout)
+            return self._wait_in_quiet(timeout)
         except queue.Empty:
             return self._due()
         finally:
             self.note_wait(started)
+
+    def _wait_in_quiet(self, timeout: float | None) -> Envelope[Any] | None:
+        """Wait in the queue, and drive the connection when nothing comes. Raises `queue.Empty`."""
+        with contextlib.suppress(queue.Empty):
+            return self._queue.get(timeout=QUIET)
+        self._waits = FEW
+        left = None if timeout is None else timeout - QUIET
+        return self._poll() or self._due() if self._drove(left) else self._queue.get(timeout=left)
 
     def _drove(self, timeout: float | None) -> bool:
         """Wait while driving the connection, if that is worth it; whether it was."""

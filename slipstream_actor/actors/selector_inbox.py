@@ -198,6 +198,14 @@ class SelectorInbox(Inbox):
                 absence.note(turn)
         return done
 
+    def take_over(self) -> bool:
+        """Go on for the owner's thread, which has ended; `False` where another one does."""
+        if not self.turn.take_over():
+            return False
+        self._sleeping = False
+        absence.end(self.turn)
+        return True
+
     def _park(self) -> bool:
         """Have the owner leave its selector, and wait in the turn."""
         turn, granted = self.turn, False

@@ -15,8 +15,9 @@ import queue
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
-__all__ = ["Turn"]
+__all__ = ["ThreadEnds", "Turn"]
 
 # Seconds for which an owner waits for who takes one step, before it looks whether somebody asks.
 STEP = 0.001
@@ -24,8 +25,15 @@ STEP = 0.001
 PATIENCE = 0.01
 
 
+class ThreadEnds(BaseException):
+    """Unwinds the thread of an owner that is parked: it needs none until it is recalled."""
+
+
 class Turn:
     """The lock of one connection, and where its owner waits while another thread drives."""
+
+    # Seconds after which the thread of an owner that is parked ends; `None` for never.
+    linger: ClassVar[float | None] = 1.0
 
     def __init__(self) -> None:
         lock = threading.Lock()
@@ -47,6 +55,10 @@ class Turn:
         self._granted: queue.SimpleQueue[None] = queue.SimpleQueue()
         # Whether the owner was recalled, and has not gone on yet.
         self._owed = False
+        # Held while the owner has a thread; and what starts another one, where one may end.
+        self._occupied = threading.Lock()
+        self._occupied.acquire()
+        self.restart: Callable[[], None] | None = None
 
     # the owner's side
 
@@ -55,13 +67,35 @@ class Turn:
         self._release()
 
     def regain(self) -> bool:
-        """Have it again; return whether another thread has driven since the `release`."""
+        """Have it again; return whether another thread has driven since the `release`.
+
+        Raises `ThreadEnds` where the calling thread is not needed any more.
+        """
         while not self._takes_ask():
             if self._acquire(timeout=STEP):
                 return False
         self.parked = True
         self._granted.put(None)
-        self._recalls.get()
+        if not self._is_recalled():
+            raise ThreadEnds
+        return True
+
+    def take_over(self) -> bool:
+        """Be the owner, in the place of a thread that has ended; `False` where there is no need."""
+        return self._occupied.acquire(blocking=False) and self._is_recalled()
+
+    def _is_recalled(self) -> bool:
+        """Wait to be recalled, and have it again; `False` when the thread is to end."""
+        while True:
+            try:
+                self._recalls.get(timeout=self.linger if self.restart is not None else None)
+                break
+            except queue.Empty:
+                # In this order: who recalls puts first, then looks whether there is a thread.
+                self._occupied.release()
+                stays = self._recalls.qsize() or self.linger is None
+                if not stays or not self._occupied.acquire(blocking=False):
+                    return False
         self._acquire()
         self.parked = self._owed = False
         return True
@@ -107,11 +141,17 @@ class Turn:
         self._release()
         if for_good:
             self._recalls.put(None)
+            self.require_thread()
 
     def recall(self) -> None:
         """Have the owner go on, unless somebody has the turn, who sees to what there is to do."""
         if self.take():
             self.leave(for_good=True)
+
+    def require_thread(self) -> None:
+        """Start a thread for the owner, if it has none."""
+        if not self._occupied.locked() and (restart := self.restart) is not None:
+            restart()
 
 
 def drop_all(tokens: queue.SimpleQueue[None]) -> bool:

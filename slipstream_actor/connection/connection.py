@@ -409,6 +409,7 @@ class Connection(BaseActor):
             self._end(ClosedByClient())
         elif self._status == "connected":
             self._status = "closing"
+            be_driven_no_more(self)
             self._written = self._transport.bytes_out
             self._transport.send_close(1000)
             self._give_up_at = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from functools import partial
@@ -11,7 +12,9 @@ from typing import Any
 import msgspec
 
 from slipstream_actor.actors import context
+from slipstream_actor.actors.absence import absence
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.forks import is_forked
 from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.interrupts import put_off
 from slipstream_actor.actors.selector_inbox import READABLE, SocketReady
@@ -59,6 +62,7 @@ def be_driven(connection: Any) -> None:
     if isinstance(getattr(select, "poll", None), BuiltinFunctionType):  # Not gevent's, nor without.
         inbox.can_step = MethodType(can_step, connection)
         inbox.step = MethodType(step_here, connection)
+        inbox.turn.restart = MethodType(restart, connection)
         if ours:
             inbox.request_here = MethodType(request_here, connection)
     if owner.driven is None:
@@ -69,10 +73,25 @@ def be_driven_no_more(connection: Any) -> None:
     """It ends: leave it to its own thread."""
     inbox, owner = connection.actor_inbox, connection._owner.actor_inbox
     inbox.write_here = inbox.leave_here = inbox.queue_here = None
-    inbox.step = inbox.request_here = None
+    inbox.step = inbox.request_here = inbox.turn.restart = None
     inbox.can_step = bool  # Somebody may have the inbox, who is not to keep the connection.
     if owner.driven is inbox:
         owner.driven = None
+
+
+def restart(connection: Any) -> None:
+    """Start another thread for the connection, whose own has ended while it was driven."""
+    inbox = connection.actor_inbox
+    absence.note(inbox.turn)  # Where there are no more threads it is recalled until there is one.
+    if not is_forked(inbox):
+        with contextlib.suppress(RuntimeError):
+            connection._start_thread(MethodType(go_on, connection))
+
+
+def go_on(connection: Any) -> None:
+    """Run the connection in such a thread, until it ends."""
+    if connection.actor_inbox.take_over():
+        connection._actor_loop()
 
 
 def can_step(connection: Any, requests: int = 0) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -146,3 +147,120 @@ def test_an_owner_that_comes_at_the_last_moment_is_waited_for(turn: Turn, owner:
     assert turn.parked
     turn.leave(for_good=True)
     assert owner.slept.get(timeout=PATIENCE) is True
+
+
+class Restarted:
+    """An owner whose thread ends as soon as it is parked."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.started: queue.Queue[bool] = queue.Queue()
+        turn.restart = self.restart
+
+    def restart(self) -> None:
+        """Have another thread take over, and say whether that was needed."""
+        thread = threading.Thread(target=lambda: self.started.put(self.turn.take_over()))
+        thread.start()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def restarted(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> Restarted:
+    monkeypatch.setattr(Turn, "linger", 0.0)
+    return Restarted(turn)
+
+
+def park(owner: Owner) -> None:
+    """Have the owner parked, and its thread end."""
+    owner.be_driven()
+    owner.join(PATIENCE)
+    assert not owner.is_alive()
+
+
+def test_the_thread_of_an_owner_that_is_parked_ends(
+    turn: Turn, owner: Owner, restarted: Restarted
+) -> None:
+    park(owner)
+    assert owner.slept.get_nowait() is None
+    assert turn.parked
+    turn.leave(for_good=False)
+    assert turn.enter()
+    assert restarted.started.empty()
+
+
+def test_another_thread_goes_on_for_an_owner_that_is_recalled(
+    turn: Turn, owner: Owner, restarted: Restarted
+) -> None:
+    park(owner)
+    turn.leave(for_good=False)
+    turn.recall()
+    assert restarted.started.get_nowait() is True
+    assert turn.locked()
+    assert not turn.parked
+    turn.release()
+    assert turn.enter()
+
+
+def test_one_thread_goes_on(turn: Turn, owner: Owner, restarted: Restarted) -> None:
+    """Several may be started for an owner, when several recall it."""
+    park(owner)
+    turn.leave(for_good=True)
+    restarted.restart()
+    assert [restarted.started.get_nowait() for _ in range(2)] == [True, False]
+
+
+def test_without_a_way_to_start_another_the_thread_stays(
+    turn: Turn, owner: Owner, restarted: Restarted
+) -> None:
+    turn.restart = None
+    owner.be_driven()
+    turn.leave(for_good=True)
+    assert owner.slept.get(timeout=PATIENCE) is True
+
+
+def test_at_an_exit_the_thread_stays(
+    turn: Turn, owner: Owner, restarted: Restarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Turn, "linger", None)
+    owner.be_driven()
+    turn.require_thread()
+    assert restarted.started.empty()
+    turn.leave(for_good=True)
+    assert owner.slept.get(timeout=PATIENCE) is True
+
+
+class LateRecall(queue.SimpleQueue[None]):
+    """A recall that comes when the owner has just given up waiting for it."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> None:
+        if self.qsize():
+            return super().get(block, timeout)
+        self.put(None)
+        raise queue.Empty
+
+
+def test_an_owner_that_is_recalled_at_the_last_moment_goes_on(
+    turn: Turn, owner: Owner, restarted: Restarted
+) -> None:
+    turn._recalls = LateRecall()
+    owner.be_driven()
+    turn.give()
+    assert owner.slept.get(timeout=PATIENCE) is True
+    assert restarted.started.empty()
+
+
+def test_an_owner_goes_on_however_often_its_thread_ends(turn: Turn, restarted: Restarted) -> None:
+    """Recalled at any moment: before its thread ends, while it does, and after that."""
+    for round in range(200):
+        owner = Owner(turn)
+        owner.be_driven()
+        if round % 2:
+            owner.join(PATIENCE)
+        turn.leave(for_good=True)
+        owner.join(PATIENCE)
+        went_on = [owner.slept.get_nowait()]
+        while not restarted.started.empty():
+            went_on.append(restarted.started.get_nowait())
+        assert went_on.count(True) == 1
+        assert turn.locked()

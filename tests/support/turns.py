@@ -5,19 +5,20 @@ from __future__ import annotations
 import queue
 import threading
 
-from slipstream_actor.actors.turn import Turn
+from slipstream_actor.actors.turn import ThreadEnds, Turn
 from tests.support.clients import PATIENCE, eventually
 
 
 class Owner(threading.Thread):
-    """Sleeps once, from its start until it `wakes`; `slept` has what `regain` returned."""
+    """Sleeps once, from its start until it `wakes`; `slept` has what `regain` returned, or `None`
+    where its thread was to end."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__(name="owner")
         self.turn = turn
         self.asleep = threading.Event()
         self.wakes = threading.Event()
-        self.slept: queue.Queue[bool] = queue.Queue()
+        self.slept: queue.Queue[bool | None] = queue.Queue()
         self.start()
         assert self.asleep.wait(PATIENCE)
 
@@ -25,7 +26,10 @@ class Owner(threading.Thread):
         self.turn.release()
         self.asleep.set()
         assert self.wakes.wait(PATIENCE)
-        self.slept.put(self.turn.regain())
+        try:
+            self.slept.put(self.turn.regain())
+        except ThreadEnds:
+            self.slept.put(None)
 
     def be_driven(self) -> None:
         """Take its turn to drive, and have it parked."""

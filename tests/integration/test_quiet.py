@@ -1,0 +1,226 @@
+"""A client that gets nothing needs one thread: its connection's ends, and comes back when it is
+needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from slipstream_actor import HeartbeatTimeout, Reply, Socket, get_state, request, wait
+from slipstream_actor.actors import inbox as inboxes
+from slipstream_actor.actors.turn import Turn
+from slipstream_actor.testing import FaultProxy, PhoenixServer
+from tests.integration.test_pairs import do
+from tests.support.clients import PATIENCE, Log, eventually, recording
+from tests.support.programs import Program
+from tests.support.raw_server import CLOSE, RawServer, serve
+
+TOPIC = "bench:room"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inboxes, "QUIET", 0.01)
+    monkeypatch.setattr(Turn, "linger", 0.01)
+
+
+def threads_of(ref: Any) -> list[str]:
+    """Return the names of the threads of a client and its connection."""
+    label = str(ref.label)
+    return sorted(t.name for t in threading.enumerate() if t.name.endswith(label))
+
+
+def become_quiet(ref: Any) -> None:
+    eventually(lambda: threads_of(ref) == [ref.label], "the end of the connection's thread")
+
+
+@contextmanager
+def quiet(uri: str, **options: Any) -> Iterator[tuple[Any, Log]]:
+    """A client that has joined, and whose connection has no thread."""
+    with recording(uri, **options) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        become_quiet(ref)
+        yield ref, log
+
+
+def hear(ref: Any, log: Log, server: PhoenixServer) -> None:
+    server.broadcast(TOPIC, "news", {"n": 1})
+    log.take("message", TOPIC, "news", {"n": 1})
+
+
+def hear_for_long(ref: Any, log: Log, server: PhoenixServer) -> None:
+    """The callback holds up nothing: the connection has a thread for that time."""
+    go_on = threading.Event()
+    asked = ref.proxy().do(lambda s: go_on.wait(PATIENCE) and None)
+    eventually(lambda: len(threads_of(ref)) == 2, "that its connection goes on")
+    go_on.set()
+    asked.get()
+
+
+def ask(ref: Any, log: Log, server: PhoenixServer) -> None:
+    reply = request(ref, TOPIC, "echo", {"n": 1}).get(timeout=PATIENCE)
+    assert reply == Reply("ok", {"n": 1})
+
+
+def ask_in_a_callback(ref: Any, log: Log, server: PhoenixServer) -> None:
+    assert do(ref, lambda s: s.await_reply(s.push(TOPIC, "echo", {"n": 1}))).ok
+
+
+def push_from_outside(ref: Any, log: Log, server: PhoenixServer) -> None:
+    socket = get_state(ref).socket
+    pushed = socket.push(TOPIC, "echo", {"n": 1})
+    assert log.take("reply")[1:] == (pushed, Reply("ok", {"n": 1}))
+
+
+def join_and_leave_another(ref: Any, log: Log, server: PhoenixServer) -> None:
+    do(ref, lambda s: s.join("bench:other"))
+    log.take("join", "bench:other")
+    do(ref, lambda s: s.leave("bench:other"))
+    log.take("leave", "bench:other")
+
+
+def look_inside(ref: Any, log: Log, server: PhoenixServer) -> None:
+    assert get_state(get_state(ref).connection).status == "connected"
+
+
+def come_back(ref: Any, log: Log, server: PhoenixServer) -> None:
+    server.drop()
+    log.take("disconnect")
+    log.take("join", TOPIC)
+
+
+def disconnect(ref: Any, log: Log, server: PhoenixServer) -> None:
+    do(ref, Socket.disconnect)
+    log.take("disconnect")
+    do(ref, lambda s: s.reconnect(delay=0))
+    log.take("join", TOPIC)
+
+
+EVENTS = [
+    hear,
+    hear_for_long,
+    ask,
+    ask_in_a_callback,
+    push_from_outside,
+    join_and_leave_another,
+    look_inside,
+    come_back,
+    disconnect,
+]
+
+
+@pytest.mark.parametrize("happen", EVENTS)
+def test_what_happens_finds_the_connection(
+    server: PhoenixServer, happen: Callable[[Any, Log, PhoenixServer], None]
+) -> None:
+    """Whenever it does, and its thread ends again."""
+    with quiet(server.uri, reconnect_after_msec=[0]) as (ref, log):
+        for _ in range(3):
+            happen(ref, log, server)
+            become_quiet(ref)
+
+
+def test_many_ask_at_once(server: PhoenixServer) -> None:
+    with quiet(server.uri) as (ref, _):
+        for _ in range(20):
+            asked = [request(ref, TOPIC, "echo", {"n": n}) for n in range(50)]
+            assert [a.get(timeout=PATIENCE).response["n"] for a in asked] == [*range(50)]
+            become_quiet(ref)
+
+
+def has_sent(connection: Any, count: int) -> bool:
+    return bool(connection._transport.bytes_out >= count)
+
+
+def test_heartbeats_go_on(server: PhoenixServer) -> None:
+    with quiet(server.uri, heartbeat_interval_msec=20) as (ref, log):
+        connection = get_state(ref).connection._actor_weakref()
+        become_quiet(ref)
+        for _ in range(5):
+            enough = connection._transport.bytes_out + 1
+            eventually(partial(has_sent, connection, enough), "a heartbeat")
+        assert connection.heartbeat_rtt is not None
+        assert threads_of(ref) == [ref.label]
+        assert log.empty()
+
+
+def test_a_heartbeat_without_an_answer_is_noticed(server: PhoenixServer) -> None:
+    with FaultProxy(server.uri) as proxy, quiet(proxy.uri, heartbeat_interval_msec=100) as (_, log):
+        proxy.black_hole()
+        assert log.take("disconnect") == ("disconnect", HeartbeatTimeout())
+
+
+def test_the_end_of_the_client_closes_it(server: PhoenixServer) -> None:
+    with quiet(server.uri) as (ref, _):
+        connection = get_state(ref).connection
+        ref.stop()
+        wait(connection, PATIENCE)
+    server.wait_for_connections(0, PATIENCE)
+
+
+def test_without_threads_it_waits_for_one(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it was asked for is not lost."""
+    refused, start = threading.Event(), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("connection of"):
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with quiet(server.uri) as (ref, _):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            asked = request(ref, TOPIC, "echo", {})
+            assert refused.wait(PATIENCE)
+        assert asked.get(timeout=PATIENCE).ok
+
+
+QUIET = """
+import atexit, sys, threading
+from slipstream_actor import ClientActor, connect
+from slipstream_actor.actors import inbox
+from slipstream_actor.actors.turn import Turn
+
+inbox.QUIET = Turn.linger = 0.01
+
+class Client(ClientActor):
+    def init(self, uri):
+        return connect(uri)
+
+    def handle_connect(self, socket):
+        return socket.join("room")
+
+Client.start(sys.argv[1])
+sys.stdin.readline()
+
+def refuse(thread):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+def names():
+    return [thread.name for thread in threading.enumerate()]
+
+while any(name.startswith("connection of") for name in names()):
+    threading.Event().wait(0.005)
+# As an exit does from Python 3.12 on. It is called before ours, which are registered earlier.
+atexit.register(setattr, threading.Thread, "start", refuse)
+print("quiet", flush=True)
+"""
+
+
+def test_the_end_of_the_program_closes_it() -> None:
+    """With a close frame, also where an exit can start no threads."""
+    with RawServer(serve) as server, Program(QUIET, server.uri) as program:
+        server.next_frame(event="phx_join")
+        program.say()
+        assert program.line() == "quiet"
+        assert program.end() == (0, "", "")
+        assert server.next_frame(opcode=CLOSE).code == 1000
