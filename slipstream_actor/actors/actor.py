@@ -12,7 +12,7 @@ import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from slipstream_actor.actors.envelopes import Request
-from slipstream_actor.actors.event import new_event
+from slipstream_actor.actors.event import forget_start, new_event
 from slipstream_actor.actors.exit import running, stop_at_exit
 from slipstream_actor.actors.expiry import lend_thread
 from slipstream_actor.actors.forks import LocalRef
@@ -117,14 +117,16 @@ class BaseActor(pykka.ThreadingActor):
     def _start_thread(self, run: Callable[[], None]) -> None:
         """Raises `RuntimeError` where the system has no more threads."""
         # Pykka's would have a name of its own.
-        threading.Thread(
+        thread = threading.Thread(
             target=run, name=str(self.actor_ref), daemon=self.use_daemon_thread
-        ).start()
+        )
+        thread.start()
+        forget_start(thread)
 
     def _actor_loop(self) -> None:
         set_current(self.actor_ref)
         inbox, lives = self.actor_inbox, False
-        inbox.thread = thread = this_thread()
+        inbox.thread = this_thread()
         try:
             running.add(self.actor_ref)
             super()._actor_loop()
@@ -132,10 +134,9 @@ class BaseActor(pykka.ThreadingActor):
             lives = True
         finally:
             set_current(None)
-            if inbox.thread == thread:  # Else another one goes on already.
-                inbox.thread = None
             if not lives:
                 running.discard(self.actor_ref)
+                inbox.thread = None
                 # Without effect, but for an actor that did not get to say why it ends.
                 inbox.ended.set(sys.exc_info()[1] or "killed")
             lend_thread()

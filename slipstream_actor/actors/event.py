@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-__all__ = ["LazyEvent", "new_event"]
+__all__ = ["LazyEvent", "forget_start", "new_event"]
 
 
 class LazyEvent(threading.Event):
@@ -33,9 +33,19 @@ class LazyEvent(threading.Event):
         return self._flag or super().wait(timeout)
 
 
+STARTED = LazyEvent()
+STARTED.set()
+
+
 def new_event() -> threading.Event:
     """Return an event that hardly anybody will wait for."""
     return LazyEvent() if has_own_events() else threading.Event()
+
+
+def forget_start(thread: threading.Thread) -> None:
+    """Free the event for which nobody waits any more: that the thread has started."""
+    if has_own_events():
+        vars(thread)["_started"] = STARTED
 
 
 def has_own_events() -> bool:

@@ -26,6 +26,7 @@ from slipstream_actor.actors.here import waiting
 from slipstream_actor.actors.inbox import LONGEST_WAIT, Inbox
 from slipstream_actor.actors.interrupts import putting_off
 from slipstream_actor.actors.pressure import SendBuffer
+from slipstream_actor.actors.running import this_thread
 from slipstream_actor.actors.turn import Turn
 
 __all__ = ["SelectorInbox", "SocketReady", "WaitFailed"]
@@ -356,7 +357,7 @@ class SelectorInbox(Inbox):
             return envelope
         if self._selector is None:
             try:
-                self._selector = self._open_selector()
+                self._open_selector()
             except OSError as error:
                 # Nothing may be raised outside of Pykka's `try`.
                 return Envelope(WaitFailed(error))
@@ -406,13 +407,14 @@ class SelectorInbox(Inbox):
         assert self._selector is not None
         if timeout == 0.0:
             return self._selector.select(timeout)
-        self.turn.release()
+        self.turn.give()
         try:
             ready = self._selector.select(timeout)
         finally:
-            self._stepped = self.turn.regain()
+            self._stepped = self.turn.regain(self._leave_thread)
             if self._stepped:
                 absence.end(self.turn)
+                self.thread = this_thread()
         return [] if self._stepped else ready
 
     def _register(self) -> None:
@@ -439,16 +441,24 @@ class SelectorInbox(Inbox):
         self._interest = self._registered = 0
         self._attached, self._others = None, ()
 
-    def _open_selector(self) -> selectors.BaseSelector:
+    def _open_selector(self) -> None:
         # As fast as epoll with one descriptor less, and nothing shared with a forked child.
         kind = getattr(selectors, "PollSelector", selectors.DefaultSelector)
-        self._wake_reader, self._waker = socket.socketpair()
-        for end in (self._wake_reader, self._waker):
-            end.setblocking(False)
-            close_in_child(end)
+        if self._wake_reader is None:
+            self._wake_reader, self._waker = socket.socketpair()
+            for end in (self._wake_reader, self._waker):
+                end.setblocking(False)
+                close_in_child(end)
         selector: selectors.BaseSelector = kind()
         selector.register(self._wake_reader, selectors.EVENT_READ, self)
-        return selector
+        self._selector = selector
+
+    def _leave_thread(self) -> None:
+        """Have nothing that only the owner's thread needs, which ends."""
+        self.thread = None
+        if self._selector is not None:
+            self._selector.close()
+        self._selector, self._registered = None, 0
 
     def _drain_wakes(self) -> None:
         assert self._wake_reader is not None

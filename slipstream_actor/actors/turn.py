@@ -35,15 +35,28 @@ class Turn:
     # Seconds after which the thread of an owner that is parked ends; `None` for never.
     linger: ClassVar[float | None] = 1.0
 
+    __slots__ = (
+        "_asks",
+        "_granted",
+        "_occupied",
+        "_owed",
+        "_recalls",
+        "driven",
+        "give",
+        "lock",
+        "parked",
+        "restart",
+        "steps",
+        "take",
+    )
+
     def __init__(self) -> None:
-        lock = threading.Lock()
+        self.lock = lock = threading.Lock()
         lock.acquire()
-        self._acquire, self._release = lock.acquire, lock.release
         # Whether the owner sleeps, and nobody else has it: it is the caller's until `give` then.
         self.take: Callable[[], bool] = partial(lock.acquire, False)
-        # Give back what was taken for one step.
+        # Give back what was taken, for one step or for a sleep.
         self.give: Callable[[], None] = lock.release
-        self.locked: Callable[[], bool] = lock.locked
         # How often a driver has come and gone.
         self.steps: int = 0
         # Whether a driver has the turn, and not who takes one step.
@@ -62,41 +75,39 @@ class Turn:
 
     # the owner's side
 
-    def release(self) -> None:
-        """Let others have it, before a sleep."""
-        self._release()
+    def regain(self, before_end: Callable[[], None]) -> bool:
+        """Have it again; return whether another thread has driven since it was given away.
 
-    def regain(self) -> bool:
-        """Have it again; return whether another thread has driven since the `release`.
-
-        Raises `ThreadEnds` where the calling thread is not needed any more.
+        Raises `ThreadEnds` where the calling thread is not needed any more; `before_end` is called
+        before any other one may go on.
         """
         while not self._takes_ask():
-            if self._acquire(timeout=STEP):
+            if self.lock.acquire(timeout=STEP):
                 return False
         self.parked = True
         self._granted.put(None)
-        if not self._is_recalled():
+        if not self._is_recalled(before_end):
             raise ThreadEnds
         return True
 
     def take_over(self) -> bool:
         """Be the owner, in the place of a thread that has ended; `False` where there is no need."""
-        return self._occupied.acquire(blocking=False) and self._is_recalled()
+        return self._occupied.acquire(blocking=False) and self._is_recalled(lambda: None)
 
-    def _is_recalled(self) -> bool:
+    def _is_recalled(self, before_end: Callable[[], None]) -> bool:
         """Wait to be recalled, and have it again; `False` when the thread is to end."""
         while True:
             try:
                 self._recalls.get(timeout=self.linger if self.restart is not None else None)
                 break
             except queue.Empty:
+                before_end()
                 # In this order: who recalls puts first, then looks whether there is a thread.
                 self._occupied.release()
                 stays = self._recalls.qsize() or self.linger is None
                 if not stays or not self._occupied.acquire(blocking=False):
                     return False
-        self._acquire()
+        self.lock.acquire()
         self.parked = self._owed = False
         return True
 
@@ -138,7 +149,7 @@ class Turn:
         self.steps += 1
         self.driven = False
         self._owed = for_good and self.parked
-        self._release()
+        self.give()
         if for_good:
             self._recalls.put(None)
             self.require_thread()

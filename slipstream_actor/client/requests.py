@@ -11,8 +11,7 @@ import copy
 import heapq
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import ended_for
@@ -48,6 +47,13 @@ MOST_REQUESTS = 10_000
 MANY = 64
 
 
+class HasSocket(Protocol):
+    """What a client keeps, its socket among it."""
+
+    @property
+    def socket(self) -> SocketState | None: ...
+
+
 class Requests:
     """The requests of one client: those that wait, by topic, and how many have no outcome.
 
@@ -55,9 +61,9 @@ class Requests:
     waits, and whoever comes meanwhile leaves word of what is new.
     """
 
-    def __init__(self, ref: Any, socket: Callable[[], SocketState | None]) -> None:
+    def __init__(self, ref: Any, client: HasSocket) -> None:
         self._ref = ref
-        self._socket = socket
+        self._client = client
         # Both reentrant: garbage may be collected, or a signal handled, while they are held.
         self._lock = threading.RLock()
         self._sending = OneAtATime()
@@ -95,7 +101,7 @@ class Requests:
             return
         try:
             if "push" in CLIENT and request.span is None:
-                request.span = begin_request(self._socket(), request)
+                request.span = begin_request(self._client.socket, request)
             outcome = request.topic not in self._waiting and self._attempt(request)
             if outcome is False:
                 self._copy_payload(request)
@@ -138,7 +144,7 @@ class Requests:
 
     def _admit(self, request: PendingRequest) -> bool:
         """Count it, or fail it: the client has ended, there are too many, or no threads."""
-        socket = self._socket()
+        socket = self._client.socket
         config = socket.channel_config if socket is not None else None
         most = config.max_requests if config is not None else MOST_REQUESTS
         with self._lock:
@@ -175,7 +181,7 @@ class Requests:
 
     def again(self, request: PendingRequest) -> None:
         """A request comes back that was not sent, since its join or its connection was over."""
-        serializer = serializer_of(self._socket())
+        serializer = serializer_of(self._client.socket)
         if isinstance(request.data, str) and decodes_as_ours(serializer):
             # As it was at the call, whatever its owner has done with it since.
             request.payload = serializer.decode_text(request.data).payload
@@ -183,7 +189,7 @@ class Requests:
 
     def _copy_payload(self, request: PendingRequest) -> None:
         """Have a payload in which what its owner does meanwhile does not show."""
-        encode(self._socket(), self._message(request, "0"))
+        encode(self._client.socket, self._message(request, "0"))
         try:
             request.payload = copy.deepcopy(request.payload)
         except Exception as error:
@@ -285,7 +291,7 @@ class Requests:
         """Send it if it can be; return `False` when it has to wait, or what it has failed with."""
         if request.done:
             return True
-        socket = self._socket()
+        socket = self._client.socket
         connection = open_channel(socket) if socket is not None else None
         if socket is None or connection is None or connection is not self._greeted:
             return False

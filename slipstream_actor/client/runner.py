@@ -96,7 +96,7 @@ class Kept:
         # Who waits for an answer; a set once somebody has.
         self.callers: Set[Future[Any]] = NOBODY
         self.watchers: dict[str, list[Future[Any]]] = {}
-        self.requests: Requests = Requests(ref, lambda: self.socket)
+        self.requests: Requests = Requests(ref, self)
 
     def make_callers(self) -> set[Future[Any]]:
         """Return who waits for an answer, to add somebody; in the client's thread."""

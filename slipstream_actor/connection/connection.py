@@ -27,7 +27,7 @@ from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
 from slipstream_actor.connection.pushes import completed, conclude, waits_for_room, write_left
-from slipstream_actor.connection.reading import hear, receive
+from slipstream_actor.connection.reading import hear, inflow_of, receive
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.stepping import (
     StepFailed,
@@ -114,12 +114,7 @@ class Connection(BaseActor):
         self._paused = False
         self._timer: Timer | None = None
         self._telemetry: ConnectionTelemetry = ConnectionTelemetry(config, self._state)
-        self.flow: Inflow = Inflow(
-            config.high_watermark,
-            config.low_watermark,
-            config.max_undelivered_bytes,
-            resume=lambda: self.actor_inbox.tell(ResumeReading()),
-        )
+        self.flow: Inflow = inflow_of(config, self.actor_inbox)
         self._room = self.actor_inbox.room = SendBuffer(config.max_send_buffer_bytes)
         self._encoded: dict[str, str | bytes] = {}
         if delay:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import time
+from types import MethodType
 from typing import Any
 
-from slipstream_actor.actors.selector_inbox import READABLE
+from slipstream_actor.actors.pressure import Inflow
+from slipstream_actor.actors.selector_inbox import READABLE, SelectorInbox
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.protocol.commands import ResumeReading
 from slipstream_actor.protocol.incoming import take_in
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import Data
 from slipstream_actor.wire.websocket import Transport
 
-__all__ = ["hear", "may_have_more", "receive"]
+__all__ = ["hear", "inflow_of", "may_have_more", "receive"]
 
 # More than what a socket holds, of a server that never stops sending.
 MOST_READS = 64
+
+
+def inflow_of(config: Configuration, inbox: SelectorInbox) -> Inflow:
+    """Return what counts the messages that the connection of that inbox tells its owner."""
+    marks = config.high_watermark, config.low_watermark, config.max_undelivered_bytes
+    return Inflow(*marks, resume=MethodType(read_on, inbox))
+
+
+def read_on(inbox: SelectorInbox) -> None:
+    """Have the connection read again, if it has stopped; any thread may ask."""
+    inbox.tell(ResumeReading())
 
 
 def receive(connection: Any, transport: Transport) -> None:

@@ -10,6 +10,8 @@ __all__ = ["LATE_CLOSES", "MOST", "FormerJoins"]
 
 # Of so many refs of joins that are over it is known that their phx_close may come late.
 LATE_CLOSES = 256
+# No refs: of each empty frozenset Python makes another one.
+NONE: frozenset[str] = frozenset()
 # So many joins without their phx_close are kept.
 MOST = 4_096
 
@@ -29,12 +31,11 @@ class FormerJoins(dict[str, Channel]):
         # Refs of joins that are over, whose phx_close or phx_error may come late.
         self.over: dict[str, None] = {}
         # Those that there were when the last heartbeat was sent, and the last that was answered.
-        self._asked: frozenset[str] = frozenset()
-        self._passed: frozenset[str] = frozenset()
+        self._asked = self._passed = NONE
 
     def heartbeat_sent(self) -> None:
         """Note which there are by now."""
-        self._asked = frozenset(self)
+        self._asked = frozenset(self) if self else NONE
 
     def heartbeat_answered(self) -> list[Channel]:
         """Return those whose phx_close would have come."""

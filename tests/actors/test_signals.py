@@ -431,7 +431,7 @@ def test_an_owner_that_sleeps_is_woken_whatever_a_handler_does(act: Any) -> None
         for inbox in inboxes:
             inbox.close()
         inbox = SelectorInbox()
-        inbox._selector = inbox._open_selector()
+        inbox._open_selector()
         inbox._sleeping = True
         inboxes[:] = [inbox]
         return inbox

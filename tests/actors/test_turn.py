@@ -35,7 +35,7 @@ def test_an_owner_that_is_awake_keeps_it(turn: Turn) -> None:
 def test_an_owner_that_nobody_asked_goes_on(turn: Turn, owner: Owner) -> None:
     owner.wakes.set()
     assert owner.slept.get(timeout=PATIENCE) is False
-    assert turn.locked()
+    assert turn.lock.locked()
 
 
 def test_one_step_delays_the_owner_until_it_is_done(turn: Turn, owner: Owner) -> None:
@@ -50,7 +50,7 @@ def test_an_owner_goes_on_at_once_when_it_is_left_for_good(turn: Turn, owner: Ow
     owner.be_driven()
     turn.leave(for_good=True)
     assert owner.slept.get(timeout=PATIENCE) is True
-    assert turn.locked()
+    assert turn.lock.locked()
     assert not turn.parked
 
 
@@ -59,7 +59,7 @@ def test_nobody_drives_before_an_owner_that_was_left_has_gone_on(turn: Turn, own
     turn.leave(for_good=True)
     while owner.slept.empty():
         assert not turn.enter()
-    turn.release()
+    turn.give()
     assert turn.enter()
 
 
@@ -78,7 +78,7 @@ def test_an_owner_that_is_recalled_goes_on(turn: Turn, owner: Owner) -> None:
     turn.leave(for_good=False)
     turn.recall()
     assert owner.slept.get(timeout=PATIENCE) is True
-    assert turn.locked()
+    assert turn.lock.locked()
 
 
 def test_an_owner_is_not_recalled_from_who_drives(turn: Turn, owner: Owner) -> None:
@@ -196,9 +196,9 @@ def test_another_thread_goes_on_for_an_owner_that_is_recalled(
     turn.leave(for_good=False)
     turn.recall()
     assert restarted.started.get_nowait() is True
-    assert turn.locked()
+    assert turn.lock.locked()
     assert not turn.parked
-    turn.release()
+    turn.give()
     assert turn.enter()
 
 
@@ -263,4 +263,4 @@ def test_an_owner_goes_on_however_often_its_thread_ends(turn: Turn, restarted: R
         while not restarted.started.empty():
             went_on.append(restarted.started.get_nowait())
         assert went_on.count(True) == 1
-        assert turn.locked()
+        assert turn.lock.locked()

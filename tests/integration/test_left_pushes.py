@@ -181,7 +181,7 @@ def test_the_connections_thread_goes_on_just_as_one_is_left(server: PhoenixServe
             turn = box.turn
             turn.recall()
             get_state(do_not_wait(ref))
-            eventually(lambda: not turn.parked and not turn.locked(), "that it waits again")
+            eventually(lambda: not turn.parked and not turn.lock.locked(), "that it waits again")
             super().append(push)
 
     def push_and_stay(socket: Socket) -> None:

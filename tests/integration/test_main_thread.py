@@ -45,7 +45,7 @@ def awaited(pushed, n):
         assert plain.await_reply(pushed, timeout=30) == Reply("ok", {"n": n})
     except AwaitTimeoutError:
         turn = plain_inbox.turn
-        print(debug.report(stacks=True), vars(turn), turn.locked(), file=sys.stderr)
+        print(debug.report(stacks=True), turn.parked, turn.lock.locked(), file=sys.stderr)
         raise
 
 def ask_and_await(n):

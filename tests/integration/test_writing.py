@@ -44,7 +44,7 @@ def writers() -> Iterator[FrameThreads]:
 def at_rest(socket: Socket) -> Socket:
     """Return the socket when its connection's thread sleeps."""
     box: Any = socket._link.connection.actor_inbox if socket._link is not None else None
-    eventually(lambda: not box.turn.locked(), "that the connection has nothing to do")
+    eventually(lambda: not box.turn.lock.locked(), "that the connection has nothing to do")
     return socket
 
 

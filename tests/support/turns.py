@@ -23,11 +23,11 @@ class Owner(threading.Thread):
         assert self.asleep.wait(PATIENCE)
 
     def run(self) -> None:
-        self.turn.release()
+        self.turn.give()
         self.asleep.set()
         assert self.wakes.wait(PATIENCE)
         try:
-            self.slept.put(self.turn.regain())
+            self.slept.put(self.turn.regain(lambda: None))
         except ThreadEnds:
             self.slept.put(None)
 
