@@ -29,11 +29,12 @@ def place_of(config: Configuration) -> Place:
 class ConnectionLog:
     """Says what happens to one connection of `owner`."""
 
-    __slots__ = ("_owner", "_place")
+    __slots__ = ("_lacks_thread", "_owner", "_place")
 
     def __init__(self, owner: Any, config: Configuration) -> None:
         self._owner = owner
         self._place = place_of(config)
+        self._lacks_thread = False
 
     @property
     def _log(self) -> OwnerLog | None:
@@ -43,6 +44,12 @@ class ConnectionLog:
         """It is "opening", or "opened"."""
         if (log := self._log) is not None:
             log.attempt(line, self._place, reason)
+
+    def thread(self, error: Exception | None = None) -> None:
+        """It has one again, or gets none."""
+        if error is not None and not self._lacks_thread:
+            self.attempt("no_thread", error)
+        self._lacks_thread = error is not None
 
     def dropped(self, data: Data, why: str) -> None:
         """A message is nobody's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import time
 from functools import partial
@@ -83,14 +82,18 @@ def restart(connection: Any) -> None:
     """Start another thread for the connection, whose own has ended while it was driven."""
     inbox = connection.actor_inbox
     absence.note(inbox.turn)  # Where there are no more threads it is recalled until there is one.
-    if not is_forked(inbox):
-        with contextlib.suppress(RuntimeError):
-            connection._start_thread(MethodType(go_on, connection))
+    if is_forked(inbox):
+        return
+    try:
+        connection._start_thread(MethodType(go_on, connection))
+    except RuntimeError as error:
+        connection._log.thread(error)
 
 
 def go_on(connection: Any) -> None:
     """Run the connection in such a thread, until it ends."""
     if connection.actor_inbox.take_over():
+        connection._log.thread()
         connection._actor_loop()
 
 

@@ -131,6 +131,13 @@ LINES: dict[str, Line] = {
         "a message was nobody's, or could not be decoded",
         CONNECTION,
     ),
+    "no_thread": Line(
+        logging.WARNING,
+        "cannot go on with {where} before the system has a thread for it",
+        "a quiet client's connection, whose thread had ended, has something to do, and no thread"
+        " can be started: that is tried again until one can",
+        CONNECTION,
+    ),
     "no_threads": Line(
         logging.WARNING,
         "runs in a uWSGI without threads, and stands still between requests: start uWSGI with"

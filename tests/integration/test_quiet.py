@@ -165,14 +165,14 @@ def test_the_end_of_the_client_closes_it(server: PhoenixServer) -> None:
 
 
 def test_without_threads_it_waits_for_one(
-    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And what it was asked for is not lost."""
-    refused, start = threading.Event(), threading.Thread.start
+    refused, start = threading.Semaphore(0), threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
         if thread.name.startswith("connection of"):
-            refused.set()
+            refused.release()
             raise RuntimeError("can't start new thread")
         start(thread)
 
@@ -180,8 +180,9 @@ def test_without_threads_it_waits_for_one(
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", refuse)
             asked = request(ref, TOPIC, "echo", {})
-            assert refused.wait(PATIENCE)
+            assert all(refused.acquire(timeout=PATIENCE) for _ in range(3))
         assert asked.get(timeout=PATIENCE).ok
+    assert [r.line for r in caplog.records if r.levelname == "WARNING"] == ["no_thread"]
 
 
 QUIET = """
