@@ -50,7 +50,8 @@ FLOOD = 64
 # could not be driven.
 CROWDED, COOL = 64, 8
 # And, whatever that was, who gets nothing for so many seconds: its connection needs no thread then.
-QUIET = 1.0
+# When that was in vain it is twice as long, so many times: on a busy machine it costs most.
+QUIET, MOST_IN_VAIN = 2.0, 6
 # Nor does a request so many seconds after the last one: it would wake two threads more.
 CLOSE = 0.005
 
@@ -323,21 +324,34 @@ class Inbox(InboxState):
                 return self._poll() or self._due()
             if self.closed:
                 return self._poll()
-            if self.driven is None or not self.FOR_CALLBACKS or (timeout or math.inf) <= QUIET:
-                return self._queue.get(timeout=timeout)
-            return self._wait_in_quiet(timeout)
+            return self._wait_in_queue(timeout)
         except queue.Empty:
             return self._due()
         finally:
             self.note_wait(started)
 
-    def _wait_in_quiet(self, timeout: float | None) -> Envelope[Any] | None:
-        """Wait in the queue, and drive the connection when nothing comes. Raises `queue.Empty`."""
+    def _wait_in_queue(self, timeout: float | None) -> Envelope[Any] | None:
+        """Wait, and drive the connection when nothing comes for long. Raises `queue.Empty`."""
+        quiet = QUIET * 2**self._in_vain
+        if self.driven is None or not self.FOR_CALLBACKS:
+            return self._queue.get(timeout=timeout)
+        if timeout is not None and timeout <= quiet:
+            return self._queue.get(timeout=timeout)
         with contextlib.suppress(queue.Empty):
-            return self._queue.get(timeout=QUIET)
+            envelope = self._queue.get(timeout=quiet)
+            self._in_vain = 0
+            return envelope
+        return self._drive_in_quiet(None if timeout is None else timeout - quiet)
+
+    def _drive_in_quiet(self, timeout: float | None) -> Envelope[Any] | None:
+        """Drive the connection until something comes, perhaps for long."""
         self._waits = FEW
-        left = None if timeout is None else timeout - QUIET
-        return self._poll() or self._due() if self._drove(left) else self._queue.get(timeout=left)
+        if (driven := self.driven) is not None and driven.drive(self, timeout, for_long=True):
+            self._in_vain = 0
+        else:
+            self._in_vain = min(self._in_vain + 1, MOST_IN_VAIN)
+            self.cool_down()
+        return self._poll() or self._due()
 
     def _drove(self, timeout: float | None) -> bool:
         """Wait while driving the connection, if that is worth it; whether it was."""

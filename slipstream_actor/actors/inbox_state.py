@@ -47,6 +47,7 @@ class InboxState:
         "_changes",
         "_close_until",
         "_crowded",
+        "_in_vain",
         "_messages_turn",
         "_queue",
         "_refs",
@@ -108,6 +109,8 @@ class InboxState:
         # How many waits of its owner speak for driving: of a client all, else those that are short.
         self._waits = AT_FIRST
         self._close_until = 0.0
+        # How often it has begun to drive in quiet, in vain, since something has come.
+        self._in_vain = 0
         # The reply that its owner waits for while it drives, and what has come of it.
         self.expecting: str | None = None
         self.expected: Any = None

@@ -175,8 +175,8 @@ class SelectorInbox(Inbox):
         """Whether the last requests were waited for shortly, and just now."""
         return super().is_worth_driving and time.monotonic() < self._close_until
 
-    def drive(self, waiter: Waiter, timeout: float | None) -> bool:
-        """Step the connection in the thread that waits for a message of `waiter`.
+    def drive(self, waiter: Waiter, timeout: float | None, *, for_long: bool = False) -> bool:
+        """Step the connection in the thread that waits for a message of `waiter`, perhaps for long.
 
         Returns when it has one, or what it expects, or after `timeout` seconds; `False` when the
         connection cannot be stepped here, or has to do what its own thread does.
@@ -188,7 +188,7 @@ class SelectorInbox(Inbox):
         # Whoever is called meanwhile, a finalizer perhaps, is in the connection's place.
         around, waiting.inbox = waiting.inbox, self
         try:
-            done = (turn.parked or self._park()) and self._drive(waiter, timeout)
+            done = (turn.parked or self._park(for_long)) and self._drive(waiter, timeout)
         finally:
             waiter._sleeping = False
             # Whoever has a command for the owner recalls it.
@@ -207,7 +207,7 @@ class SelectorInbox(Inbox):
         absence.end(self.turn)
         return True
 
-    def _park(self) -> bool:
+    def _park(self, for_long: bool) -> bool:
         """Have the owner leave its selector, and wait in the turn."""
         turn, granted = self.turn, False
         try:
@@ -215,7 +215,7 @@ class SelectorInbox(Inbox):
         except RuntimeError:  # The system has no more threads.
             return False
         try:
-            turn.ask()
+            turn.ask(for_long=for_long)
             self.wake()
             granted = turn.is_granted()
         finally:

@@ -37,6 +37,7 @@ class Turn:
 
     __slots__ = (
         "_asks",
+        "_ends_at_once",
         "_granted",
         "_occupied",
         "_owed",
@@ -72,6 +73,8 @@ class Turn:
         self._occupied = threading.Lock()
         self._occupied.acquire()
         self.restart: Callable[[], None] | None = None
+        # Whether it is not to linger when it is parked.
+        self._ends_at_once = False
 
     # the owner's side
 
@@ -98,7 +101,7 @@ class Turn:
         """Wait to be recalled, and have it again; `False` when the thread is to end."""
         while True:
             try:
-                self._recalls.get(timeout=self.linger if self.restart is not None else None)
+                self._recalls.get(timeout=self._patience())
                 break
             except queue.Empty:
                 before_end()
@@ -111,6 +114,11 @@ class Turn:
         self.parked = self._owed = False
         return True
 
+    def _patience(self) -> float | None:
+        if self.restart is None or self.linger is None:
+            return None
+        return 0.0 if self._ends_at_once else self.linger
+
     def _takes_ask(self) -> bool:
         """Whether somebody asks; from now on every recall counts."""
         if not self._asks.qsize():
@@ -120,8 +128,9 @@ class Turn:
 
     # whoever else steps
 
-    def ask(self) -> None:
-        """Ask the owner to wait here; it is to be woken then."""
+    def ask(self, *, for_long: bool = False) -> None:
+        """Ask the owner to wait here; it is to be woken then. For long, its thread ends at once."""
+        self._ends_at_once = for_long
         drop_all(self._granted)
         self._asks.put(None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import socket
 import threading
 import time
@@ -864,3 +865,40 @@ def test_in_a_flood_it_is_not_where_others_wait_for_the_same_connection() -> Non
     inbox.note_wait(time.monotonic(), alone=False)
     inbox.note_burst(FLOOD)
     assert not inbox.is_worth_driving
+
+
+def test_a_wait_for_no_time_takes_none_where_there_is_a_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mailboxes, "QUIET", math.inf)  # No queue can be waited for so long.
+    inbox = Inbox()
+    inbox.driven = SelectorInbox()
+    inbox.send_after(0.0, "due")
+    due = inbox._wait(0.0)
+    assert due is not None
+    assert due.message == "due"
+
+
+class Undrivable(SelectorInbox):
+    """A connection that nobody can drive."""
+
+    tries = 0
+
+    def drive(self, waiter: Any, timeout: float | None, *, for_long: bool = False) -> bool:
+        """Say so."""
+        self.tries += 1
+        if self.tries == 4:
+            waiter.tell("enough")
+        return False
+
+
+def test_who_drives_in_vain_tries_it_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailboxes, "QUIET", 0.01)
+    inbox = Inbox()
+    inbox.driven = Undrivable()
+    started = time.monotonic()
+    assert inbox.get().message == "enough"
+    assert time.monotonic() - started >= 0.01 + 0.02 + 0.04 + 0.08
+    inbox.tell("more")
+    assert inbox.get().message == "more"
+    assert inbox._in_vain == 0

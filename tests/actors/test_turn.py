@@ -210,6 +210,14 @@ def test_one_thread_goes_on(turn: Turn, owner: Owner, restarted: Restarted) -> N
     assert [restarted.started.get_nowait() for _ in range(2)] == [True, False]
 
 
+def test_the_thread_of_an_owner_that_is_driven_for_long_ends_at_once(
+    turn: Turn, owner: Owner, restarted: Restarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Turn, "linger", PATIENCE)
+    owner.be_driven(for_long=True)
+    assert owner.slept.get(timeout=PATIENCE / 2) is None
+
+
 def test_without_a_way_to_start_another_the_thread_stays(
     turn: Turn, owner: Owner, restarted: Restarted
 ) -> None:

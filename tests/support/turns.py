@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from functools import partial
 
 from slipstream_actor.actors.turn import ThreadEnds, Turn
 from tests.support.clients import PATIENCE, eventually
@@ -31,14 +32,14 @@ class Owner(threading.Thread):
         except ThreadEnds:
             self.slept.put(None)
 
-    def be_driven(self) -> None:
+    def be_driven(self, *, for_long: bool = False) -> None:
         """Take its turn to drive, and have it parked."""
         assert self.turn.enter()
-        eventually(self._is_granted, "the owner's leave")
+        eventually(partial(self._is_granted, for_long), "the owner's leave")
         assert self.turn.parked
 
-    def _is_granted(self) -> bool:
+    def _is_granted(self, for_long: bool) -> bool:
         """Ask it; a machine that is busy may take longer to wake it than is waited for that."""
-        self.turn.ask()
+        self.turn.ask(for_long=for_long)
         self.wakes.set()
         return self.turn.is_granted()
