@@ -58,6 +58,7 @@ class InboxState:
         "_waited",
         "_waits",
         "asked",
+        "awaited",
         "begins_anew",
         "buffer",
         "burst",
@@ -152,6 +153,9 @@ class InboxState:
         self.subscriptions: tuple[Any, ...] = ()
         # What the await that runs has taken, while somebody wants to know.
         self.taken: list[Place] | None = None
+        # What has been awaited of the connection and joins in a method that runs, which may raise
+        # while its client lives: `None` when none runs, and nothing at first.
+        self.awaited: Any = None
         # How often a message was put into the stash or taken out: also by a signal handler.
         self._changes = 0
         # Whether signals are handled in its owner's thread.

@@ -7,12 +7,14 @@ What has to be done wholly or not at all stands here between two such moments.
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from itertools import takewhile
 from typing import Any
 
 from slipstream_actor.actors.envelopes import Burst
 
-__all__ = ["Place"]
+__all__ = ["Order", "Place"]
 
 
 class Place:
@@ -99,14 +101,52 @@ class Place:
     def put_back(self) -> None:
         """Put it back where it lay."""
         if self.burst is None:
-            self.inbox._stash.insert(self.at, self.envelope)
+            self.inbox.kept_stash().insert(self.at, self.envelope)
             return
         self.burst.flow.taken -= 1
         if not self.burst.events:
             self.burst.flow.taken_bytes -= self.burst.size
         self.burst.events.insert(self.within, self.message)
         if self.emptied:
-            self.inbox._stash.insert(self.at, self.envelope)
+            self.inbox.kept_stash().insert(self.at, self.envelope)
+
+
+class Order:
+    """The order in which all lay: what is put back when others are gone too finds its place by it.
+
+    It is asked in threads alone where no signal is handled.
+    """
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        # Each with what it is of: else something new might have its id.
+        self._numbers: dict[int, tuple[int, Any]] = {}
+
+    def note(self, line: deque[Any]) -> None:
+        """Note how a line is; what is new lies behind all that was there before."""
+        numbers = self._numbers
+        new = list(takewhile(lambda item: id(item) not in numbers, reversed(line)))
+        for item in reversed(new):
+            numbers[id(item)] = len(numbers), item
+
+    def put_back(self, place: Place) -> None:
+        """Put back what was taken, where it lay when that was noted."""
+        stash = place.inbox.kept_stash()
+        if place.burst is not None:
+            place.within = self._place_in(place.burst.events, place.message)
+        place.at = self._place_in(stash, place.envelope)
+        # Others may have taken the rest of its burst.
+        place.emptied = index_of(place.envelope, stash) < 0
+        place.put_back()
+
+    def _place_in(self, line: deque[Any], item: Any) -> int:
+        number = self._number(item)
+        behind = (at for at, other in enumerate(line) if self._number(other) > number)
+        return next(behind, len(line))
+
+    def _number(self, item: Any) -> float:
+        return self._numbers.get(id(item), (math.inf, None))[0]
 
 
 def index_of(item: Any, line: deque[Any]) -> int:

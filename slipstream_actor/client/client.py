@@ -11,7 +11,7 @@ import msgspec
 import pykka
 from msgspec import UNSET
 from pykka import ActorRef
-from pykka.messages import ProxyCall
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from slipstream_actor.actors import context
 from slipstream_actor.actors.actor import await_start
@@ -67,6 +67,7 @@ from slipstream_actor.socket.buffering import BufferDue, tend_buffer
 from slipstream_actor.socket.connecting import open_connection, revive_timers
 from slipstream_actor.socket.joining import request
 from slipstream_actor.socket.sending import RoomMade
+from slipstream_actor.socket.taking_back import NOTHING_AWAITED, take_back, without_awaits
 
 __all__ = ["UNNOTICED", "ClientActor", "WatchJoin"]
 
@@ -82,6 +83,9 @@ class Continue(msgspec.Struct, frozen=True):
 class WatchJoin(Request):
     """Complete `future` when the topic that is the message is joined."""
 
+
+# What proxies ask for: an exception of a method, or a property, goes to the caller alone.
+OF_PROXIES = (ProxyCall, ProxyGetAttr, ProxySetAttr)
 
 # Messages of the library's own, which do not end a client's idling.
 UNNOTICED = (Between, GetState, Timer, WatchJoin, BufferDue, RoomMade, LeaveAsked)
@@ -242,18 +246,32 @@ class ClientActor(EventDelivery):
             self._cancel_idle()
         # What the last one has dropped, by raising, is nobody's any more.
         self.actor_inbox.uncommitted = None
-        if kind is not ProxyCall:
+        if kind is Burst or kind not in OF_PROXIES:
             return super()._dispatch(message)
         # A public method: it changes the socket by assigning `self.socket`.
+        self.actor_inbox.awaited = NOTHING_AWAITED
         try:
             result = super()._dispatch(message)
             if self.actor_inbox.uncommitted:
                 name = ".".join(message.attr_path)
                 raise lost_socket_error(name, self.actor_inbox, self.socket, "assign self.socket")
         except Exception:
-            revive_timers(self.socket)
+            self._live_on()
             raise
+        finally:
+            self._end_awaits()
         return result
+
+    def _live_on(self) -> None:
+        """Go on with the socket that there is, behind an exception that ends nothing: what it had
+        is there again, be it called off or awaited."""
+        revive_timers(self.socket)
+        take_back(self.socket)
+
+    def _end_awaits(self) -> None:
+        if self.actor_inbox.awaited:
+            self._slipstream.socket = without_awaits(self.socket)
+        self.actor_inbox.awaited = None
 
     def _idle_timeout(self, message: IdleTimeout) -> None:
         if self.actor_inbox.depth:
@@ -323,6 +341,8 @@ class ClientActor(EventDelivery):
         callers.add(future)
         future.add_done_callback(callers.discard)
         socket = self._begin()
+        if lives:
+            self.actor_inbox.awaited = NOTHING_AWAITED
         try:
             result = callback(self, "handle_call")(message, From(future), socket)
             if isinstance(result, pykka.Future):
@@ -339,7 +359,7 @@ class ClientActor(EventDelivery):
             future.fail(self._stopped())
             raise
         except Exception as error:
-            revive_timers(self.socket)
+            self._live_on()
             if future.fail(error) or not lives:
                 raise
             # Raised by a continuation, behind the answer: it can reach nobody.
@@ -347,6 +367,8 @@ class ClientActor(EventDelivery):
         except BaseException as error:
             future.fail(error)
             raise
+        finally:
+            self._end_awaits()
 
 
 OWN_NAMES = OwnNames(ClientActor)

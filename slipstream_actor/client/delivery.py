@@ -266,6 +266,8 @@ class EventDelivery(CallbackRunner):
             give_up_buffered(self.socket, ChannelEnded("left"))
 
     def _leave_done(self, done: LeaveDone) -> None:
+        if done.connection is not None and self._slipstream.told_end is done.connection:
+            return  # The end that was awaited has come back, and has told of it.
         link = self.socket._link
         if done.join_ref is not None and link is not None and link.connection is done.connection:
             self._handle_event(TopicLeft(done.topic, done.join_ref), None)

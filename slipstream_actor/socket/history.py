@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from slipstream_actor.protocol.events import ChannelClosed, ChannelConnected, ChannelConnectFailed
 from slipstream_actor.protocol.reason_texts import kind_of, named
 
-__all__ = ["History", "Passage", "note"]
+__all__ = ["History", "Passage", "note", "take_back"]
 
 MOST = 20
 WHAT: dict[type, str] = {
@@ -53,3 +53,14 @@ def note(owner: Any, event: Any) -> None:
     words = () if reason is None else (kind_of(reason), named(reason))
     history.append(Passage(time.time(), what, *words))
     del history[:-MOST]
+
+
+def take_back(owner: Any, event: Any) -> None:
+    """Forget what was noted last of events of this kind: it will be told once more."""
+    what, history = WHAT.get(type(event)), owner.actor_inbox.history
+    at = next(
+        (at for at, passage in enumerate(reversed(history or ())) if passage.what == what), None
+    )
+    if at is not None:
+        del history[len(history) - 1 - at]
+        history.connections -= what == "connected"

@@ -77,6 +77,8 @@ class SocketState(msgspec.Struct, frozen=True):
     _lineage: Lineage | None = None
     # The last call that has asked something of the server, in this object alone: see `commit`.
     _asked: tuple[str] | None = None
+    # What has been awaited to come to it in the method that runs: see `taking_back.Awaited`.
+    _awaited: Any = None
 
     def __repr__(self) -> str:
         # The configuration holds tokens, and assigns may.

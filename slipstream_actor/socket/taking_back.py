@@ -1,19 +1,30 @@
-"""An await that a signal handler's exception ends takes nothing with it."""
+"""An await takes nothing with it that a signal handler's exception ends, nor one of a method that
+raises behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from msgspec.structs import replace
+
 from slipstream_actor.actors.here import Interrupted, park_if_exiting
-from slipstream_actor.actors.places import Place
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.places import Order, Place
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.errors import SlipstreamError
-from slipstream_actor.socket.state import SocketState, commit
+from slipstream_actor.protocol.events import JOIN_ENDS
+from slipstream_actor.socket import history
+from slipstream_actor.socket.state import S, SocketState, commit
 
-__all__ = ["await_next", "await_or_put_back"]
+__all__ = [
+    "NOTHING_AWAITED",
+    "await_next",
+    "await_or_put_back",
+    "take_back",
+    "without_awaits",
+]
 
-S = TypeVar("S", bound=SocketState)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -64,4 +75,108 @@ def await_next(
             raise
         return commit(socket, function.__name__, after)
 
+    owner: Any = socket.socket_pid
+    if owner is current() and owner.actor_inbox.awaited is not None:
+        return await_and_note(await_and_commit, socket)
     return await_or_put_back(await_and_commit, socket)
+
+
+# of a method that may raise, and its client lives
+
+
+class Awaited:
+    """What the awaits of one method of a client have taken of its connection and its joins.
+
+    Each socket that comes of them knows which have led to it: when the method raises, all that the
+    client's socket does not know of is put back.
+    """
+
+    __slots__ = ("_order", "_places")
+
+    def __init__(self) -> None:
+        self._order = Order()
+        self._places: list[Place] = []
+
+    def note(self, inbox: Inbox, taken: list[Place]) -> None:
+        """Note what an await has just taken, and how it lay."""
+        inbox.put_back(taken)
+        self._order.note(inbox.kept_stash())
+        for place in taken:
+            if place.burst is not None:
+                self._order.note(place.burst.events)
+        for place in taken:
+            place.take(self._places)
+
+    def put_back(self, socket: SocketState) -> None:
+        """Put back what has not led to `socket`."""
+        owner, known = socket.socket_pid, set(self.led_to(socket))
+        for place in self._places:
+            if place in known:
+                continue
+            self._order.put_back(place)
+            event = place.message
+            history.take_back(owner, event)
+            if type(event) in JOIN_ENDS and event.join_ref is not None:
+                owner.actor_inbox.ended_joins[event.join_ref] = event
+
+    def led_to(self, socket: SocketState) -> Iterator[Place]:
+        """Yield all that has led to a socket."""
+        step = socket._awaited
+        while step is not None and step[0] is self:
+            yield from step[1]
+            step = step[2]
+
+
+# Of a method that has awaited nothing yet: from now on it is noted.
+NOTHING_AWAITED = ()
+
+
+def take_back(socket: SocketState) -> None:
+    """A method has raised, and `socket` is its client's: put back what that does not know of."""
+    awaited = socket.socket_pid.actor_inbox.awaited
+    if awaited:
+        awaited.put_back(socket)
+
+
+def without_awaits(socket: S) -> S:
+    """Return the socket for after the method, where it need not know how it came about."""
+    return replace(socket, _awaited=None)
+
+
+def await_and_note(function: Callable[[S], S], socket: S) -> S:
+    """Call an await of such a method, and note what it takes, also of one that raises."""
+    inbox = socket.socket_pid.actor_inbox
+    taken: list[Place] = []
+    around, inbox.taken = inbox.taken, taken
+    try:
+        after = function(socket)
+    except Exception as error:
+        note_awaited(inbox, taken)
+        failed: Any = error
+        if isinstance(error, SlipstreamError) and isinstance(
+            getattr(failed, "socket", None), SocketState
+        ):
+            failed.socket = led_to(failed.socket, taken)
+        raise
+    else:
+        note_awaited(inbox, taken)
+        return led_to(after, taken)
+    finally:
+        inbox.taken = around
+
+
+def note_awaited(inbox: Inbox, taken: list[Place]) -> None:
+    """Note what an await has taken."""
+    if taken:
+        inbox.awaited = inbox.awaited or Awaited()
+        inbox.awaited.note(inbox, taken)
+
+
+def led_to(socket: S, taken: list[Place]) -> S:
+    """Return the socket that has come of an await, and knows of it."""
+    if not taken:
+        return socket
+    awaited, before = socket.socket_pid.actor_inbox.awaited, socket._awaited
+    if before is not None and before[0] is not awaited:
+        before = None  # Of a method that ran earlier.
+    return replace(socket, _awaited=(awaited, taken, before))

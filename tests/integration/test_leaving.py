@@ -441,4 +441,5 @@ def test_a_leave_that_its_callback_has_lost_is_told_once(
         joined(server, ref, log)
         with pytest.raises(LookupError):
             do(ref, lose)
-        assert [e[:2] for e in until_mark(ref, log)] == [("leave", TOPIC)]
+        told = [e[:2] for e in until_mark(ref, log)]
+        assert told == [("leave", TOPIC), ("disconnect", ClosedByClient())]
