@@ -81,6 +81,7 @@ class InboxState:
         "in_main",
         "interrupt",
         "ledger",
+        "met",
         "observer",
         "replacing",
         "starting",
@@ -173,6 +174,8 @@ class InboxState:
         self.ended_joins: dict[str, Any] = {}
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []
+        # Those whose beginning a client has awaited: its socket may know of none of them.
+        self.met: tuple[Any, ...] = ()
         self.ledger: Ledger = Ledger()
         self.buffer: PushBuffer = PushBuffer()
 

@@ -34,7 +34,7 @@ from slipstream_actor.errors import CallbackReturnError, shown_reason
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.protocol.events import PushFailed
 from slipstream_actor.protocol.reasons import ClosedByClient, Disconnected
-from slipstream_actor.socket.connecting import drop_link
+from slipstream_actor.socket.connecting import ask_to_close, drop_link
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.sending import tell
 from slipstream_actor.socket.socket import Socket, new_socket
@@ -303,6 +303,8 @@ class CallbackRunner(Defaults, BaseActor):
         try:
             for source in inbox.hear_no_more():
                 tell(source, CloseConnection())
+            for connection in inbox.met:
+                ask_to_close(connection)
             self._close_connection()
         finally:
             self._release(reason)

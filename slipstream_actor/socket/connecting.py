@@ -34,7 +34,15 @@ from slipstream_actor.socket.sending import fail_all_over, tell
 from slipstream_actor.socket.state import S, SocketState, changed, commit, frozen
 from slipstream_actor.socket.telemetry import begin_connect, conclude, reconnecting
 
-__all__ = ["connect", "disconnect", "drop_link", "open_connection", "reconnect", "revive_timers"]
+__all__ = [
+    "ask_to_close",
+    "connect",
+    "disconnect",
+    "drop_link",
+    "open_connection",
+    "reconnect",
+    "revive_timers",
+]
 
 
 def connect(socket: S, uri: Any, options: Mapping[str, Any]) -> S:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from msgspec.structs import replace
+from pykka import ActorRef
 
 from slipstream_actor.actors.here import Interrupted, park_if_exiting
 from slipstream_actor.actors.inbox import Inbox
@@ -73,12 +74,24 @@ def await_next(
             if (owner := current()) is socket.socket_pid:
                 owner.actor_inbox.asked = None
             raise
+        if after._link is not None and after._link.awaited:
+            meet(socket.socket_pid, after._link.connection)
         return commit(socket, function.__name__, after)
 
     owner: Any = socket.socket_pid
     if owner is current() and owner.actor_inbox.awaited is not None:
         return await_and_note(await_and_commit, socket)
     return await_or_put_back(await_and_commit, socket)
+
+
+def meet(owner: Any, connection: Any) -> None:
+    """Note a connection that a client has awaited: it ends with the client, though a callback may
+    have lost it."""
+    inbox = owner.actor_inbox
+    if type(owner) is ThreadRef or connection in inbox.met:
+        return
+    if isinstance(connection, ActorRef):
+        inbox.met = (*(known for known in inbox.met if known.is_alive()), connection)
 
 
 # of a method that may raise, and its client lives

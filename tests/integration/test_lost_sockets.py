@@ -13,11 +13,19 @@ from slipstream_actor import (
     CallbackReturnError,
     ChannelEnded,
     ClosedByClient,
+    Ignore,
+    JoinFailedError,
     JoinRefused,
     LeftByClient,
     Socket,
+    StartError,
+    StartIgnored,
+    Stop,
+    cast,
+    connect,
     debug,
     get_state,
+    new_socket,
     wait,
 )
 from slipstream_actor.socket import joining, sending
@@ -275,4 +283,65 @@ def test_a_callback_that_forgets_ends_its_client(server: PhoenixServer, ask: Any
         joined(ref, log)
         ref.tell("forget")
         assert isinstance(wait(ref, timeout=PATIENCE), CallbackReturnError)
+        server.wait_for_connections(0, SOON)
+
+
+class Beginning(Recorder):
+    """Ends in `init`, behind its connection, of which its socket knows nothing."""
+
+    def init(self, uri: str, log: Any, **options: Any) -> Any:
+        self.log, how = log, options.pop("how")
+        how(socket := connect(uri, **options).await_connect(PATIENCE))
+        return {stops: Stop("no", socket), ignores: Ignore()}.get(how)
+
+    def terminate(self, reason: Any, socket: Socket) -> None:
+        raise AssertionError("it has never begun")
+
+
+def refuses(socket: Socket) -> None:
+    socket.join(TOPIC, {"error": {}}).await_join(TOPIC, PATIENCE)
+
+
+def meets_another(socket: Socket) -> None:
+    another = new_socket().connect(socket.channel_config.uri.geturl())  # type: ignore[union-attr]
+    another.await_connect(PATIENCE)
+    raise LookupError
+
+
+def stops(socket: Socket) -> None:
+    """Return `Stop`."""
+
+
+def ignores(socket: Socket) -> None:
+    """Return `Ignore`."""
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        (refuses, JoinFailedError),
+        (meets_another, LookupError),
+        (stops, StartError),
+        (ignores, StartIgnored),
+    ],
+)
+def test_a_client_that_does_not_begin_closes_what_it_has_awaited(
+    server: PhoenixServer, how: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        Beginning.start(server.uri, Log(), how=how)
+    server.wait_for_connections(0, SOON)
+
+
+def test_a_client_that_ends_closes_what_it_has_awaited(server: PhoenixServer) -> None:
+    class Meeting(Forgetful):
+        def handle_cast(self, message: Any, socket: Socket) -> None:
+            connect(server.uri).await_connect(PATIENCE)
+            server.wait_for_connections(2, SOON)
+            raise LookupError
+
+    with recording(server.uri, Meeting, **NEVER) as (ref, log):
+        joined(ref, log)
+        cast(ref, "meet")
+        assert isinstance(wait(ref, timeout=PATIENCE), LookupError)
         server.wait_for_connections(0, SOON)
