@@ -253,8 +253,8 @@ class Configuration:
     proxy: str | Literal[False] | None = option(
         None,
         proxy_url,
-        "A proxy's URL (http, socks4, socks5, socks5h; extra `proxy`), whose port is assumed to be"
-        " 80, or 1080 for SOCKS; `None` honours the environment, `False` uses none.",
+        "A proxy's URL (http; socks4, socks5, socks5h with the extra `proxy`), whose port is"
+        " assumed to be 80, or 1080 for SOCKS; `None` honours the environment, `False` uses none.",
     )
     origin: str | None = option(
         None,

@@ -31,7 +31,8 @@ def proxy_url(value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise RuleError(f"{A_URL}; None, or False")
-    parse_proxy_url(clean_text(value))
+    if parse_proxy_url(clean_text(value)).kind == "http":
+        return value
     try:
         import python_socks  # noqa: F401 - only whether it is there
     except ImportError:

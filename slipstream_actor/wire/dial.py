@@ -165,7 +165,8 @@ def dial_proxy(config: Configuration, url: str, waiter: Waiter) -> socket.socket
         detail = f"the proxy cannot be reached: {failed}"
         raise AttemptFailed("proxy", detail, retryable=failed.reason.retryable) from failed
     try:
-        connector(ProxyStream(sock, waiter), config.host, config.port)
+        # An address's zone is one of this machine's (RFC 6874 section 4).
+        connector(ProxyStream(sock, waiter), config.host.partition("%")[0], config.port)
         return sock
     except (AttemptFailed, OSError) as error:
         sock.close()
@@ -178,7 +179,7 @@ def dial_proxy(config: Configuration, url: str, waiter: Waiter) -> socket.socket
 
 
 class ProxyStream:
-    """What python-socks talks to a proxy through; it waits in the mailbox."""
+    """What a proxy is talked to through; it waits in the mailbox."""
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self._sock = sock
@@ -199,8 +200,8 @@ class ProxyStream:
             data += self._read(size - len(data))
         return data
 
-    def read(self, _: int = 0) -> bytes:
-        """Return an HTTP proxy's consent; interim answers are passed over.
+    def read_consent(self) -> None:
+        """Read an HTTP proxy's consent; interim answers are passed over.
 
         Any answer of the 200s is one (RFC 9110 section 9.3.6).
         """
@@ -214,7 +215,6 @@ class ProxyStream:
             status = parsed[1]
         if status >= 300:
             raise AttemptFailed("proxy", f"the proxy refused (code {status})")
-        return b"HTTP/1.1 200 OK\r\n\r\n"
 
     def _read_head(self, limit: int) -> bytes:
         """Return the head of an answer, byte by byte: what follows is the server's."""

@@ -1,10 +1,11 @@
-"""Which proxy to use, and python-socks (extra `proxy`) to speak with it.
+"""Which proxy to use, and how to speak with it: with one of SOCKS by python-socks (extra `proxy`).
 
 python-socks' own `connect` blocks, and cannot be cancelled: its connectors are given our stream.
 """
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import socket
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.configuration import Configuration, server_name
-from slipstream_actor.configuration.proxy_urls import parse_proxy_url
+from slipstream_actor.configuration.proxy_urls import ProxyUrl, parse_proxy_url
 from slipstream_actor.configuration.rules import RuleError
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 
@@ -23,6 +24,8 @@ __all__ = ["open_proxy", "proxy_for"]
 OF_ENVIRONMENT = "the environment's proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"
 
 LookUp: TypeAlias = Callable[[str, int], list[Any]]
+# Asks a proxy, through a stream to it, for a connection to a host and a port.
+Connector: TypeAlias = Callable[[Any, str, int], None]
 
 
 def proxy_for(config: Configuration) -> str | None:
@@ -76,8 +79,33 @@ class Resolver:
         return addresses[0][0], addresses[0][4][0]
 
 
-def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str, int], None]]:
+def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Connector]:
     """Return a proxy's host and port, and what connects through a stream to it."""
+    try:
+        parts = parse_proxy_url(url)
+    except RuleError as error:
+        raise AttemptFailed("proxy", f"{OF_ENVIRONMENT} {error}", retryable=False) from error
+    connect = by_http(parts) if parts.kind == "http" else by_socks(parts, look_up)
+    return parts.host, parts.port, connect
+
+
+def by_http(parts: ProxyUrl) -> Connector:
+    """Return what connects through an HTTP proxy (RFC 9110 section 9.3.6)."""
+
+    def connect(stream: Any, to_host: str, to_port: int) -> None:
+        place = f"[{to_host}]:{to_port}" if ":" in to_host else f"{to_host}:{to_port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+        if parts.user:
+            login = base64.b64encode(f"{parts.user}:{parts.password}".encode()).decode()
+            lines.append(f"Proxy-Authorization: Basic {login}")
+        stream.write("\r\n".join([*lines, "", ""]).encode())
+        stream.read_consent()
+
+    return connect
+
+
+def by_socks(parts: ProxyUrl, look_up: LookUp) -> Connector:
+    """Return what connects through a SOCKS proxy."""
     try:
         from python_socks import ProxyType
         from python_socks._connectors.factory_sync import create_connector
@@ -85,18 +113,10 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
     except ImportError as error:
         detail = f"{OF_ENVIRONMENT} needs the extra: pip install 'slipstream_actor[proxy]'"
         raise AttemptFailed("proxy", detail, retryable=False) from error
-    try:
-        parts = parse_proxy_url(url)
-    except RuleError as error:
-        raise AttemptFailed("proxy", f"{OF_ENVIRONMENT} {error}", retryable=False) from error
-    user, password = parts.user, parts.password
-    if parts.kind == "http":
-        # python-socks encodes them in Latin-1; these are the bytes of UTF-8 (RFC 7617 section 2.1).
-        user, password = (part.encode().decode("latin-1") for part in (user, password))
     remote_names = True if parts.kind == "socks5h" else None
     kind = ProxyType[parts.kind.removesuffix("h").upper()]
     resolver: Any = Resolver(look_up)
-    connector = create_connector(kind, user, password, remote_names, resolver)
+    connector = create_connector(kind, parts.user, parts.password, remote_names, resolver)
 
     def connect(stream: Any, to_host: str, to_port: int) -> None:
         try:
@@ -111,4 +131,4 @@ def open_proxy(url: str, look_up: LookUp) -> tuple[str, int, Callable[[Any, str,
             # Whatever python-socks makes of an odd answer.
             raise AttemptFailed("proxy", f"the proxy failed: {type(error).__name__}") from error
 
-    return parts.host, parts.port, connect
+    return connect

@@ -532,8 +532,11 @@ def test_an_error_never_shows_the_uri(uri: str) -> None:
 
 
 @pytest.mark.parametrize("url", PROXIES)
-def test_a_proxy_needs_the_extra(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_socks_needs_the_extra(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
+    if url.startswith("http:"):
+        assert configured(proxy=url).proxy == url
+        return
     with pytest.raises(ConfigurationError, match=r"^proxy: needs the extra: .*\[proxy\]"):
         configured(proxy=url)
 

@@ -1007,6 +1007,27 @@ def test_through_a_proxy(server: PhoenixServer) -> None:
         close(socket)
 
 
+@pytest.mark.parametrize("host", ["[2001:db8::1]", "[2001:db8::1%251]"])
+def test_a_proxy_is_told_of_an_address_in_brackets(server: PhoenixServer, host: str) -> None:
+    """And not of its zone, which is this machine's (RFC 6874 section 4)."""
+    with RawServer(tunnel(server.port)) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        close(connect(f"ws://{host}:81/socket/websocket", proxy=url).await_connect(PATIENCE))
+        asked = proxy.next_request()
+        assert asked.line == "CONNECT [2001:db8::1]:81 HTTP/1.1"
+        assert asked.all("host") == ["[2001:db8::1]:81"]
+
+
+def test_an_http_proxy_of_the_environment_needs_no_extra(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with RawServer(tunnel(server.port)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        close(connect("ws://phoenix.invalid/socket/websocket").await_connect(PATIENCE))
+        assert proxy.accepted == 1
+
+
 def test_a_proxy_whose_answer_comes_in_pieces(server: PhoenixServer) -> None:
     def script(peer: Peer) -> None:
         peer.request()
