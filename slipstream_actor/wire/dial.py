@@ -179,7 +179,10 @@ def dial_proxy(config: Configuration, url: str, waiter: Waiter) -> socket.socket
 
 
 class ProxyStream:
-    """What a proxy is talked to through; it waits in the mailbox."""
+    """What a proxy is talked to through; it waits in the mailbox.
+
+    python-socks calls `write` and `read_exactly`, its versions before 3 by their other names.
+    """
 
     def __init__(self, sock: socket.socket, waiter: Waiter) -> None:
         self._sock = sock
@@ -193,12 +196,16 @@ class ProxyStream:
             except BlockingIOError:
                 self._waiter.ready(self._sock, "the proxy", write=True)
 
+    write_all = write
+
     def read_exactly(self, size: int) -> bytes:
         """Return `size` bytes."""
         data = b""
         while len(data) < size:
             data += self._read(size - len(data))
         return data
+
+    read_exact = read_exactly
 
     def read_consent(self) -> None:
         """Read an HTTP proxy's consent; interim answers are passed over.

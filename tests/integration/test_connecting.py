@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pykka
 import pytest
@@ -1160,6 +1160,47 @@ def test_who_a_proxy_of_socks_4_is_told_of(server: PhoenixServer) -> None:
         url = f"socks4://me@127.0.0.1:{proxy.port}"
         close(connect("ws://127.1.2.3/socket/websocket", proxy=url).await_connect(PATIENCE))
     assert users == [b"me"]
+
+
+class OfVersion2:
+    """A stream of which python-socks gets the methods that it asked for before version 3."""
+
+    def __init__(self, stream: Any) -> None:
+        self.write = self.write_all = stream.write_all
+        self.read_exactly = self.read_exact = stream.read_exact
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_through_a_proxy_of_socks_5(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    asked = []
+
+    def script(peer: Peer) -> None:
+        assert 2 in peer.read(peer.read(2)[1])
+        peer.send(b"\5\2")
+        asked.append(peer.read(3 + len("me") + len(SECRET)))
+        peer.send(b"\1\0")
+        asked.append(peer.read(7 + len("phoenix.invalid")))
+        with sockets.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as inner:
+            peer.send(b"\5\0\0\1" + bytes(6))
+            pump(peer.sock, inner)
+
+    if version == 2:
+        from python_socks._connectors.socks5_sync import Socks5SyncConnector
+
+        connects = Socks5SyncConnector.connect
+        monkeypatch.setattr(
+            Socks5SyncConnector,
+            "connect",
+            lambda self, stream, *to: connects(self, cast(Any, OfVersion2(stream)), *to),
+        )
+    with RawServer(script) as proxy:
+        url = f"socks5h://me:{SECRET}@127.0.0.1:{proxy.port}"
+        uri = "ws://phoenix.invalid:81/socket/websocket"
+        close(connect(uri, proxy=url).await_connect(PATIENCE))
+    login = bytes((1, 2)) + b"me" + bytes((len(SECRET),)) + SECRET.encode()
+    assert asked == [login, b"\5\1\0\3\x0fphoenix.invalid\0\x51"]
 
 
 def test_a_proxy_of_the_environment_without_a_port(
