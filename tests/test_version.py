@@ -1,4 +1,7 @@
-"""The version: one number, in setup.cfg, that is looked up when it is asked for."""
+"""The version: one number, in setup.cfg, that is looked up when it is asked for.
+
+And those of what the package needs.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,24 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_it_is_the_one_of_the_setup_cfg() -> None:
+@pytest.fixture
+def metadata() -> configparser.ConfigParser:
     metadata = configparser.ConfigParser()
     metadata.read(ROOT / "setup.cfg", encoding="utf-8")
+    return metadata
+
+
+def test_it_is_the_one_of_the_setup_cfg(metadata: configparser.ConfigParser) -> None:
     assert slipstream_actor.__version__ == metadata["metadata"]["version"]
+
+
+def test_each_requirement_has_its_oldest_release(metadata: configparser.ConfigParser) -> None:
+    """Who has an older one is told so by pip, and not by an error of his program."""
+    lists = [metadata["options"]["install_requires"], *metadata["options.extras_require"].values()]
+    needed = [line for text in lists for line in text.split("\n") if line and line[0] not in "# "]
+    assert len(needed) > 30
+    open_ended = [line for line in needed if ">=" not in line]
+    assert all(line.startswith("slipstream_actor[") for line in open_ended), open_ended
 
 
 def test_it_is_looked_up_when_it_is_asked_for() -> None:
