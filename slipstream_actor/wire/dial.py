@@ -149,7 +149,9 @@ def tls_errors(host: str) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        raise AttemptFailed("tls", f"{host}: {error.verify_message.rstrip('.')}") from error
+        # A context of the user's may have raised it, which has a text of its own or none.
+        said = getattr(error, "verify_message", "") or text(error)
+        raise AttemptFailed("tls", f"{host}: {said.rstrip('.')}") from error
     except (OSError, ValueError) as error:
         raise AttemptFailed("tls", f"{host}: {text(error)}") from error
 

@@ -246,5 +246,7 @@ def start_thread(function: Callable[[], object]) -> None:
 
 def text(error: Exception) -> str:
     """Return what an error says, without its number and its place."""
-    told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # One of `ssl` that OpenSSL has not raised shows its arguments as a tuple.
+    said = str(error) if len(error.args) > 1 else "".join(map(str, error.args))
+    told = getattr(error, "strerror", None) or said or type(error).__name__
     return IN_PYTHONS_SOURCE.sub("", told)

@@ -653,6 +653,30 @@ def test_a_certificate_for_another_name() -> None:
         assert server.requests.empty()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ssl.SSLCertVerificationError("not the pinned key."), "not the pinned key"),
+        (ssl.SSLCertVerificationError(), "SSLCertVerificationError"),
+        (ssl.SSLError("not the pinned key"), "not the pinned key"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_a_context_that_refuses_what_openssl_takes(error: Exception, said: str) -> None:
+    """Such are those that compare keys, and those of truststore."""
+
+    class Pinning(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            raise error
+
+    context = trusting()
+    context.sslsocket_class = Pinning
+    with tls_server(CA.issue_cert("127.0.0.1")) as server:
+        reason = failure(server.uri, ssl_context=context)
+    assert (reason.kind, reason.detail) == ("tls", f"127.0.0.1: {said}")
+
+
 def test_the_dot_of_a_full_name_is_none_of_tls(addresses: Callable[..., None]) -> None:
     """Neither of what the server is told, nor of what its certificate has to name."""
     named = []
