@@ -95,8 +95,15 @@ def set_options(sock: socket.socket, config: Configuration) -> None:
 @functools.cache
 def default_context() -> ssl.SSLContext:
     """Return the context that verifies certificate and host name, with HTTP/1.1 only
-    (docs/protocol.md#note-43)."""
-    context = ssl.create_default_context()
+    (docs/protocol.md#note-43).
+
+    Raises `AttemptFailed`.
+    """
+    try:
+        context = ssl.create_default_context()
+    except OSError as error:
+        # With the name of the file: one of the environment (SSLKEYLOGFILE) that cannot be written.
+        raise AttemptFailed("tls", f"the default ssl_context: {error}") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -41,7 +41,7 @@ from slipstream_actor.cli.blocking_waiter import BlockingWaiter
 from slipstream_actor.testing import PhoenixServer
 from slipstream_actor.wire import addresses as known
 from slipstream_actor.wire import race
-from slipstream_actor.wire.dial import resolve
+from slipstream_actor.wire.dial import default_context, resolve
 from slipstream_actor.wire.waiter import AttemptFailed
 from tests.conftest import descriptors
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
@@ -675,6 +675,21 @@ def test_a_context_that_refuses_what_openssl_takes(error: Exception, said: str) 
     with tls_server(CA.issue_cert("127.0.0.1")) as server:
         reason = failure(server.uri, ssl_context=context)
     assert (reason.kind, reason.detail) == ("tls", f"127.0.0.1: {said}")
+
+
+def test_a_default_context_that_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the environment says is looked at by the first attempt, and again while it fails."""
+    file = tmp_path / "not here" / "keys"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(file))
+    default_context.cache_clear()
+    with tls_server(trustme.CA().issue_cert("127.0.0.1")) as server:
+        reason = failure(server.uri)
+        assert reason.kind == "tls"
+        assert str(file) in reason.detail
+        monkeypatch.delenv("SSLKEYLOGFILE")
+        assert "certificate" in failure(server.uri).detail
 
 
 def test_the_dot_of_a_full_name_is_none_of_tls(addresses: Callable[..., None]) -> None:
