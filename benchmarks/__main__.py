@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import history, table
@@ -129,9 +130,10 @@ def measure_all(
 
 def main() -> None:
     chosen = options()
-    peers = [PEERS[BASE], PEERS["ours"]] if not chosen.whole else list(PEERS.values())
+    by_name = list(PEERS) if chosen.whole else [BASE, "ours"]
     if chosen.side:
-        peers = [PEERS[name] for name in names(chosen.side, list(PEERS), "peer")]
+        by_name = names(chosen.side, list(PEERS), "peer")
+    peers = [replace(PEERS[name], own=chosen.whole or PEERS[name].own) for name in by_name]
     asked = list(KNOWN if chosen.whole else QUICK)
     if chosen.only:
         asked = names(chosen.only, KNOWN, "workload")

@@ -1,8 +1,9 @@
 """The peers, and the environments that they run in: made when they are first needed, under
 `benchmarks/build/`, of the versions that `peers/requirements/` pins.
 
-The bare loop and the library run in the environment of whoever starts the bench: the loop is made
-of what the library stands on, and of the same versions.
+The bare loop and the library run in the environment of whoever starts the bench where it is not for
+the table: the loop is made of what the library stands on, and of the same versions. For the table
+they have environments of their own too: in that of a developer extras are imported as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.server import BUILD, HERE, ROOT
 
 REQUIREMENTS = HERE / "peers" / "requirements"
 MINUTES = 60.0
+PROJECT = "slipstream_actor"
 BUILT = re.compile(re.escape(str(BUILD)))
 
 
@@ -36,7 +38,7 @@ class Peer:
     title: str
     imports: str
     own: bool = True
-    """Whether it has an environment of its own."""
+    """Whether it has an environment of its own, also where it is not for the table."""
 
     @property
     def is_javascript(self) -> bool:
@@ -54,7 +56,7 @@ PEERS = {
             "websocket, msgspec",
             own=False,
         ),
-        Peer("ours", "ours", "slipstream_actor", "slipstream_actor", "slipstream_actor", own=False),
+        Peer("ours", "ours", PROJECT, PROJECT, PROJECT, own=False),
         Peer(
             "websockets",
             "websockets_sync",
@@ -132,13 +134,13 @@ def environment_of(peer: Peer) -> Environment:
 
 def _of_python(peer: Peer) -> Environment:
     python = str(_venv(peer) if peer.own else sys.executable)
-    if not peer.own:
-        # As pip does with what it installs: this runs from its sources.
-        for compiled in ("slipstream_actor", "benchmarks"):
-            compileall.compile_dir(ROOT / compiled, quiet=2, rx=BUILT)
+    # As pip does with what it installs: this runs from its sources.
+    for compiled in ("slipstream_actor", "benchmarks"):
+        compileall.compile_dir(ROOT / compiled, quiet=2, rx=BUILT)
     asked = f"from importlib.metadata import version; print(version({peer.package!r}))"
+    installed = sys.executable if peer.package == PROJECT else python
     command = (python, "-m", f"benchmarks.peers.{peer.module}")
-    return Environment(command, ROOT, python, _run(python, "-c", asked))
+    return Environment(command, ROOT, python, _run(installed, "-c", asked))
 
 
 def _is_of(stamp: Path, pinned: Path) -> bool:
