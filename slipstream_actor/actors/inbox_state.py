@@ -17,7 +17,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.ledger import Ledger
 from slipstream_actor.actors.places import Place
 from slipstream_actor.actors.push_buffer import PushBuffer
-from slipstream_actor.actors.shared import drawn_by_all
+from slipstream_actor.actors.shared import shared_iterator
 
 __all__ = ["MOST_REFS", "InboxState"]
 
@@ -119,7 +119,7 @@ class InboxState:
         # Whether it has waited since `first_since_wait` was true last.
         self._waited = True
         # One step of it gives one out, in whatever thread or signal handler.
-        self._refs = drawn_by_all(range(1, MOST_REFS + 1))
+        self._refs = shared_iterator(range(1, MOST_REFS + 1))
         self.closed: bool = False
         self._sleeping = False
         self.stopping: bool = False

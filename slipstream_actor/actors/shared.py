@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["HAS_LOCK", "Ordered", "drawn_by_all", "snapshot"]
+__all__ = ["HAS_LOCK", "Ordered", "shared_iterator", "snapshot"]
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -26,7 +26,7 @@ V = TypeVar("V")
 HAS_LOCK: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
-class Locked(Iterator[T]):
+class LockedIterator(Iterator[T]):
     """An iterator that gives each item to one thread."""
 
     __slots__ = ("_iterator", "_lock")
@@ -77,9 +77,9 @@ class Ordered(Generic[K, V]):
         return value  # noqa: RET504 - as above
 
 
-def drawn_by_all(items: range) -> Iterator[int]:
+def shared_iterator(items: range) -> Iterator[int]:
     """Return an iterator over `items` that gives each to one thread, or signal handler."""
-    return iter(items) if HAS_LOCK else Locked(iter(items))
+    return iter(items) if HAS_LOCK else LockedIterator(iter(items))
 
 
 def snapshot(items: Iterable[T]) -> list[T]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from slipstream_actor.actors.shared import (
     HAS_LOCK,
-    Locked,
+    LockedIterator,
     Ordered,
-    drawn_by_all,
+    shared_iterator,
     snapshot,
 )
 from tests.support.threads import in_threads
@@ -64,7 +64,7 @@ def test_snapshots_beside_threads_that_change_what_is_there() -> None:
 
 
 def test_each_item_is_drawn_once() -> None:
-    for numbers in (drawn_by_all(range(1, 6_001)), Locked(iter(range(1, 6_001)))):
+    for numbers in (shared_iterator(range(1, 6_001)), LockedIterator(iter(range(1, 6_001)))):
         drawn: list[int] = []
 
         def draw() -> None:
@@ -76,7 +76,7 @@ def test_each_item_is_drawn_once() -> None:
 
 
 def test_nothing_is_locked_that_the_interpreter_locks() -> None:
-    assert isinstance(drawn_by_all(range(3)), Locked) is not HAS_LOCK
+    assert isinstance(shared_iterator(range(3)), LockedIterator) is not HAS_LOCK
 
 
 def test_what_several_threads_put_in_and_take_out_is_taken_out_once() -> None:
