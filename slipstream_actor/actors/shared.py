@@ -12,10 +12,10 @@ import operator
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["HAS_LOCK", "Ordered", "shared_iterator", "snapshot"]
+__all__ = ["HAS_LOCK", "Ordered", "shared_iterator", "snapshot", "steadily"]
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -24,6 +24,9 @@ V = TypeVar("V")
 # Whether the interpreter has a lock of its own. Where it has none at the start it may get one, when
 # an extension is imported that needs it; never the other way round.
 HAS_LOCK: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+# How often something is looked at anew that changes meanwhile.
+TRIES = 10
 
 
 class LockedIterator(Iterator[T]):
@@ -82,10 +85,20 @@ def shared_iterator(items: range) -> Iterator[int]:
     return iter(items) if HAS_LOCK else LockedIterator(iter(items))
 
 
-def snapshot(items: Iterable[T]) -> list[T]:
-    """Return what is in a collection that other threads may change meanwhile."""
-    while True:
+def steadily(look: Callable[[], T], otherwise: T) -> T:
+    """Return what `look` returns of what other threads may change meanwhile; `otherwise` when it
+    has changed each time."""
+    for _ in range(TRIES):
         try:
-            return list(items)
-        except RuntimeError:  # It changed while it was walked through.
+            return look()
+        except (RuntimeError, IndexError):  # It changed while it was walked through.
             continue
+    return otherwise
+
+
+def snapshot(items: Iterable[T]) -> list[T]:
+    """Return what is in a collection that other threads may change meanwhile, however often."""
+    found: list[T] | None = None
+    while found is None:
+        found = steadily(lambda: list(items), None)
+    return found

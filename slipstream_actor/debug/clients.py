@@ -9,6 +9,7 @@ from pykka import ActorRef
 
 from slipstream_actor.actors.names import name_of
 from slipstream_actor.actors.running import running_in, stack_of
+from slipstream_actor.actors.shared import steadily
 from slipstream_actor.client.asking import open_requests
 from slipstream_actor.client.runner import known_socket
 from slipstream_actor.client.state import messages_for
@@ -25,7 +26,6 @@ from slipstream_actor.debug.plain import (
     mailbox_of,
     name_of_actor,
     plain_reason,
-    steadily,
 )
 from slipstream_actor.debug.suspension import is_suspended
 from slipstream_actor.socket.errors import path_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from slipstream_actor.actors.shared import steadily
 from slipstream_actor.configuration.configuration import redact
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.debug.plain import (
@@ -12,7 +13,6 @@ from slipstream_actor.debug.plain import (
     label,
     list_of,
     mailbox_of,
-    steadily,
 )
 from slipstream_actor.debug.rates import COUNTED, rates_of
 from slipstream_actor.protocol.channels import Protocol

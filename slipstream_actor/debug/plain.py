@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.shared import steadily
 from slipstream_actor.debug.ages import in_hand, oldest_age
 from slipstream_actor.errors import shown
 from slipstream_actor.protocol.hints import hint
@@ -26,7 +27,6 @@ __all__ = [
     "mailbox_of",
     "name_of_actor",
     "plain_reason",
-    "steadily",
 ]
 
 # What JSON can have.
@@ -37,18 +37,6 @@ V = TypeVar("V")
 
 # Of topics, refs and names of a client so many are shown.
 MOST_SHOWN = 100
-# How often something is looked at anew that changes meanwhile.
-TRIES = 10
-
-
-def steadily(look: Callable[[], T], otherwise: T) -> T:
-    """Return what `look` returns of what another thread may change meanwhile."""
-    for _ in range(TRIES):
-        try:
-            return look()
-        except (RuntimeError, IndexError):  # It changed while it was walked through.
-            continue
-    return otherwise
 
 
 def few(items: Iterable[T], most: int = MOST_SHOWN) -> list[T]:

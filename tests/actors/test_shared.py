@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 from slipstream_actor.actors.shared import (
     HAS_LOCK,
+    TRIES,
     LockedIterator,
     Ordered,
     shared_iterator,
     snapshot,
+    steadily,
 )
 from tests.support.threads import in_threads
 
@@ -37,9 +39,16 @@ class Item:
 
 
 def test_a_snapshot_is_taken_anew_when_something_has_changed() -> None:
-    changing = Changing(3)
+    changing = Changing(30)
     assert snapshot(changing) == [1, 2]
     assert changing.left == 0
+
+
+def test_a_look_is_taken_anew_so_many_times() -> None:
+    seldom, often = Changing(TRIES - 1), Changing(TRIES + 1)
+    assert steadily(lambda: list(seldom), [0]) == [1, 2]
+    assert steadily(lambda: list(often), [0]) == [0]
+    assert (seldom.left, often.left) == (0, 1)
 
 
 def test_snapshots_beside_threads_that_change_what_is_there() -> None:
