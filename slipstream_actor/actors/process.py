@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import warnings
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 from pykka import ActorDeadError, ActorRef
 from pykka._envelope import Envelope
 
+from slipstream_actor.actors.finalizer import WithFinalizer
 from slipstream_actor.actors.forks import (
     current_epoch,
     is_forked,
@@ -82,15 +82,12 @@ class ThreadRef:
         self.actor_inbox.put(Envelope(message))
 
 
-class ConnectionLease:
+class ConnectionLease(WithFinalizer):
     """What every socket of a plain thread's connection holds.
 
     When the last of them is gone nobody can await what the connection has said: it is closed, and
     what it has said is dropped when the thread connects again.
     """
-
-    # Kept here: the names of modules may be gone by then.
-    _is_finalizing = staticmethod(sys.is_finalizing)
 
     def __init__(self, ref: ThreadRef, connection: ActorRef[Any]) -> None:
         self._inbox = ref.actor_inbox
@@ -118,18 +115,16 @@ class ConnectionLease:
         )
 
 
-class ThreadEnd:
+class ThreadEnd(WithFinalizer):
     """Lives in a thread's locals alone, and so ends with the thread."""
 
     def __init__(self, ref: ThreadRef) -> None:
         self._ref = ref
-        self._getpid = os.getpid
-        self._is_finalizing = sys.is_finalizing
+        self._getpid = os.getpid  # Kept, as `_is_finalizing` is.
         self._pid = os.getpid()
 
     def __del__(self) -> None:
-        # In a child every other thread of its parent seems to end, before any hook has run. And an
-        # interpreter that ends has taken the names of its modules away.
+        # In a child every other thread of its parent seems to end, before any hook has run.
         if self._getpid() == self._pid and not self._is_finalizing():
             self._ref.end()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Generic, NoReturn, Self, TypeVar
 
+from slipstream_actor.actors.finalizer import WithFinalizer
 from slipstream_actor.actors.forks import current_epoch, not_portable, require_here
 from slipstream_actor.actors.future import Future
 
@@ -17,15 +17,12 @@ __all__ = ["Stream"]
 T = TypeVar("T")
 
 
-class Stream(Generic[T]):
+class Stream(WithFinalizer, Generic[T]):
     """Items that wait, and who waits for one: an iterator, an asynchronous one, and a context
     manager that closes it. Several may iterate: each item goes to one of them. In a forked child
     the iteration over one of the parent's raises `ForkedError`, and to close it does nothing. A
     subclass says in `__iter__` what they are.
     """
-
-    # For a `__del__`; kept here: the names of modules may be gone by then.
-    _is_finalizing = staticmethod(sys.is_finalizing)
 
     def __init__(self) -> None:
         self.epoch: int = current_epoch()
