@@ -100,6 +100,6 @@ def topics_of(protocol: Protocol) -> dict[str, TopicState]:
 def refs_of(protocol: Protocol) -> dict[str, str]:
     """Return each ref that something waits for, with its event."""
     awaited = {ref: waiting.event for ref, waiting in protocol.refs.items()}
-    if protocol.heartbeat is not None:
-        awaited[protocol.heartbeat.ref] = "heartbeat"
+    if protocol.heartbeats.unanswered is not None:
+        awaited[protocol.heartbeats.unanswered.ref] = "heartbeat"
     return awaited

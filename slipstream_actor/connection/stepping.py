@@ -200,7 +200,11 @@ def beat(connection: Any) -> bool:
     """Send the heartbeat that is due; `False` where one was not answered, or more may be due."""
     protocol, driver = connection._protocol, connection.actor_inbox.driver
     transport = connection._transport
-    if protocol.heartbeat is not None or connection._give_up_at is not None or driver.REQUESTS:
+    if (
+        protocol.heartbeats.unanswered is not None
+        or connection._give_up_at is not None
+        or driver.REQUESTS
+    ):
         return False
     now, before = time.monotonic(), transport.bytes_in
     # What has come is heard first. An end, and what one read does not take, is left to the

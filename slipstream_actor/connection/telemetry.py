@@ -123,7 +123,7 @@ class ConnectionTelemetry:
         One that takes the place of another, whose answer nobody reads in a pause, goes on with
         that one's span.
         """
-        if protocol.heartbeat is None or protocol.heartbeat_failed:
+        if protocol.heartbeats.unanswered is None or protocol.heartbeat_failed:
             beating, self._beating = self._beating, None
             if beating is not None and protocol.heartbeat_failed:
                 beating.fail(HeartbeatTimeout())

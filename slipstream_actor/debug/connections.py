@@ -76,10 +76,10 @@ def counters_of(transport: Transport | None, dropped: int) -> Plain:
 
 def heartbeat_of(protocol: Protocol, now: float) -> Plain:
     """Return the last round trips in seconds, the newest last, and how long one is on its way."""
-    beating = protocol.heartbeat
+    beating = protocol.heartbeats.unanswered
     return {
         "rtt": protocol.heartbeat_rtt,
-        "round_trips": list_of(lambda: protocol.round_trips),
+        "round_trips": list_of(lambda: protocol.heartbeats.round_trips),
         "waiting_for": None if beating is None else max(0.0, now - beating.since),
     }
 

@@ -22,6 +22,7 @@ from slipstream_actor.protocol.events import (
     TopicLeft,
 )
 from slipstream_actor.protocol.former import FormerJoins
+from slipstream_actor.protocol.heartbeats import Heartbeats
 from slipstream_actor.protocol.incoming import take_in
 from slipstream_actor.protocol.joins import (
     ENDED,
@@ -29,7 +30,6 @@ from slipstream_actor.protocol.joins import (
     JOINING,
     LEAVING,
     Channel,
-    Heartbeat,
     Input,
     JoinState,
     Waiting,
@@ -48,9 +48,6 @@ from slipstream_actor.protocol.requests import OpenRequests
 from slipstream_actor.protocol.standstill import Standstill
 
 __all__ = ["JOIN_TRANSITIONS", "Channel", "JoinState", "Protocol", "Waiting"]
-
-# So many round trips of heartbeats are kept.
-ROUND_TRIPS = 20
 
 
 class Protocol:
@@ -75,17 +72,11 @@ class Protocol:
         self.channels: dict[str, Channel] = {}
         self.former: FormerJoins = FormerJoins()
         self.refs: dict[str, Waiting] = {}
-        self.heartbeat: Heartbeat | None = None
-        self.heartbeat_rtt: float | None = None
-        # The last ones, the newest last.
-        self.round_trips: list[float] = []
+        self.heartbeats: Heartbeats = Heartbeats(heartbeat_interval)
         self.heartbeat_failed: bool = False
         self._next_ref = next_ref
         self._has_join_refs = has_join_refs
-        self._interval = heartbeat_interval
         self._join_timeout = join_timeout
-        self._beat_at: float | None = None
-        self._sign_of_life = float("-inf")
         self.requests: OpenRequests = OpenRequests()
         self.plain: PlainPushes = PlainPushes()
         # Joins without an answer, left and replaced ones too, and leaves, by their refs.
@@ -105,8 +96,7 @@ class Protocol:
     def start(self, now: float) -> None:
         """The connection is open: the first heartbeat is due in one interval."""
         self.rearm = True
-        if self._interval:
-            self._beat_at = now + self._interval
+        self.heartbeats.start(now)
 
     def join(self, command: JoinTopic, now: float) -> None:
         """Request a join; one that the topic has is replaced by it (docs/protocol.md#note-14)."""
@@ -217,7 +207,7 @@ class Protocol:
         self._leaving.clear()
         for deadlines in self._deadlines:
             deadlines.clear()
-        self.heartbeat = self._beat_at = None
+        self.heartbeats.end()
 
     # messages
 
@@ -255,7 +245,8 @@ class Protocol:
         return former if former is not None and former.topic == message.topic else None
 
     def _receive_reply(self, ref: str, message: Message, now: float) -> bool:
-        if self.heartbeat is not None and ref == self.heartbeat.ref:
+        beating = self.heartbeats.unanswered
+        if beating is not None and ref == beating.ref:
             return self._receive_heartbeat(message, now)
         reply = reply_of(message.payload)
         if reply is None:
@@ -283,22 +274,18 @@ class Protocol:
             return True
         # The server handles nothing else while it joins (docs/protocol.md#note-12): now it goes on.
         self._forget_joining(ref)
-        self._sign_of_life = now
-        self._beat_within_an_interval(now)
+        self.rearm = True
+        self.heartbeats.join_answered(now)
         self._step(channel, "ok" if reply.ok else "refused", reply.response)
         return True
 
     def _receive_heartbeat(self, message: Message, now: float) -> bool:
         """Take in the answer to the heartbeat."""
-        assert self.heartbeat is not None
         if message.topic != OWN_TOPIC:
             return False
-        self.heartbeat_rtt = now - self.heartbeat.since
-        self.round_trips.append(self.heartbeat_rtt)
-        del self.round_trips[:-ROUND_TRIPS]
-        self.heartbeat = None
+        self.rearm = True
+        self.heartbeats.answered(now)
         self._end_silently(self.former.heartbeat_answered())
-        self._beat_within_an_interval(now)
         return True
 
     def _receive_plain_reply(self, ref: str, message: Message, reply: Reply) -> bool:
@@ -317,7 +304,7 @@ class Protocol:
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` wants to be called, on the caller's clock."""
         self.rearm = False
-        due = self._beat_at
+        due = self.heartbeats.due
         standing = self._standstill.at is not None
         for deadlines in (self.requests.deadlines, *(() if standing else self._deadlines)):
             if deadlines and (first := deadlines.first()) is not None:
@@ -337,9 +324,7 @@ class Protocol:
         away, self.rearm = self._standstill.end(now), True
         for deadlines in self._deadlines:
             deadlines.shift(away)
-        if self.heartbeat is not None and self._beat_at is not None:
-            self.heartbeat.since = now
-            self._beat_at = now + self._interval
+        self.heartbeats.can_be_answered(now)
 
     def handle_timer(self, now: float, progress: float = float("-inf")) -> None:
         """Do what is due. `progress`: when bytes of an unfinished transfer last moved."""
@@ -355,21 +340,18 @@ class Protocol:
                 del channel.pushes[ref]
                 self._fail_push(channel, ref, PushTimeout())
         self._standstill.nothing_is_late()
-        if self._beat_at is not None and self._beat_at <= now:
+        if self.heartbeats.due is not None and self.heartbeats.due <= now:
             self._beat(now, progress)
 
     def heartbeat_written(self, now: float) -> None:
         """The heartbeat's bytes are out: from now on the server may answer it."""
         self.rearm = True
-        if self.heartbeat is not None and self._beat_at is not None:
-            self.heartbeat.since = now
-            self._beat_at = now + self._interval
+        self.heartbeats.can_be_answered(now)
 
-    def _beat_within_an_interval(self, now: float) -> None:
-        """The server is there again: what a join had put off is due in one interval."""
-        self.rearm = True
-        if self._beat_at is not None:
-            self._beat_at = min(self._beat_at, now + self._interval)
+    @property
+    def heartbeat_rtt(self) -> float | None:
+        """Seconds that the last heartbeat's answer took, `None` before the first."""
+        return self.heartbeats.rtt
 
     def _answer_by(self, now: float, timeout: float | None) -> float:
         """Return the deadline of a join or a leave that is being asked for."""
@@ -377,25 +359,14 @@ class Protocol:
 
     def _beat(self, now: float, progress: float) -> None:
         """Send a heartbeat, or find that the last one was not answered."""
-        if self.heartbeat is None or self._standstill.at is not None:
+        if self.heartbeats.unanswered is None or self._standstill.at is not None:
             ref = self._next_ref()
-            self.heartbeat = Heartbeat(ref, now)
-            self._beat_at = now + self._interval
+            self.heartbeats.sent(ref, now)
             self.former.heartbeat_sent()
             self._send(None, ref, OWN_TOPIC, "heartbeat", {})
             return
-        life = max(self.heartbeat.since, progress, self._sign_of_life) + self._interval
         join = self._join_deadlines.first()
-        if life > now:
-            self._beat_at = life
-        elif join is not None and join <= life + self._join_timeout:
-            # The server may be busy with it (docs/protocol.md#note-12); but not with one that was
-            # asked for later, else topics that are tried again and again would excuse a dead
-            # server for ever.
-            self._beat_at = join
-        else:
-            self.heartbeat_failed = True
-            self._beat_at = None
+        self.heartbeat_failed = not self.heartbeats.put_off(now, progress, join, self._join_timeout)
 
     def _time_out(self, channel: Channel) -> None:
         """Give a join up, and leave what the server may have half open (as phoenix.js does)."""

@@ -15,7 +15,6 @@ __all__ = [
     "LEAVING",
     "REPLACED",
     "Channel",
-    "Heartbeat",
     "Input",
     "JoinState",
     "Outcome",
@@ -86,10 +85,3 @@ class Waiting(msgspec.Struct, frozen=True):
     event: str
     channel: Channel
     since: float | None = None
-
-
-class Heartbeat(msgspec.Struct):
-    """The heartbeat that has not been answered; `since` is when its bytes were written."""
-
-    ref: str
-    since: float

@@ -320,7 +320,7 @@ class ClientMachine(RuleBasedStateMachine):
         assert not protocol.refs
         assert not protocol.former
         assert not protocol._joining
-        assert protocol.next_deadline() == protocol._beat_at
+        assert protocol.next_deadline() == protocol.heartbeats.due
         assert attempt.actor._room.bytes == 0
         assert len(timers_of(attempt.inbox)) == 1
         assert not attempt.actor._paused

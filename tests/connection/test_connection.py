@@ -299,17 +299,19 @@ def test_an_answer_behind_messages_that_grow_is_no_timeout(
 ) -> None:
     """They are inflated a few at a time: what is left of them lies in the socket no more."""
     stepped.passes(10.0)
-    assert stepped.actor._protocol.heartbeat is not None
+    assert stepped.actor._protocol.heartbeats.unanswered is not None
     big = json.dumps([None, None, "room", "big", "x" * (1 << 20)]).encode()
     stream = zlib.compressobj(wbits=-15)
     for _ in range(3):
         whole = stream.compress(big) + stream.flush(zlib.Z_SYNC_FLUSH)
         peer.sendall(frame(TEXT, whole[:-4], rsv=0x40))
-    peer.sendall(message(None, stepped.actor._protocol.heartbeat.ref, "phoenix", "phx_reply", OK))
+    peer.sendall(
+        message(None, stepped.actor._protocol.heartbeats.unanswered.ref, "phoenix", "phx_reply", OK)
+    )
     stepped.clock.now += 10.0
     stepped.actor.on_receive(Tick())
     assert stepped.actor._status == "connected"
-    assert len(stepped.actor._protocol.round_trips) == 1
+    assert len(stepped.actor._protocol.heartbeats.round_trips) == 1
     told = [event.event for event in stepped.take() if isinstance(event, MessageReceived | Message)]
     assert told == ["big"] * 3
 

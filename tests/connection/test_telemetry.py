@@ -64,13 +64,14 @@ def test_what_was_told_belongs_to_the_message_that_is_handled() -> None:
 def test_a_heartbeat_that_another_takes_the_place_of_ends_with_that() -> None:
     """While reading stands still nobody can know whether one was answered."""
     talks = talker()
-    protocol: Any = SimpleNamespace(heartbeat=None, heartbeat_failed=False, heartbeat_rtt=None)
+    beats = SimpleNamespace(unanswered=None)
+    protocol: Any = SimpleNamespace(heartbeats=beats, heartbeat_failed=False, heartbeat_rtt=None)
     with observing((*PREFIX, "heartbeat")) as told:
         for heartbeat, rtt in ((None, None), ("a", None), ("a", None), ("b", None), (None, 0.25)):
-            protocol.heartbeat, protocol.heartbeat_rtt = heartbeat, rtt
+            beats.unanswered, protocol.heartbeat_rtt = heartbeat, rtt
             talks.heartbeat(protocol)
         for heartbeat, failed in (("c", False), ("d", False), ("d", True), (None, True)):
-            protocol.heartbeat, protocol.heartbeat_failed = heartbeat, failed
+            beats.unanswered, protocol.heartbeat_failed = heartbeat, failed
             talks.heartbeat(protocol)
     ends = [each.name.removeprefix("connection.heartbeat.") for each in told.all]
     assert ends == ["start", "stop", "start", "exception"]

@@ -910,9 +910,9 @@ def test_note_9_a_heartbeat_s_reply_is_matched_by_its_ref(beating: Core) -> None
     other = beating.next_ref()
     assert beating.dropped(None, other, "phx_reply", OK, "phoenix")
     assert beating.dropped(None, ref, "phx_reply", OK)
-    assert beating.protocol.heartbeat is not None
+    assert beating.protocol.heartbeats.unanswered is not None
     assert answer(beating, ref) == []
-    assert beating.protocol.heartbeat is None
+    assert beating.protocol.heartbeats.unanswered is None
     # A second answer is nobody's, and no reply to a push.
     assert beating.dropped(None, ref, "phx_reply", OK, "phoenix")
 
@@ -922,7 +922,7 @@ def test_a_heartbeat_is_answered_by_whatever_reply_has_its_ref(beating: Core, pa
     """As in phoenix.js: servers that are not Phoenix leave the status out."""
     ref = beat(beating)
     assert beating.told(None, ref, "phx_reply", payload, "phoenix") == []
-    assert beating.protocol.heartbeat is None
+    assert beating.protocol.heartbeats.unanswered is None
 
 
 def test_the_round_trip_is_measured_from_the_writing(beating: Core) -> None:

@@ -243,9 +243,9 @@ def test_heartbeats_go_on_and_nobody_is_blamed() -> None:
     # The answers that waited unread are nobody's but the last one's.
     for ref in refs[:-1]:
         assert core.told(None, ref, "phx_reply", OK, "phoenix") == []
-    assert core.protocol.heartbeat is not None
+    assert core.protocol.heartbeats.unanswered is not None
     assert core.told(None, refs[-1], "phx_reply", OK, "phoenix") == []
-    assert core.protocol.heartbeat is None
+    assert core.protocol.heartbeats.unanswered is None
 
 
 def test_a_heartbeat_from_before_the_pause_has_an_interval_after_it() -> None:
