@@ -117,7 +117,7 @@ class ClientHandle(Generic[C]):
         self._require_outside_init(life)
         with life.lock:
             found = self._find(life)
-        self._hand_out(life)
+        life.hand_out()
         return found
 
     def proxy(self) -> ActorProxy[C]:
@@ -197,7 +197,7 @@ class ClientHandle(Generic[C]):
                 ends.callback(subscription.end)
             if ref is not None:
                 ends.callback(ref.stop)
-            self._hand_out(life)
+            life.hand_out()
             if ref is not None:
                 asking.drain(ref, drain)
 
@@ -261,12 +261,12 @@ class ClientHandle(Generic[C]):
         request.keep_time()
         life.waiting.add(request)
         # Behind that: the client may have come, or the end, before it stood there.
-        self._hand_out(life)
+        life.hand_out()
         if life.is_idle and not request.done:  # Or the start has failed: it makes its own.
             try:
                 _ = self.ref
             except ClientEndedError:  # It waits on, or has failed.
-                self._hand_out(life)
+                life.hand_out()
             except Exception as error:
                 request.fail(error)
 
@@ -304,7 +304,7 @@ class ClientHandle(Generic[C]):
             except BaseException:
                 life.make_final(final=False)
                 raise
-        self._hand_out(life)
+        life.hand_out()
         return found
 
     def _served(self, ref: ActorRef[C], reason: Any) -> None:
@@ -425,38 +425,13 @@ class ClientHandle(Generic[C]):
             except BaseException as error:  # A SystemExit is the client's own.
                 end_if_copied(life)
                 self._again(life, error)
-        self._hand_out(life)
+        life.hand_out()
         lend_thread()
 
     def _try_again(self, life: Life[C], error: Exception) -> None:
         with life.lock:
             if life.due is not None and life.stopped is UNSET:
                 self._again(life, error)
-
-    def _hand_out(self, life: Life[C]) -> None:
-        """Hand what waits to the client that is there."""
-        life.hand_out.do(lambda: life.hands_out, lambda: self._hand_out_all(life))
-
-    def _hand_out_all(self, life: Life[C]) -> None:
-        try:
-            life.handing_out = True
-            while life.hands_out:
-                self._hand_out_first(life)
-        finally:
-            life.handing_out = False
-
-    def _hand_out_first(self, life: Life[C]) -> None:
-        ref = life.ref
-        if ref is None and life.stopped is UNSET:
-            return  # It has ended this very moment: what waits is for the next one.
-        request = life.waiting.take()
-        if request is None:
-            return  # It has timed out this very moment.
-        if ref is None:
-            request.fail(ended_for(life.stopped, str(request)))
-        elif not request.done:
-            with suppress(Exception):  # It has failed with it.
-                asking.submit(request, ref)
 
 
 def is_own(error: BaseException) -> bool:

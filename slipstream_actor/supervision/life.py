@@ -1,19 +1,21 @@
-"""What a handle knows of the client of one process."""
+"""What a handle knows of the client of one process, and the requests that wait for it."""
 
 from __future__ import annotations
 
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
 from pykka import ActorRef
 
 from slipstream_actor.actors.expiry import Expiry
-from slipstream_actor.actors.forks import current_epoch
+from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.one_at_a_time import OneAtATime
 from slipstream_actor.actors.shared import Ordered, snapshot
+from slipstream_actor.client.asking import submit
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.subscriptions import Subscription
@@ -70,8 +72,8 @@ class Life(Generic[C]):
         self.start: Expiry | None = None
         self.reason: Any = None
         self.waiting: WaitingRequests = WaitingRequests()
-        self.hand_out: OneAtATime = OneAtATime()
         self.handing_out: bool = False
+        self._one_at_a_time: OneAtATime = OneAtATime()
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         # What it has ended for, for good: any reason, `None` too.
         self.stopped: Any = UNSET
@@ -94,10 +96,33 @@ class Life(Generic[C]):
         """Whether there is no client, and nobody starts one by himself."""
         return self.state == "not started" and not self.starting
 
-    @property
-    def hands_out(self) -> bool:
-        """Whether something waits, and there is somebody for it, or never will be."""
+    def hand_out(self) -> None:
+        """Hand what waits to the client that is there; fail it where there never will be one."""
+        self._one_at_a_time.do(self._can_hand_out, self._hand_out_all)
+
+    def _can_hand_out(self) -> bool:
         return bool(self.waiting) and (self.stopped is not UNSET or self.ref is not None)
+
+    def _hand_out_all(self) -> None:
+        try:
+            self.handing_out = True
+            while self._can_hand_out():
+                self._hand_out_first()
+        finally:
+            self.handing_out = False
+
+    def _hand_out_first(self) -> None:
+        ref = self.ref
+        if ref is None and self.stopped is UNSET:
+            return  # It has ended this very moment: what waits is for the next one.
+        request = self.waiting.take()
+        if request is None:
+            return  # It has timed out this very moment.
+        if ref is None:
+            request.fail(ended_for(self.stopped, str(request)))
+        elif not request.done:
+            with suppress(Exception):  # It has failed with it.
+                submit(request, ref)
 
     def fail_all(self, error: BaseException) -> None:
         """Fail what waits."""

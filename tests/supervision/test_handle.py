@@ -539,16 +539,16 @@ def test_a_request_waits_on_when_the_next_client_ends_before_it_has_it(
     starts: queue.Queue[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hand_out_first = ClientHandle._hand_out_first
+    hand_out_first = life.Life._hand_out_first
     crashes = ["crash"]
 
-    def crash_and_hand_out(handle: ClientHandle[Rooms], of: Any) -> None:
+    def crash_and_hand_out(of: life.Life[Rooms]) -> None:
         if crashes:
-            handle.cast(crashes.pop())
+            rooms.cast(crashes.pop())
             eventually(lambda: of.ref is None)
-        hand_out_first(handle, of)
+        hand_out_first(of)
 
-    monkeypatch.setattr(ClientHandle, "_hand_out_first", crash_and_hand_out)
+    monkeypatch.setattr(life.Life, "_hand_out_first", crash_and_hand_out)
     rooms.cast("crash")
     eventually(lambda: rooms.status()["state"] == "restarting")
     asked = rooms.request(LOBBY, "say", timeout=PATIENCE)
