@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 from slipstream_actor.contrib.ray.layout import (
     LAYOUTS,
     RELEASES,
-    Decision,
     decide,
     decode_layout,
     encode_layout,
@@ -33,8 +32,6 @@ from slipstream_actor.contrib.ray.layout import (
 from slipstream_actor.contrib.ray.leases import (
     UNKNOWN,
     Delete,
-    Done,
-    Eviction,
     Get,
     IsGone,
     Keys,
@@ -48,8 +45,6 @@ from slipstream_actor.contrib.ray.leases import (
 from slipstream_actor.contrib.ray.placement import owner
 
 SWEEP = 5.0
-# How long a shard waits for another's mark before it evicts it.
-RELEASE_PATIENCE = 4.0
 WANTED = "want/"
 
 
@@ -99,8 +94,6 @@ class Shard:
         self.leaving: set[str] = set()
         self.version = 0
         self.napping: Callable[[], None] | None = None
-        self.waits_since: dict[int, float] = {}
-        self.evicting: set[int] = set()
         self.server_has_read_until = 0.0
         self.freezes = 0
 
@@ -192,31 +185,9 @@ class Shard:
             self.world.hint()
         if decision.ends:
             self.world.exit(self, for_good=True)
-        self.lose_patience(decision)
         for key in obsolete_keys(layouts, released):
             if (yield Delete(key)) is UNKNOWN:
                 break
-
-    def lose_patience(self, decision: Decision) -> None:
-        for other in set(self.waits_since) - set(decision.waits_for):
-            del self.waits_since[other]
-        for other in decision.waits_for:
-            since = self.waits_since.setdefault(other, self.clock())
-            if self.clock() - since > RELEASE_PATIENCE and other not in self.evicting:
-                self.evicting.add(other)
-                self.world.run(self, self.evict(other, self.version))
-
-    def evict(self, other: int, version: int) -> Thread:
-        pid = f"eviction {next(self.world.pids)}"
-        eviction = Eviction(other, pid, seconds=self.world.lease)
-        outcome = None
-        while not isinstance(operation := eviction.next(self.clock(), outcome), Done):
-            outcome = yield operation
-        while (yield PutNew(release_key(version, other), b"")) is UNKNOWN:
-            yield Pause(0.5)
-        self.evicting.discard(other)
-        self.waits_since.pop(other, None)
-        self.world.hint()
 
 
 class Ended(Exception):
@@ -392,7 +363,7 @@ class World:
                 here = process.host == shard.host.name
                 alive = any(other.process == process for other in self.shards)
                 self.later(0.0, lambda: resume(here and not alive))
-            case Place() | Leave() | Done():
+            case Place() | Leave():
                 raise AssertionError(step)
             case _:
                 self.later(shard.lease.patience / shard.host.rate, lambda: resume(UNKNOWN))

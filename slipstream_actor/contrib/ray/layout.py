@@ -11,8 +11,7 @@ puts it there first. A resize writes the next one, and has two phases:
 A mark is true for ever, for every process that will be that shard, because of three rules, which
 the runtime keeps: a shard reads the layouts after it has begun to hold its lease; it acts on the
 latest that it has read, and on none older; and it marks a version only if it was still holding
-after it had read it. For a shard that is silent the mark may be set by who has ended its lease
-(`leases.Eviction`), for the latest version that it had read before it began.
+after it had read it.
 
 Nothing here reads a store, a server or a clock.
 """

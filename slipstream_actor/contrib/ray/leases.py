@@ -19,8 +19,8 @@ The clocks of two hosts may differ in how fast they run, by `DRIFT` each: who ho
 lease short by it, and who waits counts it long. The clock has to run while a host sleeps, as
 `CLOCK_BOOTTIME` does on Linux and `time.monotonic` does not.
 
-A `Lease` and an `Eviction` do nothing by themselves. `next(now)` returns what is to be done, and
-`next(now, outcome)`, called when that is done or has failed, what is to be done then:
+A `Lease` does nothing by itself. `next(now)` returns what is to be done, and `next(now, outcome)`,
+called when that is done or has failed, what is to be done then:
 
     operation = lease.next(clock())
     while not isinstance(operation, Leave):
@@ -46,8 +46,6 @@ __all__ = [
     "UNKNOWN",
     "Claim",
     "Delete",
-    "Done",
-    "Eviction",
     "Get",
     "IsGone",
     "Keys",
@@ -68,9 +66,8 @@ DRIFT = 0.01
 ROUNDING = 1e-6
 LOOKS_A_LEASE = 5
 ANOTHER = "another process has claimed the shard"
-# Seconds, where there is no lease: between two looks, and how long who is evicted has for one.
+# Seconds between two looks, where there is no lease.
 UNLEASED_INTERVAL = 0.4
-UNLEASED_GRACE = 2.0
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -87,8 +84,7 @@ class Claim(msgspec.Struct, frozen=True):
 
     generation: int
     incarnation: str
-    process: Process | None
-    """`None`: an eviction, after which nobody holds."""
+    process: Process
 
 
 class Unknown(enum.Enum):
@@ -146,29 +142,32 @@ class Leave(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Done(msgspec.Struct, frozen=True):
-    """Whoever held before is fenced: the last operation of an eviction."""
-
-
-Operation: TypeAlias = Get | PutNew | Keys | Delete | IsGone | Pause | Leave | Done
+Operation: TypeAlias = Get | PutNew | Keys | Delete | IsGone | Pause | Leave
 T = TypeVar("T")
 # Yields what is to be done, is sent its outcome, and returns what it has found.
 Steps: TypeAlias = Generator[Operation, Any, T]
 
 
-class _Claimant:
-    """What a lease and an eviction have in common: looking at claims, and making one."""
+class Lease:
+    """The right of one process to be a shard, from when it holds until it is fenced.
+
+    `seconds` is its length. `None` chooses availability: a process begins to hold without
+    waiting, and is fenced only when it has read another's claim.
+    """
 
     def __init__(
-        self, shard: int, incarnation: str, process: Process | None, seconds: float | None
+        self, shard: int, incarnation: str, process: Process, *, seconds: float | None
     ) -> None:
         self.claim: Claim | None = None
         self.patience: float = UNLEASED_INTERVAL if seconds is None else seconds / LOOKS_A_LEASE
+        self.until: float = -math.inf
+        """The time, of the clock that is passed to `next`, from which on nothing is delivered."""
         self._seconds = seconds
         self._incarnation = incarnation
         self._process = process
         self._holders = f"holder/{shard}/"
         self._held = f"held/{shard}/"
+        self._chores: deque[PutNew | Delete] = deque()
         self._now = -math.inf
         self._steps = self._run()
         self._begun = False
@@ -184,54 +183,6 @@ class _Claimant:
             return self._steps.send(outcome)
         self._begun = True
         return next(self._steps)
-
-    def _run(self) -> Steps[NoReturn]:
-        raise NotImplementedError
-
-    def _pause_until(self, time: float) -> Steps[None]:
-        while self._now < time:
-            yield Pause(time - self._now)
-
-    def _generations(self) -> Steps[list[int] | Unknown]:
-        """Return the generations that have been claimed, the highest last; none is 0."""
-        keys: list[str] | Unknown = yield Keys(self._holders)
-        if keys is UNKNOWN:
-            return UNKNOWN
-        return [0, *sorted(int(key.removeprefix(self._holders)) for key in keys)]
-
-    def _latest_claim(self) -> Steps[Claim | Unknown | None]:
-        generations = yield from self._generations()
-        if generations is UNKNOWN:
-            return UNKNOWN
-        if generations[-1] == 0:
-            return None
-        value = yield Get(f"{self._holders}{generations[-1]}")
-        # It has been deleted meanwhile, and so there is a higher one.
-        return UNKNOWN if value is UNKNOWN or value is None else decode_claim(value)
-
-    def _put_claim(self, generation: int) -> Steps[bool]:
-        """Return whether the claim was written now; unknown is not."""
-        self.claim = Claim(generation, self._incarnation, self._process)
-        put = yield PutNew(f"{self._holders}{generation}", encode_claim(self.claim))
-        return put is True
-
-
-class Lease(_Claimant):
-    """The right of one process to be a shard, from when it holds until it is fenced.
-
-    `seconds` is its length. `None` chooses availability: a process begins to hold without
-    waiting, and is fenced only when it has read another's claim.
-    """
-
-    claim: Claim | None
-
-    def __init__(
-        self, shard: int, incarnation: str, process: Process, *, seconds: float | None
-    ) -> None:
-        super().__init__(shard, incarnation, process, seconds)
-        self.until: float = -math.inf
-        """The time, of the clock that is passed to `next`, from which on nothing is delivered."""
-        self._chores: deque[PutNew | Delete] = deque()
 
     def holds(self, now: float) -> bool:
         """Whether the shard may deliver. For every thread, at each delivery."""
@@ -286,8 +237,6 @@ class Lease(_Claimant):
     def _is_over(self, former: Claim | None) -> Steps[bool]:
         if former is None:
             return True
-        if former.process is None:
-            return False
         held = yield Get(f"{self._held}{former.generation}")
         if held is None or held is UNKNOWN:
             return False
@@ -336,37 +285,32 @@ class Lease(_Claimant):
             return ANOTHER
         return None if self._seconds is None else "the store has lost the claim"
 
+    def _pause_until(self, time: float) -> Steps[None]:
+        while self._now < time:
+            yield Pause(time - self._now)
 
-class Eviction(_Claimant):
-    """Has whoever holds a shard fenced, from outside; over with `Done`.
+    def _generations(self) -> Steps[list[int] | Unknown]:
+        """Return the generations that have been claimed, the highest last; none is 0."""
+        keys: list[str] | Unknown = yield Keys(self._holders)
+        if keys is UNKNOWN:
+            return UNKNOWN
+        return [0, *sorted(int(key.removeprefix(self._holders)) for key in keys)]
 
-    Who becomes that shard after it has put its claim after the eviction began.
-    """
+    def _latest_claim(self) -> Steps[Claim | Unknown | None]:
+        generations = yield from self._generations()
+        if generations is UNKNOWN:
+            return UNKNOWN
+        if generations[-1] == 0:
+            return None
+        value = yield Get(f"{self._holders}{generations[-1]}")
+        # It has been deleted meanwhile, and so there is a higher one.
+        return UNKNOWN if value is UNKNOWN or value is None else decode_claim(value)
 
-    def __init__(self, shard: int, incarnation: str, *, seconds: float | None) -> None:
-        super().__init__(shard, incarnation, None, seconds)
-
-    def _run(self) -> Steps[NoReturn]:
-        highest = yield from self._supersede()
-        if highest:
-            grace = UNLEASED_GRACE if self._seconds is None else self._seconds
-            yield from self._pause_until(self._now + grace * (1 + DRIFT))
-        while True:
-            yield Done()
-
-    def _supersede(self) -> Steps[int]:
-        """Return the highest claim that there was, when there is one above it."""
-        highest: int | None = None
-        while True:
-            began = self._now
-            generations = yield from self._generations()
-            if generations is not UNKNOWN:
-                *_, latest = generations
-                if highest is None:
-                    highest = latest
-                if latest == 0 or latest > highest or (yield from self._put_claim(latest + 1)):
-                    return highest
-            yield from self._pause_until(began + self.patience)
+    def _put_claim(self, generation: int) -> Steps[bool]:
+        """Return whether the claim was written now; unknown is not."""
+        self.claim = Claim(generation, self._incarnation, self._process)
+        put = yield PutNew(f"{self._holders}{generation}", encode_claim(self.claim))
+        return put is True
 
 
 # how a claim stands in the store

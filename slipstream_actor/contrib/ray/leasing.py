@@ -67,7 +67,7 @@ def is_gone(process: Process) -> bool:
 
 
 class Performer:
-    """Does what a lease or an eviction says, in its store."""
+    """Does what a lease says, in its store."""
 
     def __init__(self, store: Store, patience: float, leaving: threading.Event) -> None:
         self._store = Store.of_claims(store.name, patience)

@@ -9,7 +9,7 @@ import pytest
 
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.hanging import SILENCE, Hanging
-from slipstream_actor.contrib.ray.leases import Claim, encode_claim
+from slipstream_actor.contrib.ray.leases import Claim, Process, encode_claim
 from slipstream_actor.contrib.ray.store import Spec, Store, encode_spec
 from tests.contrib.ray.store_here import store_here
 
@@ -42,7 +42,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
 
 
 def hold(generation: int) -> None:
-    claim = Claim(generation, f"incarnation {generation}", None)
+    claim = Claim(generation, f"incarnation {generation}", Process("host", generation, "then"))
     Store.of_claims("rooms").put(f"holder/0/{generation}", encode_claim(claim))
 
 

@@ -12,8 +12,6 @@ from slipstream_actor.contrib.ray.leases import (
     UNKNOWN,
     Claim,
     Delete,
-    Done,
-    Eviction,
     Get,
     IsGone,
     Keys,
@@ -32,15 +30,15 @@ HERE = Process("here", 20, "then")
 FORMER = Process("here", 10, "before")
 
 
-def claim(generation: int, incarnation: str = "other", process: Process | None = FORMER) -> Claim:
+def claim(generation: int, incarnation: str = "other", process: Process = FORMER) -> Claim:
     return Claim(generation, incarnation, process)
 
 
 class Driver:
     """Does what a lease says, in a store that is a dict, and a clock that only pauses move."""
 
-    def __init__(self, machine: Lease | Eviction, *claims: Claim, held: int | None = None) -> None:
-        self.machine = machine
+    def __init__(self, lease: Lease, *claims: Claim, held: int | None = None) -> None:
+        self.lease = lease
         self.now = 100.0
         self.store = {f"holder/3/{c.generation}": encode_claim(c) for c in claims}
         if held is not None:
@@ -51,7 +49,7 @@ class Driver:
         self.has_held = False
         self.takes = 0.0
         self.outcome: object = None
-        self.operation = machine.next(self.now)
+        self.operation = lease.next(self.now)
 
     def execute(self) -> object:
         match self.operation:
@@ -77,9 +75,8 @@ class Driver:
         executed = self.execute() if outcome is None else outcome
         if not isinstance(self.operation, Pause):
             self.now += self.takes
-        self.operation = self.machine.next(self.now, executed)
-        if isinstance(self.machine, Lease):
-            self.has_held = self.has_held or self.machine.holds(self.now)
+        self.operation = self.lease.next(self.now, executed)
+        self.has_held = self.has_held or self.lease.holds(self.now)
         return self.operation
 
     def until(self, is_reached: Callable[[], bool]) -> None:
@@ -127,8 +124,7 @@ def test_after_another_it_waits_for_one_lease_and_the_drift() -> None:
     driver = holding(claim(7))
     assert driver.paused == pytest.approx(SECONDS * (1 + DRIFT))
     assert driver.holder == Claim(8, "mine", HERE)
-    assert isinstance(driver.machine, Lease)
-    assert driver.machine.generation == 8
+    assert driver.lease.generation == 8
 
 
 def test_the_wait_begins_when_the_claim_is_known_to_be_written() -> None:
@@ -155,10 +151,9 @@ def test_after_one_that_held_here_and_is_gone_it_holds_at_once() -> None:
     assert driver.holder.generation == 8
 
 
-@pytest.mark.parametrize("why", ["alive", "never held", "evicted", "held is unknown"])
+@pytest.mark.parametrize("why", ["alive", "never held", "held is unknown"])
 def test_it_waits_when_the_former_one_is_not_surely_over(why: str) -> None:
-    former = claim(7, process=None) if why == "evicted" else claim(7)
-    driver = Driver(lease(), claim(6), former, held=6 if why == "never held" else 7)
+    driver = Driver(lease(), claim(6), claim(7), held=6 if why == "never held" else 7)
     driver.gone = why != "alive"
     while not isinstance(driver.operation, PutNew):
         asks = driver.operation == Get("held/3/7") and why == "held is unknown"
@@ -179,7 +174,7 @@ def test_a_claim_that_another_was_faster_with_is_made_above_it() -> None:
     driver = Driver(lease())
     driver.until_it_is(PutNew)
     driver.store["holder/3/1"] = encode_claim(claim(1, "faster"))
-    driver.until(lambda: lease_of(driver).holds(driver.now))
+    driver.until(lambda: driver.lease.holds(driver.now))
     assert driver.holder == Claim(2, "mine", HERE)
     assert driver.paused >= SECONDS
 
@@ -200,7 +195,7 @@ def test_a_claim_of_unknown_outcome_is_looked_for(written: bool) -> None:
     if written:
         driver.execute()
     driver.step(UNKNOWN)
-    driver.until(lambda: lease_of(driver).holds(driver.now))
+    driver.until(lambda: driver.lease.holds(driver.now))
     assert driver.holder == Claim(8, "mine", HERE)
     # When it was written is not known, nor upon whom one would not have to wait.
     assert (driver.paused >= SECONDS) == written
@@ -217,11 +212,6 @@ def test_a_store_that_is_away_is_asked_again_after_a_while() -> None:
 
 
 # to hold
-
-
-def lease_of(driver: Driver) -> Lease:
-    assert isinstance(driver.machine, Lease)
-    return driver.machine
 
 
 def test_a_lease_is_counted_from_before_it_was_looked_and_short_by_the_drift() -> None:
@@ -250,7 +240,7 @@ def test_it_looks_five_times_a_lease() -> None:
 
 
 def test_a_look_that_fails_changes_nothing_and_one_that_succeeds_does() -> None:
-    machine = lease_of(driver := holding())
+    machine = (driver := holding()).lease
     until = machine.until
     for key in ("holder/3/2", "holder/3/1"):
         driver.until(lambda key=key: driver.operation == Get(key))  # type: ignore[misc]
@@ -264,7 +254,7 @@ def test_a_look_that_fails_changes_nothing_and_one_that_succeeds_does() -> None:
 
 
 def test_what_is_not_confirmed_within_a_lease_fences() -> None:
-    machine = lease_of(driver := holding())
+    machine = (driver := holding()).lease
     until = machine.until
     while not isinstance(driver.operation, Leave):
         assert driver.now < until + 2 * machine.patience
@@ -274,7 +264,7 @@ def test_what_is_not_confirmed_within_a_lease_fences() -> None:
 
 
 def test_nothing_is_delivered_after_the_lease_whatever_hangs() -> None:
-    machine = lease_of(driver := holding())
+    machine = (driver := holding()).lease
     assert machine.holds(machine.until - 0.001)
     assert not machine.holds(machine.until)
     assert driver.now < machine.until
@@ -282,7 +272,7 @@ def test_nothing_is_delivered_after_the_lease_whatever_hangs() -> None:
 
 def test_a_look_that_is_answered_after_the_lease_is_none() -> None:
     """A process that was frozen does not go on when it thaws."""
-    machine = lease_of(driver := holding())
+    machine = (driver := holding()).lease
     driver.until(lambda: driver.operation == Get("holder/3/1"))
     driver.takes = SECONDS
     assert isinstance(driver.step(), Leave)
@@ -290,7 +280,7 @@ def test_a_look_that_is_answered_after_the_lease_is_none() -> None:
 
 
 def test_whoever_sees_a_claim_above_its_own_leaves_and_stays_so() -> None:
-    machine = lease_of(driver := holding())
+    machine = (driver := holding()).lease
     driver.store["holder/3/2"] = encode_claim(claim(2))
     driver.until_it_is(Leave)
     assert driver.operation == Leave("another process has claimed the shard")
@@ -308,7 +298,7 @@ def test_whose_claim_is_gone_leaves(others: list[Claim]) -> None:
     del driver.store["holder/3/1"]
     driver.store |= {f"holder/3/{other.generation}": encode_claim(other) for other in others}
     driver.until_it_is(Leave)
-    assert not lease_of(driver).holds(driver.now)
+    assert not driver.lease.holds(driver.now)
 
 
 def test_that_it_has_held_is_written_and_older_claims_are_deleted_the_oldest_first() -> None:
@@ -323,7 +313,7 @@ def test_that_it_has_held_is_written_and_older_claims_are_deleted_the_oldest_fir
 
 
 def test_a_chore_that_fails_is_done_later_and_looks_go_on_meanwhile() -> None:
-    machine = lease_of(driver := holding(claim(6)))
+    machine = (driver := holding(claim(6))).lease
     driver.until_it_is(PutNew)
     for _ in range(20):
         assert machine.holds(driver.now)
@@ -336,7 +326,7 @@ def test_a_chore_that_fails_is_done_later_and_looks_go_on_meanwhile() -> None:
 
 
 def test_without_a_lease_nobody_waits_and_time_fences_nobody() -> None:
-    machine = lease_of(driver := holding(claim(7), seconds=None))
+    machine = (driver := holding(claim(7), seconds=None)).lease
     assert driver.paused == 0
     for _ in range(100):
         driver.step(UNKNOWN if not isinstance(driver.operation, Pause) else None)
@@ -353,56 +343,4 @@ def test_without_a_lease_another_claim_fences_all_the_same(generation: int) -> N
     driver = holding(claim(7), seconds=None)
     driver.store = {f"holder/3/{generation}": encode_claim(claim(generation))}
     driver.until_it_is(Leave)
-    assert not lease_of(driver).holds(driver.now)
-
-
-# evictions
-
-
-def eviction(seconds: float | None = SECONDS) -> Eviction:
-    return Eviction(3, "eviction", seconds=seconds)
-
-
-def test_an_eviction_claims_the_shard_for_nobody_and_waits_for_one_lease() -> None:
-    driver = Driver(eviction(), claim(7))
-    driver.until_it_is(Done)
-    assert driver.holder == Claim(8, "eviction", None)
-    assert driver.paused == pytest.approx(SECONDS * (1 + DRIFT))
-    assert isinstance(driver.step(), Done)
-
-
-def test_whoever_has_claimed_meanwhile_does_as_well() -> None:
-    driver = Driver(eviction(), claim(7))
-    driver.until_it_is(PutNew)
-    driver.store["holder/3/8"] = encode_claim(claim(8, "new"))
-    driver.until_it_is(Done)
-    assert driver.holder == claim(8, "new")
-    assert driver.paused >= SECONDS * (1 + DRIFT)
-
-
-@pytest.mark.parametrize("written", [True, False])
-def test_an_eviction_of_unknown_outcome_is_looked_for(written: bool) -> None:
-    driver = Driver(eviction(), claim(7))
-    driver.until_it_is(PutNew)
-    if written:
-        driver.execute()
-    driver.step(UNKNOWN)
-    driver.until_it_is(Keys)
-    driver.step(UNKNOWN)
-    driver.paused = 0
-    driver.until_it_is(Done)
-    assert driver.holder == Claim(8, "eviction", None)
-    assert driver.paused >= SECONDS * (1 + DRIFT)
-
-
-def test_nobody_has_not_to_be_evicted() -> None:
-    driver = Driver(eviction())
-    driver.until_it_is(Done)
-    assert not driver.store
-    assert driver.paused == 0
-
-
-def test_without_a_lease_an_eviction_leaves_some_time() -> None:
-    driver = Driver(eviction(None), claim(7))
-    driver.until_it_is(Done)
-    assert driver.paused > 1
+    assert not driver.lease.holds(driver.now)

@@ -18,7 +18,7 @@ from tests.support.shard_world import Shard, World
 
 EXAMPLES = int(os.environ.get("SLIPSTREAM_EXAMPLES", "100"))
 TOPICS = tuple(f"room:{number}" for number in range(6))
-# After the last fault: operations that hang are executed, processes evicted, and started again.
+# After the last fault: operations that hang are executed, processes started again.
 LONG_ENOUGH = 90.0
 
 LEASE = 2.0

@@ -19,8 +19,6 @@ from hypothesis import strategies as st
 from slipstream_actor.contrib.ray.leases import (
     DRIFT,
     UNKNOWN,
-    Done,
-    Eviction,
     IsGone,
     Lease,
     Leave,
@@ -50,7 +48,6 @@ class Plan(NamedTuple):
     """What becomes of a process."""
 
     host: int
-    evicts: bool
     well: int  # So many steps go well,
     delays: list[Delays]  # and then so.
     cut: int  # So many steps after those that go well still reach the store.
@@ -71,7 +68,6 @@ delays = st.one_of(
 plans = st.builds(
     Plan,
     st.integers(0, 1),
-    st.sampled_from((False, False, False, True)),
     st.integers(0, 9),
     st.lists(delays, max_size=3),
     st.sampled_from((0, 1, 1, 2, 3, 99, 99)),
@@ -113,19 +109,15 @@ class Contest:
 
 
 class Contender:
-    """A process that wants the lease, or wants it to be nobody's."""
+    """A process that wants the lease."""
 
     def __init__(self, contest: Contest, number: int, plan: Plan) -> None:
         self.contest = contest
         self.number = number
         self.plan = plan
         self.steps = 0
-        self.machine: Lease | Eviction
-        if plan.evicts:
-            self.machine = Eviction(0, str(number), seconds=SECONDS)
-        else:
-            process = Process(str(plan.host), number, "")
-            self.machine = Lease(0, str(number), process, seconds=SECONDS)
+        process = Process(str(plan.host), number, "")
+        self.lease = Lease(0, str(number), process, seconds=SECONDS)
         self.started = END
 
     def start(self) -> None:
@@ -141,8 +133,7 @@ class Contender:
 
     @property
     def holds(self) -> bool:
-        is_lease = isinstance(self.machine, Lease)
-        return is_lease and self.alive and self.machine.holds(self.clock())  # type: ignore[union-attr]
+        return self.alive and self.lease.holds(self.clock())
 
     def go_on(self, now: float, outcome: object) -> None:
         if not self.alive:
@@ -154,7 +145,7 @@ class Contender:
             self.contest.later(plan.next_after, self.contest.start_next)
         ill = dict(enumerate(plan.delays, plan.well))
         took = ill.get(step, Delays())
-        operation = self.machine.next(now, outcome)
+        operation = self.lease.next(now, outcome)
         contest = self.contest
 
         def read_clock(outcome: object) -> None:
@@ -163,7 +154,7 @@ class Contender:
 
         answer = first(lambda outcome: contest.later(took.clock, lambda: read_clock(outcome)))
         match operation:
-            case Leave() | Done():
+            case Leave():
                 return
             case Pause(seconds):
                 contest.later(seconds / contest.rates[plan.host], lambda: answer(None))
@@ -183,7 +174,7 @@ class Contender:
             outcome = contest.store.execute(operation)
             contest.later(took.back, lambda: answer(outcome))
 
-        patience = self.machine.patience / contest.rates[self.plan.host]
+        patience = self.lease.patience / contest.rates[self.plan.host]
         contest.later(patience, lambda: answer(UNKNOWN))
         if reached:
             contest.later(took.there, execute)
@@ -205,12 +196,12 @@ def first(take: Callable[[object], None]) -> Callable[[object], None]:
 @given(st.lists(plans, min_size=2, max_size=4), rates)
 @settings(max_examples=6 * EXAMPLES, deadline=None)
 def test_never_two_hold(plans: list[Plan], rates: list[float]) -> None:
-    Contest([plans[0]._replace(evicts=False), *plans[1:]], rates).run()
+    Contest(plans, rates).run()
 
 
 def test_one_after_the_other_holds() -> None:
     """Such contests as these do have winners."""
-    plan = Plan(0, False, 12, [], 99, 99.0, 0.0)
+    plan = Plan(0, 12, [], 99, 99.0, 0.0)
     contest = Contest([plan._replace(cut=0), plan._replace(host=1)], [1.0, 1.0])
     contest.run()
     assert contest.wins == [0, 1]
