@@ -26,8 +26,6 @@ logger: Logger = get_logger("slipstream_actor.shutdown")
 
 # For an actor that never had a connection; of the others an option says it.
 SHUTDOWN_SECONDS = 2.0
-# Of these, for the supervisors: one that such a child holds up leaves the others their time.
-SUPERVISION_SECONDS = 1.0
 
 # What supervisors may take of the shortest time that a client has, and a client of its own: what
 # is left is its connection's, if it does not come back from a callback.

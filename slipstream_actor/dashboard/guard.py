@@ -90,9 +90,7 @@ def csrf_token(environ: Environ) -> str | None:
     cookie = cookie_of(environ)
     if cookie is None:
         return None
-    return hmac.new(
-        cookie.encode("latin-1"), b"slipstream_actor.dashboard", hashlib.sha256
-    ).hexdigest()
+    return hmac.new(cookie.encode("latin-1"), PURPOSE, hashlib.sha256).hexdigest()
 
 
 def is_own_page(environ: Environ) -> bool:

@@ -50,9 +50,9 @@ def list_of(look: Callable[[], Iterable[T]], most: int = MOST_SHOWN) -> list[T]:
     return steadily(lambda: few(look(), most), nothing)
 
 
-def items_of(mapping: Mapping[K, V], most: int = MOST_SHOWN) -> list[tuple[K, V]]:
+def items_of(mapping: Mapping[K, V]) -> list[tuple[K, V]]:
     """Return the first items of a mapping that another thread may change meanwhile."""
-    return list_of(mapping.items, most)
+    return list_of(mapping.items)
 
 
 def class_name(kind: type) -> str:

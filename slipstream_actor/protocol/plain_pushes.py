@@ -18,17 +18,16 @@ class PlainPushes:
     and what is kept of each is small.
     """
 
-    __slots__ = ("_most", "_older", "recent")
+    __slots__ = ("_older", "recent")
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self.recent: dict[str | None, Ref] = {}
         self._older: dict[int, int] = {}
 
     def add(self, number: str, ref: Ref) -> None:
         """Remember a push that is being sent."""
         self.recent[number] = ref
-        if len(self.recent) > self._most:
+        if len(self.recent) > MOST:
             oldest = next(iter(self.recent)) or ""
             del self.recent[oldest]
             self._keep_bit(oldest)

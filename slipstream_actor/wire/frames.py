@@ -187,12 +187,9 @@ def size_of(payload: bytes) -> int:
     return length + (6 if length < 126 else 8 if length < 65536 else 14)
 
 
-def close_payload(code: int, reason: str = "") -> bytes:
+def close_payload(code: int) -> bytes:
     """Return the payload of a close frame; 1005 is an empty one (section 7.1.5)."""
-    if code == 1005:
-        return b""
-    text = reason.encode()[:123].decode("utf-8", "ignore")
-    return code.to_bytes(2, "big") + text.encode()
+    return b"" if code == 1005 else code.to_bytes(2, "big")
 
 
 def of_message(data: str | bytes) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ import selectors
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -133,17 +133,10 @@ Told = list[Process] | Failure
 class RemoteProcesses:
     """The processes that a dashboard tells of; of one that is not told of any more, as it was."""
 
-    def __init__(
-        self,
-        address: Address,
-        selector: selectors.BaseSelector,
-        interval: float,
-        asked: Callable[[Address], list[Process]] = fetch,
-    ) -> None:
+    def __init__(self, address: Address, selector: selectors.BaseSelector, interval: float) -> None:
         self.where: str = address.where
         self._address = address
         self._interval = interval
-        self._fetch = asked
         # Of each process when it was told of last.
         self._known: dict[str, tuple[float, Process]] = {}
         self._answers = 0
@@ -167,7 +160,7 @@ class RemoteProcesses:
 
     def _ask(self) -> Told:
         try:
-            return self._fetch(self._address)
+            return fetch(self._address)
         except Failure as failure:
             return failure
 

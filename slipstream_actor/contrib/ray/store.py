@@ -151,11 +151,6 @@ class Store:
         """Have a topic wanted no more."""
         self.delete(f"want/{topic}")
 
-    def wanted_params(self, topic: str) -> Any | None:
-        """Return the stored params of a topic, `None` when nobody wants it."""
-        data = self.get(f"want/{topic}")
-        return None if data is None else decode(data)
-
     def wanted_topics(self) -> list[str]:
         """Return the wanted topics."""
         return [key.removeprefix("want/") for key in self.keys("want/")]
