@@ -41,6 +41,7 @@ __all__ = [
     "is_forked",
     "is_known_to_be_forked",
     "close_in_child",
+    "renew_lock_in_child",
     "require_here",
     "reset_in_child",
     "end_copied_thread",
@@ -284,6 +285,12 @@ def close_in_child(sock: socket.socket) -> None:
 def reset_in_child(function: Callable[[], object]) -> None:
     """Have `function` called in every child, first: for what a module keeps. It must not block."""
     _resets.append(function)
+
+
+def renew_lock_in_child(owner: Any, name: str) -> None:
+    """Have every child begin with another lock as this attribute of a module, or of a class: nobody
+    may be there to release the parent's."""
+    reset_in_child(lambda: setattr(owner, name, threading.RLock()))
 
 
 def after_fork(function: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -19,8 +20,8 @@ from slipstream_actor.actors.forks import (
     ended_error,
     ended_for,
     reason_of_end,
+    renew_lock_in_child,
     require_here,
-    reset_in_child,
 )
 from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, near, shown, shown_reason
@@ -39,6 +40,8 @@ _names: dict[Hashable, ActorRef[Any]] = {}
 _ended: OrderedDict[Hashable, tuple[str, Any]] = OrderedDict()
 # Reentrant: garbage may be collected, or a signal handled, while it is held.
 _names_lock = threading.RLock()
+# The names stay: in a child they are those of dead actors.
+renew_lock_in_child(sys.modules[__name__], "_names_lock")
 
 
 def register(name: Hashable, ref: ActorRef[Any]) -> None:
@@ -151,15 +154,3 @@ def nobody_error(name: Hashable) -> ClientEndedError:
         if alike:
             text += f"; is it to be {' or '.join(map(shown, alike))}?"
     return ClientEndedError("noproc", text)
-
-
-def _reset_in_child() -> None:
-    """Forget a lock that nobody may be there to release.
-
-    The names stay: they are those of dead actors.
-    """
-    global _names_lock  # noqa: PLW0603 - nothing else could free it
-    _names_lock = threading.RLock()
-
-
-reset_in_child(_reset_in_child)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
-from slipstream_actor.actors.forks import ended_for, is_forked, require_here, reset_in_child
+from slipstream_actor.actors.forks import ended_for, is_forked, renew_lock_in_child, require_here
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import is_main_thread
 from slipstream_actor.actors.names import Target, resolve
@@ -258,15 +259,7 @@ def as_failure(error: Exception | SystemExit) -> Exception:
 
 
 _changing = threading.RLock()
-
-
-def _reset_in_child() -> None:
-    """Forget a lock that nobody may be there to release."""
-    global _changing  # noqa: PLW0603 - nothing else could free it
-    _changing = threading.RLock()
-
-
-reset_in_child(_reset_in_child)
+renew_lock_in_child(sys.modules[__name__], "_changing")
 
 
 def add(inbox: Any, listener: Listener) -> None:

@@ -28,7 +28,7 @@ except ImportError as _missing:
     ) from _missing
 
 from slipstream_actor.actors import context
-from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.forks import renew_lock_in_child
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.telemetry import dispatch as telemetry
 from slipstream_actor.telemetry.dispatch import EventName
@@ -127,12 +127,7 @@ class SlipstreamInstrumentor:
             instrumentation.spans.end_all()
 
 
-def _reset_in_child() -> None:
-    """Forget a lock that nobody may be there to release."""
-    SlipstreamInstrumentor._lock = threading.RLock()
-
-
-reset_in_child(_reset_in_child)
+renew_lock_in_child(SlipstreamInstrumentor, "_lock")
 
 
 class Instrumentation:

@@ -4,9 +4,10 @@ what `serve_in` names."""
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
-from slipstream_actor.actors.forks import current_epoch, reset_in_child
+from slipstream_actor.actors.forks import current_epoch, renew_lock_in_child
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.debug.serving import DebugServer, serve
 from slipstream_actor.debug.sockets import SUFFIX
@@ -19,6 +20,7 @@ logger: Logger = get_logger("slipstream_actor.debug")
 OWNER_ONLY = 0o700
 
 _lock = threading.RLock()
+renew_lock_in_child(sys.modules[__name__], "_lock")
 # What `serve_in` was given, each once; a child of a fork has it too.
 _configured: dict[str, None] = {}
 # In which process that was done, by its epoch, and what it has tried to serve.
@@ -83,11 +85,4 @@ def serve_no_more() -> None:
             server.close()
 
 
-def _reset_in_child() -> None:
-    """Forget a lock that nobody may be there to release."""
-    global _lock  # noqa: PLW0603 - nothing else could free it
-    _lock = threading.RLock()
-
-
-reset_in_child(_reset_in_child)
 when_started(serve_as_configured)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 from pykka import ActorRef
 
 from slipstream_actor.actors.envelopes import Burst, GetState
-from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.forks import renew_lock_in_child
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.here import is_main_thread
 from slipstream_actor.actors.inbox import Inbox
@@ -32,6 +33,7 @@ logger: Logger = get_logger("slipstream_actor.debug")
 
 # Whoever adds or takes away a listener. Reentrant, as all locks here.
 _lock = threading.RLock()
+renew_lock_in_child(sys.modules[__name__], "_lock")
 
 
 class Listener(Protocol):
@@ -194,12 +196,3 @@ def keep(observer: Observer, wanted: Callable[[Any], Any]) -> list[Listener]:
         if not observer.listeners:
             observer.remove()
         return [listener for listener in told if listener not in observer.listeners]
-
-
-def _reset_in_child() -> None:
-    """Forget a lock that nobody may be there to release."""
-    global _lock  # noqa: PLW0603 - nothing else could free it
-    _lock = threading.RLock()
-
-
-reset_in_child(_reset_in_child)

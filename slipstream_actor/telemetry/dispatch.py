@@ -16,6 +16,7 @@ Attached handlers are inherited by forked children, as logging's are.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from slipstream_actor.actors.forks import reset_in_child
+from slipstream_actor.actors.forks import renew_lock_in_child
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.errors import SlipstreamError
 
@@ -53,6 +54,7 @@ _handlers: dict[EventName, tuple[Handler, ...]] = {}
 _followed: dict[EventName, set[str]] = {}
 # Reentrant: garbage may be collected, or a signal handled, while it is held.
 _lock = threading.RLock()
+renew_lock_in_child(sys.modules[__name__], "_lock")
 
 
 class AlreadyAttachedError(SlipstreamError, ValueError):
@@ -218,12 +220,3 @@ def failure(error: BaseException) -> dict[str, Any]:
     """Return the metadata of an exception; `kind` is `"exit"` for what is no `Exception`."""
     kind = "error" if isinstance(error, Exception) else "exit"
     return {"kind": kind, "reason": error, "stacktrace": error.__traceback__}
-
-
-def _reset_in_child() -> None:
-    """Forget a lock that nobody may be there to release."""
-    global _lock  # noqa: PLW0603 - nothing else could free it
-    _lock = threading.RLock()
-
-
-reset_in_child(_reset_in_child)
