@@ -18,23 +18,15 @@ __all__ = ["Policy", "delay"]
 Policy: TypeAlias = tuple[int, ...] | Callable[..., float]
 
 
-def chance(least: float, most: float) -> float:
-    """Return a number between the two, by chance."""
+def chance(most: float) -> float:
+    """Return a number from 0 to `most`, by chance."""
     # Not at the top: it is slow to import, and only who has to wait needs it.
     import random
 
-    return random.uniform(least, most)
+    return random.uniform(0, most)
 
 
-def delay(
-    option: str,
-    policy: Policy,
-    attempt: int,
-    jitter: int = 0,
-    reason: Any = None,
-    *,
-    uniform: Callable[[float, float], float] = chance,
-) -> float:
+def delay(option: str, policy: Policy, attempt: int, jitter: int = 0, reason: Any = None) -> float:
     """Return the seconds before an attempt: the policy's, and a random part of `jitter`.
 
     `option` names the policy, `jitter` is in milliseconds, `reason` is that of the last failure.
@@ -44,7 +36,7 @@ def delay(
         msec = call_policy(option, policy, attempt, reason)
     else:
         msec = policy[min(attempt, len(policy)) - 1]
-    return (msec + (uniform(0, jitter) if jitter else 0)) / 1000
+    return (msec + (chance(jitter) if jitter else 0)) / 1000
 
 
 def call_policy(option: str, policy: Callable[..., float], attempt: int, reason: Any) -> float:
