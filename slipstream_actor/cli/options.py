@@ -14,6 +14,7 @@ import typer
 from slipstream_actor.cli.sources import object_from, secret_from, text_from, wrong
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.extensions import DEFLATE
+from slipstream_actor.wire.dial import verifying_context
 
 __all__ = ["Connecting", "header_of", "seconds_of", "trusting", "with_connecting"]
 
@@ -158,8 +159,7 @@ def header_of(text: str) -> tuple[str, str]:
 
 def trusting(cafile: str) -> ssl.SSLContext:
     """Return the context that trusts these authorities too."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
+    context = verifying_context()
     try:
         context.load_verify_locations(cafile)
     except OSError:

@@ -14,6 +14,7 @@ from slipstream_actor.dashboard.asking import Answer, ask
 from slipstream_actor.debug.directory import served_directories
 from slipstream_actor.debug.encoding import as_json
 from slipstream_actor.debug.happenings import happenings
+from slipstream_actor.debug.plain import Plain
 from slipstream_actor.debug.report import report
 from slipstream_actor.debug.requests import Refused, answer
 from slipstream_actor.debug.sockets import SUFFIX, sockets_in
@@ -28,8 +29,6 @@ logger: Logger = get_logger("slipstream_actor.dashboard")
 PATIENCE, PATIENCE_WITH_CONTROL = 1.0, 6.0
 MOST = 64
 ELSEWHERE = "this request has come to another process, which does not reach that one"
-
-Plain = dict[str, Any]
 
 
 class Whose(msgspec.Struct):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pykka import ActorRef
 
@@ -27,7 +27,9 @@ from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.client.runner import known_socket
 from slipstream_actor.protocol.events import ChannelConnected
 
-__all__ = ["Listener", "listen", "stop_listening"]
+__all__ = ["Listener", "listen", "listener_of", "stop_listening"]
+
+L = TypeVar("L")
 
 logger: Logger = get_logger("slipstream_actor.debug")
 
@@ -180,6 +182,13 @@ def listen(ref: Any, listener: Listener) -> None:
             observer.install(None if link is None else link.connection)
         else:
             observer.listeners = (*observer.listeners, listener)
+
+
+def listener_of(ref: Any, kind: type[L]) -> L | None:
+    """Return the listener of this kind that a client has, `None` without one."""
+    observer = ref.actor_inbox.observer
+    told = () if observer is None else observer.listeners
+    return next((listener for listener in told if isinstance(listener, kind)), None)
 
 
 def stop_listening(ref: Any, wanted: Callable[[Listener], bool]) -> list[Listener]:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from slipstream_actor.debug.messages import Message, Messages
-from slipstream_actor.debug.observer import listen, stop_listening
+from slipstream_actor.debug.observer import listen, listener_of, stop_listening
 from slipstream_actor.debug.plain import Plain, list_of
 
 __all__ = ["recent_messages"]
@@ -61,9 +61,7 @@ def recent_messages(ref: Any, *, payloads: bool = False) -> list[Plain]:
     They are kept for half a minute more each time. With `payloads` they have what is shown of
     those, from the first time on that this was asked for.
     """
-    observer = ref.actor_inbox.observer
-    told = () if observer is None else observer.listeners
-    recent = next((listener for listener in told if isinstance(listener, Recent)), None)
+    recent = listener_of(ref, Recent)
     if recent is None:
         recent = Recent(ref)
         messages = recent.asked(payloads=payloads)

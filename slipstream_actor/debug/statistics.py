@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from slipstream_actor.actors.names import Target
 from slipstream_actor.debug.control import client_of
-from slipstream_actor.debug.observer import listen, stop_listening
+from slipstream_actor.debug.observer import listen, listener_of, stop_listening
 from slipstream_actor.debug.words import is_message, what_is, what_is_sent
 
 __all__ = ["statistics"]
@@ -75,9 +75,8 @@ def statistics(client: Target, on: bool | Literal["get"]) -> dict[str, Any] | No
         raise ValueError(f"on must be True, False or 'get', not {on!r}")
     ref = client_of("statistics", client)
     if on == "get":
-        observer = ref.actor_inbox.observer
-        told = () if observer is None else observer.listeners
-        return next((count.so_far() for count in told if isinstance(count, Count)), None)
+        count = listener_of(ref, Count)
+        return None if count is None else count.so_far()
     stop_listening(ref, lambda listener: not isinstance(listener, Count))
     if on:
         listen(ref, Count())

@@ -22,7 +22,7 @@ from slipstream_actor.wire.proxies import open_proxy, proxy_for
 from slipstream_actor.wire.race import Race
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
 
-__all__ = ["dial"]
+__all__ = ["dial", "verifying_context"]
 
 T = TypeVar("T")
 MAX_PROXY_HEAD = 64 * 1024
@@ -92,20 +92,25 @@ def set_options(sock: socket.socket, config: Configuration) -> None:
         raise AttemptFailed("io", f"sockopt: {text(error)}", retryable=retryable) from error
 
 
-@functools.cache
-def default_context() -> ssl.SSLContext:
-    """Return the context that verifies certificate and host name, with HTTP/1.1 only
+def verifying_context() -> ssl.SSLContext:
+    """Return a context that verifies certificate and host name, with HTTP/1.1 only
     (docs/protocol.md#note-43).
 
-    Raises `AttemptFailed`.
+    Raises `OSError`, with the file's name, for one of the environment (`SSLKEYLOGFILE`) that cannot
+    be written.
     """
-    try:
-        context = ssl.create_default_context()
-    except OSError as error:
-        # With the name of the file: one of the environment (SSLKEYLOGFILE) that cannot be written.
-        raise AttemptFailed("tls", f"the default ssl_context: {error}") from error
+    context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+@functools.cache
+def default_context() -> ssl.SSLContext:
+    """Return the one of all connections that have none of their own. Raises `AttemptFailed`."""
+    try:
+        return verifying_context()
+    except OSError as error:
+        raise AttemptFailed("tls", f"the default ssl_context: {error}") from error
 
 
 def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl.SSLSocket:

@@ -58,11 +58,11 @@ def rows_of(processes: Iterable[Process]) -> list[Row]:
 def rows_in(process: Process) -> Iterator[Row]:
     report = process.report
     common: dict[str, Any] = {
-        "process": escaped(process.key),
+        "process": plain(process.key),
         "pid": process.pid if report is None else report.pid,
-        "command": "" if report is None else escaped(report.command),
+        "command": "" if report is None else plain(report.command),
         "silent_for": process.silent_for,
-        "trouble": escaped_or_none(process.trouble),
+        "trouble": plain_or_none(process.trouble),
     }
     if report is None or not (report.clients or report.connections):
         yield Row(**common)
@@ -81,18 +81,18 @@ def of_client(client: Client) -> dict[str, Any]:
     return {
         **of_connection(client.connection),
         "id": client.id,
-        "client": escaped(client.label),
-        "status": escaped("suspended" if client.suspended else client.status),
+        "client": plain(client.label),
+        "status": plain("suspended" if client.suspended else client.status),
         "host": host_of(client.uri),
         "topics": client.topic_count,
         "mailbox": client.mailbox.depth,
-        "oldest": escaped_or_none(client.mailbox.oldest),
+        "oldest": plain_or_none(client.mailbox.oldest),
         "oldest_age": client.mailbox.oldest_age,
-        "callback": None if callback is None else escaped(callback.name),
+        "callback": None if callback is None else plain(callback.name),
         "busy_for": None if callback is None else callback.seconds,
         "reconnects": client.reconnects,
-        "failure": None if failure is None else escaped(failure.text),
-        "hint": None if failure is None else escaped_or_none(failure.hint),
+        "failure": None if failure is None else plain(failure.text),
+        "hint": None if failure is None else plain_or_none(failure.hint),
     }
 
 
@@ -101,8 +101,8 @@ def of_thread(connection: Connection) -> dict[str, Any]:
     return {
         **of_connection(connection),
         "id": connection.id,
-        "client": escaped(connection.owner or connection.label),
-        "status": escaped(connection.status),
+        "client": plain(connection.owner or connection.label),
+        "status": plain(connection.status),
         "host": host_of(connection.uri),
         "topics": connection.topic_count,
         "mailbox": connection.mailbox.depth,
@@ -126,12 +126,7 @@ def bytes_of(rates: Rates) -> float:
     return rates.bytes_in + rates.bytes_out
 
 
-def escaped(text: str) -> str:
-    """Return a text without what a terminal would obey."""
-    return plain(text)
-
-
-def escaped_or_none(text: str | None) -> str | None:
+def plain_or_none(text: str | None) -> str | None:
     return None if text is None else plain(text)
 
 
