@@ -60,9 +60,9 @@ class ChildSpec:
                 "restart", "must be 'permanent', 'transient' or 'temporary', or None: as the class"
             )
         if client_class.restart not in get_args(Restart):  # It may have been set since it was made.
-            name = client_class.__name__
             raise ConfigurationError(
-                "restart", f"of {name} must be 'permanent', 'transient' or 'temporary'"
+                "restart",
+                f"of {client_class.__name__} must be 'permanent', 'transient' or 'temporary'",
             )
         if shutdown is UNSET:
             shutdown = 5.0 if issubclass(client_class, ClientActor) else None

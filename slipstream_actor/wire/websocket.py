@@ -220,9 +220,7 @@ class Transport(Output):
             if self._big is not None:
                 return self._read_big(received)
             chunk = self.sock.recv(READ_SIZE)
-        except (BlockingIOError, ssl.SSLWantReadError, InterruptedError):
-            return 0
-        except ssl.SSLWantWriteError:
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             chunk = b""
