@@ -307,18 +307,9 @@ class ClientActor(EventDelivery):
         """Run a method of its own as a proxy does: what it raises goes to the caller, and the actor
         lives on."""
         future = invocation.future
-        if not future.begin():
-            return
-        try:
-            future.set(invocation.context.run(self._dispatch_here, invocation.message))
-        except Interrupted:
-            future.fail(self._stopped())
-            raise
-        except Exception as error:
-            future.fail(error)
-        except BaseException as error:
-            future.fail(error)
-            raise
+        if future.begin():
+            call, run = invocation.message, invocation.context.run
+            run_for(self, future, lambda: future.set(run(self._dispatch_here, call)))
 
     def _handle_request(self, request: Request) -> None:
         """`call`: GenServer's way, where an exception goes to the caller and ends the actor."""
@@ -382,17 +373,22 @@ def answer_state(client: ClientActor, asked: GetState) -> None:
 
 def run_between(client: ClientActor, asked: Between) -> None:
     """Run what somebody wants to be run between callbacks: what it raises is theirs."""
-    if asked.future.done:
-        return
+    if not asked.future.done:
+        run_for(client, asked.future, lambda: asked.message(client, asked.future))
+
+
+def run_for(client: ClientActor, future: Future[Any], function: Callable[[], object]) -> None:
+    """Run what somebody waits for by `future`: what it raises goes there, and ends the client only
+    where it is no `Exception`."""
     try:
-        asked.message(client, asked.future)
+        function()
     except Interrupted:
-        asked.future.fail(client._stopped())
+        future.fail(client._stopped())
         raise
     except Exception as error:
-        asked.future.fail(error)
+        future.fail(error)
     except BaseException as error:
-        asked.future.fail(error)
+        future.fail(error)
         raise
 
 

@@ -187,8 +187,12 @@ def observed_push(
 def push_ended(ledger: Ledger, ref: str, outcome: Any) -> None:
     """A push has an outcome: a `Reply`, or the reason that it has failed for."""
     begun = ledger.open_spans.pop(ref, None) if ledger.open_spans else None
-    if begun is None:
-        return
+    if begun is not None:
+        stop_with(begun, outcome)
+
+
+def stop_with(begun: OpenSpan, outcome: Any) -> None:
+    """End a push's span with a `Reply`, or the reason that there is none."""
     if isinstance(outcome, Reply):
         told = {"outcome": "replied", "status": outcome.status, "response": outcome.response}
         begun.stop(**told, reason=None)
@@ -205,11 +209,8 @@ def begin_request(socket: SocketState | None, request: Any) -> OpenSpan:
 def request_ended(begun: OpenSpan, future: Any) -> None:
     """Its future is done: with a `Reply`, or an error, of which a reason is told if it has one."""
     try:
-        told = future.get(timeout=0.0)
+        outcome = future.get(timeout=0.0)
     except SlipstreamError as error:
         reason = getattr(error, "reason", None)
-        told = {"outcome": "failed", "status": None, "response": None}
-        begun.stop(**told, reason=error if reason is None else reason)
-    else:
-        told = {"outcome": "replied", "status": told.status, "response": told.response}
-        begun.stop(**told, reason=None)
+        outcome = error if reason is None else reason
+    stop_with(begun, outcome)
