@@ -85,8 +85,8 @@ class Future(pykka.Future[T]):
 
         Raises `AwaitTimeoutError` when there is none by then, `ClientEndedError` when whoever was
         to complete it has ended, `ForkedError` in a forked child, where nobody is left who could,
-        and `RuntimeError` in the thread of the actor that
-        was asked. In an actor a request to stop ends the wait.
+        and `RuntimeError` in the thread of the actor that was asked. In an actor a request to stop
+        ends the wait.
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)

@@ -1,7 +1,6 @@
 """The `Socket`: an immutable token of a connection and its joins, with all that one can ask for.
 
-Each method checks nothing and does nothing by itself: it is documented here, and done elsewhere in
-this room.
+The methods are documented here; what they do stands, as a rule, elsewhere in this room.
 """
 
 from __future__ import annotations
