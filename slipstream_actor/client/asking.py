@@ -15,11 +15,11 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.question import Question
 from slipstream_actor.client.client import ClientActor
-from slipstream_actor.client.invocation import Invocation, InvocationFuture
+from slipstream_actor.client.invocation import Invocation, InvocationFuture, method_name
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.requests import Requests
 from slipstream_actor.client.runner import Kept
-from slipstream_actor.configuration.arguments import kind_given, require_seconds, require_text
+from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.message import Reply
 from slipstream_actor.socket.pushes import RESERVED, require_event
@@ -141,11 +141,7 @@ def invoke(client: Target, method: Any, *args: Any, **kwargs: Any) -> Future[Any
     raises and `ClientEndedError` too, comes out of the future. `cancel()` of the future takes back
     what has not begun.
     """
-    name = getattr(method, "__name__", None)
-    if not callable(method) or not isinstance(name, str):
-        raise TypeError(f"invoke takes a method of the client's class, not {kind_given(method)}")
-    if name.startswith("_"):
-        raise TypeError(f"invoke: {name} is private; proxies do not have it either")
+    name = method_name(method)
     future = InvocationFuture()
     try:
         ref = resolve(client)

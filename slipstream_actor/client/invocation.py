@@ -9,9 +9,10 @@ from pykka.messages import ProxyCall
 
 from slipstream_actor.actors.envelopes import Request
 from slipstream_actor.actors.future import Future
+from slipstream_actor.configuration.arguments import kind_given
 from slipstream_actor.errors import CancelledError
 
-__all__ = ["Invocation", "InvocationFuture"]
+__all__ = ["Invocation", "InvocationFuture", "method_name"]
 
 
 class InvocationFuture(Future[Any]):
@@ -30,6 +31,16 @@ class InvocationFuture(Future[Any]):
         if self.done or self._claims.setdefault("first", "cancelled") != "cancelled":
             return False
         return self.fail(CancelledError(f"{self.question} was cancelled"))
+
+
+def method_name(method: Any) -> str:
+    """Return the name of a method that `invoke` is given. Raises `TypeError` for what is none."""
+    name = getattr(method, "__name__", None)
+    if not callable(method) or not isinstance(name, str):
+        raise TypeError(f"invoke takes a method of the client's class, not {kind_given(method)}")
+    if name.startswith("_"):
+        raise TypeError(f"invoke: {name} is private; proxies do not have it either")
+    return name
 
 
 class Invocation(Request):

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.actors.future import Future
 from slipstream_actor.client.client import ClientActor
+from slipstream_actor.client.invocation import method_name
 from slipstream_actor.client.subscriptions import Overflow
 from slipstream_actor.configuration.arguments import (
     kind_given,
@@ -251,12 +252,7 @@ class Shards(Generic[C]):
         """Have the client that a topic belongs to call its `method`; return the future of the
         result: see `invoke`. `ShardLostError` comes out of it when its process has died."""
         require_text("topic", topic)
-        name = getattr(method, "__name__", None)
-        if not callable(method) or not isinstance(name, str):
-            wrong = kind_given(method)
-            raise TypeError(f"invoke takes a method of the client's class, not {wrong}")
-        if name.startswith("_"):
-            raise TypeError(f"invoke: {name} is private; proxies do not have it either")
+        name = method_name(method)
         data = engine.dumps((args, kwargs))
         return self._ask(INVOKE, topic, (name, data), len(data), None)
 
