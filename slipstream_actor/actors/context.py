@@ -6,7 +6,7 @@ propagator, which an instrumentation installs, nothing is carried and nothing is
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from pykka._envelope import Envelope
@@ -57,17 +57,8 @@ def with_context(envelope: Envelope[Any]) -> Envelope[Any]:
     return envelope
 
 
-class Nothing:
-    """What there is to resume when nothing was carried."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-NOTHING = Nothing()
+# What there is to resume when nothing was carried.
+NOTHING = nullcontext()
 
 
 def resumed(captured: Any) -> AbstractContextManager[object]:

@@ -48,8 +48,8 @@ class Burst:
     """Several events of one `source`, handed over as one message and taken one by one.
 
     Who takes one counts it in `flow`, and whoever takes the last the `size`, which is in bytes as
-    they came. `last_ref` is the last reference that the owner had given out
-    when this was put together: a push with a later one has its reply in a later burst.
+    they came. `last_ref` is the last reference that the owner had given out when this was put
+    together: a push with a later one has its reply in a later burst.
     """
 
     __slots__ = ("events", "flow", "last_ref", "size", "source")
