@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from slipstream_actor.cli.exits import Exit, Failure
+from slipstream_actor.cli.watch import Watch
 
 __all__ = ["serve"]
 
@@ -39,14 +41,13 @@ def serve(
     Its URI is written to standard output once it listens.
     """
     try:
-        from slipstream_actor.cli.serving import Watch, begin_anew, listen, load
+        from slipstream_actor.cli.serving import begin_anew, listen, load
     except ImportError as error:
         raise Failure(Exit.USAGE, str(error)) from None
-    watch = Watch(target) if target is not None and reload else None
-    channels = load(target, stay=reloaded)
-    if watch is not None:
-        watch.look()
-    if channels is not None:
-        listen(channels, host, port, watch, compress=compress, reloaded=reloaded, quiet=quiet)
-    if watch is not None:
-        begin_anew(target, host, watch.port or port, watch, compress=compress, quiet=quiet)
+    watch = Watch() if target is not None and reload else None
+    with watch or nullcontext():
+        channels = load(target, stay=reloaded)
+        if channels is not None:
+            listen(channels, host, port, watch, compress=compress, reloaded=reloaded, quiet=quiet)
+        if watch is not None:
+            begin_anew(target, host, watch.port or port, watch, compress=compress, quiet=quiet)

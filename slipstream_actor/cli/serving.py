@@ -6,65 +6,22 @@ Imported when it is asked for: the server needs an extra of its own.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.output import say
 from slipstream_actor.cli.sources import wrong
-from slipstream_actor.testing.server.channel import Channel
-from slipstream_actor.testing.server.router import Channels
+from slipstream_actor.cli.watch import Watch
+from slipstream_actor.testing.server.router import Channels, Router
 from slipstream_actor.testing.server.server import PhoenixServer
 from slipstream_actor.testing.server.shell_app import SHELL_CHANNELS
 
-__all__ = ["Watch", "begin_anew", "listen", "load"]
-
-LOOK_AGAIN = 0.3
-"""Seconds between looks at the files."""
-
-
-class Watch:
-    """The files that matter: the modules' below the current directory."""
-
-    def __init__(self, target: str) -> None:
-        self.port: int | None = None
-        self._target = target.partition(":")[0]
-        look_here()
-        # Before the modules are loaded, lest a change meanwhile go unnoticed.
-        self._seen: dict[str, int] = dict(self._look())
-
-    def wait(self) -> None:
-        """Return when a file has changed since the last `look`."""
-        while not dict(self._look()).items() - self._seen.items():
-            time.sleep(LOOK_AGAIN)
-
-    def look(self) -> None:
-        """Look at the modules that are loaded now, too; of all others the first look counts."""
-        self._seen = {**dict(self._look()), **self._seen}
-
-    def _look(self) -> Iterator[tuple[str, int]]:
-        for name in self._files():
-            try:
-                yield name, Path(name).stat().st_mtime_ns
-            except OSError:
-                yield name, 0
-
-    def _files(self) -> set[str]:
-        here = os.getcwd() + os.sep
-        files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-        try:
-            # One that could not be imported is not among the modules.
-            spec = importlib.util.find_spec(self._target)
-            files.add(None if spec is None else spec.origin)
-        except (ImportError, ValueError, SyntaxError):
-            files.add(str(Path(here, *self._target.split(".")).with_suffix(".py")))
-        return {name for name in files if name is not None and name.startswith(here)}
+__all__ = ["begin_anew", "listen", "load"]
 
 
 def listen(
@@ -129,14 +86,13 @@ def look_here() -> None:
 
 def checked(found: Any) -> Channels:
     """Return channels that are some."""
-    channels = found() if callable(found) and not isinstance(found, Mapping) else found
-    if not isinstance(channels, Mapping) or not all(
-        isinstance(pattern, str)
-        and (kind is None or (isinstance(kind, type) and issubclass(kind, Channel)))
-        for pattern, kind in channels.items()
-    ):
-        raise wrong("MODULE:CHANNELS", "is no mapping of topic patterns to Channel classes")
-    return channels
+    channels = found() if callable(found) and not isinstance(found, (Mapping, type)) else found
+    try:
+        Router(channels)
+    except (TypeError, ValueError) as error:
+        rule = "is no mapping of topic patterns to Channel classes"
+        raise wrong("MODULE:CHANNELS", f"{rule}: {error}") from None
+    return channels  # type: ignore[no-any-return]
 
 
 def begin_anew(

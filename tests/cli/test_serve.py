@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,8 @@ import pytest
 from slipstream_actor import connect
 from slipstream_actor.cli.main import main
 from slipstream_actor.cli.serving import load
+from slipstream_actor.cli.watch import Watch
+from slipstream_actor.testing import Channel
 from tests.support.shell import Command, at_terminal, command
 
 Captured = pytest.CaptureFixture[str]
@@ -66,13 +71,64 @@ def test_a_change_is_served_at_the_same_port(tmp_path: Path) -> None:
         module.write_text("raise SystemExit(3)")
         running.wait_for("SystemExit: 3", "err")
         module.write_text(MODULE.format(word="a third"))
-        before = running.errors.count("again")
-        while running.errors.count("again") == before:
-            running.wait_for_more()
+        wait_for_one_more(running, "again")
         assert joined(uri) == "a third"
         running.send(signal.SIGTERM)
         assert running.end() == 143
         assert running.output == f"{uri}\n"
+
+
+def test_what_a_module_imports_is_mended(tmp_path: Path) -> None:
+    """Also where that could not be loaded, or is not there yet."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    words = package / "words.py"
+    words.write_text("WORD = 'one'")
+    text = MODULE.replace("{word!r}", "WORD").format()
+    module = package / "my_app.py"
+    module.write_text(f"from package.words import WORD\n{text}")
+    with serving(tmp_path, "package.my_app:channels") as (running, uri):
+        for broken, name, mended in [
+            ("WORD =", "words", "WORD = 'another'"),
+            ("from package.more import WORD", "more", "WORD = 'a third'"),
+            ("1 / 0", "words", "WORD = 'a fourth'"),
+        ]:
+            words.write_text(broken)
+            wait_for_one_more(running, "waits for the next change")
+            (package / f"{name}.py").write_text(mended)
+            wait_for_one_more(running, "again")
+            assert joined(uri) == mended.split("'")[1]
+        # That of the package is run first of all.
+        (package / "__init__.py").write_text("1 / 0")
+        wait_for_one_more(running, "waits for the next change")
+        (package / "__init__.py").write_text("")
+        wait_for_one_more(running, "again")
+        assert joined(uri) == "a fourth"
+
+
+def test_a_module_that_is_imported_late_is_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a callback; a change of it is one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "imported_late.py"
+    module.touch()
+    with Watch() as watch:
+        assert not watch.has_changed()
+        importlib.import_module("imported_late")
+        assert not watch.has_changed()
+        os.utime(module, (0, 0))
+        assert watch.has_changed()
+    del sys.modules["imported_late"]
+
+
+def wait_for_one_more(running: Command, words: str) -> None:
+    """Wait until standard error has these words once more often than now."""
+    before = running.errors.count(words)
+    while running.errors.count(words) == before:
+        running.wait_for_more()
 
 
 def test_it_compresses_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -116,6 +172,8 @@ def test_at_a_terminal(tmp_path: Path) -> None:
         ("tests.support.clients:PATIENCE", "no mapping"),
         ("tests.support.clients:nothing", "has no attribute"),
         ("tests.cli.test_serve:exits", "SystemExit: 0"),
+        ("tests.cli.test_serve:Nobody", "{'rooms:*': Nobody}"),
+        ("tests.cli.test_serve:MISPLACED", "a * stands at the end"),
     ],
 )
 def test_what_are_no_channels(target: str, words: str, capsys: Captured) -> None:
@@ -131,6 +189,13 @@ def test_a_function_may_return_them() -> None:
 
 def exits() -> NoReturn:
     raise SystemExit(0)
+
+
+class Nobody(Channel):
+    """A class in the place of a mapping."""
+
+
+MISPLACED = {"rooms:*:public": None}
 
 
 def channels() -> dict[str, None]:
