@@ -50,6 +50,8 @@ class FaultProxy:
     """
 
     def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
+        if not isinstance(upstream, str):
+            raise TypeError(f"upstream must be a URI, not {upstream!r}")
         self._parts = urlsplit(upstream)
         if not self._parts.hostname or not self._upstream_port:
             raise ValueError("the upstream must be a URI with a host and a port")
@@ -192,7 +194,7 @@ class FaultProxy:
         itself. 0 cuts at once, and a new connection before it reaches the server. Raises
         `ValueError`.
         """
-        if after < 0:
+        if not after >= 0:
             raise ValueError("a cut is after at least 0 bytes")
         if how not in ("close", "reset", "half_close"):
             raise ValueError('how is "close", "reset" or "half_close"')

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Protocol
 
 from slipstream_actor.testing.server.channel_process import ChannelEnded
 from slipstream_actor.testing.server.codec import Codec
-from slipstream_actor.testing.server.endpoint import Endpoint, Peer, Upgrade
+from slipstream_actor.testing.server.endpoint import Endpoint, Peer, Unwinding, Upgrade
 from slipstream_actor.testing.server.http import BadRequest, Request, head, parse_head
 from slipstream_actor.testing.server.nonblocking_socket import BUDGET, NonBlockingSocket
 from slipstream_actor.testing.server.pubsub import Broadcast
@@ -52,11 +52,11 @@ class Server(Application, Protocol):
         """It is no longer."""
 
 
-class _Dropped(BaseException):
-    """The connection ends without a word; no `except Exception` on the way may stop it."""
+class _Dropped(Unwinding):
+    """The connection ends without a word."""
 
 
-class _ShutDown(BaseException):
+class _ShutDown(Unwinding):
     """The server stops."""
 
 

@@ -61,6 +61,10 @@ class RefuseConnect(Exception):
         self.response: Response = Response(status, body, list((headers or {}).items()))
 
 
+class Unwinding(BaseException):
+    """The connection ends, and so does what runs in its thread; nothing on the way may stop it."""
+
+
 @dataclass(frozen=True)
 class ConnectRequest:
     """What a `connect` is asked.
@@ -127,7 +131,9 @@ class Endpoint:
             return _error(400, "Bad Request")
         except RefuseConnect as refusal:
             return refusal.response
-        except Exception:
+        except Unwinding:
+            raise
+        except BaseException:  # pytest.fail() and sys.exit() too: they would end this thread alone.
             logger.exception("connecting to %s crashed", path.decode("latin-1"))
             return _error(500, "Internal Server Error")
 

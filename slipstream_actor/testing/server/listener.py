@@ -83,14 +83,22 @@ def listen(host: str, port: int) -> socket.socket:
 def bind(host: str, port: int) -> socket.socket:
     """Returns a non-blocking socket that holds the port, and refuses.
 
-    Raises `OSError`, whose `filename` is the address, so that its text has it, and `ValueError` for
-    a port that there is not.
+    Raises `OSError`, whose `filename` is the address, so that its text has it, `ValueError` for a
+    port that there is not, and `TypeError` for a host that is no text.
     """
+    if not isinstance(host, str):
+        raise TypeError(f"host must be a str, not {host!r}")
     if not 0 <= int(port) <= HIGHEST_PORT:  # The system would take another.
         raise ValueError(f"port must be from 0 to {HIGHEST_PORT}, not {port}")
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    where = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, error.strerror, where) from None
+    except UnicodeError as error:  # No name of a host.
+        raise socket.gaierror(socket.EAI_NONAME, str(error), where) from None
     sock = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":
@@ -100,7 +108,7 @@ def bind(host: str, port: int) -> socket.socket:
         sock.bind(address)
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
+        raise OSError(error.errno, error.strerror, where) from None
     except BaseException:
         with contextlib.suppress(OSError):
             sock.close()

@@ -52,7 +52,8 @@ class PhoenixServer:
     "/socket_compressed" does (docs/protocol.md#note-48).
     A client that does not read is dropped, as `drop` does it, when more than 64 MiB wait for it in
     memory, or when nothing could be written for 30 seconds. Raises `OSError` when it cannot listen,
-    `ValueError` for a port that there is not, and `TypeError` for wrong `channels`.
+    `ValueError` for a port that there is not, and `TypeError` for wrong `channels` and for a `host`
+    that is no text.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class PhoenixServer:
         """Lets a client in or not: what `connect/3` and `id/1` do in Phoenix; to be overridden.
 
         Runs in the connection's thread. Returns the socket's id or None, raises `RefuseConnect`;
-        any other exception answers 500 (docs/protocol.md#note-38). The default takes the params of
-        the recorded conversations: `id`, `reject`, `connect_delay`.
+        whatever else it raises answers 500 (docs/protocol.md#note-38). The default takes the params
+        of the recorded conversations: `id`, `reject`, `connect_delay`.
         """
         return connect(request)
 

@@ -9,7 +9,11 @@ __all__ = ["require_delay", "require_timeout"]
 
 def require_delay(name: str, seconds: float) -> float:
     """Returns `seconds`; raises `ValueError` for NaN and infinity, `TypeError` for no number."""
-    if not math.isfinite(seconds):
+    try:
+        ends = math.isfinite(seconds)
+    except TypeError:
+        raise TypeError(f"{name} must be seconds, not {seconds!r}") from None
+    if not ends:
         raise ValueError(f"{name} must be seconds that come to an end, not {seconds}")
     return seconds
 

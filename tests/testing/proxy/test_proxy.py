@@ -44,6 +44,12 @@ def test_an_upstream_has_a_host_and_a_port(upstream: str) -> None:
         FaultProxy(upstream)
 
 
+@pytest.mark.parametrize("upstream", [None, 5, b"ws://127.0.0.1:1"])
+def test_an_upstream_is_text(upstream: Any) -> None:
+    with pytest.raises(TypeError, match=f"^upstream must be a URI, not {upstream!r}$"):
+        FaultProxy(upstream)
+
+
 def test_it_listens_where_it_is_told_to() -> None:
     with FaultProxy("ws://127.0.0.1:1", host="::1") as proxy:
         assert proxy.uri == f"ws://[::1]:{proxy.port}"
@@ -204,6 +210,7 @@ def test_what_makes_no_sense(network: Network) -> None:
         lambda: proxy.wait_for_accepted(0, float("nan")),
         lambda: proxy.throttle(0),
         lambda: proxy.cut(after=-1),
+        lambda: proxy.cut(after=float("nan")),
         lambda: proxy.cut(how="explode"),
         lambda: proxy.drop("sideways"),
         lambda: proxy.half_close("sideways"),
@@ -212,6 +219,14 @@ def test_what_makes_no_sense(network: Network) -> None:
     for call in calls:
         with pytest.raises(ValueError):
             call()
+
+
+def test_what_are_no_seconds(network: Network) -> None:
+    proxy: Any = network.proxy
+    with pytest.raises(TypeError, match=r"^seconds must be seconds, not '1'$"):
+        proxy.delay("1")
+    with pytest.raises(TypeError, match=r"^timeout must be seconds, not '1'$"):
+        proxy.wait_for_accepted(0, "1")
 
 
 def test_a_hundred_clients_at_once(network: Network) -> None:

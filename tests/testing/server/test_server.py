@@ -106,6 +106,21 @@ def test_a_port_in_use_is_an_error() -> None:
             FaultProxy(server.uri, port=server.port)
 
 
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", f"{'a' * 64}.invalid", "\udcff"])
+def test_a_host_that_there_is_not_is_an_error(host: str) -> None:
+    for make in (PhoenixServer, partial(FaultProxy, "ws://localhost:4000")):
+        with pytest.raises(OSError) as raised:
+            make(host=host)
+        assert raised.value.filename == f"{host}:0"
+
+
+@pytest.mark.parametrize("host", [None, 5, b"127.0.0.1"])
+def test_a_host_is_text(host: Any) -> None:
+    for make in (PhoenixServer, partial(FaultProxy, "ws://localhost:4000")):
+        with pytest.raises(TypeError, match=f"^host must be a str, not {host!r}$"):
+            make(host=host)
+
+
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_a_port_that_there_is_not_is_an_error(port: int) -> None:
     for make in (PhoenixServer, partial(FaultProxy, "ws://localhost:4000")):
@@ -363,6 +378,19 @@ def test_connect_can_be_overridden() -> None:
         with connected(server, "/socket/websocket?vsn=2.0.0&token=secret") as client:
             server.disconnect("user:1")
             assert client.receive() == Frame("close", 1001)
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), pytest.fail.Exception("no")])
+def test_whatever_connect_raises_answers_500(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(PhoenixServer):
+        def connect(self, _: ConnectRequest) -> str | None:
+            raise error
+
+    with Failing() as server, RawClient(server.host, server.port) as client:
+        assert client.upgrade().status == 500
+    assert "connecting to /socket/websocket crashed" in caplog.text
 
 
 @pytest.mark.parametrize(
