@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -24,7 +24,7 @@ from slipstream_actor import ClientActor, Socket, connect, debug
 from slipstream_actor.cli.exits import Failure
 from slipstream_actor.cli.main import main
 from slipstream_actor.cli.top.local import LocalProcesses
-from slipstream_actor.cli.top.remote import address_of
+from slipstream_actor.cli.top.remote import Address, RemoteProcesses, address_of
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, eventually, recording
 from tests.support.planted import get_stuck, leaked, planted, secret
@@ -685,6 +685,40 @@ def test_a_dashboard_that_fails_later(monkeypatch: pytest.MonkeyPatch) -> None:
         running.type("q")
         assert running.end() == 0
         assert not leaked(running.output)
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("http://[::1]/x", ("::1", 80)),
+        ("https://[fe80::abcd]/x", ("fe80::abcd", 443)),
+        ("https://[::1]:8443/x", ("::1", 8443)),
+        ("http://example.com/x", ("example.com", 80)),
+    ],
+)
+def test_where_a_request_goes(url: str, where: tuple[str, int]) -> None:
+    address = address_of(url, [], None)
+    connection = address.connection(1.0)
+    assert (connection.host, connection.port) == where
+    assert url.startswith(f"{address.where}/")
+
+
+def test_a_host_that_is_none(capsys: Captured) -> None:
+    assert main(["top", "http://a b/", "--once"]) == 2
+    assert "the URL's host is none" in capsys.readouterr().err
+
+
+def test_whatever_a_request_fails_with_is_told() -> None:
+    def failing(_: Address) -> NoReturn:
+        raise RuntimeError("no more threads")
+
+    with selectors.DefaultSelector() as selector:
+        address = address_of("http://example.com", [], None)
+        source = RemoteProcesses(address, selector, 0.01, failing)
+        assert selector.select(PATIENCE)
+        with pytest.raises(Failure, match="not asked: RuntimeError"):
+            source.take(source, 0.0)
+        source.close()
 
 
 def test_an_address_of_ipv6() -> None:

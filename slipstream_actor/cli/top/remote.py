@@ -45,8 +45,20 @@ class Address(NamedTuple):
     @property
     def where(self) -> str:
         """The address without what may be a secret."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
-        return f"{self.scheme}://{plain(self.host)}{port}"
+        return f"{self.scheme}://{plain(host)}{port}"
+
+    def connection(self, patience: float) -> http.client.HTTPConnection:
+        """Return a connection that is not open yet. Raises `InvalidURL`."""
+        # Without a port the end of an IPv6 address would be taken for one.
+        if self.scheme == "https":
+            port = http.client.HTTPS_PORT if self.port is None else self.port
+            return http.client.HTTPSConnection(
+                self.host, port, timeout=patience, context=self.context
+            )
+        port = http.client.HTTP_PORT if self.port is None else self.port
+        return http.client.HTTPConnection(self.host, port, timeout=patience)
 
 
 def is_address(text: str) -> bool:
@@ -73,7 +85,12 @@ def address_of(
     named = {"Accept": "application/json", **credentials(parts), **dict(headers)}
     if any("\r" in value or "\n" in value for pair in named.items() for value in pair):
         raise Failure(Exit.USAGE, "--header has a line's end in it")
-    return Address(parts.scheme.lower(), parts.hostname, port, path, named, context)
+    address = Address(parts.scheme.lower(), parts.hostname, port, path, named, context)
+    try:
+        address.connection(PATIENCE)
+    except http.client.InvalidURL:
+        raise Failure(Exit.USAGE, "the URL's host is none") from None
+    return address
 
 
 def credentials(parts: SplitResult) -> dict[str, str]:
@@ -87,12 +104,7 @@ def credentials(parts: SplitResult) -> dict[str, str]:
 def fetch(address: Address, patience: float = PATIENCE) -> list[Process]:
     """Return the processes that the dashboard tells of. Raises `Failure`; follows no redirection:
     what lets us in is for this address alone."""
-    if address.scheme == "https":
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=patience, context=address.context
-        )
-    else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=patience)
+    connection = address.connection(patience)
     where = address.where
     try:
         connection.request("GET", address.path, headers=address.headers)
@@ -163,6 +175,8 @@ class RemoteProcesses:
             return fetch(self._address)
         except Failure as failure:
             return failure
+        except Exception as error:  # Whoever waits for an answer would wait for ever.
+            return Failure(Exit.OTHER, f"{self.where}: not asked: {type(error).__name__}")
 
     def turn(self, now: float) -> None:
         """Nothing: the thread asks."""
