@@ -30,6 +30,8 @@ __all__ = [
 
 # Of a binary payload so many are shown.
 MOST_BYTES = 32
+# It was read with fewer calls around it than there are now.
+TOO_DEEP = "nested too deep to be shown"
 
 
 def say(text: str) -> None:
@@ -56,12 +58,19 @@ def shown(payload: Any) -> str:
     """Return a payload as a person reads it."""
     if isinstance(payload, (bytes, bytearray, memoryview)):
         return f"{len(payload)} bytes: {bytes(payload[:MOST_BYTES]).hex(' ')}"
-    return as_json(payload).decode()
+    try:
+        return as_json(payload).decode()
+    except RecursionError:
+        return TOO_DEEP
 
 
 def json_line(value: Any) -> bytes:
     """Return a value as a line of JSON; what a terminal would obey is escaped in it."""
-    line = as_json(value)
+    try:
+        line = as_json(value)
+    except RecursionError:
+        texts = {name: part if isinstance(part, str) else TOO_DEEP for name, part in value.items()}
+        line = as_json(texts)
     text = line.decode()
     if not text.isprintable():
         line = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()

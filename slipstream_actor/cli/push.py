@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.options import Connecting, with_connecting
 from slipstream_actor.cli.output import Writer, shown, with_payload
 from slipstream_actor.cli.sources import (
+    decoded_json,
     json_from,
     object_from,
     read_file,
@@ -104,9 +104,9 @@ def values_of(payload: str) -> Iterator[Any]:
         if not line.strip():
             continue
         try:
-            value = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeError):
-            raise wrong(f"line {number} of standard input", "is no JSON") from None
+            value = decoded_json(line)
+        except ValueError as error:
+            raise wrong(f"line {number} of standard input", str(error)) from None
         yield value
 
 

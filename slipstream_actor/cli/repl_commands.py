@@ -7,12 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from slipstream_actor.actors.calls import call
 from slipstream_actor.cli.listen import Listener
 from slipstream_actor.cli.output import shown
-from slipstream_actor.cli.sources import is_utf8
+from slipstream_actor.cli.sources import decoded_json, is_utf8
 from slipstream_actor.client.asking import request
 from slipstream_actor.client.returns import Answer
 from slipstream_actor.errors import SlipstreamError
@@ -226,9 +224,9 @@ def nothing(rest: str) -> None:
 def json_of(text: str) -> Any:
     """Return what JSON says, `{}` for none."""
     try:
-        return msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, UnicodeError):
-        raise Wrong("that is no JSON") from None
+        return decoded_json(text) if text else {}
+    except ValueError as error:
+        raise Wrong(f"that {error}") from None
 
 
 COMMANDS: dict[str, Callable[[Talk, str], None]] = {

@@ -19,6 +19,7 @@ from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.socket.pushes import require_event
 
 __all__ = [
+    "decoded_json",
     "is_utf8",
     "json_from",
     "object_from",
@@ -120,9 +121,19 @@ def decoded(option: str, data: bytes) -> str:
 def json_from(option: str, value: str) -> Any:
     """Return what a text says as JSON; it may also be `@FILE` or `env:NAME`."""
     try:
-        return msgspec.json.decode(text_from(option, value))
-    except (msgspec.DecodeError, UnicodeError):
-        raise wrong(option, "is no JSON") from None
+        return decoded_json(text_from(option, value))
+    except ValueError as error:
+        raise wrong(option, str(error)) from None
+
+
+def decoded_json(text: str | bytes) -> Any:
+    """Return what JSON says. Raises `ValueError`, which shows nothing of it."""
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    except ValueError:
+        raise ValueError("is no JSON") from None
 
 
 def object_from(option: str, value: str) -> dict[str, Any]:

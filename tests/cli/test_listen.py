@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slipstream_actor.cli.main import main
+from slipstream_actor.cli.output import json_line, shown
 from slipstream_actor.testing import PhoenixServer
 from tests.support.raw_server import BINARY, Peer, RawServer, dead_port, frame, message, serve
 from tests.support.shell import at_terminal, command
@@ -37,6 +39,17 @@ def test_binary_is_base64(capsys: Captured) -> None:
         assert main(["listen", server.uri, "t", "--count", "1", "-q"]) == 0
     expected = {"topic": "t", "event": "e", "payload": "AP8=", "binary": True}
     assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_what_is_nested_too_deep_to_be_shown() -> None:
+    """It could be read, with less of the stack taken."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    line = json_line({"topic": "rooms:lobby", "event": "new", "payload": deep})
+    told = "nested too deep to be shown"
+    assert json.loads(line) == {"topic": "rooms:lobby", "event": "new", "payload": told}
+    assert shown(deep) == told
 
 
 def test_other_events_are_left_out(server: PhoenixServer, capsys: Captured) -> None:

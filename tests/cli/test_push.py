@@ -100,6 +100,22 @@ def test_each_line_of_standard_input_is_a_push(server: PhoenixServer) -> None:
         assert pushing.errors == ""
 
 
+def test_what_is_nested_too_deep(server: PhoenixServer, capsys: Captured, tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
+    for option, arguments in (
+        ("the payload", [f"@{deep}"]),
+        ("--params", ["{}", "--params", f"@{deep}"]),
+        ("--connect-params", ["{}", "--connect-params", f"@{deep}"]),
+    ):
+        assert main(["push", server.uri, *ECHO, *arguments]) == 2
+        assert capsys.readouterr().err == f"slipstream-actor: {option} is nested too deep\n"
+    with command("push", server.uri, *ECHO, "-") as pushing:
+        pushing.write(f"{{}}\n{deep.read_text()}\n")
+        assert pushing.end() == 2
+        assert pushing.errors.endswith("line 2 of standard input is nested too deep\n")
+
+
 def test_a_line_that_is_no_json(server: PhoenixServer) -> None:
     with command("push", server.uri, *ECHO, "-", "--await-reply") as pushing:
         pushing.write('{"n": 1}\n{s3cret\n')

@@ -61,6 +61,7 @@ def test_a_script_is_done_line_by_line(server: PhoenixServer) -> None:
         ("nonsense", "there is no such command"),
         ("join", "a topic is missing"),
         ("join t {s3cret", "that is no JSON"),
+        pytest.param(f"join t {'[' * 100_000}", "that is nested too deep", id="deep"),
         ("push t", "an event is missing"),
         ("push nowhere e", "never asked for"),
         ("push nowhere phx_join {}", "the protocol's own"),
