@@ -388,9 +388,14 @@ class Configuration:
                 raise ConfigurationError(
                     "auth_token", f"must return text; got a value of type {type(token).__name__}"
                 )
+            try:
+                data = token.encode()
+            except UnicodeEncodeError:
+                rule = "must return text that UTF-8 can hold"
+                raise ConfigurationError("auth_token", rule) from None
             # Standard base64, whatever the prefix says, and on one line (docs/protocol.md#note-44
             # and #note-45).
-            coded = base64.b64encode(token.encode()).decode().rstrip("=")
+            coded = base64.b64encode(data).decode().rstrip("=")
             lines.append(f"Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx.{coded}")
         if self.uri.username is not None and "authorization" not in self.header_names():
             user = urllib.parse.unquote(f"{self.uri.username}:{self.uri.password or ''}")

@@ -151,10 +151,7 @@ def clean_text(value: Any) -> str:
     """Require printable text: a CR or LF would split the request."""
     if not isinstance(value, str):
         raise RuleError("must be text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RuleError("must be text that UTF-8 can hold") from None
+    require_utf8(value)
     if CONTROL_CHARACTERS.search(value):
         raise RuleError("must hold no control characters (a CR or LF would split the request)")
     # What is written of a subclass, such as an enumeration's, may be another text.
@@ -194,9 +191,19 @@ def query_params(value: Any) -> Any:
     return value
 
 
+def require_utf8(text: str) -> None:
+    """Raise `RuleError` for text with a surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RuleError("must be text that UTF-8 can hold") from None
+
+
 def token(value: Any) -> Any:
     """Require text, or a callable that returns it."""
-    if not isinstance(value, str) and not callable(value):
+    if isinstance(value, str):
+        require_utf8(value)
+    elif not callable(value):
         raise RuleError("must be text, or a callable that returns it")
     return value
 

@@ -222,7 +222,7 @@ BAD: dict[str, list[Any]] = {
         {"X-A": "\ud800"},
     ],
     "params": [None, "a=1", 5, [("a", 1)], b""],
-    "auth_token": [5, b"token", ["t"], {}],
+    "auth_token": [5, b"token", ["t"], {}, "\ud800"],
     "vsn": ["2", "2.0", "3.0.0", "", 2, None, ["2.0.0"], "2.0.0\r\n"],
     "serializer": [
         "json",
@@ -886,12 +886,14 @@ def test_note_44_the_whole_alphabet() -> None:
 
 
 def test_the_token_may_be_made_at_each_connect() -> None:
-    made = iter(["one", "two", None, b"three"])
+    made = iter(["one", "two", None, b"three", f"{SECRET}\ud800"])
     config = configured(auth_token=lambda: next(made))
     assert token_in(config) == "one"
     assert token_in(config) == "two"
     assert config.request_headers() == []
     with pytest.raises(ConfigurationError, match=r"^auth_token: must return text; .* bytes"):
+        config.request_headers()
+    with pytest.raises(ConfigurationError, match=r"^auth_token: must return .* UTF-8 can hold$"):
         config.request_headers()
 
 
