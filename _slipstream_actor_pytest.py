@@ -88,11 +88,15 @@ def socket_test(pytestconfig: pytest.Config) -> Iterator[SocketTest]:
 def phoenix_channels(request: pytest.FixtureRequest) -> Any:
     """The channels of `phoenix_server`: those of the marker, or the recorded conversations'.
 
-    To be overridden. Raises `TypeError` for a marker without them.
+    To be overridden; a test's own marker outranks that. Raises `TypeError` for a marker without
+    them.
     """
     marker = request.node.get_closest_marker("phoenix_channels")
-    if marker is None:
-        return None
+    return None if marker is None else channels_of(marker)
+
+
+def channels_of(marker: pytest.Mark) -> Any:
+    """Return the channels of a marker. Raises `TypeError` for one without them."""
     if len(marker.args) != 1 or marker.kwargs:
         raise TypeError(
             "@pytest.mark.phoenix_channels takes one argument, the channels: a mapping of topic"
@@ -102,11 +106,16 @@ def phoenix_channels(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def phoenix_server(phoenix_channels: Any) -> Iterator[PhoenixServer]:
+def phoenix_server(
+    request: pytest.FixtureRequest, phoenix_channels: Any
+) -> Iterator[PhoenixServer]:
     """An embedded `PhoenixServer` with `phoenix_channels`; clients connect to its `uri`."""
     from slipstream_actor.testing import phoenix_server
 
-    with phoenix_server(phoenix_channels) as server:
+    # Nothing is nearer to a test than its own marker, whoever overrides the fixture.
+    own = (mark for mark in request.node.own_markers if mark.name == "phoenix_channels")
+    marker = next(own, None)
+    with phoenix_server(phoenix_channels if marker is None else channels_of(marker)) as server:
         yield server
 
 

@@ -321,13 +321,17 @@ def test_the_embedded_server_and_its_proxy(clients: pytest.Pytester) -> None:
             def test_it(self, phoenix_server):
                 talk(phoenix_server.uri, "halls:lobby")
 
+            @pytest.mark.phoenix_channels({"rooms:*": Room})
+            def test_with_its_own(self, phoenix_proxy):
+                talk(phoenix_proxy.uri, "rooms:lobby")
+
         def talk(uri, topic):
             socket = connect(uri).await_connect().join(topic, {"n": 1}).await_join(topic)
             socket.disconnect().await_disconnect()
             return socket.joins[topic].response
         """
     )
-    clients.runpytest_subprocess("--strict-markers").assert_outcomes(passed=3)
+    clients.runpytest_subprocess("--strict-markers").assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize("arguments", ["", "()", "(channels={})", "({}, {})"])
