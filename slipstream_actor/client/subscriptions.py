@@ -29,13 +29,14 @@ class Subscription(Stream[MessageReceived]):
     """The messages of a client that match, one after the other.
 
     An iterator for threads, an asynchronous one for coroutines, and a context manager that closes
-    it. Several may iterate: each message goes to one of them. At most `size` wait; with `overflow`
-    `"wait"` the connection then reads no more until half of them are taken, with `"drop_oldest"`
-    the oldest are dropped, and counted in `dropped`. After `close`, or a normal end of the client,
-    the iteration stops; when the client has ended otherwise it raises `ClientEndedError`. What a
-    pattern raises (a predicate, an `__eq__`) ends this subscription, and nothing else: the
-    iteration raises it, behind the messages that were taken before. One that nobody holds any more
-    is closed.
+    it. Several may iterate: each message goes to one of them. When `size` wait, with `overflow`
+    `"wait"` the connection reads no more until half of them are taken, beyond what has been read
+    together (128 KiB at most; while a `request` is without an outcome, up to twice `size`); with
+    `"drop_oldest"` the oldest are dropped, and counted in `dropped`, and no more than `size` wait.
+    After `close`, or a normal end of the client, the iteration stops; when the client has ended
+    otherwise it raises `ClientEndedError`. What a pattern raises (a predicate, an `__eq__`) ends
+    this subscription, and nothing else: the iteration raises it, behind the messages that were
+    taken before. One that nobody holds any more is closed.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport
 from slipstream_actor.connection.pace import LEAST_PACE, Progress
 from slipstream_actor.connection.pushes import completed, conclude, waits_for_room, write_left
-from slipstream_actor.connection.reading import hear, inflow_of, receive
+from slipstream_actor.connection.reading import give_to_subscriptions, hear, inflow_of, receive
 from slipstream_actor.connection.state import ConnectionState, state_of
 from slipstream_actor.connection.stepping import (
     StepFailed,
@@ -304,6 +304,7 @@ class Connection(BaseActor):
         self._room.note(transport.pending_bytes)
         events, protocol.events = protocol.events, []
         size = self._count_bytes(transport, events)
+        give_to_subscriptions(self, events)  # Before it is asked whether they have room.
         self.flow.deliver(len(events), size)
         conclude(protocol.requests, paused=self._paused)
         reading = self._reads(now)
@@ -433,6 +434,7 @@ class Connection(BaseActor):
             self._protocol.close(reason)
             conclude(self._protocol.requests, paused=self._paused)
             self._room.close()
+            give_to_subscriptions(self, self._protocol.events)
             self._tell([*self._protocol.events, event(reason)])
             self.actor_inbox.ended.set(reason)
             self._telemetry.conclude(reason, self._transport)
@@ -446,8 +448,6 @@ class Connection(BaseActor):
             ended, self._protocol.ended_joins = self._protocol.ended_joins, {}
             inbox.ended_joins.update(ended)
             self._log.joins_ended(ended.values())
-        for subscription in inbox.subscriptions:
-            subscription.take(events)
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))
         if inbox.deaf and self._status == "connected":

@@ -16,7 +16,7 @@ from slipstream_actor.telemetry import frame_log
 from slipstream_actor.wire.frames import Data
 from slipstream_actor.wire.websocket import Transport
 
-__all__ = ["hear", "inflow_of", "may_have_more", "receive"]
+__all__ = ["give_to_subscriptions", "hear", "inflow_of", "may_have_more", "receive"]
 
 # More than what a socket holds, of a server that never stops sending.
 MOST_READS = 64
@@ -80,6 +80,12 @@ def give(connection: Any, received: list[Data], messages: list[Message], now: fl
         frame_log.received(messages)
     for at in take_in(connection._protocol, messages, now):
         drop(connection, received[at], f"{messages[at].event} is nobody's")
+
+
+def give_to_subscriptions(connection: Any, events: list[Any]) -> None:
+    """Have the owner's subscriptions take what is theirs of what has been read."""
+    for subscription in connection._owner.actor_inbox.subscriptions:
+        subscription.take(events)
 
 
 def decoded(connection: Any, data: Data, longest: int) -> Message | None:

@@ -146,11 +146,10 @@ class Bridge:
     none is for is left out. `app` is the Celery application; without it, the current one.
 
     While the broker is away the message in hand is tried again, after 0.5 s at first and at most
-    30 s. Up to `size` others wait meanwhile, then the connection reads no more and Phoenix waits;
-    after `patience` seconds (`None`: never) the bridge gives up. A message that no task can be
-    made of, also since a pattern raises, is logged, and left out; `sys.exit` there ends the bridge
-    with status 1. `debug_dir`: with a handle, the process serves `debug.report` there, see
-    `debug.serve_in`.
+    30 s. When `size` others wait the connection reads no more, and Phoenix waits; after `patience`
+    seconds (`None`: never) the bridge gives up. A message that no task can be made of, also since a
+    pattern raises, is logged, and left out; `sys.exit` there ends the bridge with status 1.
+    `debug_dir`: with a handle, the process serves `debug.report` there, see `debug.serve_in`.
     """
 
     def __init__(

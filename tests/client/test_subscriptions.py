@@ -414,24 +414,40 @@ def test_what_comes_in_the_middle_of_it_is_not_lost(rooms: Any, done: str, meanw
         assert sorted(id(listener()) for listener in listeners) == sorted(map(id, held))
 
 
+class Bench(ClientActor):
+    def init(self, uri: str) -> Socket:
+        return connect(uri).join("bench:a")
+
+    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
+        pass
+
+    def shout(self) -> None:
+        self.socket.push("bench:a", "broadcast")
+
+
+def test_what_came_before_a_reply_is_there_before_it() -> None:
+    with PhoenixServer() as phoenix:
+        client = Bench.start(phoenix.uri)
+        wait_until_joined(client, "bench:a")
+        messages = subscribe(client, event="shout")
+        waiting = []
+        for n in range(20):
+            reply = request(client, "bench:a", "broadcast", {"n": n})
+            reply.add_done_callback(lambda _: waiting.append(len(messages._items)))
+            assert reply.get(timeout=PATIENCE).ok
+        eventually(lambda: len(waiting) == 20)
+        assert waiting == [*range(1, 21)]
+        client.stop()
+
+
 def test_a_full_one_that_nobody_holds_has_the_connection_read() -> None:
-    class Bench(ClientActor):
-        def init(self, uri: str) -> Socket:
-            return connect(uri).join("bench:a")
-
-        def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
-            pass
-
-        def shout(self) -> None:
-            self.socket.push("bench:a", "broadcast")
-
     with PhoenixServer() as phoenix:
         client = Bench.start(phoenix.uri)
         wait_until_joined(client, "bench:a")
         full = subscribe(client, event="shout", size=1)
         gone, paused = weakref.ref(full), full._paused
-        # The connection looks whether there is room when it next has something to do.
-        eventually(lambda: client.proxy().shout().get(timeout=PATIENCE) or paused)
+        client.proxy().shout().get(timeout=PATIENCE)
+        eventually(lambda: paused)
         del full
         eventually(lambda: bool(gc.collect()) or gone() is None)
         for n in range(5):
