@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from slipstream_actor.client.declaration import require_arguments
@@ -33,6 +33,9 @@ ANYTHING = "*"
 ARGUMENTS = ("self", "topic", "event", "payload", "socket")
 CALLBACKS = frozenset(CALLBACK_NAMES)
 HANDLED = [n.removeprefix("handle_") for n in CALLBACK_NAMES if n.startswith("handle_")]
+# Where a class has its handlers by name, as they were when they were decorated.
+NOTED = "_slipstream_handlers"
+PLAIN = [n for n in CALLBACK_NAMES if not n.startswith("handle_")]
 # How alike a method's name is to a callback's, for it to be a slip of the pen.
 ALIKE = 0.88
 ALIKE_HEAD = 0.8
@@ -111,7 +114,7 @@ def on(topic: str = ANYTHING, event: str = ANYTHING) -> Callable[[F], F]:
 
     def decorate(method: F) -> F:
         require_method(pattern, method)
-        require_new(method, sys._getframe(1).f_locals)
+        note(method, sys._getframe(1).f_locals)
         patterns = (*patterns_of(method), pattern)
         method._slipstream_patterns = patterns  # type: ignore[attr-defined]
         return method
@@ -137,14 +140,20 @@ def require_method(pattern: Pattern, method: Any) -> None:
     require_arguments(f"{decoration}: {method.__qualname__}", method, ARGUMENTS)
 
 
-def require_new(method: Any, namespace: Mapping[str, Any]) -> None:
-    """Raise `TypeError` if a class has a handler of this name already, which would be lost."""
+def note(method: Any, namespace: dict[str, Any]) -> None:
+    """Have a class know its handlers, so that it can tell of one that is lost.
+
+    Raises `TypeError` if it has one of this name already.
+    """
+    if "__qualname__" not in namespace:  # That of no class.
+        return
     former = namespace.get(method.__name__)
-    if "__qualname__" in namespace and patterns_of(former) and former is not method:
+    if patterns_of(former) and former is not method:
         raise TypeError(
             f"on: {method.__qualname__} is there already, and would be lost: handlers have names"
             " of their own (one method may have several patterns)"
         )
+    namespace.setdefault(NOTED, {})[method.__name__] = method
 
 
 def patterns_of(method: Any) -> tuple[Pattern, ...]:
@@ -159,10 +168,12 @@ def routes_of(cls: type) -> Routes | None:
 
     A method overrides that of its name, and keeps its patterns unless it has some of its own; a
     pattern overrides that of a base. Raises `TypeError` for two methods of one class with the same
-    pattern.
+    pattern, and for a handler that is lost.
     """
     methods: dict[str, dict[Pattern, str]] = {}
     for base in reversed(cls.__mro__):
+        if "_slipstream_routes" not in vars(base):  # Else it was looked at when it was made.
+            require_kept(base)
         taken: dict[Pattern, str] = {}
         for name, pattern in declared(base):
             if taken.setdefault(pattern, name) != name:
@@ -185,6 +196,16 @@ def declared(base: type) -> Iterator[tuple[str, Pattern]]:
             yield name, pattern
 
 
+def require_kept(base: type) -> None:
+    """Raise `TypeError` for a handler that something else has taken the place of."""
+    for name, method in vars(base).get(NOTED, {}).items():
+        if name in vars(base) and not patterns_of(vars(base)[name]):
+            raise TypeError(
+                f"on: {method.__qualname__} would be lost: what has its name in the end is another"
+                " method, or what a decorator above its @on has made of it"
+            )
+
+
 def warn_of_near_misses(cls: type) -> None:
     """Warn of methods that would be a callback, but for a slip of the pen."""
     for name, method in vars(cls).items():
@@ -193,17 +214,21 @@ def warn_of_near_misses(cls: type) -> None:
             continue
         for meant in callbacks_meant(name):
             warnings.warn(
-                f"{cls.__qualname__}.{name} is no callback; is it to be handle_{meant}?",
+                f"{cls.__qualname__}.{name} is no callback; is it to be {meant}?",
                 stacklevel=4,  # Past `__init_subclass__` and `ABCMeta.__new__`.
             )
 
 
 def callbacks_meant(name: str) -> list[str]:
-    """Return the callbacks that a name may be a slip of the pen for, without their `handle_`."""
+    """Return the callbacks that a name may be a slip of the pen for."""
     head, _, tail = name.partition("_")
+    if tail in PLAIN:
+        return [tail] if head in ("handle", "on") else []
     if head == "handle":
         plain = tail.removesuffix("ed")
-        return [plain] if plain in HANDLED else near(tail, HANDLED, alike=ALIKE)
-    if tail not in HANDLED or head.startswith("handle"):
+        meant = [plain] if plain in HANDLED else near(tail, HANDLED, alike=ALIKE)
+    elif tail not in HANDLED or head.startswith("handle"):
         return []
-    return [tail] if head == "on" or near(head, ["handle"], alike=ALIKE_HEAD) else []
+    else:
+        meant = [tail] if head == "on" or near(head, ["handle"], alike=ALIKE_HEAD) else []
+    return [f"handle_{tail}" for tail in meant]

@@ -398,6 +398,59 @@ def test_a_handler_that_another_of_its_name_would_replace() -> None:
                 ...
 
 
+def test_a_handler_that_another_method_of_its_name_replaces() -> None:
+    with pytest.raises(TypeError, match=r"Torn\.heard would be lost"):
+
+        class Torn(ClientActor):
+            @on("a")
+            def heard(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+            def heard(self) -> list[str]:  # type: ignore[no-redef]  # noqa: F811
+                return []
+
+
+def bare(method: Any) -> Any:
+    """Decorate as who has not heard of `functools.wraps`."""
+
+    def call(*arguments: Any) -> Any:
+        return method(*arguments)
+
+    return call
+
+
+def wrapped(method: Any) -> Any:
+    return functools.wraps(method)(bare(method))
+
+
+def test_a_decorator_above_may_not_lose_a_handler() -> None:
+    class Kept(ClientActor):
+        @wrapped
+        @on("a", "one")
+        def heard(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+        @on("a", "two")
+        @bare
+        def also(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Torn\.heard would be lost"):
+
+        class Torn(ClientActor):
+            @bare
+            @on("a")
+            def heard(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+
+def test_nor_may_a_class_that_others_mix_in() -> None:
+    class Torn:
+        @on("a")
+        def heard(self, topic: str, event: str, payload: Any, socket: Socket) -> None: ...
+
+        heard = None  # type: ignore[assignment]  # noqa: F811
+
+    with pytest.raises(TypeError, match=r"Torn\.heard would be lost"):
+        type("Mixed", (Torn, ClientActor), {})
+
+
 @pytest.mark.parametrize("name", ["init", "terminate", "handle_message", "handle_presence_sync"])
 def test_callbacks_are_no_handlers(name: str) -> None:
     method = noting("x")
@@ -463,10 +516,14 @@ def test_a_handlers_arguments_are_those_of_its_decorators_wrapper() -> None:
         ("hanlde_join", "handle_join"),
         ("hande_topic_close", "handle_topic_close"),
         ("on_message", "handle_message"),
+        ("handle_init", "init"),
+        ("on_terminate", "terminate"),
     ],
 )
 def test_a_callback_that_is_misspelt_is_warned_of(name: str, meant: str) -> None:
-    with pytest.warns(UserWarning, match=rf"Slip\.{name} is no callback; .* {meant}\?$") as caught:
+    with pytest.warns(
+        UserWarning, match=rf"Slip\.{name} is no callback; is it to be {meant}\?$"
+    ) as caught:
         type("Slip", (Base,), {name: lambda self: None})
     assert caught[0].filename == __file__
 
