@@ -2,9 +2,10 @@
 
 A serializer of one's own is any object with `encode(Message) -> str | bytes` and
 `decode(str | bytes) -> Message`: `str` is a text frame, `bytes` a binary one. `encode` runs in the
-thread that pushes, `decode` in the one that reads: the connection's, or that of its client, which
-may read while it waits. A `Message` to be encoded always has a ref; its join_ref is `None` for
-heartbeats. Whatever `encode` raises is the cause of a `SerializerError`.
+thread that pushes or joins, and for leaves and heartbeats, as `decode`, in the one that reads: the
+connection's, or that of its client, which may read while it waits. A `Message` to be encoded always
+has a ref; its join_ref is `None` for heartbeats. Whatever `encode` raises is the cause of a
+`SerializerError`.
 """
 
 from __future__ import annotations

@@ -86,10 +86,13 @@ class JoinFailedError(SlipstreamError):
 
 
 class NotOwnerError(SlipstreamError):
-    """Raised by `await_*`, `reconnect` and `rejoin` in a thread that does not own the socket.
+    """Raised by what asks for something or waits, in a thread that does not own the socket.
 
-    Events go to the actor or thread that made the socket, so no other could ever receive them.
-    `track_presence`, whose events only an actor has callbacks for, raises it in a plain thread.
+    That is `await_*`, `join`, `rejoin`, `leave`, `forget`, `connect`, `reconnect`, `disconnect`,
+    `close`, `ping`, `messages`, `track_presence` and `collect_garbage`; `push` works in every
+    thread. Events go to the actor or thread that made the socket, so no other could ever receive
+    them. `track_presence`, whose events only an actor has callbacks for, raises it in a plain
+    thread too.
     """
 
 
