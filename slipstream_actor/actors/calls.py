@@ -16,7 +16,7 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import ThreadRef, require_other
 from slipstream_actor.actors.question import Question
-from slipstream_actor.configuration.arguments import require_seconds
+from slipstream_actor.configuration.arguments import kind_given, require_seconds
 
 __all__ = [
     "Cast",
@@ -98,7 +98,8 @@ def await_answer(
 def cast(target: Target, message: Any) -> None:
     """Send `message` to the actor's `handle_cast` (`GenServer.cast`).
 
-    Raises nothing: a dead actor gets nothing, nor does the parent's in a forked child.
+    A dead actor gets nothing, nor does the parent's in a forked child: neither is an error. Raises
+    `TypeError` for what is neither a reference nor a name.
     """
     try:
         resolve(target).tell(Cast(message))
@@ -110,8 +111,10 @@ def reply(from_: From, value: Any) -> None:
     """Answer a caller (`GenServer.reply`), from any callback or thread. Only the first counts.
 
     A `value` that is a future answers when it is set. Raises `ForkedError` in a forked child for a
-    caller of its parent.
+    caller of its parent, and `TypeError` for what is no caller.
     """
+    if not isinstance(from_, From):
+        raise TypeError(f"reply takes the from_ of a handle_call, not {kind_given(from_)}")
     require_here(from_.future)
     from_.future.set(value)
 

@@ -24,6 +24,7 @@ from slipstream_actor.actors.forks import (
     require_here,
 )
 from slipstream_actor.actors.here import park_if_exiting
+from slipstream_actor.configuration.arguments import kind_given
 from slipstream_actor.errors import AlreadyStartedError, ClientEndedError, near, shown, shown_reason
 
 __all__ = ["Target", "name_of", "register", "resolve", "unregister", "whereis"]
@@ -45,7 +46,12 @@ renew_lock_in_child(sys.modules[__name__], "_names_lock")
 
 
 def register(name: Hashable, ref: ActorRef[Any]) -> None:
-    """Give `ref` a name. Raises `AlreadyStartedError` when a living actor has it."""
+    """Give `ref` a name. Raises `AlreadyStartedError` when a living actor has it, and `TypeError`
+    for what can be none."""
+    try:
+        hash(name)
+    except TypeError:
+        raise TypeError(f"name must be hashable, as a text is, not {kind_given(name)}") from None
     while (holder := _names.setdefault(name, ref)) is not ref:
         if holder.is_alive():
             raise AlreadyStartedError(name, holder)

@@ -163,7 +163,7 @@ class ClientHandle(Generic[C]):
         return subscribe(self, topic, event, payload, size=size, overflow=overflow)
 
     def wait_until_joined(self, topic: str, timeout: float | None = 5.0) -> None:
-        """See `wait_until_joined`."""
+        """See `wait_until_joined`, and `ref` for what is raised while it is started again."""
         wait_until_joined(self.ref, topic, timeout)
 
     def status(self) -> HandleStatus:

@@ -19,8 +19,10 @@ from slipstream_actor import (
     call,
     connect,
     get_state,
+    reply,
     wait,
     wait_until_joined,
+    whereis,
 )
 from slipstream_actor.actors.calls import await_answer
 from slipstream_actor.actors.envelopes import GetState, Request
@@ -108,6 +110,24 @@ def test_a_timer_is_due_at_a_time(
 def test_an_interval_is_more_than_none(client: Any, seconds: float) -> None:
     with pytest.raises(ValueError, match="interval must be more than 0 seconds"):
         client.proxy().send_interval(seconds, "never").get(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("start", [Patient.start, Supervisor.start])
+@pytest.mark.parametrize("name", [["rooms"], ("rooms", [])], ids=["list", "in a tuple"])
+def test_a_name_that_cannot_be_one_is_called_so(start: Any, name: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"^name must be hashable, as a text is, not a (list|tuple)$"
+    ):
+        start(name=name)
+    assert start(name="rooms").stop(timeout=PATIENCE)
+    assert whereis("rooms") is None
+
+
+@pytest.mark.parametrize("from_", [None, "rooms", 3, Patient])
+def test_who_is_no_caller_cannot_be_replied_to(from_: Any) -> None:
+    told = "reply takes the from_ of a handle_call, not (a|the class) "
+    with pytest.raises(TypeError, match=told):
+        reply(from_, "answer")
 
 
 def test_a_timer_in_the_past_is_due_at_once(client: Any) -> None:
