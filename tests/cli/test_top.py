@@ -23,6 +23,7 @@ import pytest
 from slipstream_actor import ClientActor, Socket, connect, debug
 from slipstream_actor.cli.exits import Failure
 from slipstream_actor.cli.main import main
+from slipstream_actor.cli.top import remote
 from slipstream_actor.cli.top.local import LocalProcesses
 from slipstream_actor.cli.top.remote import Address, RemoteProcesses, address_of
 from slipstream_actor.testing import PhoenixServer
@@ -708,13 +709,14 @@ def test_a_host_that_is_none(capsys: Captured) -> None:
     assert "the URL's host is none" in capsys.readouterr().err
 
 
-def test_whatever_a_request_fails_with_is_told() -> None:
+def test_whatever_a_request_fails_with_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(_: Address) -> NoReturn:
         raise RuntimeError("no more threads")
 
+    monkeypatch.setattr(remote, "fetch", failing)
     with selectors.DefaultSelector() as selector:
         address = address_of("http://example.com", [], None)
-        source = RemoteProcesses(address, selector, 0.01, failing)
+        source = RemoteProcesses(address, selector, 0.01)
         assert selector.select(PATIENCE)
         with pytest.raises(Failure, match="not asked: RuntimeError"):
             source.take(source, 0.0)
