@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.turn import Turn
@@ -112,15 +111,3 @@ class Absence:
 
 absence: Absence = Absence()
 reset_in_child(absence.reset)
-
-
-def _keep_threads() -> None:
-    """Give every owner a thread that stays: from Python 3.12 on an exit can start none."""
-    Turn.linger = None
-    for turn in list(absence._parked):
-        turn.require_thread()
-
-
-register: Any = getattr(threading, "_register_atexit", None)  # Before what `atexit` calls.
-if register is not None:
-    register(_keep_threads)

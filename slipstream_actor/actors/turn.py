@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,8 @@ __all__ = ["ThreadEnds", "Turn"]
 STEP = 0.001
 # Seconds for which who drives waits for the owner to leave it the turn.
 PATIENCE = 0.01
+# An exit of Python 3.12 can start no threads, and each connection needs one to be closed.
+EXIT_HAS_THREADS = sys.version_info[:2] != (3, 12)
 
 
 class ThreadEnds(BaseException):
@@ -33,7 +36,7 @@ class Turn:
     """The lock of one connection, and where its owner waits while another thread drives."""
 
     # Seconds after which the thread of an owner that is parked ends; `None` for never.
-    linger: ClassVar[float | None] = 1.0
+    linger: ClassVar[float | None] = 1.0 if EXIT_HAS_THREADS else None
 
     __slots__ = (
         "_asks",
@@ -107,8 +110,7 @@ class Turn:
                 before_end()
                 # In this order: who recalls puts first, then looks whether there is a thread.
                 self._occupied.release()
-                stays = self._recalls.qsize() or self.linger is None
-                if not stays or not self._occupied.acquire(blocking=False):
+                if not self._recalls.qsize() or not self._occupied.acquire(blocking=False):
                     return False
         self.lock.acquire()
         self.parked = self._owed = False

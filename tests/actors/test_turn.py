@@ -227,15 +227,14 @@ def test_without_a_way_to_start_another_the_thread_stays(
     assert owner.slept.get(timeout=PATIENCE) is True
 
 
-def test_at_an_exit_the_thread_stays(
+def test_where_an_exit_can_start_no_threads_the_thread_stays(
     turn: Turn, owner: Owner, restarted: Restarted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Turn, "linger", None)
-    owner.be_driven()
-    turn.require_thread()
-    assert restarted.started.empty()
+    owner.be_driven(for_long=True)
     turn.leave(for_good=True)
     assert owner.slept.get(timeout=PATIENCE) is True
+    assert restarted.started.empty()
 
 
 class LateRecall(queue.SimpleQueue[None]):

@@ -598,3 +598,20 @@ reached.wait(10)
 def test_a_handle_starts_nothing_again_at_the_exit() -> None:
     source = "from slipstream_actor import ClientActor, ClientHandle\nClientHandle(ClientActor).ref"
     assert run(source) == Outcome(0, "", "")
+
+
+LATE = """
+import threading
+
+def late():
+    threading.main_thread().join()
+    import slipstream_actor
+    print("imported")
+
+threading.Thread(target=late).start()
+"""
+
+
+def test_the_library_may_be_imported_when_the_main_thread_is_over() -> None:
+    """By another thread, for which the interpreter waits."""
+    assert run(LATE) == (0, "imported\n", "")

@@ -15,4 +15,5 @@ inbox.CROWDED = inbox_state.AT_FIRST = 0
 inbox.COOL = 2  # It would ask again and again while a request of others is open.
 inbox.CLOSE = math.inf
 inbox.QUIET = 0.01
-Turn.linger = 0.0
+if Turn.linger is not None:
+    Turn.linger = 0.0
