@@ -105,6 +105,7 @@ class Absence:
                 self._away[turn] = NEVER
         elif turn.steps == self._away.get(turn):
             turn.recall()
+            self._away[turn] = NEVER  # It may have no effect, and is tried again.
         else:
             self._away[turn] = turn.steps
 

@@ -152,11 +152,10 @@ class SelectorInbox(Inbox):
     def wake(self) -> None:
         """End the owner's sleep, or that of who drives in its place."""
         with self._wake_lock:
-            if self._sleeping and self._waker is not None:
-                self._sleeping = False
-                if self.driver is None and self.turn.parked:
-                    self.turn.recall()
-                    return
+            if not self._sleeping or self._waker is None:
+                return
+            self._sleeping = False
+            if self.driver is not None or not self.turn.parked:
                 try:
                     self._waker.send(b"\0")
                 except (BlockingIOError, InterruptedError):
@@ -164,6 +163,10 @@ class SelectorInbox(Inbox):
                 except BaseException:  # A signal handler's, perhaps before the byte was sent.
                     self._sleeping = True
                     raise
+                return
+        # With no lock held: it may start a thread, and what is said where there is none is the
+        # program's to log.
+        self.turn.recall()
 
     @property
     def has_mail(self) -> bool:

@@ -70,7 +70,7 @@ class Turn:
         self._recalls: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._asks: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._granted: queue.SimpleQueue[None] = queue.SimpleQueue()
-        # Whether the owner was recalled, and has not gone on yet.
+        # Whether the owner, if it is parked, was recalled and has not gone on yet.
         self._owed = False
         # Held while the owner has a thread; and what starts another one, where one may end.
         self._occupied = threading.Lock()
@@ -90,7 +90,7 @@ class Turn:
         while not self._takes_ask():
             if self.lock.acquire(timeout=STEP):
                 return False
-        self.parked = True
+        self._owed, self.parked = False, True
         self._granted.put(None)
         if not self._is_recalled(before_end):
             raise ThreadEnds
@@ -148,7 +148,7 @@ class Turn:
 
     def enter(self) -> bool:
         """Take it to drive, if it can be had."""
-        if self._owed or not self.take():
+        if (self._owed and self.parked) or not self.take():
             return False
         self.driven = True
         return True
@@ -159,19 +159,21 @@ class Turn:
             drop_all(self._asks)  # What was raised between the two may have left one.
         self.steps += 1
         self.driven = False
-        self._owed = for_good and self.parked
         self.give()
         if for_good:
-            self._recalls.put(None)
-            self.require_thread()
+            self._call_back()
 
     def recall(self) -> None:
         """Have the owner go on, unless somebody has the turn, who sees to what there is to do."""
-        if self.take():
-            self.leave(for_good=True)
+        # Not taken for that: a signal handler's exception might come before it is given back.
+        if not self.lock.locked():
+            self._call_back()
 
-    def require_thread(self) -> None:
-        """Start a thread for the owner, if it has none."""
+    def _call_back(self) -> None:
+        """Have the owner go on when it has the turn; start a thread for it, if it has none."""
+        if not self._recalls.qsize():
+            self._recalls.put(None)
+        self._owed = True
         if not self._occupied.locked() and (restart := self.restart) is not None:
             restart()
 

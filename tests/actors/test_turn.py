@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from slipstream_actor.actors.turn import Turn
 from tests.support.clients import PATIENCE, eventually
+from tests.support.interruptions import interrupted
 from tests.support.turns import Owner
 
 
@@ -271,3 +272,55 @@ def test_an_owner_goes_on_however_often_its_thread_ends(turn: Turn, restarted: R
             went_on.append(restarted.started.get_nowait())
         assert went_on.count(True) == 1
         assert turn.lock.locked()
+
+
+class Alarm(BaseException):
+    """What a signal handler raises."""
+
+
+def ring() -> None:
+    raise Alarm
+
+
+@pytest.mark.parametrize("linger", [0.0, None])
+def test_a_signal_in_a_recall_takes_the_turn_from_nobody(
+    linger: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another recall has its effect: with a turn that nobody gives back the connection would stand
+    still for ever."""
+    monkeypatch.setattr(Turn, "linger", linger)
+    parked: list[tuple[Owner, Restarted]] = []
+
+    def prepare() -> tuple[Callable[[], None], Callable[[], None]]:
+        turn = Turn()
+        parked.append((Owner(turn), Restarted(turn)))
+        parked[-1][0].be_driven()
+        turn.leave(for_good=False)
+        if linger is not None:
+            parked[-1][0].join(PATIENCE)
+        return turn.recall, ring
+
+    assert [*map(type, interrupted(prepare))].count(Alarm) > 3
+    for owner, restarted in parked:
+        owner.turn.recall()
+        owner.join(PATIENCE)
+        went_on = [owner.slept.get_nowait(), *restarted.started.queue]
+        assert went_on.count(True) == 1
+        assert owner.turn.lock.locked()
+        assert not owner.turn.parked
+
+
+def test_an_owner_that_gets_no_thread_is_recalled_as_often_as_one_likes(
+    turn: Turn, owner: Owner, restarted: Restarted
+) -> None:
+    """Nothing piles up: it may be for days."""
+    park(owner)
+    tried: list[None] = []
+    turn.restart = lambda: tried.append(None)
+    turn.leave(for_good=True)
+    for _ in range(100):
+        turn.recall()
+    assert len(tried) == 101
+    assert turn._recalls.qsize() == 1
+    restarted.restart()
+    assert restarted.started.get_nowait() is True

@@ -3,6 +3,7 @@ needed."""
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,6 +185,32 @@ def test_without_threads_it_waits_for_one(
             assert all(refused.acquire(timeout=PATIENCE) for _ in range(3))
         assert asked.get(timeout=PATIENCE).ok
     assert [vars(r)["line"] for r in caplog.records if r.levelname == "WARNING"] == ["no_thread"]
+
+
+def test_who_recalls_it_holds_nothing_up(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is locked while a thread is started, or while the log tells that there is none."""
+    free: queue.Queue[bool] = queue.Queue()
+
+    def look(thread: threading.Thread) -> None:
+        helper = threading.Thread(target=look_elsewhere)
+        start(helper)
+        helper.join(PATIENCE)
+        start(thread)
+
+    def look_elsewhere() -> None:
+        if taken := lock.acquire(blocking=False):
+            lock.release()
+        free.put(taken)
+
+    with quiet(server.uri) as (ref, _):
+        connection = get_state(ref).connection
+        start, lock = threading.Thread.start, connection.actor_inbox._wake_lock
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", look)
+            do(ref, lambda s: get_state(connection) and None)
+        assert free.get_nowait()
 
 
 QUIET = """
