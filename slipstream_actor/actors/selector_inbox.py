@@ -194,6 +194,8 @@ class SelectorInbox(Inbox):
             done = (turn.parked or self._park(for_long)) and self._drive(waiter, timeout)
         finally:
             waiter._sleeping = False
+            if not done and not turn.parked:
+                self.wake()  # It sleeps in its selector, perhaps untold, and is to say so itself.
             # Whoever has a command for the owner recalls it.
             self._sleeping = done
             self.driver, waiting.inbox = None, around
@@ -215,7 +217,7 @@ class SelectorInbox(Inbox):
         turn, granted = self.turn, False
         try:
             absence.begin(turn)
-        except RuntimeError:  # The system has no more threads.
+        except Exception:  # The system has no more threads, or no memory.
             return False
         try:
             turn.ask(for_long=for_long)

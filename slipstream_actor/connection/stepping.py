@@ -81,12 +81,12 @@ def be_driven_no_more(connection: Any) -> None:
 def restart(connection: Any) -> None:
     """Start another thread for the connection, whose own has ended while it was driven."""
     inbox = connection.actor_inbox
-    absence.note(inbox.turn)  # Where there are no more threads it is recalled until there is one.
     if is_forked(inbox):
         return
+    absence.note(inbox.turn)  # Where there are no more threads it is recalled until there is one.
     try:
         connection._start_thread(MethodType(go_on, connection))
-    except RuntimeError as error:
+    except Exception as error:  # Also of whoever has replaced `Thread.start`, and a MemoryError.
         connection._log.thread(error)
 
 

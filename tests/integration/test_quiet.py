@@ -14,6 +14,7 @@ import pytest
 
 from slipstream_actor import HeartbeatTimeout, Reply, Socket, get_state, request, wait
 from slipstream_actor.actors import inbox as inboxes
+from slipstream_actor.actors.absence import THREAD
 from slipstream_actor.actors.turn import Turn
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_pairs import do
@@ -31,10 +32,13 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Turn, "linger", 0.01)
 
 
+def names() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
 def threads_of(ref: Any) -> list[str]:
     """Return the names of the threads of a client and its connection."""
-    label = str(ref.label)
-    return sorted(t.name for t in threading.enumerate() if t.name.endswith(label))
+    return sorted(name for name in names() if name.endswith(str(ref.label)))
 
 
 def become_quiet(ref: Any) -> None:
@@ -166,8 +170,14 @@ def test_the_end_of_the_client_closes_it(server: PhoenixServer) -> None:
     server.wait_for_connections(0, PATIENCE)
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), MemoryError(), OSError("of a profiler")]
+)
 def test_without_threads_it_waits_for_one(
-    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: PhoenixServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
     """And what it was asked for is not lost."""
     refused, start = threading.Semaphore(0), threading.Thread.start
@@ -175,7 +185,7 @@ def test_without_threads_it_waits_for_one(
     def refuse(thread: threading.Thread) -> None:
         if thread.name.startswith("connection of"):
             refused.release()
-            raise RuntimeError("can't start new thread")
+            raise error
         start(thread)
 
     with quiet(server.uri) as (ref, _):
@@ -185,6 +195,49 @@ def test_without_threads_it_waits_for_one(
             assert all(refused.acquire(timeout=PATIENCE) for _ in range(3))
         assert asked.get(timeout=PATIENCE).ok
     assert [vars(r)["line"] for r in caplog.records if r.levelname == "WARNING"] == ["no_thread"]
+
+
+@pytest.mark.parametrize("happen", [hear_for_long, ask, join_and_leave_another, look_inside])
+def test_a_thread_that_has_begun_goes_on_whatever_its_start_raises(
+    server: PhoenixServer,
+    monkeypatch: pytest.MonkeyPatch,
+    happen: Callable[[Any, Log, PhoenixServer], None],
+) -> None:
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("connection of"):
+            raise MemoryError
+
+    with quiet(server.uri) as (ref, log):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", fail)
+            happen(ref, log, server)
+        become_quiet(ref)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_without_a_thread_that_sees_who_stays_away_nobody_drives(
+    server: PhoenixServer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """And what a connection is asked for wakes it up."""
+    refused, start = threading.Semaphore(0), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == THREAD:
+            refused.release()
+            raise error
+        start(thread)
+
+    eventually(lambda: THREAD not in names(), "the end of what sees who stays away")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with recording(server.uri) as (ref, log):
+        do(ref, lambda s: s.join(TOPIC))
+        log.take("join")
+        assert all(refused.acquire(timeout=PATIENCE) for _ in range(3))
+        ask(ref, log, server)
+        hear(ref, log, server)
 
 
 def test_who_recalls_it_holds_nothing_up(
