@@ -130,8 +130,9 @@ const coroutines = async (channel, load) => {
   return window.close().rate(each * load.in_flight)
 }
 
+// As program.py: what is mapped from files is left out.
 const pss = () =>
-  Number(/^Pss:\s+(\d+)/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))[1])
+  Number(/^Pss_Anon:\s+(\d+)/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))[1])
 const threads = () => readdirSync("/proc/self/task").length
 
 const idle = async () => {
@@ -140,14 +141,15 @@ const idle = async () => {
   const all = Array.from({ length: load.clients }, (_, number) => join(connect(), `idle:${number}`))
   await Promise.all(all)
   const found = { joined: now() - before.at }
-  globalThis.gc?.()
-  found.memory = (pss() - before.memory) / load.clients
-  found.threads = (threads() - before.threads) / load.clients
   console.log("joined")
   const own = ownTime()
   const began = now()
   await new Promise((resolve) => setTimeout(resolve, load.seconds * 1000))
-  return { ...found, idle_share: ((ownTime() - own) / (now() - began)) * 100 }
+  found.idle_share = ((ownTime() - own) / (now() - began)) * 100
+  globalThis.gc?.()
+  found.memory = (pss() - before.memory) / load.clients
+  found.threads = (threads() - before.threads) / load.clients
+  return found
 }
 
 const fan = () =>

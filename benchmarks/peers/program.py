@@ -157,29 +157,30 @@ class Idle:
     def joined(self) -> float:
         """All are. Returns for how many seconds they are to be left alone."""
         self._found["joined"] = time.perf_counter() - self._began
-        gc.collect()
         print("joined", flush=True)
         self._own, self._began = time.process_time(), time.perf_counter()
         return self._load.seconds
 
     def found(self) -> Found:
+        """They have been left alone, and come to rest."""
         elapsed = time.perf_counter() - self._began
-        idle_share = (time.process_time() - self._own) / elapsed * 100
+        self._found["idle_share"] = (time.process_time() - self._own) / elapsed * 100
+        gc.collect()
         memory = (proportional_bytes() - self._before) / self._load.clients
-        return {
-            **self._found,
-            "memory": memory / 1024,
-            "threads": (threads() - self._threads) / self._load.clients,
-            "idle_share": idle_share,
-        }
+        self._found["memory"] = memory / 1024
+        self._found["threads"] = (threads() - self._threads) / self._load.clients
+        return self._found
 
 
 def proportional_bytes() -> int:
-    """The memory that is this process's own, and its part of what it shares (PSS)."""
+    """The memory that is this process's own, and its part of what it shares (PSS).
+
+    What is mapped from files is left out: that part of it changes as other processes come and go.
+    """
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Pss_Anon:"):
             return int(line.split()[1]) * 1024
-    raise ValueError("no Pss in smaps_rollup")
+    raise ValueError("no Pss_Anon in smaps_rollup: Linux is older than 5.4")
 
 
 def threads() -> int:

@@ -22,8 +22,9 @@ __all__ = ["ThreadEnds", "Turn"]
 
 # Seconds for which an owner waits for who takes one step, before it looks whether somebody asks.
 STEP = 0.001
-# Seconds for which who drives waits for the owner to leave it the turn.
-PATIENCE = 0.01
+# Seconds for which who drives waits for the owner to leave it the turn; and who does for long: a
+# thousand clients may begin together.
+PATIENCE, LONG_PATIENCE = 0.01, 0.1
 # An exit of Python 3.12 can start no threads, and each connection needs one to be closed.
 EXIT_HAS_THREADS = sys.version_info[:2] != (3, 12)
 
@@ -139,7 +140,7 @@ class Turn:
     def is_granted(self) -> bool:
         """Whether it does, which takes as long as waking a thread."""
         try:
-            self._granted.get(timeout=PATIENCE)
+            self._granted.get(timeout=LONG_PATIENCE if self._ends_at_once else PATIENCE)
         except queue.Empty:
             if drop_all(self._asks):
                 return False
