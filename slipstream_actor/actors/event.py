@@ -33,6 +33,7 @@ class LazyEvent(threading.Event):
         return self._flag or super().wait(timeout)
 
 
+# That a thread has started, of all that have.
 STARTED = LazyEvent()
 STARTED.set()
 

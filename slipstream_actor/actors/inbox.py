@@ -333,9 +333,8 @@ class Inbox(InboxState):
     def _wait_in_queue(self, timeout: float | None) -> Envelope[Any] | None:
         """Wait, and drive the connection when nothing comes for long. Raises `queue.Empty`."""
         quiet = QUIET * 2**self._in_vain
-        if self.driven is None or not self.FOR_CALLBACKS:
-            return self._queue.get(timeout=timeout)
-        if timeout is not None and timeout <= quiet:
+        drives = self.driven is not None and self.FOR_CALLBACKS
+        if not drives or (timeout is not None and timeout <= quiet):
             return self._queue.get(timeout=timeout)
         with contextlib.suppress(queue.Empty):
             envelope = self._queue.get(timeout=quiet)

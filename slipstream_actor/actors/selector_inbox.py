@@ -460,7 +460,7 @@ class SelectorInbox(Inbox):
 
     def _leave_thread(self) -> None:
         """Have nothing that only the owner's thread needs, which ends."""
-        self.thread = None
+        self.thread: Any = None
         if self._selector is not None:
             self._selector.close()
         self._selector, self._registered = None, 0

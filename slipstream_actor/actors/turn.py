@@ -5,7 +5,8 @@ The connection's own thread, the owner, has it whenever it is awake. A thread th
 comes over the connection may take it while the owner sleeps, and drive the connection itself: so
 what it waits for wakes one thread, and not two after one another. It gives it back whenever it has
 something else to do, and mostly comes back at once: the owner sleeps on until somebody recalls it,
-who has left something for it, or has seen that nobody drives (`absence.py`).
+who has left something for it, or has seen that nobody drives (`absence.py`). One that nobody
+recalls for a while needs no thread: its own ends, and another one goes on when it is recalled.
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ class Turn:
     )
 
     def __init__(self) -> None:
-        self.lock = lock = threading.Lock()
-        lock.acquire()
+        self.lock: threading.Lock = threading.Lock()
+        self.lock.acquire()
         # Whether the owner sleeps, and nobody else has it: it is the caller's until `give` then.
-        self.take: Callable[[], bool] = partial(lock.acquire, False)
+        self.take: Callable[[], bool] = partial(self.lock.acquire, False)
         # Give back what was taken, for one step or for a sleep.
-        self.give: Callable[[], None] = lock.release
+        self.give: Callable[[], None] = self.lock.release
         # How often a driver has come and gone.
         self.steps: int = 0
         # Whether a driver has the turn, and not who takes one step.
