@@ -29,7 +29,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_pairs import EXACT, NEVER, do, socket_of, until, until_mark
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Staying, eventually, recording
 from tests.support.raw_server import Peer, RawServer, message
 
 TOPIC = "bench:room"
@@ -39,16 +39,8 @@ SILENT: dict[str, Any] = {**NEVER, "close_timeout_msec": 50}
 REFUSING = {"error": {"reason": "no"}}
 
 
-class Staying(Recorder):
-    """Comes back when it is told to; notes how its topic stood in each callback."""
-
-    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        self.note("disconnect", reason)
-        return socket
-
-    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
-        self.note("topic_close", topic, reason)
-        return socket
+class Leaving(Staying):
+    """Notes how its topic stood when it was left."""
 
     def handle_leave(self, topic: str, socket: Socket) -> Any:
         self.note("leave", topic, *said(socket.joins[topic]))
@@ -134,7 +126,7 @@ LEFT: tuple[Any, ...] = ("closed", LeftByClient(), None, {})
 
 @each_state
 def test_a_leave_is_told_once(server: PhoenixServer, state: State) -> None:
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         state(server, ref, log)
         do(ref, lambda s: s.leave(TOPIC))
@@ -160,7 +152,7 @@ def test_leave_and_join_in_one_go(server: PhoenixServer, state: State, times: in
             socket = socket.leave(TOPIC).join(TOPIC, {"reply": {"n": n}})
         return socket
 
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         state(server, ref, log)
         do(ref, again)
@@ -186,7 +178,7 @@ def test_a_leave_whose_connection_ends_first(end: str) -> None:
         else:
             peer.hold()
 
-    with RawServer(script) as server, recording(server.uri, Staying, **SILENT) as (ref, log):
+    with RawServer(script) as server, recording(server.uri, Leaving, **SILENT) as (ref, log):
         ends: dict[str, Any] = {
             "disconnect": lambda s: s.disconnect(),
             "connect": lambda s: s.connect(server.uri, **SILENT),
@@ -216,7 +208,7 @@ def test_a_leave_before_a_join_that_is_for_the_next_connection(
             return closing.reconnect(delay=0)
         return closing.connect(server.uri, **NEVER, **EXACT).join(TOPIC)
 
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         joined(server, ref, log)
         until_mark(ref, log)
         do(ref, go)
@@ -257,7 +249,7 @@ def test_why_a_join_is_closed(server: PhoenixServer) -> None:
         assert (join.status, join.reason, join.rejoin_in) == ("closed", reason, None)
         assert "SECRET" not in repr(join) + repr(join.reason)
 
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         do(ref, lambda s: s.join(TOPIC, REFUSING))
         told("topic_close", JoinRefused({"reason": "no"}))
@@ -292,7 +284,7 @@ def test_why_a_join_is_closed(server: PhoenixServer) -> None:
 
 
 def test_a_rejoin_says_when_it_is(server: PhoenixServer) -> None:
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         waiting_for_its_rejoin(server, ref, log)
         join = join_of(ref)
@@ -314,7 +306,7 @@ def test_a_rejoin_says_when_it_is(server: PhoenixServer) -> None:
 
 
 def test_a_join_takes_the_place_of_a_rejoin(server: PhoenixServer) -> None:
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         waiting_for_its_rejoin(server, ref, log)
         do(ref, lambda s: s.join(TOPIC, {"reply": {"b": 2}}))
@@ -343,7 +335,7 @@ def test_a_join_has_its_own_time(method: str) -> None:
     """Far less than `join_timeout_msec`; a rejoin keeps it."""
     with (
         RawServer(silent_but()) as server,
-        recording(server.uri, Staying, **SILENT) as (ref, log),
+        recording(server.uri, Leaving, **SILENT) as (ref, log),
     ):
         log.take("connect")
         begun = time.monotonic()
@@ -357,7 +349,7 @@ def test_a_join_has_its_own_time(method: str) -> None:
 
 
 def test_a_join_may_take_longer_than_the_option(server: PhoenixServer) -> None:
-    with recording(server.uri, Staying, join_timeout_msec=20, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, join_timeout_msec=20, **NEVER) as (ref, log):
         log.take("connect")
         do(ref, lambda s: s.join(TOPIC, {"delay": 100}, timeout=PATIENCE))
         assert [entry[0] for entry in until(log, "join")] == ["join"]
@@ -377,7 +369,7 @@ def test_a_leave_has_its_own_time() -> None:
         peer.reply(peer.expect("heartbeat"))
         peer.hold()
 
-    with RawServer(script) as server, recording(server.uri, Staying, **SILENT) as (ref, log):
+    with RawServer(script) as server, recording(server.uri, Leaving, **SILENT) as (ref, log):
         log.take("connect")
         do(ref, lambda s: s.join(TOPIC, TOKEN))
         log.take("join")
@@ -414,7 +406,7 @@ def test_the_times_of_a_thread(answered: tuple[str, ...]) -> None:
 def test_a_leave_is_told_of_a_connection_whose_end_was_awaited(
     server: PhoenixServer, state: Any
 ) -> None:
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         state(server, ref, log)
         do(ref, lambda s: s.leave(TOPIC).disconnect().await_disconnect(PATIENCE))
@@ -436,7 +428,7 @@ def test_a_leave_that_its_callback_has_lost_is_told_once(
         left.disconnect().await_disconnect(PATIENCE)
         raise LookupError
 
-    with recording(server.uri, Staying, **NEVER) as (ref, log):
+    with recording(server.uri, Leaving, **NEVER) as (ref, log):
         log.take("connect")
         joined(server, ref, log)
         with pytest.raises(LookupError):

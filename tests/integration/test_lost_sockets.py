@@ -31,13 +31,13 @@ from slipstream_actor import (
 from slipstream_actor.socket import joining, sending
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_pairs import NEVER, do, socket_of, until, until_mark
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, Staying, eventually, recording
 
 TOPIC, OTHER = "bench:room", "bench:other"
 SOON = 5.0
 
 
-class Forgetful(Recorder):
+class Forgetful(Staying):
     """Asks for things with its socket, and forgets what came of it."""
 
     def forget(self, ask: Callable[[Socket], Any]) -> None:
@@ -46,14 +46,6 @@ class Forgetful(Recorder):
     def fail(self, ask: Callable[[Socket], Any]) -> None:
         ask(self.socket)
         raise LookupError("of its own")
-
-    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        self.note("disconnect", reason)
-        return socket
-
-    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
-        self.note("topic_close", topic, reason)
-        return socket
 
     def handle_cast(self, message: Any, socket: Socket) -> None:
         message(socket)

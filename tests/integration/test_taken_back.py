@@ -29,7 +29,7 @@ from slipstream_actor import (
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_lost_sockets import require_agreement
 from tests.integration.test_pairs import NEVER, do, socket_of, until, until_mark
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Staying, eventually, recording
 from tests.support.raw_server import (
     PING,
     PONG,
@@ -45,7 +45,7 @@ TOPIC, OTHER = "bench:room", "bench:other"
 REFUSING = {"error": {"reason": "no"}}
 
 
-class Failing(Recorder):
+class Failing(Staying):
     """Connects when it is told to, and does what its methods are given before they raise."""
 
     def init(self, uri: str, log: queue.Queue[Any], **options: Any) -> Socket:
@@ -71,14 +71,6 @@ class Failing(Recorder):
         if from_ is not None:
             raise LookupError
         return Next()
-
-    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
-        self.note("disconnect", reason)
-        return socket
-
-    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
-        self.note("topic_close", topic, reason)
-        return socket
 
 
 class Continuing(Failing):

@@ -92,6 +92,18 @@ class Recorder(ClientActor):
         return result
 
 
+class Staying(Recorder):
+    """Comes back, and rejoins, when it is told to."""
+
+    def handle_disconnect(self, reason: Any, socket: Socket) -> Any:
+        self.note("disconnect", reason)
+        return socket
+
+    def handle_topic_close(self, topic: str, reason: Any, socket: Socket) -> Any:
+        self.note("topic_close", topic, reason)
+        return socket
+
+
 class Log(queue.Queue[Any]):
     """What a `Recorder` recorded."""
 
