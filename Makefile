@@ -28,8 +28,9 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 DEMO_INSTALLED := $(VENV)/.demo-installed
 EXAMPLES := $(patsubst examples/%/__main__.py,%,$(wildcard examples/*/__main__.py))
-# What `make wheel-test` works in.
+# What `make wheel-test` works in, and `make test-oldest`.
 WHEEL := build/wheel
+OLDEST := build/oldest
 NODE_MODULES := tests/js/node_modules/.package-lock.json
 # With bytecode, wherever it is off: the tests start some two hundred programs.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -38,7 +39,7 @@ TYPES = $(MAKE) --no-print-directory types
 # It asks the first python of the path where packages are; --verifytypes takes no option for it.
 PYRIGHT := PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=. tests/js/node_modules/.bin/pyright
 
-.PHONY: help known-example demo setup test test-random test-alone test-driving state-machine fault-matrix wheel-test lint types format docs pictures coverage bench bench-smoke growth memory soak web-matrix ray-matrix clean
+.PHONY: help known-example demo setup test test-random test-alone test-driving state-machine fault-matrix wheel-test test-oldest lint types format docs pictures coverage bench bench-smoke growth memory soak web-matrix ray-matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +108,16 @@ wheel-test: $(NODE_MODULES) ## build the wheel, and run the tests against it in 
 		diff -r -x __pycache__ slipstream_actor "$$site/slipstream_actor" && \
 		diff _slipstream_actor_pytest.py "$$site"
 	cd $(WHEEL)/tree && PYTHONPATH= ../venv/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+# Starlette's test client of then asks with httpx. Old releases are deprecated by what they stand on,
+# and the pages of the documentation take no warning.
+test-oldest: $(NODE_MODULES) ## the tests with the oldest releases that setup.cfg admits (10 minutes)
+	$(PYTHON) -m venv $(OLDEST)
+	sed -n '/^install_requires/,/^docs =/s/^ *\([a-z-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg \
+		>$(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python $(PIP_INSTALL) -c $(OLDEST)/constraints.txt --editable '.[dev]' httpx
+	PATH="$(abspath $(OLDEST)/bin):$$PATH" $(OLDEST)/bin/python -m pytest -n $(WORKERS) \
+		--dist worksteal -W ignore::DeprecationWarning --ignore tests/test_docs.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## ruff: mistakes and formatting
 	$(BIN)/ruff check
