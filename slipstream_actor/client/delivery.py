@@ -315,16 +315,16 @@ class EventDelivery(CallbackRunner):
             return
         route = self._route_of(message)
         if presences.is_tracked(self.socket, message):
-            self._deliver_presence(message, getattr(came, "join_ref", None))
+            self._deliver_presence(message, came)
             if route.pattern.event != message.event or self._is_ending():
                 return
             self._cancel_idle()
         arguments = message.topic, message.event, message.payload
         self._run(route.name, *arguments, told_as=EVERY_OTHER.name)
 
-    def _deliver_presence(self, message: MessageReceived, join_ref: str | None) -> None:
+    def _deliver_presence(self, message: MessageReceived, came: Any) -> None:
         """Apply a state or a diff to the socket, and call the callbacks that it leads to."""
-        self._slipstream.socket, calls = presences.receive(self.socket, message, join_ref)
+        self._slipstream.socket, calls = presences.receive(self.socket, message, came)
         link = self.socket._link
         for name, arguments in calls:
             if self._is_ending() or self.socket._link is not link:

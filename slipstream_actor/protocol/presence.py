@@ -29,6 +29,7 @@ Change: TypeAlias = Callable[[str, Any, Any], object]
 Call: TypeAlias = tuple[str, tuple[Any, ...]]
 
 EMPTY: State = MappingProxyType({})
+NONE_OLDER: Mapping[int, Any] = MappingProxyType({})
 # So many diffs are held at most, with so many bytes.
 MOST_HELD = 1_000
 MOST_HELD_BYTES = 1_048_576
@@ -142,7 +143,8 @@ class Tracked(msgspec.Struct, frozen=True):
     """What a socket keeps of a topic whose presence it tracks.
 
     `synced` is whether the state of the current join has come; until then diffs are `held`, as the
-    JSON that they came as.
+    JSON that they came as. `older`: by their ids messages that are of the join before, though they
+    are delivered behind the current one's beginning.
     """
 
     state_event: str
@@ -150,6 +152,7 @@ class Tracked(msgspec.Struct, frozen=True):
     presences: State = EMPTY
     synced: bool = False
     held: tuple[bytes, ...] = ()
+    older: Mapping[int, Any] = NONE_OLDER
 
     def __repr__(self) -> str:
         # Metas are about people.
@@ -168,11 +171,13 @@ def track(
     return {**tracked, topic: Tracked(state_event, diff_event)}
 
 
-def unsynced(tracked: dict[str, Tracked], topic: str) -> dict[str, Tracked]:
+def unsynced(
+    tracked: dict[str, Tracked], topic: str, older: Mapping[int, Any] = NONE_OLDER
+) -> dict[str, Tracked]:
     """Return what is tracked after a join of `topic`, whose state is yet to come."""
     if topic not in tracked:
         return tracked
-    anew = replace(tracked[topic], synced=False, held=())
+    anew = replace(tracked[topic], synced=False, held=(), older=older)
     return {**tracked, topic: anew}
 
 
@@ -190,7 +195,7 @@ def recorder(calls: list[Call], topic: str) -> tuple[Change, Change]:
 
 def with_state(tracked: Tracked, state: State, changes: tuple[Change, Change]) -> Tracked:
     presences = FrozenMap(Presence.sync_state(tracked.presences, state, *changes))
-    synced = replace(tracked, presences=presences, synced=True, held=())
+    synced = replace(tracked, presences=presences, synced=True, held=(), older=NONE_OLDER)
     for diff in tracked.held:
         synced = with_diff(synced, as_value(diff), changes)
     return synced

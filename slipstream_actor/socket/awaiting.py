@@ -63,6 +63,7 @@ from slipstream_actor.socket.errors import (
 from slipstream_actor.socket.joining import request, send_requested
 from slipstream_actor.socket.log import say_lost
 from slipstream_actor.socket.ownership import require_owner
+from slipstream_actor.socket.presences import begun, noting_older
 from slipstream_actor.socket.records import is_stale
 from slipstream_actor.socket.sending import fail_all_over
 from slipstream_actor.socket.standing import stands, topic_stands
@@ -194,8 +195,7 @@ def await_disconnect(socket: S, timeout: float | None) -> S:
     link, owner = socket._link, socket.socket_pid
     if not isinstance(owner, ThreadRef):
         for left in owed_leaves(socket):
-            done = LeaveDone(left.topic, None, link.connection, left.join_ref)
-            owner.actor_inbox.tell(done)
+            owner.actor_inbox.tell(LeaveDone(left.topic, None, link.connection, left.join_ref))
     socket = apply_event(socket, event)
     own = link.closing
     say_lost(socket, ClosedByClient() if own else event.reason)
@@ -212,7 +212,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
     if require_text("topic", topic) not in socket.joins:
         raise NeverJoinedError(f"await_join: {topic_stands(socket, topic)}")
     socket = asked_for(socket, topic, deadline)
-    awaited = f"the join of {topic!r}"
+    older: dict[int, Any] = {}
 
     def match(message: Any, _: Any) -> int:
         kind = type(message)
@@ -228,11 +228,12 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
         if join.status == "closed" and join.rejoin_in is None:
             reason = join.reason if join.reason is not None else ChannelEnded("closed")
             raise JoinFailedError(topic, reason, socket=socket)
-        event = receive(socket, awaited, deadline, match, topic)
+        look = noting_older(match, socket, topic, older)
+        event = receive(socket, f"the join of {topic!r}", deadline, look, topic)
         if type(event) is RejoinDue:
             socket = request(socket, socket.joins[topic], "await_join")
         else:
-            socket = after_join_event(socket, topic, event)
+            socket = begun(after_join_event(socket, topic, event), topic, older)
     return socket
 
 

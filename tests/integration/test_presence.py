@@ -63,6 +63,11 @@ class User(ClientActor):
     def rejoin(self) -> None:
         self.socket = self.socket.join(TOPIC, self.params)
 
+    def leave_and_join(self) -> None:
+        """Do both in one call: what comes meanwhile is delivered behind it."""
+        left = self.socket.leave(TOPIC).await_leave(TOPIC)
+        self.socket = left.join(TOPIC, self.params).await_join(TOPIC)
+
 
 class OldUser(User):
     vsn = "1.0.0"
@@ -255,6 +260,38 @@ def test_a_state_for_the_join_before_is_none_of_this_one() -> None:
         guest.proxy.rejoin().get(timeout=PATIENCE)
         changes = guest.until("alice", "bob", "carol")
         assert names(changes) == [("join", "alice"), ("join", "bob"), ("join", "carol")]
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_who_came_before_a_join_that_is_awaited_and_has_gone_unheard_is_not_there(
+    size: int,
+) -> None:
+    """A callback leaves and joins the topic, and awaits both: what the former join was sent is
+    delivered behind that, and is older than the state."""
+    alice, bob, ghost = (
+        {"metas": [{"phx_ref": ref, "pad": "x" * size}]} for ref in ("1", "2", "3")
+    )
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        old = peer.join()
+        peer.send(message(old, None, TOPIC, "presence_state", {"alice": alice}))
+        leave = peer.expect("phx_leave")
+        peer.send(broadcast("presence_diff", {"joins": {"ghost": ghost}, "leaves": {}}, TOPIC))
+        peer.reply(leave)
+        peer.send(message(old, old, TOPIC, "phx_close"))
+        new = peer.join()
+        peer.send(
+            broadcast("presence_diff", {"joins": {"bob": bob}, "leaves": {}}, TOPIC)
+            + message(new, None, TOPIC, "presence_state", {"alice": alice})
+        )
+        peer.serve()
+
+    with RawServer(script) as server, ExitStack() as stack:
+        guest = Party(server.uri, stack).enter("alice")
+        assert guest.until("alice") == [("join", "alice", None, alice)]
+        guest.proxy.leave_and_join().get(timeout=PATIENCE)
+        assert guest.until("alice", "bob") == [("join", "bob", None, bob)]
 
 
 def test_a_plain_thread_keeps_the_state_itself(party: Party) -> None:
