@@ -19,7 +19,7 @@ from slipstream_actor.errors import shown
 from slipstream_actor.protocol.frozen_map import FrozenMap
 from slipstream_actor.protocol.message import no_fields
 
-__all__ = ["Call", "Presence", "Tracked", "track", "unsynced"]
+__all__ = ["Call", "Presence", "Tracked", "forgotten", "track", "unsynced"]
 
 T = TypeVar("T")
 State: TypeAlias = Mapping[str, Any]
@@ -169,6 +169,14 @@ def track(
     if known is not None and (known.state_event, known.diff_event) == (state_event, diff_event):
         return tracked
     return {**tracked, topic: Tracked(state_event, diff_event)}
+
+
+def forgotten(tracked: dict[str, Tracked], topic: str) -> dict[str, Tracked]:
+    """Return what is tracked, with nobody in `topic`."""
+    if topic not in tracked:
+        return tracked
+    known = tracked[topic]
+    return {**tracked, topic: Tracked(known.state_event, known.diff_event)}
 
 
 def unsynced(

@@ -15,6 +15,7 @@ from slipstream_actor.configuration.retry import delay as delay_of
 from slipstream_actor.protocol.commands import JoinTopic, LeaveTopic
 from slipstream_actor.protocol.events import TopicJoinFailed
 from slipstream_actor.protocol.message import Message
+from slipstream_actor.protocol.presence import forgotten
 from slipstream_actor.protocol.reasons import ChannelEnded, ParamsFailed
 from slipstream_actor.socket.apply_event import (
     LeaveAsked,
@@ -157,9 +158,10 @@ def forget(socket: S, topic: str) -> S:
     if known._details.leaving:
         raise ValueError(f"forget: the leave of {topic!r} is not answered yet")
     cancel_rejoin(known)
-    forgotten = replace(socket, joins=frozen(socket.joins).without(topic))
-    give_up_buffered(forgotten, ChannelEnded("left"))
-    return commit(socket, "forget", forgotten)
+    joins, presences = frozen(socket.joins).without(topic), forgotten(socket._presences, topic)
+    without = replace(socket, joins=joins, _presences=presences)
+    give_up_buffered(without, ChannelEnded("left"))
+    return commit(socket, "forget", without)
 
 
 def cancel_rejoin(join: Join) -> None:

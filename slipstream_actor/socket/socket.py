@@ -180,7 +180,7 @@ class Socket(SocketState, frozen=True):
         return joining.leave(self, topic, timeout)
 
     def forget(self, topic: str) -> Socket:
-        """Drop what is known of a `topic` that is closed.
+        """Drop what is known of a `topic` that is closed, and of who was in it.
 
         Raises `ValueError` while it is not, and `NeverJoinedError` when nothing is known of it.
         """

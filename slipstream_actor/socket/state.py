@@ -141,8 +141,8 @@ class SocketState(msgspec.Struct, frozen=True):
     def presences(self, topic: str) -> Mapping[str, Any]:
         """Return who is in `topic`: a read-only mapping of keys to presences.
 
-        Empty before the first state has come, and when the topic is not tracked; while it is not
-        joined, what it was last.
+        Empty before the first state has come, and when the topic is not tracked or is forgotten;
+        while it is not joined, what it was last.
         """
         tracked = self._presences.get(require_text("topic", topic))
         return tracked.presences if tracked is not None else EMPTY

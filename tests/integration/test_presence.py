@@ -60,8 +60,17 @@ class User(ClientActor):
     def leave(self) -> None:
         self.socket = self.socket.leave(TOPIC)
 
+    def leave_and_wait(self) -> None:
+        self.socket = self.socket.leave(TOPIC).await_leave(TOPIC)
+
+    def here(self) -> Any:
+        return dict(self.socket.presences(TOPIC))
+
     def rejoin(self) -> None:
         self.socket = self.socket.join(TOPIC, self.params)
+
+    def forget(self) -> None:
+        self.socket = self.socket.forget(TOPIC)
 
     def leave_and_join(self) -> None:
         """Do both in one call: what comes meanwhile is delivered behind it."""
@@ -292,6 +301,18 @@ def test_who_came_before_a_join_that_is_awaited_and_has_gone_unheard_is_not_ther
         assert guest.until("alice") == [("join", "alice", None, alice)]
         guest.proxy.leave_and_join().get(timeout=PATIENCE)
         assert guest.until("alice", "bob") == [("join", "bob", None, bob)]
+
+
+def test_a_topic_that_is_forgotten_has_nobody_until_it_is_joined_again(party: Party) -> None:
+    alice = party.enter("alice")
+    party.enter("bob")
+    alice.until("alice", "bob")
+    alice.proxy.leave_and_wait().get(timeout=PATIENCE)
+    assert set(alice.proxy.here().get(timeout=PATIENCE)) == {"alice", "bob"}
+    alice.proxy.forget().get(timeout=PATIENCE)
+    assert alice.proxy.here().get(timeout=PATIENCE) == {}
+    alice.proxy.rejoin().get(timeout=PATIENCE)
+    assert sorted(names(alice.until("alice", "bob"))) == [("join", "alice"), ("join", "bob")]
 
 
 def test_a_plain_thread_keeps_the_state_itself(party: Party) -> None:
