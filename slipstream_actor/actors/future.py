@@ -132,6 +132,9 @@ class Future(pykka.Future[T]):
         """Wait until it is done, whoever asks to stop meanwhile; return whether it is."""
         if not self.done:
             require_here(self)
+            # A lock cannot be told of a longer time.
+            if timeout is not None and timeout > threading.TIMEOUT_MAX:
+                timeout = None
             try:
                 self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
             finally:

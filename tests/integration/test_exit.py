@@ -466,16 +466,25 @@ def slow(socket):
     reached.set()
     threading.Event().wait(2.2)
 
-ref = start(shutdown_timeout_msec=20_000)
+ref = start({options})
 cast(ref, slow)
 reached.wait(10)
 """
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "shutdown_timeout_msec=20_000",
+        # For ever, as it were: longer than any lock can be told to wait.
+        "shutdown_timeout_msec=sys.maxsize, close_timeout_msec=sys.maxsize",
+    ],
+)
 def test_a_client_that_is_given_more_time_takes_it(
-    server: RawServer, closes: queue.Queue[float]
+    server: RawServer, closes: queue.Queue[float], options: str
 ) -> None:
-    with Program(BEGIN + PATIENT + LEAVE, server.uri) as program:
+    patient = PATIENT.format(options=options)
+    with Program(BEGIN + patient + LEAVE, server.uri) as program:
         outcome, _ = leaving(program, "the end of the script")
     assert outcome == (0, "bye normal\n", "")
     assert len(taken(closes, 1)) == 1
