@@ -30,7 +30,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinSucceeded,
     TopicLeft,
 )
-from slipstream_actor.protocol.message import Ref, Reply
+from slipstream_actor.protocol.message import Ref, Reply, as_ref
 from slipstream_actor.protocol.reasons import (
     ChannelEnded,
     ClosedByClient,
@@ -147,7 +147,7 @@ class FakeConnection:
         self._on_request(self, request)
 
     def _pushed(self, command: PushMessage) -> PushRequest | None:
-        ref = Ref(command.ref or "", command.topic, command.join_ref)
+        ref = Ref(command.ref or "", command.topic, command.join_ref, awaited=command.awaited)
         asked = command.request
         if asked is not None:
             if not asked.begin():
@@ -226,18 +226,26 @@ class FakeConnection:
         ]
         for failure in failed:
             self._settle(failure.ref)
+        if self._joins.get(request.topic) == request.join_ref:
+            self._joins[request.topic] = None
         self.send(*failed, TopicLeft(request.topic, request.join_ref))
 
     def answer_push(self, topic: str, ref: str, reply: Reply) -> None:
-        """Reply to a push, or to a request."""
+        """Reply to a push, or to a request.
+
+        As with a server, the first reply counts, and none to what was pushed on a former join.
+        """
+        join_ref = getattr(ref, "join_ref", None)
+        with self._lock:
+            if self.has_answered(ref) or join_ref not in (None, self._joins.get(topic, join_ref)):
+                return
+            self._answered.add(ref)
         sent = Reply(reply.status, as_sent(reply.response))
-        self._answered.add(ref)
         if ref in self._requested:
             self._conclude(ref, sent)
             return
         self._settle(ref)
-        answered = Ref(ref, topic, getattr(ref, "join_ref", None))
-        self.send(ReplyReceived(topic, answered, sent))
+        self.send(ReplyReceived(topic, as_ref(ref, topic, None), sent))
 
     def answer_disconnect(self) -> None:
         """Close the connection, as the client has asked."""

@@ -191,6 +191,47 @@ def test_a_push_that_is_not_answered_in_time_fails(
     assert log.take("push_failed") == ("push_failed", push.ref, PushTimeout())
 
 
+@pytest.mark.parametrize("options", [{}, {"reply_timeout": 60}])
+def test_the_first_reply_to_a_push_counts(
+    server: SocketTest, joined: Any, log: Log, options: dict[str, Any]
+) -> None:
+    cast(joined, lambda socket: socket.push(TOPIC, "ask", **options) and None)
+    push = server.assert_push(TOPIC, "ask")
+    server.reply(joined, push, Reply("ok", 1))
+    server.reply(joined, push, Reply("ok", 2))
+    server.push(joined, TOPIC, "behind")
+    assert log.take("reply") == ("reply", push.ref, Reply("ok", 1))
+    assert log.get(timeout=PATIENCE) == ("message", TOPIC, "behind", {})
+
+
+def test_a_reply_that_comes_too_late_is_none(server: SocketTest, joined: Any, log: Log) -> None:
+    cast(joined, lambda socket: socket.push(TOPIC, "ask", reply_timeout=0.01) and None)
+    push = server.assert_push(TOPIC, "ask")
+    assert log.take("push_failed") == ("push_failed", push.ref, PushTimeout())
+    server.reply(joined, push)
+    server.push(joined, TOPIC, "behind")
+    assert log.get(timeout=PATIENCE) == ("message", TOPIC, "behind", {})
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["left", "joined again"])
+@pytest.mark.parametrize("options", [{}, {"reply_timeout": 60}])
+def test_a_reply_to_a_push_of_a_join_that_is_over_is_none(
+    server: SocketTest, joined: Any, log: Log, options: dict[str, Any], again: bool
+) -> None:
+    cast(joined, lambda socket: socket.push(TOPIC, "ask", **options) and None)
+    push = server.assert_push(TOPIC, "ask")
+    have(joined, "leave", TOPIC)
+    server.assert_leave(TOPIC)
+    log.take("leave")
+    if again:
+        have(joined, "join", TOPIC)
+        server.assert_join(TOPIC)
+        log.take("join")
+    server.reply(joined, push)
+    server.push(joined, TOPIC, "behind")
+    assert log.get(timeout=PATIENCE) == ("message", TOPIC, "behind", {})
+
+
 def test_a_client_in_test_mode_opens_no_socket(server: SocketTest, log: Log) -> None:
     before = descriptors()
     client = server.start(KitClient, log)
