@@ -23,6 +23,7 @@ from slipstream_actor.protocol.message import OWN_TOPIC, Ref, Reply
 from slipstream_actor.protocol.presence import EMPTY, track
 from slipstream_actor.socket import (
     awaiting,
+    awaiting_replies,
     closing,
     connecting,
     joining,
@@ -242,7 +243,7 @@ class Socket(SocketState, frozen=True):
             raise sending.not_sent(self, OWN_TOPIC, "heartbeat")
         ref = Ref(self.socket_pid.actor_inbox.next_ref(), OWN_TOPIC, None)
         sending.send(self, connection, ref, "heartbeat", {}, crowded=True)
-        await_or_put_back(awaiting.await_reply, self, ref, timeout)
+        await_or_put_back(awaiting_replies.await_reply, self, ref, timeout)
         return time.monotonic() - started
 
     # presence: see `presence`
@@ -275,7 +276,7 @@ class Socket(SocketState, frozen=True):
             else changed(self, "track_presence", _presences=tracked)
         )
 
-    # awaits: see `awaiting`
+    # awaits: see `awaiting`, `awaiting_replies` and `messages`
 
     def await_connect(self, timeout: float | None = 5.0) -> Socket:
         """Wait for the connection, up to `timeout` seconds (`None`: for ever).
@@ -313,7 +314,7 @@ class Socket(SocketState, frozen=True):
         reply, spent = await_here(self, ref, timeout)
         if reply is not None:
             return reply
-        return await_or_put_back(awaiting.await_reply, self, ref, timeout, spent)
+        return await_or_put_back(awaiting_replies.await_reply, self, ref, timeout, spent)
 
     def await_message(
         self,
