@@ -1,4 +1,5 @@
-"""Ctrl-C in the main thread while that steps a connection: it comes when the step is over.
+"""Ctrl-C in the main thread while that steps a connection: it comes when the step is over; and
+what is a signal handler's of what is caught.
 
 A handler of Python's may raise between any two steps of the main thread. Where the only one is that
 of Ctrl-C, as in most programs, it is put aside meanwhile; where there are others the main thread
@@ -10,13 +11,14 @@ from __future__ import annotations
 import enum
 import importlib
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.here import is_main_thread
 
-__all__ = ["put_off", "putting_off"]
+__all__ = ["is_of_a_handler", "put_off", "putting_off"]
 
 T = TypeVar("T")
 
@@ -109,3 +111,19 @@ def put_off(driven: Driven, function: Callable[..., T], *args: Any) -> T | None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if putting_off.noted is not None:
             raise KeyboardInterrupt
+
+
+def is_of_a_handler(error: BaseException) -> bool:
+    """Whether a signal handler has raised `error`, in the middle of what it is caught from."""
+    if not is_main_thread():
+        return False
+    codes = [code_of(handler) for handler in map(signal.getsignal, SIGNALS) if callable(handler)]
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def code_of(handler: Any) -> Any:
+    """Return the code of a function, of a method, or of what is called as one."""
+    function = getattr(handler, "func", handler)  # As that of `functools.partial`.
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 - an object's is meant
+    return getattr(function, "__code__", None)

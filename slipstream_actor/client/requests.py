@@ -7,7 +7,6 @@ connection is away, it waits here, in its turn, for as long as it has.
 
 from __future__ import annotations
 
-import copy
 import heapq
 import threading
 import time
@@ -22,10 +21,10 @@ from slipstream_actor.actors.pressure import byte_count
 from slipstream_actor.actors.question import Question
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client.pending_request import PendingRequest
-from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.serializer import decodes_as_ours
+from slipstream_actor.socket.buffering import copied
 from slipstream_actor.socket.errors import NotJoinedError, SendBufferFullError
 from slipstream_actor.socket.sending import room_of, tell
 from slipstream_actor.socket.state import (
@@ -190,12 +189,7 @@ class Requests:
     def _copy_payload(self, request: PendingRequest) -> None:
         """Have a payload in which what its owner does meanwhile does not show."""
         encode(self._client.socket, self._message(request, "0"))
-        try:
-            request.payload = copy.deepcopy(request.payload)
-        except Exception as error:
-            raise SerializerError(
-                f"request: a payload that waits cannot be copied: {error}"
-            ) from error
+        request.payload = copied(request.payload, "request: a payload that waits")
 
     def _keep(self, request: PendingRequest) -> None:
         request.keep_time()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from slipstream_actor.actors.interrupts import is_of_a_handler
 from slipstream_actor.actors.pressure import byte_count
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.actors.push_buffer import BufferedPush
@@ -87,12 +88,17 @@ def expire(owner: Any, kept: BufferedPush) -> None:
     fail(owner, kept.ref, kept.event, PushTimeout() if over else BufferExpired())
 
 
-def copied(payload: Any) -> Any:
-    """Return a copy, in which what the caller does with its payload meanwhile does not show."""
+def copied(payload: Any, what: str = "push: a payload to be kept") -> Any:
+    """Return a copy, in which what the caller does with its payload meanwhile does not show.
+
+    Raises `SerializerError`, that calls it `what`, when there is none.
+    """
     try:
         return copy.deepcopy(payload)
     except Exception as error:
-        raise SerializerError(f"push: a payload to be kept cannot be copied: {error}") from error
+        if is_of_a_handler(error):
+            raise
+        raise SerializerError(f"{what} cannot be copied: {error}") from error
 
 
 def buffer_key(socket: SocketState, topic: str) -> Hashable:

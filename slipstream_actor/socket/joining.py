@@ -8,6 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.interrupts import is_of_a_handler
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.arguments import require_optional_delay, require_text
 from slipstream_actor.configuration.params import evaluate, has_callables
@@ -196,6 +197,8 @@ def request(socket: S, join: Join, method: str) -> S:
         params = evaluate(join.params) if has_callables(join.params) else join.params
         data = encode(socket, Message(ref, ref, join.topic, "phx_join", params))
     except Exception as error:
+        if is_of_a_handler(error):
+            raise
         inbox.tell(Burst(connection, [TopicJoinFailed(join.topic, ParamsFailed(error), ref)]))
         asked = replace(asked, join_ref=ref)
     else:

@@ -15,10 +15,12 @@ from msgspec.structs import replace
 from pykka import ActorRef
 
 from slipstream_actor.actors.forks import not_portable
+from slipstream_actor.actors.interrupts import is_of_a_handler
 from slipstream_actor.actors.process import ThreadRef, current
 from slipstream_actor.configuration.arguments import require_text
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.connection.connection import Connection
+from slipstream_actor.errors import SerializerError
 from slipstream_actor.protocol.frozen_map import FrozenMap
 from slipstream_actor.protocol.message import Message, no_fields
 from slipstream_actor.protocol.presence import EMPTY, Tracked
@@ -193,11 +195,17 @@ def frozen(joins: Mapping[str, Join]) -> FrozenMap[str, Join]:
 def encode(socket: SocketState | None, message: Message) -> str | bytes:
     """Return the frame of a message, by the socket's serializer, the default one without any.
 
-    Raises `SerializerError`, and nothing else.
+    Raises `SerializerError`, and nothing else but what a signal handler raises.
     """
     if message.ref is None:  # Only tried: whoever encodes is promised a ref.
         message = replace(message, join_ref="0", ref="0")
-    return frame_of(serializer_of(socket), message)
+    try:
+        return frame_of(serializer_of(socket), message)
+    except SerializerError as error:
+        cause = error.__cause__
+        if cause is None or not is_of_a_handler(cause):
+            raise
+    raise cause
 
 
 def serializer_of(socket: SocketState | None) -> Serializer:

@@ -7,7 +7,6 @@ process in which that is, and a client that ends is started again with a growing
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 import weakref
@@ -42,11 +41,13 @@ from slipstream_actor.client.waiting import wait_until_joined
 from slipstream_actor.configuration.arguments import kind_given, require_delay
 from slipstream_actor.errors import (
     ClientEndedError,
+    SerializerError,
     StartError,
     shown_reason,
 )
 from slipstream_actor.protocol.matching import ANY
 from slipstream_actor.protocol.message import Reply
+from slipstream_actor.socket.buffering import copied
 from slipstream_actor.supervision.first_use import tell_started
 from slipstream_actor.supervision.life import Life
 from slipstream_actor.supervision.status import HandleStatus, status_of
@@ -247,8 +248,8 @@ class ClientHandle(Generic[C]):
 
     def _have_wait(self, life: Life[C], request: PendingRequest) -> None:
         """Keep a request for the next client, with a payload that its owner cannot change."""
-        with suppress(Exception):
-            request.payload = copy.deepcopy(request.payload)
+        with suppress(SerializerError):
+            request.payload = copied(request.payload)
         self._take_over(request)
 
     def _take_over(self, request: PendingRequest, failure: Exception | None = None) -> None:
