@@ -17,7 +17,7 @@ from slipstream_actor.actors.question import Question
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.invocation import Invocation, InvocationFuture, method_name
 from slipstream_actor.client.pending_request import PendingRequest
-from slipstream_actor.client.requests import Requests
+from slipstream_actor.client.requests import MOST_REQUESTS, Requests
 from slipstream_actor.client.runner import Kept
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import SlipstreamError
@@ -27,6 +27,7 @@ from slipstream_actor.socket.pushes import RESERVED, require_event
 __all__ = [
     "drain",
     "invoke",
+    "most_requests",
     "open_requests",
     "pending",
     "request",
@@ -98,6 +99,12 @@ def open_requests(ref: Any) -> int:
     """Return how many requests of a client have no outcome yet."""
     kept = getattr(ref._actor_weakref(), "_slipstream", None)
     return len(kept.requests) if isinstance(kept, Kept) else 0
+
+
+def most_requests(ref: Any) -> int:
+    """Return how many requests of a client may be without an outcome."""
+    kept = getattr(ref._actor_weakref(), "_slipstream", None)
+    return kept.requests.most if isinstance(kept, Kept) else MOST_REQUESTS
 
 
 def drain(ref: Any, seconds: float) -> None:

@@ -36,7 +36,7 @@ from slipstream_actor.socket.state import (
 )
 from slipstream_actor.socket.telemetry import CLIENT, begin_request
 
-__all__ = ["Requests"]
+__all__ = ["MOST_REQUESTS", "Requests", "full_error"]
 
 # Seconds after which a request is ended that the connection has not: it may hang in what a user's
 # code does in its thread.
@@ -44,6 +44,11 @@ GRACE = 0.25
 MOST_REQUESTS = 10_000
 # So many are done, and behind one that waits, before they are looked for.
 MANY = 64
+
+
+def full_error(most: int, whose: object) -> SendBufferFullError:
+    """Return the error of a request that is one too many."""
+    return SendBufferFullError(f"request: {most} of {whose} have no outcome yet (max_requests)")
 
 
 class HasSocket(Protocol):
@@ -141,19 +146,23 @@ class Requests:
             self.forget(request)
         return written
 
-    def _admit(self, request: PendingRequest) -> bool:
-        """Count it, or fail it: the client has ended, there are too many, or no threads."""
+    @property
+    def most(self) -> int:
+        """How many may be without an outcome."""
         socket = self._client.socket
         config = socket.channel_config if socket is not None else None
-        most = config.max_requests if config is not None else MOST_REQUESTS
+        return config.max_requests if config is not None else MOST_REQUESTS
+
+    def _admit(self, request: PendingRequest) -> bool:
+        """Count it, or fail it: the client has ended, there are too many, or no threads."""
+        most = self.most
         with self._lock:
             ended, full = self._end is not None, len(self.open) >= most
             untimed = None if ended or full else self._count(request)
         if ended:
             request.fail_or_go_on(ended_for(self._end, str(request)))
         elif full:
-            text = f"request: {most} of {self._ref} have no outcome yet (max_requests)"
-            request.fail(SendBufferFullError(text))
+            request.fail(full_error(most, self._ref))
         elif untimed is not None:
             request.fail_untimed(untimed)
         elif request.done:  # It was, or is meanwhile: it has waited elsewhere.

@@ -220,7 +220,10 @@ class Configuration:
         shown="`16777216`",
     )
     max_requests: int = option(
-        10_000, whole(1), "So many requests of a client may be without an outcome."
+        10_000,
+        whole(1),
+        "So many requests of a client may be without an outcome, and so many may wait at its handle"
+        " while it is started again.",
     )
     connect_timeout_msec: int = option(
         10_000,

@@ -35,6 +35,7 @@ from slipstream_actor.actors.shared import snapshot
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
+from slipstream_actor.client.requests import full_error
 from slipstream_actor.client.runner import Kept
 from slipstream_actor.client.subscriptions import Overflow, Subscription, subscribe
 from slipstream_actor.client.waiting import wait_until_joined
@@ -247,7 +248,11 @@ class ClientHandle(Generic[C]):
         asking.submit(request, ref)
 
     def _have_wait(self, life: Life[C], request: PendingRequest) -> None:
-        """Keep a request for the next client, with a payload that its owner cannot change."""
+        """Keep a request for the next client, with a payload that its owner cannot change; fail it
+        where too many are kept."""
+        if len(life.waiting) >= life.most_requests:
+            request.fail(full_error(life.most_requests, self))
+            return
         with suppress(SerializerError):
             request.payload = copied(request.payload)
         self._take_over(request)
@@ -390,6 +395,7 @@ class ClientHandle(Generic[C]):
                 # In this order: without the lock too, it is never as one not started yet.
                 life.stopped, life.reason, life.ref = reason, reason, None
                 return
+            life.most_requests = asking.most_requests(ref)
             self._again(life, reason)
 
     def _again(self, life: Life[C], reason: Any) -> None:

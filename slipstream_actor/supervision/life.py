@@ -18,6 +18,7 @@ from slipstream_actor.actors.shared import Ordered, snapshot
 from slipstream_actor.client.asking import submit
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
+from slipstream_actor.client.requests import MOST_REQUESTS
 from slipstream_actor.client.subscriptions import Subscription
 
 __all__ = ["Life"]
@@ -72,6 +73,8 @@ class Life(Generic[C]):
         self.start: Expiry | None = None
         self.reason: Any = None
         self.waiting: WaitingRequests = WaitingRequests()
+        # As the last client had it: how many may wait for the next one.
+        self.most_requests: int = MOST_REQUESTS
         self.handing_out: bool = False
         self._one_at_a_time: OneAtATime = OneAtATime()
         self.subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()

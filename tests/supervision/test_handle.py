@@ -28,6 +28,7 @@ from slipstream_actor import (
     Next,
     NotJoinedError,
     Reply,
+    SendBufferFullError,
     SerializerError,
     Socket,
     StartError,
@@ -585,6 +586,26 @@ def test_a_request_that_cannot_be_sent_holds_up_no_other(
     accept(server, second)
     server.reply(second, server.assert_push(LOBBY, "say", {"n": 1}))
     assert asked.get().ok
+    handle.stop()
+
+
+def test_no_more_wait_for_the_next_client_than_the_last_one_would_have_had(
+    server: SocketTest, starts: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "FIRST_DELAY", 0.3)
+    handle = ClientHandle(Rooms, starts, max_requests=2)
+    handle.cast("crash")
+    starts.get(timeout=PATIENCE)
+    eventually(lambda: handle.status()["state"] == "restarting")
+    given_up, asked = (handle.request(LOBBY, "say", timeout=PATIENCE) for _ in range(2))
+    with pytest.raises(SendBufferFullError, match=r"2 of <ClientHandle.*max_requests"):
+        handle.request(LOBBY, "say", timeout=PATIENCE).get()
+    given_up.cancel()
+    late = handle.request(LOBBY, "say", timeout=PATIENCE)
+    server.serve(LOBBY, "say")
+    accept(server, starts.get(timeout=PATIENCE))
+    assert asked.get().ok
+    assert late.get().ok
     handle.stop()
 
 
