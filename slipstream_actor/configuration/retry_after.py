@@ -22,6 +22,8 @@ DATES = [
     rf"[A-Z][a-z]{{5,8}}, (?P<day>\d\d)-(?P<month>\w{{3}})-(?P<year>\d\d) {TIME} GMT",
     rf"[A-Z][a-z]{{2}} (?P<month>\w{{3}}) (?P<day>[ \d]\d) {TIME} (?P<year>\d{{4}})",
 ]
+# Between the values of several lines, and not behind the day of the week.
+SEPARATOR = re.compile(r"(?<![a-z]),")
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
@@ -29,9 +31,16 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that an answer asks to wait, 0 for a time that has passed.
 
     Names in `headers` are in lower case, `now` is `time.time()`. `None` without a `Retry-After` in
-    one of its two forms, seconds or a date; never more than a century.
+    one of its two forms, seconds or a date; never more than a century. Of several, those of a
+    server and of what stands before it, the longest one counts.
     """
-    value = headers.get("retry-after", "").strip(" \t")
+    values = SEPARATOR.split(headers.get("retry-after", ""))
+    waits = [wait for value in values if (wait := wait_of(value.strip(" \t"), now)) is not None]
+    return max(waits, default=None)
+
+
+def wait_of(value: str, now: float) -> float | None:
+    """Return the seconds that one value asks to wait, `None` for what is none."""
     if value.isascii() and value.isdigit():
         return min(float(value.lstrip("0")[:15] or "0"), LONGEST)
     at = seconds_of(value, now)
