@@ -66,7 +66,7 @@ KINDS = {
     "proxy": Exit.PROXY,
     "upgrade": Exit.UPGRADE,
 }
-# Of an attempt whose time was over the detail names the phase.
+# Of an attempt whose time was over, or that broke, the detail names the phase.
 PHASES = {
     "name resolution": Exit.RESOLVE,
     "the TLS handshake": Exit.TLS,
@@ -90,7 +90,7 @@ def status_of(reason: Any) -> Exit:
         return status_of(reason.reason)
     if not isinstance(reason, ConnectFailed):
         return STATUSES.get(type(reason), Exit.LOST)
-    if reason.kind == "timeout":
+    if reason.kind in ("timeout", "io"):
         phases = (status for begin, status in PHASES.items() if reason.detail.startswith(begin))
         return next(phases, Exit.CONNECT)
     return KINDS.get(reason.kind, Exit.CONNECT)

@@ -78,7 +78,7 @@ def upgrade_errors() -> Iterator[None]:
         # With TLS 1.3 the server's refusal of the handshake comes behind it.
         raise AttemptFailed("tls", text(error)) from error
     except OSError as error:
-        raise AttemptFailed("io", text(error)) from error
+        raise AttemptFailed("io", f"the upgrade broke: {text(error)}") from error
 
 
 class Transport(Output):

@@ -55,6 +55,18 @@ def test_a_file_and_a_binary_reply(server: PhoenixServer, capsys: Captured, tmp_
     assert lines(capsys.readouterr().out) == [expected]
 
 
+@pytest.mark.parametrize("command", [["push", "t", "e"], ["listen", "t"], ["doctor"]])
+@pytest.mark.parametrize("end", [Peer.reset, Peer.finish])
+def test_a_server_that_hangs_up_in_the_upgrade(command: list[str], end: Any) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        end(peer)
+
+    name, *arguments = command
+    with RawServer(script) as server:
+        assert main([name, server.uri, *arguments]) == 7
+
+
 def test_another_status_than_ok(server: PhoenixServer, capsys: Captured) -> None:
     arguments = ["bench:a", "echo_error", '{"no": 1}', "--await-reply"]
     assert main(["push", server.uri, *arguments]) == 11

@@ -806,7 +806,7 @@ def test_a_server_that_takes_half_of_a_request() -> None:
 
     with RawServer(script) as server:
         reason = failure(server.uri, **LONG_REQUEST)
-        assert (reason.kind, reason.detail) == ("io", "Connection reset by peer")
+        assert (reason.kind, reason.detail) == ("io", "the upgrade broke: Connection reset by peer")
 
 
 def test_the_headers_of_a_refusal() -> None:

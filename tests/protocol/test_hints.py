@@ -161,7 +161,7 @@ DETAILS: dict[str, list[tuple[str, str]]] = {
         ("the proxy closed the connection", "proxy"),
     ],
     "io": [
-        ("Connection reset by peer", "no-answer"),
+        ("the upgrade broke: Connection reset by peer", "no-answer"),
         ("h:1: No route to host", "unreachable"),
         ("h:1: Network is unreachable", "unreachable"),
         ("Too many open files", "files"),
