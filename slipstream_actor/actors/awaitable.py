@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-__all__ = ["Completable", "waiting_for"]
+__all__ = ["Completable", "require_own_callback", "waiting_for"]
 
 
 class Completable(Protocol):
@@ -24,6 +24,16 @@ class Completable(Protocol):
 
     def remove_done_callback(self, function: Callable[[Any], object]) -> None:
         """Have it called no more."""
+
+
+def require_own_callback(function: Callable[[Any], object]) -> None:
+    """Raise `TypeError` for that of `asyncio.wait`, which knows futures of its loop's thread alone:
+    called from another one it wakes nobody."""
+    if getattr(function, "__module__", None) == "asyncio.tasks":
+        raise TypeError(
+            "asyncio.wait takes futures of asyncio's own: give it asyncio.ensure_future(…) of this"
+            " one; await, asyncio.gather and asyncio.wait_for take it as it is"
+        )
 
 
 def waiting_for(future: Completable) -> Generator[Any, None, None]:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import msgspec
 import pykka
 
-from slipstream_actor.actors.awaitable import waiting_for
+from slipstream_actor.actors.awaitable import require_own_callback, waiting_for
 from slipstream_actor.actors.forks import current_epoch, not_portable, require_here
 from slipstream_actor.actors.here import Interrupted, is_main_thread, park_if_exiting, waiting
 from slipstream_actor.actors.question import Question
@@ -208,7 +208,11 @@ class Future(pykka.Future[T]):
             self._settle("second", outcome)
 
     def add_done_callback(self, function: Callable[[Future[T]], object]) -> None:
-        """Call `function(self)` once done, in the thread that completes it; at once if it is."""
+        """Call `function(self)` once done, in the thread that completes it; at once if it is.
+
+        Raises `TypeError` in an `asyncio.wait`.
+        """
+        require_own_callback(function)
         try:
             self._callbacks.append(function)
         finally:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from slipstream_actor.actors.awaitable import require_own_callback
 from slipstream_actor.actors.expiry import Expiry, call_at
 from slipstream_actor.actors.forks import is_forked
 from slipstream_actor.actors.future import Future, Outcome
@@ -75,7 +76,9 @@ class RequestFuture(Future[Any]):
 
     def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
         """Call `function(self)` once done, in the caller's context variables, in the thread that
-        completes it: mostly the connection's, where nothing is to be waited for."""
+        completes it: mostly the connection's, where nothing is to be waited for. Raises
+        `TypeError` in an `asyncio.wait`."""
+        require_own_callback(function)
         super().add_done_callback(InContext(function))
 
     def remove_done_callback(self, function: Callable[[Future[Any]], object]) -> None:

@@ -369,6 +369,17 @@ def test_what_of_asyncio_takes_a_request(server: SocketTest, rooms: Any) -> None
     assert asyncio.run(main()) == [Reply("ok", {"n": 1})] * 8
 
 
+def test_asyncio_wait_takes_no_future_of_ours(rooms: Any) -> None:
+    """It would wait for ever."""
+
+    async def main(future: Any) -> None:
+        await asyncio.wait([future], timeout=PATIENCE)
+
+    for future in (request(rooms, LOBBY, "say"), rooms.proxy().handle_info("nothing", None)):
+        with pytest.raises(TypeError, match="ensure_future"):
+            asyncio.run(main(future))
+
+
 # serializers of one's own
 
 
