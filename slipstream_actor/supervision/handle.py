@@ -213,9 +213,14 @@ class ClientHandle(Generic[C]):
         """Have `client` in the place of the handle's own within the block, for tests.
 
         It is a ref, another handle, or a class of clients, which is started with the handle's
-        arguments and stopped at the end.
+        arguments and stopped at the end. Raises `TypeError` for another class.
         """
         started = isinstance(client, type)
+        if started and not issubclass(client, ClientActor):
+            raise TypeError(
+                "override: client must be a ref, a handle or a subclass of ClientActor,"
+                f" not {kind_given(client)}"
+            )
         instead = client.start(*self._args, **self._kwargs) if started else client
         self._instead.append(instead)
         try:

@@ -793,6 +793,12 @@ def test_another_takes_its_place(
     second.stop()
 
 
+def test_no_other_class_takes_its_place(rooms: ClientHandle[Rooms]) -> None:
+    with pytest.raises(TypeError, match=r"override: client must be .*, not the class int"):
+        rooms.override(int).__enter__()
+    assert rooms.status()["state"] == "not started"
+
+
 class Kitchen(ClientActor):
     """One that another process could import."""
 
