@@ -12,6 +12,7 @@ tasks use a handle as views do, and `stop_with_worker` closes its connection in 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -290,6 +291,9 @@ def stop_with_worker(handle: H, *, debug_dir: str | os.PathLike[str] | None = No
     def stop(**_: Any) -> None:
         if handle.status()["state"] != "not started":
             handle.stop()
+            # What is written next the pool answers with a SIGTERM, which billiard blocks in this
+            # thread alone: in another one it would end the process with the pool's lock in hand.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         serve_no_more()
 
     signals.worker_process_shutdown.connect(stop, weak=False)
