@@ -44,6 +44,7 @@ from slipstream_actor.debug import get_status
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.actors.test_future import failed
+from tests.actors.test_monitor import take_down
 from tests.client.test_client import InThread, Line
 from tests.support.clients import PATIENCE, eventually, recording
 
@@ -284,9 +285,7 @@ def test_an_object_that_equals_only_itself_may_be_a_name() -> None:
         resolve(Odd())
     cast(Odd(), "to nobody")
     monitor(nobody := Odd())
-    assert current().actor_inbox.receive(lambda m, _: type(m) is Down, PATIENCE) == Down(
-        nobody, "noproc"
-    )
+    assert take_down(nobody) == Down(nobody, "noproc")
 
 
 @pytest.mark.parametrize("name", [[1], {}, new_socket()])

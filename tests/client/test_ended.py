@@ -32,6 +32,7 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.actors import names
+from tests.actors.test_monitor import take_down
 from tests.support.clients import PATIENCE, eventually
 
 URI = "ws://test.invalid/socket/websocket"
@@ -291,3 +292,4 @@ def test_its_reason_alone_is_enough() -> None:
 
 def test_a_monitor_of_nobody_hears_of_it() -> None:
     monitor("nobody at all").cancel()
+    assert take_down("nobody at all").reason == "noproc"
