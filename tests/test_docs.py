@@ -19,7 +19,7 @@ from slipstream_actor.configuration.configuration import table
 from slipstream_actor.protocol.connect_hints import NO_SOCKET, NO_WEBSOCKET
 from slipstream_actor.protocol.hint_rows import PAGE, Hint
 from slipstream_actor.protocol.hints import HINTS
-from slipstream_actor.telemetry.log import LINES, Line
+from slipstream_actor.telemetry.lines import LINES, Line
 from tests.api_names import own_language, unknown
 from tests.support.pages import DOCS, GENERATED, PAGES, ROOT, fences, name_of, prose, run_page
 

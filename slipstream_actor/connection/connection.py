@@ -62,7 +62,7 @@ from slipstream_actor.protocol.reasons import (
 )
 from slipstream_actor.protocol.serializer import frame_of
 from slipstream_actor.telemetry import frame_log
-from slipstream_actor.telemetry.log import CONNECTION as LOGGER
+from slipstream_actor.telemetry.lines import CONNECTION as LOGGER
 from slipstream_actor.wire import frames
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 from slipstream_actor.wire.websocket import Transport

@@ -15,7 +15,8 @@ from slipstream_actor.configuration.configuration import Configuration, redact
 from slipstream_actor.protocol.events import TopicJoinClosed
 from slipstream_actor.protocol.hints import DecodingFailed
 from slipstream_actor.protocol.reasons import ChannelCrashed, ClosedByClient, ConnectFailed
-from slipstream_actor.telemetry.log import CONNECTION, OwnerLog, Place, log_of
+from slipstream_actor.telemetry.lines import CONNECTION
+from slipstream_actor.telemetry.log import OwnerLog, Place, log_of
 from slipstream_actor.wire.frames import Data
 
 __all__ = ["ConnectionLog", "place_of"]

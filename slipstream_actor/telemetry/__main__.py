@@ -2,6 +2,6 @@
 the log's lines and fields."""
 
 from slipstream_actor.telemetry.events import tables
-from slipstream_actor.telemetry.log import log_table
+from slipstream_actor.telemetry.lines import log_table
 
 print(tables(), log_table(), sep="\n\n")  # noqa: T201 - that is what it is for

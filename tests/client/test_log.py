@@ -33,7 +33,7 @@ from slipstream_actor import (
     connect,
     get_state,
 )
-from slipstream_actor.telemetry.log import FIELDS
+from slipstream_actor.telemetry.lines import FIELDS
 from tests.support.clients import PATIENCE
 from tests.support.log_lines import LogLines, listening
 

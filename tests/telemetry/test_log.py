@@ -14,15 +14,8 @@ import pytest
 from slipstream_actor import ClosedByPeer, ConnectFailed, JoinRefused
 from slipstream_actor.actors.process import current
 from slipstream_actor.protocol.hints import DecodingFailed
-from slipstream_actor.telemetry.log import (
-    FIELDS,
-    LINES,
-    OwnerLog,
-    Place,
-    duration,
-    log_of,
-    log_table,
-)
+from slipstream_actor.telemetry.lines import FIELDS, LINES, log_table
+from slipstream_actor.telemetry.log import OwnerLog, Place, duration, log_of
 from tests.support.log_lines import LogLines, listening
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "telemetry.md"
