@@ -212,6 +212,12 @@ def near(name: str, known: Iterable[str], most: int = 1, alike: float = 0.6) -> 
     return difflib.get_close_matches(name, list(known), most, alike)
 
 
+def suggest(name: str, known: Iterable[str], alike: float = 0.6) -> str:
+    """Return the end of an error: the known name that is nearest, if one is `near`."""
+    meant = near(name, known, alike=alike)
+    return f"; did you mean {meant[0]}?" if meant else ""
+
+
 class ConfigurationError(SlipstreamError, ValueError):
     """An option of `connect` is wrong, of `ChildSpec` or of `Supervisor`; raised there, at once.
 

@@ -11,7 +11,8 @@ from slipstream_actor.cli.exits import Failure
 from slipstream_actor.cli.options import Connecting, with_connecting
 from slipstream_actor.cli.output import Writer
 from slipstream_actor.cli.sources import object_from, require_utf8
-from slipstream_actor.configuration.configuration import Configuration, place
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.uris import place
 
 __all__ = ["doctor"]
 

@@ -16,7 +16,8 @@ from typing import Any, Literal, TypeAlias
 
 from slipstream_actor.cli.blocking_waiter import BlockingWaiter
 from slipstream_actor.cli.exits import Exit, status_of
-from slipstream_actor.configuration.configuration import Configuration, server_name
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.uris import server_name
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.opening import evaluate
 from slipstream_actor.errors import one_line

@@ -9,7 +9,7 @@ import base64
 import dataclasses
 import ssl
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from slipstream_actor.configuration.params import evaluate
@@ -34,9 +34,9 @@ from slipstream_actor.configuration.rules import (
     token,
     truth,
     whole,
-    without_escapes,
 )
-from slipstream_actor.errors import ConfigurationError, near
+from slipstream_actor.configuration.uris import redact, server_name, without_escapes
+from slipstream_actor.errors import ConfigurationError, suggest
 from slipstream_actor.protocol.serializer import (
     JsonParser,
     MsgspecJson,
@@ -45,7 +45,7 @@ from slipstream_actor.protocol.serializer import (
     V2Serializer,
 )
 
-__all__ = ["Configuration", "server_name", "table"]
+__all__ = ["Configuration", "table"]
 
 MEBIBYTE = 1024 * 1024
 
@@ -428,32 +428,6 @@ def default_serializer(vsn: str, parser: JsonParser) -> Serializer:
     if parser is OURS:
         return OF_VSN[vsn]
     return V2Serializer(parser) if vsn == "2.0.0" else V1Serializer(parser)
-
-
-def server_name(host: str) -> str:
-    """Return a host as others know it: an address without its zone (RFC 6874 section 4); and as TLS
-    names and verifies it, without the dot that a name may end with (RFC 6066 section 3)."""
-    return host.partition("%")[0].removesuffix(".")
-
-
-def redact(uri: urllib.parse.SplitResult) -> str:
-    """Return `uri` without user information and with the names of its query alone."""
-    pairs = urllib.parse.parse_qsl(uri.query, keep_blank_values=True)
-    # What has no value may itself be one: a token, with the padding of its base64.
-    parts = [f"{name}=…" if value.strip("=") else "…" for name, value in pairs]
-    query = "?" + "&".join(parts) if parts else ""
-    return f"{place(uri)}{query}"
-
-
-def place(uri: urllib.parse.SplitResult) -> str:
-    """Return scheme, host and path of `uri`: no user information, and nothing of its query."""
-    return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error: the known name that is nearest."""
-    meant = near(name, known)
-    return f"; did you mean {meant[0]}?" if meant else ""
 
 
 def escaped(text: str) -> str:

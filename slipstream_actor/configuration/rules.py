@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from slipstream_actor.configuration.extensions import DEFLATE, deflate_parameters, read
 from slipstream_actor.configuration.query import flatten
 from slipstream_actor.configuration.retry import Policy
+from slipstream_actor.configuration.uris import without_escapes
 
 __all__ = [
     "Rule",
@@ -30,7 +31,6 @@ __all__ = [
     "token",
     "truth",
     "whole",
-    "without_escapes",
 ]
 
 Rule: TypeAlias = Callable[[Any], Any]
@@ -138,13 +138,6 @@ def parse_uri(value: Any) -> urllib.parse.SplitResult:
     if not host or port == 0:
         raise RuleError("must be a URI with a host and a port from 1 to 65535")
     return uri
-
-
-def without_escapes(host: str) -> str:
-    """Return the host of a URI with the zone of an address decoded (RFC 6874 section 2)."""
-    address, _, zone = host.partition("%25")
-    # A zone that is written without an escape may begin with 25 itself.
-    return f"{address}%{urllib.parse.unquote(zone)}" if ":" in address and zone else host
 
 
 def clean_text(value: Any) -> str:

@@ -21,7 +21,8 @@ from slipstream_actor.actors.exit import closes_at_exit
 from slipstream_actor.actors.pressure import Inflow, SendBuffer, byte_count
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.actors.selector_inbox import SelectorInbox, SocketReady, WaitFailed
-from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.uris import redact
 from slipstream_actor.connection.decoding import Decoding
 from slipstream_actor.connection.log import ConnectionLog
 from slipstream_actor.connection.opening import open_transport

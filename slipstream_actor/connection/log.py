@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.uris import place
 from slipstream_actor.protocol.events import TopicJoinClosed
 from slipstream_actor.protocol.hints import DecodingFailed
 from slipstream_actor.protocol.reasons import ChannelCrashed, ClosedByClient, ConnectFailed
@@ -24,7 +25,7 @@ __all__ = ["ConnectionLog", "place_of"]
 
 def place_of(config: Configuration) -> Place:
     """Return where a configuration leads to, without its query."""
-    return Place(redact(config.uri._replace(query="")), config.uri.path)
+    return Place(place(config.uri), config.uri.path)
 
 
 class ConnectionLog:

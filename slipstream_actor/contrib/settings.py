@@ -15,9 +15,9 @@ from typing import Any
 
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.configuration.arguments import kind_given
-from slipstream_actor.configuration.configuration import Configuration, suggest
+from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.debug.directory import VARIABLE, serve_in
-from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.errors import ConfigurationError, suggest
 from slipstream_actor.supervision.handle import ClientHandle
 
 __all__ = ["DEBUG_DIR", "DEFAULT", "PREFIX", "handles", "require_directory", "serve_where_told"]

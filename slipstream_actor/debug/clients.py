@@ -13,7 +13,7 @@ from slipstream_actor.actors.shared import steadily
 from slipstream_actor.client.asking import open_requests
 from slipstream_actor.client.runner import known_socket
 from slipstream_actor.client.state import messages_for
-from slipstream_actor.configuration.configuration import redact
+from slipstream_actor.configuration.uris import redact
 from slipstream_actor.debug.connections import connection_part
 from slipstream_actor.debug.options import options_of
 from slipstream_actor.debug.plain import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slipstream_actor.actors.shared import steadily
-from slipstream_actor.configuration.configuration import redact
+from slipstream_actor.configuration.uris import redact
 from slipstream_actor.connection.connection import Connection
 from slipstream_actor.debug.plain import (
     Plain,

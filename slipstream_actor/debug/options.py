@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from slipstream_actor.configuration.configuration import Configuration, redact
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.uris import redact
 from slipstream_actor.debug.plain import Plain, class_name
 
 __all__ = ["options_of"]

@@ -9,7 +9,7 @@ import itertools
 from typing import Any
 
 from slipstream_actor.actors.process import ThreadRef
-from slipstream_actor.configuration.configuration import place
+from slipstream_actor.configuration.uris import place
 from slipstream_actor.errors import near, said_by_server, shown
 from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.message import OWN_TOPIC

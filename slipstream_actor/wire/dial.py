@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from slipstream_actor.actors.forks import close_in_child
-from slipstream_actor.configuration.configuration import Configuration, server_name
+from slipstream_actor.configuration.configuration import Configuration
+from slipstream_actor.configuration.uris import server_name
 from slipstream_actor.wire.addresses import in_order, remembering
 from slipstream_actor.wire.answer import parse_status
 from slipstream_actor.wire.proxies import open_proxy, proxy_for

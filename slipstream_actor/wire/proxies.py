@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from slipstream_actor.configuration.configuration import Configuration, server_name
+from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.proxy_urls import ProxyUrl, parse_proxy_url
 from slipstream_actor.configuration.rules import RuleError
+from slipstream_actor.configuration.uris import server_name
 from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
 
 __all__ = ["open_proxy", "proxy_for"]

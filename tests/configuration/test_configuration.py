@@ -23,8 +23,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipstream_actor.configuration.configuration import Configuration, redact, server_name, table
+from slipstream_actor.configuration.configuration import Configuration, table
 from slipstream_actor.configuration.options import Options
+from slipstream_actor.configuration.uris import redact, server_name
 from slipstream_actor.errors import ConfigurationError
 from slipstream_actor.protocol.message import Message
 from slipstream_actor.protocol.serializer import MsgspecJson, V1Serializer, V2Serializer

@@ -10,7 +10,6 @@ from typing import Any
 
 from slipstream_actor.actors.forks import current_epoch
 from slipstream_actor.client.client import ClientActor
-from slipstream_actor.configuration.configuration import suggest
 from slipstream_actor.contrib.django.orm import with_fresh_connections
 from slipstream_actor.contrib.settings import (
     DEBUG_DIR,
@@ -24,7 +23,7 @@ from slipstream_actor.contrib.settings import (
     serve_where_told,
     unknown_key_error,
 )
-from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.errors import ConfigurationError, suggest
 from slipstream_actor.supervision.handle import ClientHandle, conceal
 
 __all__ = ["SETTING", "Clients", "ConfiguredHandle", "clients", "debug_dir", "declared", "made"]
