@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from slipstream_actor.contrib.django.registry import SETTING, debug_dir, declared, made
 from slipstream_actor.contrib.settings import DEBUG_DIR, require_directory
-from slipstream_actor.errors import ConfigurationError
+from slipstream_actor.errors import ConfigurationError, suggest
 
 __all__ = ["check_clients"]
 
@@ -28,10 +27,8 @@ def check_clients(**_: Any) -> list[CheckMessage]:
 def unknown_settings() -> Iterator[CheckMessage]:
     """Yield a warning for each setting that looks like one of ours, and is none."""
     for key in dir(settings):
-        meant = difflib.get_close_matches(key, KNOWN, 1, ALIKE)
-        if meant and key not in KNOWN:
-            text = f"{key} is no setting; did you mean {meant[0]}?"
-            yield Warning(text, id="slipstream.W001")
+        if key not in KNOWN and (meant := suggest(key, KNOWN, ALIKE)):
+            yield Warning(f"{key} is no setting{meant}", id="slipstream.W001")
 
 
 def wrong_directory() -> Iterator[CheckMessage]:
