@@ -16,7 +16,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.client import asking
 from slipstream_actor.client.client import WatchJoin
 from slipstream_actor.contrib.ray import engine
-from slipstream_actor.contrib.ray.operations import (
+from slipstream_actor.contrib.ray.orders import (
     CALL,
     CANCEL,
     CAST,

@@ -14,9 +14,10 @@ from typing import Any
 from slipstream_actor.actors.expiry import call_at
 from slipstream_actor.actors.shared import snapshot
 from slipstream_actor.contrib.ray import engine
-from slipstream_actor.contrib.ray.batches import Link, Operation
 from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.hanging import Hanging
+from slipstream_actor.contrib.ray.link import Link
+from slipstream_actor.contrib.ray.operation import Operation
 from slipstream_actor.contrib.ray.placement import owner
 from slipstream_actor.contrib.ray.shard import Shard
 from slipstream_actor.contrib.ray.store import Store

@@ -12,7 +12,7 @@ from slipstream_actor.contrib.ray.gaps import Gaps
 from slipstream_actor.contrib.ray.hosting import Host
 from slipstream_actor.contrib.ray.layout import Decision, decide, release_key, releases
 from slipstream_actor.contrib.ray.leasing import Holder
-from slipstream_actor.contrib.ray.operations import REQUEST, WATCH
+from slipstream_actor.contrib.ray.orders import REQUEST, WATCH
 from slipstream_actor.contrib.ray.placement import owner
 from slipstream_actor.contrib.ray.store import Store
 from slipstream_actor.errors import SlipstreamError, shown

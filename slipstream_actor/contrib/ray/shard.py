@@ -21,7 +21,7 @@ from slipstream_actor.contrib.ray.errors import StoreUnavailableError
 from slipstream_actor.contrib.ray.hosting import Host
 from slipstream_actor.contrib.ray.leasing import Holder
 from slipstream_actor.contrib.ray.messages import encode_messages, take_some
-from slipstream_actor.contrib.ray.operations import (
+from slipstream_actor.contrib.ray.orders import (
     HINT,
     STALE,
     decode_batch,

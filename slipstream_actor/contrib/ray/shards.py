@@ -22,7 +22,6 @@ from slipstream_actor.configuration.arguments import (
 )
 from slipstream_actor.contrib.ray import engine
 from slipstream_actor.contrib.ray.attachment import Attachment
-from slipstream_actor.contrib.ray.batches import Operation
 from slipstream_actor.contrib.ray.errors import (
     RayNotInitializedError,
     ShardLostError,
@@ -30,7 +29,8 @@ from slipstream_actor.contrib.ray.errors import (
 )
 from slipstream_actor.contrib.ray.everybody import ShardsStatus, status_of, stop
 from slipstream_actor.contrib.ray.layout import encode_layout, layout_key
-from slipstream_actor.contrib.ray.operations import CALL, CAST, HINT, INVOKE, REQUEST, WATCH
+from slipstream_actor.contrib.ray.operation import Operation
+from slipstream_actor.contrib.ray.orders import CALL, CAST, HINT, INVOKE, REQUEST, WATCH
 from slipstream_actor.contrib.ray.params import stored_params
 from slipstream_actor.contrib.ray.resizing import Resizing
 from slipstream_actor.contrib.ray.store import Spec, Store, encode_spec

@@ -7,7 +7,7 @@ from typing import Any
 
 from slipstream_actor import ClientHandle, NotJoinedError, Reply
 from slipstream_actor.contrib.ray.answers import Direct, Outbox, Pending
-from slipstream_actor.contrib.ray.operations import (
+from slipstream_actor.contrib.ray.orders import (
     CANCEL,
     FAILED,
     MOVED,

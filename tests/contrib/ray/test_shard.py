@@ -15,7 +15,7 @@ from slipstream_actor import Reply, Socket
 from slipstream_actor.contrib.ray import convergence, engine
 from slipstream_actor.contrib.ray import shard as shard_module
 from slipstream_actor.contrib.ray.layout import encode_layout, layout_key
-from slipstream_actor.contrib.ray.operations import (
+from slipstream_actor.contrib.ray.orders import (
     CAST,
     LAYOUT,
     REPLIED,

@@ -1,45 +1,37 @@
-"""Orders of this process to one shard: in batches while others are on their way, each with one
+"""The way to one shard: orders go in batches while others are on their way, and each has one
 outcome, told once, whatever becomes of the shard."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import pickle
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from slipstream_actor.actors.expiry import Expiry, call_at
-from slipstream_actor.actors.forks import reset_in_child
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.one_at_a_time import OneAtATime
-from slipstream_actor.client.pending_request import RequestFuture
-from slipstream_actor.contrib.ray import engine
-from slipstream_actor.contrib.ray.errors import ShardLostError, StoreUnavailableError
-from slipstream_actor.contrib.ray.operations import (
-    CALL,
+from slipstream_actor.contrib.ray import acknowledgements, engine
+from slipstream_actor.contrib.ray.errors import StoreUnavailableError
+from slipstream_actor.contrib.ray.operation import Operation
+from slipstream_actor.contrib.ray.orders import (
     CANCEL,
     FAILED,
-    INVOKE,
     LAYOUT,
     MOVED,
     REPLIED,
-    REQUEST,
     STALE,
     STOPPED,
-    WATCH,
     Batch,
     Order,
     encode_batch,
 )
-from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError, shown
+from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.message import Reply
 
-__all__ = ["Link", "Operation"]
+__all__ = ["Link"]
 
 logger: Logger = get_logger("slipstream_actor.ray")
 
@@ -51,97 +43,10 @@ AHEAD = 2
 BURSTS = 16
 # Seconds between two looks whether the link is closed.
 LOOK = 1.0
-# Seconds that a thread waits for more to do.
-LINGER = 0.5
 # Seconds before a shard that was lost is tried again.
 FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
 # Seconds in which no lone order is waited for, when one was slow.
 SLOW = 0.2
-
-_numbers = itertools.count(1)
-
-
-class Operation(RequestFuture):
-    """One order, from the call to its outcome. Its time runs here."""
-
-    def __init__(
-        self,
-        kind: int,
-        topic: str,
-        body: Any,
-        size: int,
-        owner: Any,
-        timeout: float | None,
-    ) -> None:
-        super().__init__()
-        self.number: int = next(_numbers)
-        self.kind: int = kind
-        self.topic: str = topic
-        self.body: Any = body
-        self.size: int = size
-        self._owner = owner
-        self.timeout: float | None = timeout
-        self.deadline: float | None = None if timeout is None else time.monotonic() + timeout
-        # Whether a shard may have been told of it.
-        self.maybe_sent: bool = False
-        self.link: Link | None = None
-        self._expiry: Expiry | None = None
-
-    def __str__(self) -> str:
-        describe = WORDS.get(self.kind)
-        return describe(self._owner, self.topic, self.body) if describe is not None else "an order"
-
-    def watch(self) -> None:
-        """From now on it ends by its time."""
-        if self.deadline is not None:
-            self._expiry = call_at(self.deadline, self.time_out)
-
-    def time_out(self) -> None:
-        """Its time is over."""
-        if not self.done:
-            self.fail(self.timeout_error(self.timeout))
-
-    def timeout_error(self, timeout: float | None) -> AwaitTimeoutError:
-        """Return the error that says how it stands."""
-        link = self.link
-        hint = f": {link.standing()}" if link is not None else ""
-        sent = self.maybe_sent
-        return AwaitTimeoutError(str(self), timeout, hint=hint, maybe_sent=sent)
-
-    def _completed(self) -> None:
-        expiry, self._expiry = self._expiry, None
-        if expiry is not None:
-            expiry.cancel()
-        link = self.link
-        if link is not None:
-            link.forget(self)
-
-    def order(self) -> Order:
-        """Return it as it travels."""
-        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-        return Order(self.number, self.kind, self.topic, self.body, left)
-
-    def lost(self, shard: int, why: str) -> None:
-        """The shard that was told of it is gone."""
-        self.fail(
-            ShardLostError(
-                f"{self}: shard {shard} was lost, and may have done it: {why}",
-                shard=shard,
-                maybe_sent=True,
-                reason=why,
-            )
-        )
-
-
-# How an error calls what was asked for.
-WORDS: dict[int, Callable[[Any, str, Any], str]] = {
-    REQUEST: lambda owner, topic, body: (
-        f"the reply of {owner!r} to {shown(body[0])} on {shown(topic)}"
-    ),
-    CALL: lambda owner, topic, body: f"the answer of {owner!r} to a call",
-    INVOKE: lambda owner, topic, body: f"the answer of {owner!r} to {body[0]}()",
-    WATCH: lambda owner, topic, body: f"{owner!r} joining {shown(topic)}",
-}
 
 
 class Link:
@@ -258,7 +163,7 @@ class Link:
 
     def _send(self, submit: Any, batch: Batch, taken: list[Operation]) -> None:
         def acknowledged(value: Any) -> None:
-            _acknowledgements.put(lambda: self._acknowledged(batch.token, taken, batch.wait, value))
+            acknowledgements.tell(lambda: self._acknowledged(batch.token, taken, batch.wait, value))
 
         try:
             engine.when_done(submit(encode_batch(batch)), acknowledged)
@@ -412,49 +317,3 @@ class Link:
                 self._sent, self._queue = {}, deque()
             for operation in left:
                 operation.fail(error)
-
-
-class Acknowledgements:
-    """A thread for what Ray's own threads tell: they are not to run what users have given. There is
-    one while there is something to tell."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._running = threading.Lock()
-
-    def put(self, function: Callable[[], object]) -> None:
-        """Have a function called."""
-        self._queue.put(function)
-        if not self._running.acquire(blocking=False):
-            return
-        try:
-            threading.Thread(target=self._run, name="slipstream_actor shards", daemon=True).start()
-        except BaseException:  # There are no more: the next one may have one for both.
-            self._running.release()
-            raise
-
-    def _run(self) -> None:
-        while True:
-            try:
-                function = self._queue.get(timeout=LINGER)
-            except queue.Empty:
-                self._running.release()
-                # Behind that: something may have come that has found it running.
-                if self._queue.empty() or not self._running.acquire(blocking=False):
-                    return
-                continue
-            try:
-                function()
-            except Exception:
-                logger.exception("what a shard has acknowledged could not be told")
-
-
-_acknowledgements = Acknowledgements()
-
-
-def _reset_in_child() -> None:
-    global _acknowledgements  # noqa: PLW0603 - its thread is the parent's
-    _acknowledgements = Acknowledgements()
-
-
-reset_in_child(_reset_in_child)

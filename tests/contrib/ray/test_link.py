@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from slipstream_actor import AwaitTimeoutError, CancelledError, ClientEndedError, Reply
-from slipstream_actor.contrib.ray import ShardLostError, batches, engine
-from slipstream_actor.contrib.ray.batches import Link, Operation
-from slipstream_actor.contrib.ray.operations import (
+from slipstream_actor.contrib.ray import ShardLostError, engine
+from slipstream_actor.contrib.ray import link as links
+from slipstream_actor.contrib.ray.link import Link
+from slipstream_actor.contrib.ray.operation import Operation
+from slipstream_actor.contrib.ray.orders import (
     CANCEL,
     MOVED,
     REPLIED,
@@ -201,7 +203,7 @@ def test_what_a_shard_has_not_taken_is_sent_again_whatever_the_link_does_meanwhi
 def test_what_comes_while_a_shard_is_looked_for_goes_elsewhere_when_there_is_none(
     ray: Ray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "FIRST_DELAY", PATIENCE)
+    monkeypatch.setattr(links, "FIRST_DELAY", PATIENCE)
     looked = threading.Event()
 
     def find(shard: int) -> Any:
@@ -268,24 +270,3 @@ def test_a_link_that_is_closed_leaves_nothing_without_an_outcome(ray: Ray, link:
     for operation in operations:
         with pytest.raises(ClientEndedError, match="closed"):
             operation.get(timeout=PATIENCE)
-
-
-def test_what_is_acknowledged_while_there_are_no_more_threads_is_told_with_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told: queue.SimpleQueue[int] = queue.SimpleQueue()
-    acknowledgements, start = batches.Acknowledgements(), threading.Thread.start
-    refused: list[threading.Thread] = []
-
-    def start_unless_refused(thread: threading.Thread) -> None:
-        if not refused:
-            refused.append(thread)
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(batches, "LINGER", 0.0)
-    monkeypatch.setattr(threading.Thread, "start", start_unless_refused)
-    with pytest.raises(RuntimeError):
-        acknowledgements.put(lambda: told.put(1))
-    acknowledgements.put(lambda: told.put(2))
-    assert [told.get(timeout=PATIENCE) for _ in range(2)] == [1, 2]

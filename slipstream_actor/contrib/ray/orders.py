@@ -1,4 +1,4 @@
-"""What travels between a process and a shard: operations in batches one way, outcomes the other."""
+"""What travels between a process and a shard: orders in batches one way, outcomes the other."""
 
 from __future__ import annotations
 
