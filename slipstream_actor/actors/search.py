@@ -25,9 +25,7 @@ class Search:
     for could wait for itself.
     """
 
-    def __init__(
-        self, inbox: Any, match: Match, source: Any = EVERY_SOURCE, since_ref: int = 0
-    ) -> None:
+    def __init__(self, inbox: Any, match: Match, source: Any, since_ref: int) -> None:
         self._inbox = inbox
         self._match = match
         self._source = source

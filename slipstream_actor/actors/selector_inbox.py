@@ -51,8 +51,6 @@ READY: dict[int, Envelope[Any] | None] = {
     selectors.EVENT_WRITE: Envelope(SocketReady(readable=False, writable=True)),
     selectors.EVENT_READ | selectors.EVENT_WRITE: Envelope(SocketReady(True, True)),
 }
-
-
 READABLE = SocketReady(readable=True, writable=False)
 
 
@@ -373,7 +371,6 @@ class SelectorInbox(Inbox):
         if (envelope := self._poll() or self._left_to_write()) is not None:
             self._sleeping = False
             return envelope
-        self._stepped = False
         ready = self._select(timeout)
         self._sleeping = False
         if self._stepped:
@@ -385,7 +382,6 @@ class SelectorInbox(Inbox):
 
     def _select(self, timeout: float | None) -> Envelope[Any] | None:
         self._since_poll = 0
-        # Whether another thread has driven while its owner slept last.
         self._stepped = False
         assert self._selector is not None
         ready = 0

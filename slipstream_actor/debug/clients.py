@@ -36,9 +36,7 @@ from slipstream_actor.telemetry.redaction import name
 __all__ = ["client_part"]
 
 
-def client_part(
-    ref: Any, connections: Mapping[Any, Plain], now: float, *, stacks: bool = False
-) -> Plain:
+def client_part(ref: Any, connections: Mapping[Any, Plain], now: float, *, stacks: bool) -> Plain:
     """Return the part of the client `ref`, with the stack of the callback that runs, if asked;
     its connection's is taken out of `connections`, if it is there."""
     inbox, socket = ref.actor_inbox, known_socket(ref)

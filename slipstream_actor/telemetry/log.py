@@ -328,7 +328,7 @@ def reason_to_tell(line: str, reason: str, retry: Retry) -> str:
     return f"{line} {reason} never" if retry == "never" else f"{line} {reason}"
 
 
-def next_one(retry: Retry, *, postponed: bool = False) -> str:
+def next_one(retry: Retry, *, postponed: bool) -> str:
     """Return when it is tried again."""
     if retry is None:
         return ""
