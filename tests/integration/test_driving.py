@@ -28,8 +28,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors import inbox as inboxes
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.integration.test_pairs import do
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 from tests.support.frame_threads import FrameThreads, frame_threads
 
 TOPIC = "bench:room"

@@ -29,8 +29,7 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client import asking
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.integration.test_pairs import do
-from tests.support.clients import PATIENCE, Log, eventually, recording
+from tests.support.clients import PATIENCE, Log, do, eventually, recording
 from tests.support.frame_threads import FRAMES, FrameThreads, frame_threads
 
 T = TypeVar("T")

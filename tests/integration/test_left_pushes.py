@@ -15,8 +15,7 @@ from slipstream_actor.connection.connection import Connection
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.integration.test_driving import TOPIC, do_not_wait, driving, in_client
-from tests.integration.test_pairs import do
-from tests.support.clients import PATIENCE, Log, eventually, recording
+from tests.support.clients import PATIENCE, Log, do, eventually, recording
 
 
 def push_some(socket: Socket, event: str = "echo", begin: int = 0, count: int = 3) -> None:

@@ -30,8 +30,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.socket import joining, sending
 from slipstream_actor.testing import PhoenixServer
-from tests.integration.test_pairs import NEVER, do, socket_of, until, until_mark
-from tests.support.clients import PATIENCE, Log, Recorder, Staying, eventually, recording
+from tests.integration.test_pairs import NEVER, socket_of, until, until_mark
+from tests.support.clients import PATIENCE, Log, Recorder, Staying, do, eventually, recording
 
 TOPIC, OTHER = "bench:room", "bench:other"
 SOON = 5.0

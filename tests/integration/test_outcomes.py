@@ -36,7 +36,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 
 TOPIC = "bench:room"
 
@@ -77,10 +77,6 @@ def held(gate: threading.Event, heard: queue.Queue[Any]) -> Iterator[PhoenixServ
     with PhoenixServer({"room:*": gated}) as server:
         yield server
         gate.set()  # The server waits for its channels.
-
-
-def do(ref: Any, function: Any) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 def joined(server: PhoenixServer, topic: str = TOPIC, **options: Any) -> Socket:

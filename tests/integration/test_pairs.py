@@ -24,7 +24,7 @@ from slipstream_actor import (
     new_socket,
 )
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 from tests.support.raw_server import CLOSE, Peer, RawServer, dead_port, frame
 
 TOPIC = "bench:room"
@@ -32,10 +32,6 @@ ME = {"id": "me"}
 SOON: dict[str, Any] = {"params": ME, "reconnect_after_msec": [1], "rejoin_after_msec": [1]}
 NEVER: dict[str, Any] = {"reconnect_after_msec": [600_000], "rejoin_after_msec": [600_000]}
 EXACT: dict[str, Any] = {"reconnect_jitter_msec": 0, "rejoin_jitter_msec": 0}
-
-
-def do(ref: Any, function: Any) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 def socket_of(ref: Any) -> Socket:

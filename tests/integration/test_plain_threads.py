@@ -33,8 +33,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.client.test_client import InThread
-from tests.integration.test_pairs import NEVER, do, socket_of
-from tests.support.clients import PATIENCE, eventually, recording
+from tests.integration.test_pairs import NEVER, socket_of
+from tests.support.clients import PATIENCE, do, eventually, recording
 from tests.support.raw_server import Peer, RawServer, dead_port
 
 TOPIC = "bench:room"

@@ -27,7 +27,7 @@ from slipstream_actor import (
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.client.test_client import InThread
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 from tests.support.raw_server import Peer, RawServer, broadcast
 
 TOPIC = "bench:room"
@@ -53,10 +53,6 @@ def turns() -> Iterator[threading.Semaphore]:
     Slow.entered = threading.Event()
     yield turns
     turns.release(10**6)
-
-
-def do(ref: Any, function: Any) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 def joined(ref: Any, log: Log) -> Any:

@@ -17,8 +17,7 @@ from slipstream_actor.actors import inbox as inboxes
 from slipstream_actor.actors.absence import THREAD
 from slipstream_actor.actors.turn import Turn
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.integration.test_pairs import do
-from tests.support.clients import PATIENCE, Log, eventually, recording
+from tests.support.clients import PATIENCE, Log, do, eventually, recording
 from tests.support.programs import Program
 from tests.support.raw_server import CLOSE, RawServer, serve
 

@@ -37,7 +37,7 @@ from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
 from tests.client.test_client import InThread
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 
 TOPIC = "bench:room"
 RECONNECTS = [10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000]
@@ -78,10 +78,6 @@ def silence() -> Iterator[sockets.socket]:
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         yield listener
-
-
-def do(ref: Any, function: Any) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 def until_mark(ref: Any, log: Log) -> list[Any]:

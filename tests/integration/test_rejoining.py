@@ -22,7 +22,7 @@ from slipstream_actor import (
     wait,
 )
 from slipstream_actor.testing import Channel, PhoenixServer, RefuseJoin
-from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 
 SOON = [1]
 
@@ -54,10 +54,6 @@ def server(joins: queue.Queue[Any]) -> Any:
     kind = type("Noting", (Room,), {"joins": joins})
     with PhoenixServer({"room:*": kind}) as server:
         yield server
-
-
-def do(ref: Any, function: Any) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 def joined_again(joins: queue.Queue[Any], count: int) -> list[Any]:

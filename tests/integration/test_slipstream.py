@@ -7,7 +7,7 @@ those of its telemetry in `tests/test_telemetry.py`, those of its test kit in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,15 +48,11 @@ from slipstream_actor import (
 )
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import PATIENCE, Log, eventually, recording
+from tests.support.clients import PATIENCE, Log, do, eventually, recording
 from tests.support.raw_server import PING, PONG, Peer, RawServer, dead_port, frame
 
 GOOD, BAD = "test:good", "test:bad"
 FLAG = "🏴‍☠️".encode()
-
-
-def do(ref: Any, function: Callable[[Socket], Any]) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 @pytest.fixture

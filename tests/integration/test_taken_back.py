@@ -28,8 +28,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_lost_sockets import require_agreement
-from tests.integration.test_pairs import NEVER, do, socket_of, until, until_mark
-from tests.support.clients import PATIENCE, Log, Staying, eventually, recording
+from tests.integration.test_pairs import NEVER, socket_of, until, until_mark
+from tests.support.clients import PATIENCE, Log, Staying, do, eventually, recording
 from tests.support.raw_server import (
     PING,
     PONG,

@@ -43,7 +43,7 @@ from slipstream_actor.actors.selector_inbox import SocketReady
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.protocol.commands import CloseConnection, OpenConnection
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.support.clients import PATIENCE, Recorder, eventually, recording
+from tests.support.clients import PATIENCE, Recorder, do, eventually, recording
 from tests.support.raw_server import dead_port
 from tests.support.telemetry_recorder import Told, observing
 
@@ -51,10 +51,6 @@ CLIENT = ("slipstream", "client")
 CONNECTION = ("slipstream", "connection")
 TOPIC = "test:good"
 BENCH = "bench:room"
-
-
-def do(ref: Any, function: Any) -> Any:
-    return ref.proxy().do(function).get(timeout=PATIENCE)
 
 
 @contextmanager

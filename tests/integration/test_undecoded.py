@@ -24,8 +24,8 @@ from slipstream_actor import (
 )
 from slipstream_actor.protocol.message import PartlyDecoded
 from slipstream_actor.testing import PhoenixServer
-from tests.integration.test_pairs import do, until_mark
-from tests.support.clients import PATIENCE, Recorder, eventually, recording
+from tests.integration.test_pairs import until_mark
+from tests.support.clients import PATIENCE, Recorder, do, eventually, recording
 from tests.support.raw_server import TEXT, Peer, RawServer, frame
 
 TOPIC = "bench:room"

@@ -21,8 +21,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.actors import inbox
 from slipstream_actor.testing import FaultProxy, PhoenixServer
-from tests.integration.test_pairs import do
-from tests.support.clients import Log, eventually, recording
+from tests.support.clients import Log, do, eventually, recording
 from tests.support.frame_threads import FrameThreads, frame_threads
 
 TOPIC = "bench:room"

@@ -92,6 +92,11 @@ class Recorder(ClientActor):
         return result
 
 
+def do(ref: Any, function: Any) -> Any:
+    """Run `function(socket)` in a `Recorder`, and return what that returns."""
+    return ref.proxy().do(function).get(timeout=PATIENCE)
+
+
 class Staying(Recorder):
     """Comes back, and rejoins, when it is told to."""
 
