@@ -20,7 +20,7 @@ from slipstream_actor.cli.main import main
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.testing import PhoenixServer
 from tests.integration.deaf import CA, answering
-from tests.support.raw_server import TEXT, Peer, RawServer, Script, closing, dead_port, frame
+from tests.support.raw_server import TEXT, Peer, RawServer, Script, closing, dead_uri, frame
 from tests.support.shell import at_terminal, command
 
 Captured = pytest.CaptureFixture[str]
@@ -68,12 +68,6 @@ def secure(issue: Callable[[], trustme.LeafCert]) -> Callable[[], Any]:
 
 def days(count: int) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=count)
-
-
-@contextmanager
-def nobody() -> Iterator[str]:
-    with dead_port() as port:
-        yield f"ws://127.0.0.1:{port}/socket/websocket"
 
 
 @contextmanager
@@ -125,7 +119,7 @@ def close_at_once(peer: Peer) -> None:
 
 BROKEN = {
     "no address": Broken(nowhere, [], "resolve", 3, "invalid", "resolve"),
-    "a closed port": Broken(nobody, [], "connect", 4, "refused", "refused"),
+    "a closed port": Broken(dead_uri, [], "connect", 4, "refused", "refused"),
     "a certificate of strangers": Broken(
         secure(lambda: trustme.CA().issue_cert("127.0.0.1")),
         [],
@@ -163,7 +157,7 @@ BROKEN = {
         raw(Peer.hold, "wss"), BRIEF, "tls", 5, "the TLS handshake took", "timeout-tls"
     ),
     "a proxy that wants a password": Broken(
-        nobody, ["--proxy", "env:GATE"], "proxy", 6, "code 407", "proxy"
+        dead_uri, ["--proxy", "env:GATE"], "proxy", 6, "code 407", "proxy"
     ),
     "plain to a tls port": Broken(raw(alert), [], "upgrade", 7, "TLS", "tls-expected"),
     "a wrong path": Broken(lambda: phoenix("/socket"), [], "upgrade", 7, "404", "404"),

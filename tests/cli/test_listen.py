@@ -12,7 +12,7 @@ import pytest
 from slipstream_actor.cli.main import main
 from slipstream_actor.cli.output import json_line, shown
 from slipstream_actor.testing import PhoenixServer
-from tests.support.raw_server import BINARY, Peer, RawServer, dead_port, frame, message, serve
+from tests.support.raw_server import BINARY, Peer, RawServer, dead_uri, frame, message, serve
 from tests.support.shell import at_terminal, command
 
 Captured = pytest.CaptureFixture[str]
@@ -93,8 +93,8 @@ def test_what_fails_is_told_with_its_status(
 
 
 def test_nobody_listens(capsys: Captured) -> None:
-    with dead_port() as port:
-        assert main(["listen", f"ws://127.0.0.1:{port}/socket/websocket", "a"]) == 4
+    with dead_uri() as uri:
+        assert main(["listen", uri, "a"]) == 4
     assert "is the server up" in capsys.readouterr().err
 
 

@@ -15,7 +15,7 @@ from slipstream_actor.cli.main import main
 from slipstream_actor.cli.repl import prompted
 from slipstream_actor.cli.repl_commands import COMMANDS, HELP, Talk
 from slipstream_actor.testing import PhoenixServer
-from tests.support.raw_server import RawServer, dead_port, serve
+from tests.support.raw_server import RawServer, dead_uri, serve
 from tests.support.shell import DEADLINE, command, typing_at_terminal
 
 # The prompt, and the cursor behind it.
@@ -112,8 +112,8 @@ def test_each_command_is_in_the_help(server: PhoenixServer) -> None:
 
 
 def test_nobody_listens(capsys: Captured) -> None:
-    with dead_port() as port:
-        assert main(["repl", f"ws://127.0.0.1:{port}/socket/websocket"]) == 4
+    with dead_uri() as uri:
+        assert main(["repl", uri]) == 4
     output, errors = capsys.readouterr()
     assert output == ""
     assert "Connection refused" in errors

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
@@ -16,29 +15,16 @@ from slipstream_actor import dashboard
 from slipstream_actor.dashboard.application import FILES
 from slipstream_actor.debug.report import report
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import eventually, recording
-from tests.support.wsgi import Asker
+from tests.support.clients import eventually
+from tests.support.wsgi import Asker, anybody
 
 PATHS = [*FILES, "/report.json", "/messages.json", "/trace.json", "/control.json", "/events", ""]
 TOPIC = "bench:a"
 
 
-def anybody(_: Any) -> bool:
-    return True
-
-
 @pytest.fixture
 def asker() -> Asker:
     return Asker(dashboard.app(anybody))
-
-
-@pytest.fixture
-def client(server: PhoenixServer) -> Iterator[tuple[Any, Any]]:
-    with recording(server.uri) as (ref, log):
-        log.take("connect")
-        ref.proxy().do(lambda s: s.join(TOPIC)).get()
-        log.take("join")
-        yield ref, log
 
 
 # who is let in

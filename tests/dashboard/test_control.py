@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from slipstream_actor import dashboard
 from slipstream_actor.testing import PhoenixServer
-from tests.support.clients import eventually, recording
-from tests.support.wsgi import Asker
+from tests.support.clients import eventually
+from tests.support.wsgi import Asker, anybody
 
 TOPIC = "bench:a"
-
-
-def anybody(_: Any) -> bool:
-    return True
 
 
 @pytest.fixture
 def asker() -> Asker:
     return Asker(dashboard.app(anybody, allow_control=True))
-
-
-@pytest.fixture
-def client(server: PhoenixServer) -> Iterator[tuple[Any, Any]]:
-    with recording(server.uri) as (ref, log):
-        log.take("connect")
-        ref.proxy().do(lambda s: s.join(TOPIC)).get()
-        log.take("join")
-        yield ref, log
 
 
 def order(ref: Any, action: str = "disconnect") -> dict[str, str]:

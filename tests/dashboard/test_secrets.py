@@ -17,13 +17,9 @@ from slipstream_actor.telemetry import list_handlers
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import eventually, recording
 from tests.support.planted import get_stuck, leaked, planted
-from tests.support.wsgi import Asker
+from tests.support.wsgi import Asker, anybody
 
 TOPIC = "bench:a"
-
-
-def anybody(_: Any) -> bool:
-    return True
 
 
 def everything(asker: Asker, client: str, process: str) -> str:

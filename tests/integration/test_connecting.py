@@ -53,6 +53,7 @@ from tests.support.raw_server import (
     broadcast,
     closing,
     dead_port,
+    head,
     serve,
     switching,
 )
@@ -116,11 +117,6 @@ def upgrading(*lines: str, then: bytes = b"") -> Script:
         peer.serve()
 
     return script
-
-
-def head(status: str, *lines: str) -> bytes:
-    """Return the head of an HTTP answer."""
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
 
 
 # names and addresses

@@ -43,6 +43,7 @@ from tests.support.raw_server import (
     Script,
     broadcast,
     frame,
+    head,
     message,
     serve,
     switching,
@@ -147,11 +148,6 @@ def test_every_line_has_its_tests(line: str) -> None:
     for file, names in LINES[line].items():
         there = re.findall(r"^def (test_\w+)", (FOLDER / file).read_text("utf-8"), re.MULTILINE)
         assert [name for name in names if name not in there] == []
-
-
-def head(status: str, *lines: str) -> bytes:
-    """Return the head of an HTTP answer."""
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
 
 
 def answering(*chunks: bytes) -> Script:

@@ -38,7 +38,16 @@ from slipstream_actor import (
 from slipstream_actor.errors import SerializerError, SlipstreamError
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, recording
-from tests.support.raw_server import Peer, RawServer, Script, closing, dead_port, frame, switching
+from tests.support.raw_server import (
+    Peer,
+    RawServer,
+    Script,
+    closing,
+    dead_port,
+    dead_uri,
+    frame,
+    switching,
+)
 
 # Everything that is secret begins with it, so that its base64 begins with CODED.
 MARK = "s3cret"
@@ -321,8 +330,8 @@ def wrong_accept(peer: Peer) -> None:
 
 
 def nobody() -> ConnectFailed:
-    with dead_port() as port:
-        return failure(f"ws://127.0.0.1:{port}/socket/websocket")
+    with dead_uri() as uri:
+        return failure(uri)
 
 
 def timeout() -> ConnectFailed:

@@ -49,7 +49,7 @@ from slipstream_actor import (
 from slipstream_actor.protocol.commands import CloseConnection
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, Log, do, eventually, recording
-from tests.support.raw_server import PING, PONG, Peer, RawServer, dead_port, frame
+from tests.support.raw_server import PING, PONG, Peer, RawServer, dead_uri, frame
 
 GOOD, BAD = "test:good", "test:bad"
 FLAG = "🏴‍☠️".encode()
@@ -146,8 +146,8 @@ def test_a_refused_connect_tells_the_status(server: PhoenixServer) -> None:
 
 
 def test_a_port_where_nobody_listens() -> None:
-    with dead_port() as port, pytest.raises(ConnectFailedError) as caught:
-        connect(f"ws://127.0.0.1:{port}/socket/websocket").await_connect()
+    with dead_uri() as uri, pytest.raises(ConnectFailedError) as caught:
+        connect(uri).await_connect()
     assert isinstance(caught.value.reason, ConnectFailed)
     assert caught.value.reason.kind == "refused"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,20 +42,13 @@ from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.protocol.commands import CloseConnection, OpenConnection
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, Recorder, do, eventually, recording
-from tests.support.raw_server import dead_port
+from tests.support.raw_server import dead_uri
 from tests.support.telemetry_recorder import Told, observing
 
 CLIENT = ("slipstream", "client")
 CONNECTION = ("slipstream", "connection")
 TOPIC = "test:good"
 BENCH = "bench:room"
-
-
-@contextmanager
-def dead_uri() -> Iterator[str]:
-    """An address where nobody listens."""
-    with dead_port() as port:
-        yield f"ws://127.0.0.1:{port}/socket/websocket"
 
 
 def under_way(owner: Any) -> Any:

@@ -92,6 +92,11 @@ def message(join_ref: Any, ref: Any, topic: str, event: str, payload: Any = None
     return frame(TEXT, json.dumps(fields).encode())
 
 
+def head(status: str, *lines: str) -> bytes:
+    """Return the head of an HTTP answer."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
+
+
 def broadcast(event: str, payload: Any = None, topic: str = "room") -> bytes:
     """Return a broadcast as a text frame: it needs no join."""
     return message(None, None, topic, event, payload)
@@ -428,3 +433,10 @@ def dead_port() -> Iterator[int]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
+
+
+@contextmanager
+def dead_uri() -> Iterator[str]:
+    """Yield the address of an endpoint that is not there."""
+    with dead_port() as port:
+        yield f"ws://127.0.0.1:{port}/socket/websocket"

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipstream_actor.testing import PhoenixServer
-
 # Tests of clients, whose threads end a moment after they are dead: the check of every test waits.
 OF_CLIENTS = {
     "test_client_operations",
@@ -34,10 +32,3 @@ def _no_thread_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     # Nor does a connection's thread end at once; a server's and a proxy's have.
     left = [name for name in names if not name.startswith("connection of ")]
     assert not left, f"threads that outlive their server: {left}"
-
-
-@pytest.fixture
-def server() -> Iterator[PhoenixServer]:
-    """A server with the channels of the recorded conversations."""
-    with PhoenixServer() as server:
-        yield server

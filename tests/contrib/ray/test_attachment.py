@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from slipstream_actor.contrib.ray.everybody import status_of
 from slipstream_actor.contrib.ray.layout import encode_layout, layout_key
 from slipstream_actor.contrib.ray.store import Store
 from tests.contrib.ray.store_here import StoreHere, store_here
+from tests.support.clients import eventually
 
 PATIENCE = 20.0
 
@@ -28,13 +29,6 @@ def head() -> Iterator[StoreHere]:
     with store_here() as head:
         Store("rooms").put(layout_key(1), encode_layout(2))
         yield head
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline, nap = time.monotonic() + PATIENCE, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        nap.wait(0.01)
 
 
 def test_one_that_is_closed_or_dropped_leaves_nothing_for_the_exit(head: StoreHere) -> None:
@@ -77,7 +71,7 @@ def test_a_layout_that_is_told_of_while_another_is_read_is_read_too(head: StoreH
     store.put(layout_key(3), encode_layout(4))
     here.learn_of_layout(3)
     go_on.set()
-    wait_for(lambda: (here.version, here.known_shards) == (3, 4))
+    eventually(lambda: (here.version, here.known_shards) == (3, 4))
     here.close()
 
 
@@ -148,7 +142,7 @@ def test_a_head_that_hangs_for_long_takes_so_many_threads_and_no_more(
             store.layouts()
     assert threading.active_count() <= before + 3
     head.answers.set()
-    wait_for(lambda: len(engine._idle) >= 3)
+    eventually(lambda: len(engine._idle) >= 3)
     assert Store("rooms").layouts() == {1: 2}
 
 

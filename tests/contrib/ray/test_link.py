@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +26,7 @@ from slipstream_actor.contrib.ray.orders import (
     encode_outcomes,
 )
 from tests.contrib.ray.fed_stream import next_of
+from tests.support.clients import eventually
 
 PATIENCE = 20.0
 
@@ -92,13 +92,6 @@ def link(ray: Ray) -> Iterator[Link]:
 def request(number: int = 0, timeout: float | None = PATIENCE) -> Operation:
     body = "echo", False, b"{}"
     return Operation(REQUEST, f"rooms:{number}", body, 2, "<Shards>", timeout)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline, nap = time.monotonic() + PATIENCE, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        nap.wait(0.01)
 
 
 def replied(*operations: Operation) -> bytes:
@@ -214,7 +207,7 @@ def test_what_comes_while_a_shard_is_looked_for_goes_elsewhere_when_there_is_non
     monkeypatch.setattr(ray, "send_again", again.put)
     link = ray.link(find)
     assert looked.wait(PATIENCE)
-    wait_for(lambda: "no such shard" in link.standing())
+    eventually(lambda: "no such shard" in link.standing())
     operation = request()
     link.submit(operation)
     link.close()

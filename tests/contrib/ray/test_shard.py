@@ -6,7 +6,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from slipstream_actor.contrib.ray.shard import Shard
 from slipstream_actor.contrib.ray.store import Spec, Store, encode_spec
 from tests.contrib.ray.rooms import JoinLog, Rooms, phoenix, uri_of
 from tests.contrib.ray.store_here import store_here
+from tests.support.clients import eventually
 
 PATIENCE = 20.0
 TOPIC = "rooms:a"
@@ -105,13 +106,6 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
         assert running.ended.wait(PATIENCE)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline, nap = time.monotonic() + PATIENCE, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        nap.wait(0.01)
-
-
 def test_what_came_before_the_client_began_is_before_what_comes_then(running: Running) -> None:
     running.submit(0, Order(1, CAST, TOPIC, engine.dumps(SlowToLoad()), None))
     may_start.set()
@@ -124,7 +118,7 @@ def test_what_came_before_the_client_began_is_before_what_comes_then(running: Ru
     submitting.join(PATIENCE)
     host = running.shard._host
     assert host is not None
-    wait_for(lambda: len(host.handle.invoke(Rooms.all_heard).get(timeout=PATIENCE)) == 2)
+    eventually(lambda: len(host.handle.invoke(Rooms.all_heard).get(timeout=PATIENCE)) == 2)
     assert host.handle.invoke(Rooms.all_heard).get(timeout=PATIENCE) == ["first", "second"]
 
 
@@ -159,5 +153,5 @@ def test_a_shard_ends_that_whoever_has_stopped_the_others_has_forgotten(
         running.shard.hint(None)
         return not running.log.joined[TOPIC]
 
-    wait_for(has_left)
+    eventually(has_left)
     assert running.ended.wait(PATIENCE)
