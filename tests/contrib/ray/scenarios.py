@@ -45,8 +45,8 @@ from tests.contrib.ray.world import (
     in_force,
     is_gone,
     line_of,
-    wait_for,
 )
+from tests.support.clients import eventually
 
 # being there
 
@@ -130,7 +130,7 @@ def requests_are_answered(world: World) -> None:
 
     assert asyncio.run(both()) == [Reply("ok", {"t": t}) for t in TOPICS[:2]]
     asyncio.run(given_up())
-    wait_for(lambda: not world.shard_of(topic)["orders"], "the end of what nobody waits for")
+    eventually(lambda: not world.shard_of(topic)["orders"], "the end of what nobody waits for")
 
 
 def a_time_runs_at_the_caller_and_what_is_cancelled_is_not_sent(world: World) -> None:
@@ -173,7 +173,7 @@ def a_thousand_at_once_keep_their_order(world: World) -> None:
     for future in futures:
         future.add_done_callback(lambda done: told.append(done.get().response["n"]))
     assert [future.get().response["n"] for future in futures] == list(range(1000))
-    wait_for(lambda: len(told) == 1000, "callbacks")
+    eventually(lambda: len(told) == 1000, "callbacks")
     for topic in range(4):
         of_topic = [number for number in told if number % 4 == topic]
         assert of_topic == sorted(of_topic)
@@ -186,7 +186,7 @@ def calls_casts_and_methods_reach_the_client_of_a_topic(world: World) -> None:
     text: str = rooms.invoke(TOPICS[0], Rooms.say, "hello", loud=True).get(timeout=PATIENCE)
     assert text == "HELLO"
     rooms.cast(TOPICS[0], {"any": "thing"})
-    wait_for(
+    eventually(
         lambda: {"any": "thing"} in rooms.invoke(TOPICS[0], Rooms.all_heard).get(timeout=PATIENCE),
         "a cast",
     )
@@ -273,7 +273,7 @@ def a_subscriber_that_dies_leaves_nothing(world: World) -> None:
     child.wait(PATIENCE)
     child.stdin.close()
     child.stdout.close()
-    wait_for(lambda: not world.shard_of(TOPICS[0])["subscriptions"], "the end of it")
+    eventually(lambda: not world.shard_of(TOPICS[0])["subscriptions"], "the end of it")
     assert world.shards.request(TOPICS[0], "echo", timeout=PATIENCE).get().ok
 
 
@@ -298,7 +298,7 @@ def requests_in_flight_fail_once_when_the_process_is_killed(world: World) -> Non
                 future.get(timeout=PATIENCE)
             assert lost.value.maybe_sent
             assert lost.value.shard == shard
-        wait_for(lambda: len(told) == 50, "callbacks")
+        eventually(lambda: len(told) == 50, "callbacks")
         world.log.wait(lambda log: log.joins() >= set(mine), PATIENCE)
         assert rooms.request(topic, "echo", {"b": 1}, timeout=PATIENCE).get().ok
         after = world.shard_of(topic)
@@ -327,7 +327,7 @@ def a_process_that_was_frozen_delivers_nothing_and_ends(world: World) -> None:
         world.server.broadcast(topic, "late", {"n": 1})
         threading.Event().wait(max(0.0, began + 2.5 - time.monotonic()))
         os.kill(pid, signal.SIGCONT)
-        wait_for(lambda: is_gone(pid), "the end of the old process")
+        eventually(lambda: is_gone(pid), "the end of the old process")
         assert isinstance(taken(messages, PATIENCE), ShardRestarted)
         rooms.wait_until_joined(topic, PATIENCE)
         world.server.broadcast(topic, "late", {"n": 2})
@@ -366,7 +366,7 @@ def a_process_that_is_frozen_for_good_is_ended_and_its_topics_joined(world: Worl
 def stop_with_a_request_under_way(rooms: Shards[Rooms], topic: str) -> None:
     """It is waited for, also longer than shards look whether they hold their lease."""
     under_way = rooms.request(topic, "slow", {"seconds": 1.0}, timeout=PATIENCE)
-    wait_for(lambda: rooms.status(timeout=PATIENCE)["shards"][0]["orders"] > 0, "a request")
+    eventually(lambda: rooms.status(timeout=PATIENCE)["shards"][0]["orders"] > 0, "a request")
     rooms.stop(PATIENCE, drain=PATIENCE / 2)
     assert under_way.get() == Reply("ok", {"seconds": 1.0})
 
@@ -455,7 +455,7 @@ def a_forked_child_is_told_to_initialise_ray_itself(world: World) -> None:
         finally:
             os._exit(2)
     try:
-        wait_for(lambda: is_gone(pid), "the end of the child")
+        eventually(lambda: is_gone(pid), "the end of the child")
     finally:
         os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
@@ -499,7 +499,7 @@ def a_stop_ends_them_for_everybody(world: World) -> None:
         "    print('ended')\n"
     )
     assert line_of(child) == "True\n"
-    wait_for(lambda: world.shard_of(TOPICS[0])["orders"] > 0, "the child's request")
+    eventually(lambda: world.shard_of(TOPICS[0])["orders"] > 0, "the child's request")
     world.shards.stop()
     output, _ = child.communicate(timeout=PATIENCE)
     assert output.splitlines()[-1] == "ended", output

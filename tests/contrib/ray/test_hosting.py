@@ -21,21 +21,9 @@ from slipstream_actor.contrib.ray import hosting
 from slipstream_actor.contrib.ray.hosting import Host, guarded
 from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer
 from tests.contrib.ray.rooms import Rooms, phoenix, taken, uri_of
+from tests.support.clients import eventually
 
 PATIENCE = 20.0
-
-
-def wait_for(condition: Any) -> None:
-    deadline, nap = threading.Event(), threading.Event()
-    timer = threading.Timer(PATIENCE, deadline.set)
-    timer.start()
-    try:
-        while not condition():
-            assert not deadline.is_set()
-            nap.wait(0.01)
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def stored(**params: Any) -> dict[str, Any]:
@@ -50,7 +38,7 @@ def test_topics_are_joined_left_and_joined_again_by_the_next_client() -> None:
         log.wait(lambda log: log.are_joined(["rooms:a", "rooms:b"]), PATIENCE)
         host.change({"rooms:c": stored()}, ["rooms:b"])
         log.wait(lambda log: log.are_joined(["rooms:c"]) and not log.joined["rooms:b"], PATIENCE)
-        wait_for(lambda: not host.leaving())
+        eventually(lambda: not host.leaving())
         assert host.topics.keys() == {"rooms:a", "rooms:c"}
         log.clear()
         with pytest.raises(ValueError, match="as asked"):
@@ -121,9 +109,9 @@ def test_a_server_may_take_its_time_to_answer_a_leave() -> None:
         with proxy.black_hole("down"):
             host.change({"rooms:b": stored()}, ["rooms:a"])
             # Asked for behind the leave, whose time would be over too.
-            wait_for(lambda: host.handle.status()["topics"]["rooms:b"] == "closed")
+            eventually(lambda: host.handle.status()["topics"]["rooms:b"] == "closed")
             assert host.leaving() == {"rooms:a"}
-        wait_for(lambda: not host.leaving())
+        eventually(lambda: not host.leaving())
         host.stop(0.0)
 
 
@@ -154,9 +142,9 @@ def test_a_topic_that_nothing_joins_again_is_revived() -> None:
         host.handle.wait_until_joined("rooms:a", PATIENCE)
         # A normal stop of the server's, after which a client does not join again.
         _ = host.handle.request("rooms:a", "stop")
-        wait_for(lambda: host.handle.status()["topics"] == {"rooms:a": "closed"})
+        eventually(lambda: host.handle.status()["topics"] == {"rooms:a": "closed"})
         host.revive()
-        wait_for(lambda: joins == ["rooms:a", "rooms:a"])
+        eventually(lambda: joins == ["rooms:a", "rooms:a"])
         host.stop(0.0)
 
 
@@ -208,18 +196,18 @@ def test_each_delivery_asks_for_the_lease() -> None:
             for event in ("new", "other"):
                 server.broadcast("rooms:a", event, {})
                 assert taken(messages) == MessageReceived("rooms:a", event, {})
-            wait_for(lambda: heard == ["begun", "new", "other"])
+            eventually(lambda: heard == ["begun", "new", "other"])
             for restarts, event in enumerate(("new", "other")):
-                wait_for(lambda: host.handle.status()["topics"].get("rooms:a") == "joined")
+                eventually(lambda: host.handle.status()["topics"].get("rooms:a") == "joined")
                 # Its callbacks have returned.
                 host.handle.invoke(Listening.is_there).get(timeout=PATIENCE)
                 fenced.clear()
                 holds.clear()
                 server.broadcast("rooms:a", event, {})
-                wait_for(lambda: bool(fenced))
+                eventually(lambda: bool(fenced))
                 # Its handle starts the next one, which begins by itself.
                 holds.set()
-                wait_for(lambda: host.handle.status()["restarts"] > restarts)  # noqa: B023
+                eventually(lambda: host.handle.status()["restarts"] > restarts)  # noqa: B023
             assert [word for word in heard if word != "begun"] == ["new", "other"]
         host.stop(0.0)
 

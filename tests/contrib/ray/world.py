@@ -5,15 +5,13 @@ from __future__ import annotations
 import select
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from slipstream_actor.contrib.ray import Shards
 from slipstream_actor.contrib.ray.engine import start_time
 from slipstream_actor.testing import PhoenixServer
 from tests.contrib.ray.rooms import JoinLog, Rooms, uri_of
+from tests.support.clients import eventually
 
 TOPICS = [f"rooms:{number}" for number in range(20)]
 PATIENCE = 30.0
@@ -55,13 +53,6 @@ class World:
         )
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline, nap = time.monotonic() + PATIENCE, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, what
-        nap.wait(0.02)
-
-
 def in_force(shards: Shards[Rooms], count: int = 1) -> None:
     """Wait until each shard has so many subscriptions: what is broadcast before is not heard."""
 
@@ -71,7 +62,7 @@ def in_force(shards: Shards[Rooms], count: int = 1) -> None:
         # Of a program that has died one may be left for a moment.
         return all(n == count or n > count > 0 for n in numbers)
 
-    wait_for(all_have, f"{count} subscriptions")
+    eventually(all_have, f"{count} subscriptions")
 
 
 def line_of(child: subprocess.Popen[str]) -> str:
