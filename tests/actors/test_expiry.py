@@ -117,18 +117,20 @@ def test_a_thread_is_not_lent_where_nothing_waits_for_one() -> None:
 
 
 def test_each_is_called_once_from_many_threads() -> None:
-    clock, called = Clock(), []
+    clock = Clock()
+    called: list[tuple[int, int]] = []
 
     def add(name: int) -> None:
         for n in range(100):
-            soon(clock, n % 7 / 1000, lambda: called.append((name, n)))  # noqa: B023
+            soon(clock, n % 7 / 1000, partial(called.append, (name, n)))
 
     threads = [threading.Thread(target=add, args=(name,)) for name in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-    eventually(lambda: len(called) == 800)
+    eventually(lambda: not clock._heap and not clock._running, "the end of the thread")
+    assert sorted(called) == [(name, n) for name in range(8) for n in range(100)]
 
 
 def test_a_signal_handler_may_set_one_in_the_middle_of_another() -> None:
