@@ -29,30 +29,11 @@ from slipstream_actor.testing import PhoenixServer
 from tests.client.test_client import InThread
 from tests.support.clients import PATIENCE, Log, Recorder, do, eventually, recording
 from tests.support.raw_server import Peer, RawServer, broadcast
+from tests.support.slow_client import Slow
 
 TOPIC = "bench:room"
 SMALL: dict[str, Any] = {"high_watermark": 50, "low_watermark": 10}
 MEGABYTE = 1024 * 1024
-
-
-class Slow(Recorder):
-    """Takes a message when it is let."""
-
-    turns: threading.Semaphore
-    entered: threading.Event
-
-    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
-        self.entered.set()
-        assert self.turns.acquire(timeout=PATIENCE)
-        self.note("message", topic, event, payload)
-
-
-@pytest.fixture
-def turns() -> Iterator[threading.Semaphore]:
-    Slow.turns = turns = threading.Semaphore(0)
-    Slow.entered = threading.Event()
-    yield turns
-    turns.release(10**6)
 
 
 def joined(ref: Any, log: Log) -> Any:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -27,6 +26,7 @@ from slipstream_actor.testing import PhoenixServer
 from tests.integration.test_pairs import until_mark
 from tests.support.clients import PATIENCE, Recorder, do, eventually, recording
 from tests.support.raw_server import TEXT, Peer, RawServer, frame
+from tests.support.slow_client import Slow
 
 TOPIC = "bench:room"
 MEGABYTE = 1024 * 1024
@@ -253,26 +253,6 @@ def test_the_frame_log_shows_the_beginning(
 # the bound in bytes
 
 
-class Slow(Recorder):
-    """Takes a message when it is let."""
-
-    turns: threading.Semaphore
-    entered: threading.Event
-
-    def handle_message(self, topic: str, event: str, payload: Any, socket: Socket) -> None:
-        self.entered.set()
-        assert self.turns.acquire(timeout=PATIENCE)
-        self.note("message", payload.get("i"))
-
-
-@pytest.fixture
-def turns() -> Iterator[threading.Semaphore]:
-    Slow.turns = turns = threading.Semaphore(0)
-    Slow.entered = threading.Event()
-    yield turns
-    turns.release(10**6)
-
-
 def look(ref: Any) -> ConnectionState:
     state: ConnectionState = get_state(get_state_of(ref), PATIENCE)
     return state
@@ -314,7 +294,7 @@ def test_reading_stands_still_above_the_bytes_and_goes_on(
             eventually(lambda left=left: look(ref).undelivered == left, "one less")  # type: ignore[misc]
             assert look(ref).paused
         turns.release(10**6)
-        assert [log.take("message")[1] for _ in range(count)] == [*range(1, count + 1)]
+        assert [log.take("message")[3]["i"] for _ in range(count)] == [*range(1, count + 1)]
         log.take("reply")
         assert not look(ref).paused
         assert look(ref).undelivered_bytes == 0

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,6 +65,8 @@ from slipstream_actor.socket.errors import (
 )
 from slipstream_actor.socket.joining import request, send_requested
 
+pytestmark = pytest.mark.usefixtures("new_mailbox")
+
 URI = "ws://localhost:4000/socket/websocket"
 T = "room:1"
 SECRET = "s3cr3t"
@@ -99,14 +101,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(autouse=True)
-def _a_thread_without_a_past() -> Iterator[None]:
-    """The mailbox of this thread is a new one."""
-    process._here.__dict__.pop("ref", None)
-    yield
-    process._here.__dict__.pop("ref", None)
 
 
 @pytest.fixture

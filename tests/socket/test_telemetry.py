@@ -22,7 +22,6 @@ from slipstream_actor import (
     telemetry,
     wait,
 )
-from slipstream_actor.actors import process
 from slipstream_actor.client import telemetry as client_telemetry
 from slipstream_actor.client.defaults import CALLBACK_NAMES
 from slipstream_actor.client.telemetry import callback
@@ -46,17 +45,11 @@ from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, Recorder, recording
 from tests.support.telemetry_recorder import Observed, observing
 
+pytestmark = pytest.mark.usefixtures("new_mailbox")
+
 URI = "ws://localhost:4000/socket/websocket"
 PREFIX = ("slipstream", "client")
 T = "room:1"
-
-
-@pytest.fixture(autouse=True)
-def _a_thread_without_a_past() -> Iterator[None]:
-    """The mailbox of this thread is a new one."""
-    process._here.__dict__.pop("ref", None)
-    yield
-    process._here.__dict__.pop("ref", None)
 
 
 @pytest.fixture
