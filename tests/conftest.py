@@ -1,10 +1,11 @@
-"""What every test is held to: it leaves no thread, no descriptor and no logger's level behind.
+"""What every test is held to: it leaves no thread, descriptor, message or logger's level behind.
 
 And what is said of a whole run: the time of each room, and its order where a seed shuffles it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
@@ -14,11 +15,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from slipstream_actor.actors.absence import Absence
+from slipstream_actor.actors.envelopes import TAKE
+from slipstream_actor.actors.process import current
+from slipstream_actor.actors.search import Expired
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.pages import levels
 
@@ -97,11 +102,23 @@ def descriptors() -> set[str]:
     return found
 
 
+def messages() -> list[Any]:
+    """Take out what waits for this thread, but for the events of its connections."""
+    found = []
+    with contextlib.suppress(Expired):
+        while True:
+            found.append(current().actor_inbox.receive(lambda _, s: 0 if s else TAKE, 0.0))
+    return found
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Fail the test that leaves a thread, a socket or a pipe; the end of both takes a moment."""
+    """Fail the test that leaves a thread, a socket or a pipe, whose ends take a moment; or a
+    message that the next one would take for its own."""
     threads_before, descriptors_before, levels_before = threads(), descriptors(), levels()
     yield
+    left_messages = messages()
+    assert not left_messages, f"left in the mailbox of the tests' thread: {left_messages}"
     changed = {n: level for n, level in levels().items() if level != levels_before.get(n, 0)}
     assert not changed, f"loggers whose level was left changed: {changed}"
     deadline = time.monotonic() + PATIENCE

@@ -160,6 +160,11 @@ class SendBuffer:
             self._accepted += size
             return True
 
+    def withdraw(self, who: Hashable) -> bool:
+        """`who` waits no more; return whether it did."""
+        with self._lock:
+            return self._waiting.pop(who, None) is not None
+
     def add(self, size: int) -> None:
         """Take `size` bytes more, however many wait."""
         with self._lock:

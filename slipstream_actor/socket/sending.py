@@ -7,6 +7,7 @@ plain thread has no callbacks: there the reason is kept with the ref, for `await
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -42,9 +43,7 @@ __all__ = [
 
 
 class RoomMade(msgspec.Struct, frozen=True, eq=False):
-    """There is room in a send buffer that was full."""
-
-    room: SendBuffer
+    """There is room for a push that waits; each has its own."""
 
 
 def send(
@@ -148,22 +147,27 @@ def await_room(
     socket: SocketState, connection: Any, size: int, topic: str, event: str, timeout: float | None
 ) -> None:
     """Wait in the mailbox of whoever pushes until there is room for `size` bytes."""
-    room, inbox = connection.actor_inbox.room, current().actor_inbox
+    room, inbox, made = connection.actor_inbox.room, current().actor_inbox, RoomMade()
     deadline = None if timeout is None else time.monotonic() + timeout
     left = timeout
-    while not room.reserve(size, inbox, lambda: inbox.tell(RoomMade(room))):
-        try:
+    try:
+        while not room.reserve(size, made, lambda: inbox.tell(made)):
             if left == 0.0:
                 raise Expired
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            inbox.receive(lambda m, _: TAKE if type(m) is RoomMade and m.room is room else 0, left)
-        except Expired:
-            raise SendBufferFullError(
-                f"push: {room.bytes} bytes wait to be sent, and {timeout} s made no room;"
-                f" {event!r} on {topic!r} was not sent{stands(socket)}"
-            ) from None
-        if not connection.is_alive():
-            raise not_sent(socket, topic, event)
+            inbox.receive(lambda m, _: TAKE if m is made else 0, left)
+            if not connection.is_alive():
+                raise not_sent(socket, topic, event)
+    except Expired:
+        raise SendBufferFullError(
+            f"push: {room.bytes} bytes wait to be sent, and {timeout} s made no room;"
+            f" {event!r} on {topic!r} was not sent{stands(socket)}"
+        ) from None
+    finally:
+        # The mailbox of a plain thread would keep it for ever.
+        if not room.withdraw(made):
+            with contextlib.suppress(Expired):
+                inbox.receive(lambda m, _: TAKE if m is made else 0, 0.0, interruptible=False)
 
 
 def fail(owner: Any, ref: Ref, event: str, reason: Any) -> None:

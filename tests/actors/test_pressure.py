@@ -148,6 +148,17 @@ def test_who_waits_for_room_is_told_once() -> None:
     assert told == [1, 2]
 
 
+def test_who_waits_no_more_is_not_told() -> None:
+    room = SendBuffer(10)
+    told: list[int] = []
+    assert room.reserve(11)
+    assert not room.reserve(1, "one", lambda: told.append(1))
+    assert room.withdraw("one")
+    assert not room.withdraw("one")
+    room.update(11, 0)
+    assert told == []
+
+
 def test_what_must_go_goes() -> None:
     room = SendBuffer(10)
     room.add(11)

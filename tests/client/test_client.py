@@ -62,9 +62,10 @@ from slipstream_actor import (
     whereis,
 )
 from slipstream_actor.actors import names
-from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.envelopes import TAKE, Burst
 from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.actors.process import current
 from slipstream_actor.client.callbacks import CALLBACKS
 from slipstream_actor.protocol.commands import (
     CloseConnection,
@@ -2266,6 +2267,8 @@ def test_the_end_does_not_wait_for_a_connection_that_a_thread_plays(play: Play) 
     ref.tell(ChannelConnected(new_socket().socket_pid))
     log.take("handle_connect")
     assert ref.stop(timeout=PATIENCE) is True
+    inbox = current().actor_inbox
+    assert inbox.receive(lambda m, _: TAKE if type(m) is CloseConnection else 0, PATIENCE)
 
 
 # a look inside, and waiting

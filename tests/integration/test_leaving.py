@@ -421,8 +421,9 @@ def test_a_leave_that_its_callback_has_lost_is_told_once(
     server: PhoenixServer, is_answered: bool
 ) -> None:
     def lose(socket: Socket) -> None:
-        left, inbox = socket.leave(TOPIC), socket.socket_pid.actor_inbox
-        depth = inbox.depth
+        inbox = socket.socket_pid.actor_inbox
+        depth = inbox.depth  # The answer may be there as soon as it is asked for.
+        left = socket.leave(TOPIC)
         if is_answered:
             eventually(lambda: inbox.depth > depth, "the leave")
         left.disconnect().await_disconnect(PATIENCE)
