@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import math
 import os
 import sys
 import time
@@ -86,11 +87,13 @@ def stop_all(kind: type[pykka.Actor], pid: int) -> None:
     """Stop the actors of `kind`, each within its own time."""
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
-    here.exiting = True
+    here.exiting, here.kept_until = True, math.inf
     try:
         Exit(kind).run()
     except (SystemExit, KeyboardInterrupt):
         return  # A signal's handler: the program wants to be gone now, and ends anyhow.
+    finally:
+        here.kept_until = time.monotonic() + here.KEPT_BEHIND
 
 
 class Exit:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from typing import Any
 
 __all__ = [
@@ -16,6 +18,12 @@ __all__ = [
 
 # Whether the exit of the program ends its actors.
 exiting = False
+# Until when it keeps plain threads, on the monotonic clock: so many seconds longer than it takes.
+# By then the program is gone, unless something of its own waits for such a thread.
+kept_until = math.inf
+KEPT_BEHIND = 1.0
+# Seconds between two looks.
+LOOK = 0.02
 
 
 class Interrupted(BaseException):
@@ -52,10 +60,12 @@ def park_if_exiting() -> None:
 
     An exception would be the last that the program says, and about nothing that went wrong. And
     what it would begin nobody would see through. Of a thread that is no daemon the interpreter
-    waits for the end.
+    waits for the end; and of one that is, what the program has registered for its exit may.
     """
-    while exiting and waiting.inbox is None and threading.current_thread().daemon:
-        threading.Event().wait()
+    if not exiting or waiting.inbox is not None:
+        return
+    while threading.current_thread().daemon and time.monotonic() < kept_until:
+        time.sleep(LOOK)
 
 
 def require_patched_first() -> None:

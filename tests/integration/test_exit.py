@@ -604,6 +604,47 @@ reached.wait(10)
         assert (outcome.code, outcome.errors) == (0, "")
 
 
+# A daemon thread that the program joins at its exit, behind ours: that is registered when the first
+# client is started. So does who stops a `logging.handlers.QueueListener`.
+JOINED = """
+import atexit
+
+def work():
+    is_over.wait()
+    try:
+        use()
+    except ClientEndedError:
+        print("told", flush=True)
+
+def join():
+    is_over.set()
+    thread.join()
+
+is_over = threading.Event()
+thread = threading.Thread(target=work, daemon=True)
+thread.start()
+atexit.register(join)
+ref = start()
+"""
+
+USES = {
+    "a client": "ref.proxy()",
+    "a request": 'request(ref, "room", "event").get()',
+    "a method": "proxy.socket.get()",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_thread_that_the_program_waits_for_goes_on_when_the_clients_have_ended(
+    use: str, server: RawServer
+) -> None:
+    uses = f"proxy = ref.proxy()\ndef use():\n    {USES[use]}\n"
+    with Program(BEGIN + JOINED + uses + LEAVE, server.uri) as program:
+        outcome, seconds = leaving(program, "the end of the script")
+    assert outcome == (0, "bye normal\ntold\n", "")
+    assert seconds < 2.0 + SLACK
+
+
 def test_a_handle_starts_nothing_again_at_the_exit() -> None:
     source = "from slipstream_actor import ClientActor, ClientHandle\nClientHandle(ClientActor).ref"
     assert run(source) == Outcome(0, "", "")
