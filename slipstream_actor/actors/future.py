@@ -20,7 +20,7 @@ from slipstream_actor.actors.forks import current_epoch, not_portable, require_h
 from slipstream_actor.actors.here import Interrupted, is_main_thread, park_if_exiting, waiting
 from slipstream_actor.actors.question import Question
 from slipstream_actor.configuration.arguments import require_seconds
-from slipstream_actor.errors import AwaitTimeoutError
+from slipstream_actor.errors import AwaitTimeoutError, SlipstreamError
 
 __all__ = ["Future"]
 
@@ -100,12 +100,25 @@ class Future(pykka.Future[T]):
             else:
                 self._wait_in(waiting.inbox, timeout)
             if (outcome := self._outcome()) is None:
+                park_if_exiting()
                 raise self._expired(timeout)
         if outcome.source is not None:
             return self._ask_source(outcome.source, timeout, deadline)
         if outcome.error is not None:
-            if isinstance(outcome.error, pykka.ActorDeadError):
+            if isinstance(outcome.error, SlipstreamError):
                 park_if_exiting()
+            raise outcome.error.with_traceback(outcome.traceback)
+        return outcome.value  # type: ignore[no-any-return]
+
+    def _result(self) -> T:
+        """Return the value or raise the exception of one that is done.
+
+        For who has completed it: others wait for him, and at the program's end `get` may keep him.
+        """
+        outcome = self._outcome()
+        if outcome is None or outcome.source is not None:  # It is made of others, or Pykka's own.
+            return self.get()
+        if outcome.error is not None:
             raise outcome.error.with_traceback(outcome.traceback)
         return outcome.value  # type: ignore[no-any-return]
 
@@ -277,7 +290,7 @@ class Future(pykka.Future[T]):
             if not twin.set_running_or_notify_cancel():
                 return
             try:
-                value = self.get()
+                value = self._result()
             except BaseException as error:
                 twin.set_exception(error)
             else:

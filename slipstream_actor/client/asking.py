@@ -12,6 +12,7 @@ from pykka.messages import ProxyCall
 
 from slipstream_actor.actors.forks import ended_error, require_here
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.question import Question
 from slipstream_actor.client.client import ClientActor
@@ -125,6 +126,7 @@ def requests_of(ref: Any) -> Requests:
     kind = getattr(ref, "actor_class", None)
     if not isinstance(kind, type) or not issubclass(kind, ClientActor):
         raise TypeError(f"request is for a client, by its ref, its name or its handle, not {ref!r}")
+    park_if_exiting()
     raise ended_error(f"{ref} is not there", ref.actor_inbox)
 
 

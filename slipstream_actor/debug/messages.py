@@ -119,7 +119,7 @@ class Messages:
         def told(future: Any) -> None:
             how = f"request, after {milliseconds(time.monotonic() - since)}"
             try:
-                reply = future.get(timeout=0)
+                reply = future._result()
             except Exception as error:
                 self._note(Message("in", what, "", type(error).__name__, nothing, how))
                 return

@@ -209,7 +209,7 @@ def begin_request(socket: SocketState | None, request: Any) -> OpenSpan:
 def request_ended(begun: OpenSpan, future: Any) -> None:
     """Its future is done: with a `Reply`, or an error, of which a reason is told if it has one."""
     try:
-        outcome = future.get(timeout=0.0)
+        outcome = future._result()
     except SlipstreamError as error:
         reason = getattr(error, "reason", None)
         outcome = error if reason is None else reason

@@ -43,6 +43,7 @@ from slipstream_actor.configuration.arguments import kind_given, require_delay
 from slipstream_actor.errors import (
     ClientEndedError,
     SerializerError,
+    SlipstreamError,
     StartError,
     shown_reason,
 )
@@ -117,8 +118,12 @@ class ClientHandle(Generic[C]):
             return ref
         life = self._current()
         self._require_outside_init(life)
-        with life.lock:
-            found = self._find(life)
+        try:
+            with life.lock:
+                found = self._find(life)
+        except SlipstreamError:
+            here.park_if_exiting()  # Not with the lock.
+            raise
         life.hand_out()
         return found
 

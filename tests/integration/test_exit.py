@@ -23,6 +23,7 @@ SLACK = 5.0
 BEGIN = """
 import os, signal, sys, threading, time
 from slipstream_actor import *
+from slipstream_actor import debug
 
 uri = sys.argv[1]
 options = {"shutdown_timeout_msec": int(sys.argv[2])} if sys.argv[2:] else {}
@@ -584,6 +585,44 @@ def busy():
         shared.proxy().socket.get().push("room", "event")
         shared.tell("m")
         wait_until_joined(shared, "room")
+        reached.set()
+""",
+    "with requests": """
+shared = start()
+
+def busy():
+    while True:
+        request(shared, "room", "event").get()
+        with subscribe(shared, "room"):
+            reached.set()
+""",
+    "with requests that wait": """
+shared = start()
+
+def busy():
+    awaited = request(shared, "room", "never", timeout=None)
+    reached.set()
+    awaited.map(str).get()
+""",
+    "with a handle": """
+handle = ClientHandle(Client)
+handle.wait_until_joined("room")
+
+def busy():
+    while True:
+        handle.request("room", "event").get()
+        handle.wait_until_joined("room")
+        handle.ref
+        reached.set()
+""",
+    "with what looks inside": """
+shared = start()
+
+def busy():
+    while True:
+        debug.get_status(shared)
+        debug.trace(shared, True, lambda line: None)
+        debug.replace_state(shared, lambda socket: socket)
         reached.set()
 """,
 }

@@ -103,7 +103,7 @@ class Pending:
 
     def _done(self, future: Future[Any]) -> None:
         try:
-            value = future.get(timeout=0)
+            value = future._result()
             if isinstance(value, Reply) and self.order.kind == REQUEST:
                 self._answer(REPLIED, (value.status, value.response))
             else:
