@@ -436,14 +436,20 @@ class ClientHandle(Generic[C]):
         with life.lock:
             if life.due is None or life.stopped is not UNSET:
                 return
-            life.restarts += 1
-            try:
-                self._start(life)
-            except BaseException as error:  # A SystemExit is the client's own.
-                end_if_copied(life)
-                self._again(life, error)
+            if here.exiting:
+                life.stopped, life.due = "shutdown", None
+            else:
+                self._start_again(life)
         life.hand_out()
         lend_thread()
+
+    def _start_again(self, life: Life[C]) -> None:
+        life.restarts += 1
+        try:
+            self._start(life)
+        except BaseException as error:  # A SystemExit is the client's own.
+            end_if_copied(life)
+            self._again(life, error)
 
     def _try_again(self, life: Life[C], error: Exception) -> None:
         with life.lock:

@@ -689,6 +689,38 @@ def test_a_handle_starts_nothing_again_at_the_exit() -> None:
     assert run(source) == Outcome(0, "", "")
 
 
+# The exit waits longer for the one than the other stays away.
+RESTARTING = """
+import logging
+from slipstream_actor.actors import here
+
+logging.disable(logging.ERROR)
+
+class Brief(Client):
+    def init(self):
+        print("init at the exit" if here.exiting else "init", flush=True)
+        return super().init()
+
+    def handle_info(self, message, socket):
+        raise ValueError(message)
+
+cast(start(), never)
+reached.wait(10)
+handle = ClientHandle(Brief)
+handle.wait_until_joined("room")
+ref = handle.ref
+ref.tell("fail")
+wait(ref)
+"""
+
+
+def test_nor_when_it_is_about_to(server: RawServer, closes: queue.Queue[float]) -> None:
+    with Program(BEGIN + RESTARTING, server.uri) as program:
+        outcome = program.end()
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert "init at the exit" not in outcome.output
+
+
 LATE = """
 import threading
 
