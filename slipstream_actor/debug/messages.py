@@ -19,6 +19,7 @@ from slipstream_actor.protocol.events import (
     TopicJoinFailed,
     TopicJoinSucceeded,
 )
+from slipstream_actor.protocol.message import Reply
 from slipstream_actor.protocol.reason_texts import named
 from slipstream_actor.protocol.undecoded import MESSAGES
 from slipstream_actor.telemetry.redaction import answer_of, name, names_of, payload_of, redacted
@@ -93,10 +94,7 @@ class Messages:
             return
         payload = content(SENT_PAYLOAD, command)
         self._note(Message("out", what, refs_of(command), "", payload, ""))
-        if type(command) is not PushMessage or command.ref is None:
-            return
-        if command.request is not None:
-            self._await_request(command, what)
+        if type(command) is not PushMessage or command.ref is None or command.request is not None:
             return
         self._sent[str(command.ref)] = time.monotonic(), what
         if len(self._sent) > MOST_AWAITED:
@@ -112,21 +110,13 @@ class Messages:
         said = content(SAID, message)()
         self._note(Message("in", what, "", said, content(PAYLOAD, message), how))
 
-    def _await_request(self, command: PushMessage, what: str) -> None:
-        """A request's reply goes to whoever asked, and not by way of the client."""
-        since = time.monotonic()
-
-        def told(future: Any) -> None:
-            how = f"request, after {milliseconds(time.monotonic() - since)}"
-            try:
-                reply = future._result()
-            except Exception as error:
-                self._note(Message("in", what, "", type(error).__name__, nothing, how))
-                return
-            response = reply.response
-            self._note(Message("in", what, "", name(reply.status), lambda: redacted(response), how))
-
-        command.request.add_done_callback(told)
+    def answered(self, command: PushMessage, outcome: Any, seconds: float) -> None:
+        """Tell of the outcome of a request, so many seconds after it was sent."""
+        said, payload = type(outcome).__name__, nothing
+        if isinstance(outcome, Reply):
+            said, payload = name(outcome.status), lambda: redacted(outcome.response)
+        how = f"request, after {milliseconds(seconds)}"
+        self._note(Message("in", what_is_sent(command) or "", "", said, payload, how))
 
 
 def content(table: dict[type, Callable[[Any], str]], message: Any) -> Callable[[], str]:

@@ -50,6 +50,10 @@ class Listener(Protocol):
     def sent(self, command: Any) -> None:
         """A command is told the client's connection."""
 
+    def answered(self, command: Any, outcome: Any, seconds: float) -> None:
+        """A request has an outcome, a `Reply` or an error, so many seconds after it was sent: that
+        goes to whoever asked, and not by way of the client."""
+
 
 class Events(deque[Any]):
     """The events of a burst; `observer` sees each that is taken."""
@@ -136,8 +140,22 @@ class Observer:
 
     def send(self, put: Callable[[Any], None], envelope: Any) -> None:
         """Tell of a command, and hand it on."""
-        self.tell("sent", envelope.message)
+        command = envelope.message
+        self.tell("sent", command)
+        if (request := getattr(command, "request", None)) is not None:
+            answer = functools.partial(self.answer, command, time.monotonic())
+            request.add_done_callback(answer)
         put(envelope)
+
+    def answer(self, command: Any, since: float, request: Any) -> None:
+        """Tell of a request's outcome, behind the last command that has sent it."""
+        if request.handed != command.join_ref:
+            return
+        try:
+            outcome = request._result()
+        except Exception as error:
+            outcome = error
+        self.tell("answered", command, outcome, time.monotonic() - since)
 
     # what is told
 

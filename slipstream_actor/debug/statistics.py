@@ -48,6 +48,9 @@ class Count:
             with self._sending:
                 self.messages_out += 1
 
+    def answered(self, command: Any, outcome: Any, seconds: float) -> None:
+        """What goes past the client does not count."""
+
     def so_far(self) -> dict[str, Any]:
         """Return what was counted until now."""
         return {

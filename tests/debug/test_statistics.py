@@ -193,6 +193,9 @@ def test_a_listener_that_fails_is_told_no_more(
         def sent(self, command: Any) -> None:
             """Nothing is sent."""
 
+        def answered(self, command: Any, outcome: Any, seconds: float) -> None:
+            """Nothing is asked."""
+
     with recording(server.uri, Talker) as (ref, log):
         log.take("connect")
         debug.statistics(ref, True)

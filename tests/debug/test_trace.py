@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import re
 import sys
+import threading
 from typing import Any
 
 import pytest
+from pykka._envelope import Envelope
 
 from slipstream_actor import (
     Answer,
     ClientActor,
     NotJoinedError,
+    Reply,
     Socket,
     call,
     cast,
@@ -20,7 +23,11 @@ from slipstream_actor import (
     new_socket,
     request,
 )
+from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.client.pending_request import PendingRequest
+from slipstream_actor.debug.observer import Observer
 from slipstream_actor.debug.tracing import LONGEST, Lines, Pace
+from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.events import MessageReceived
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, Recorder, eventually, recording
@@ -204,6 +211,58 @@ def test_an_out_that_fails_ends_the_trace(
         ref.tell("two")
         log.take("info", "two")
     assert "is told no more" in caplog.text
+
+
+def test_the_outcome_of_a_request_is_told_while_the_trace_is_on(server: PhoenixServer) -> None:
+    """It goes past the client, behind the end of the trace too."""
+    lines: list[str] = []
+    concluded = threading.Event()
+    with recording(server.uri, Traced) as (ref, log):
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join(TOPIC)).get()
+        log.take("join")
+        debug.trace(ref, True, lines.append)
+        asked = request(ref, TOPIC, "ignored", {}, timeout=PATIENCE)
+        has(lines, f"out {TOPIC} ignored (1, 2) {{}}")
+        debug.trace(ref, False)
+        asked.cancel()
+        asked.add_done_callback(lambda _: concluded.set())
+        assert concluded.wait(PATIENCE)
+        assert len(lines) == 1
+
+
+def test_an_out_that_fails_at_the_outcome_of_a_request_ends_the_trace(
+    server: PhoenixServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(line: str) -> None:
+        if "(request, " in line:
+            raise OSError("full")
+
+    with recording(server.uri, Traced) as (ref, log):
+        log.take("connect")
+        ref.proxy().do(lambda s: s.join(TOPIC)).get()
+        log.take("join")
+        debug.trace(ref, True, fail)
+        assert request(ref, TOPIC, "echo", {}).get(timeout=PATIENCE).ok
+        eventually(lambda: not {"put"} & vars(ref.actor_inbox).keys(), "the end of the trace")
+    assert "is told no more" in caplog.text
+
+
+def test_a_request_that_is_sent_anew_has_one_outcome() -> None:
+    """Its first join was over before it was sent."""
+    lines: list[str] = []
+
+    class Ref:
+        label = "Client"
+
+    observer, asked = Observer(Inbox()), PendingRequest(TOPIC, "echo", {}, None)
+    observer.listeners = (Lines(Ref(), lines.append),)
+    for join_ref in ("1", "3"):
+        asked.handed = join_ref
+        push = PushMessage(TOPIC, "echo", {}, "2", join_ref, "", awaited=True, request=asked)
+        observer.send(lambda _: None, Envelope(push))
+    asked.conclude(Reply("ok", {}))
+    assert ["(request, " in line for line in lines] == [False, False, True]
 
 
 def test_no_secret_is_in_a_trace() -> None:
