@@ -271,9 +271,9 @@ class CallbackRunner(Defaults, BaseActor):
 
     def _fail_start(self, error: BaseException | None) -> None:
         """`init` has failed, or ignored: there never was a client."""
-        if isinstance(error, Interrupted):
-            error = self._stopped()
         reason = error if error is not None else "normal"
+        if isinstance(error, Interrupted):
+            reason, error = self.actor_inbox.stop_reason, self._stopped()
         self._end_loop(reason)
         self._finish(reason, terminate=False)
         beginning = self._slipstream.beginning

@@ -237,8 +237,10 @@ class Supervisor(BaseActor):
                 reason = error.reason if isinstance(error, StartError) else error
                 raise StartError(("failed_to_start_child", child.spec.id, reason)) from error
         except BaseException as error:
-            raised = self._stopped() if isinstance(error, Interrupted) else error
-            self._stop_with(raised)
+            reason, raised = error, error
+            if isinstance(error, Interrupted):
+                reason, raised = self.actor_inbox.stop_reason, self._stopped()
+            self._stop_with(reason)
             self._started.fail(raised)
         else:
             if self._begins_anew:

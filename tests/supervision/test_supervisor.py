@@ -725,7 +725,9 @@ def test_stop_races_a_restart(events: Events) -> None:
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_a_stop_ends_a_start_that_waits(events: Events, restarts: int) -> None:
+def test_a_stop_ends_a_start_that_waits(
+    events: Events, restarts: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """A child's `init` that awaits is interrupted, on the first start and on a restart."""
 
     class Waiting(ClientActor):
@@ -746,10 +748,13 @@ def test_a_stop_ends_a_start_that_waits(events: Events, restarts: int) -> None:
         starting.outcome()
         ref_of("waiting").tell("end")
     assert gate.entered.wait(PATIENCE)
-    supervisor = ref_of("supervisor")
+    supervisor, ends = ref_of("supervisor"), end_of(ref_of("waiting"))
+    caplog.clear()
     assert supervisor.stop(timeout=PATIENCE)
     if not restarts:
         assert isinstance(starting.outcome(), ActorDeadError)
+    # That is an end in order, of which nothing is to be said.
+    assert (ends.get(), end_of(supervisor).get(), caplog.text) == ("shutdown", "normal", "")
     assert (whereis("a"), whereis("waiting")) == (None, None)
     events.take(("init", "a"), ("terminate", "a", "shutdown"))
 
