@@ -11,6 +11,7 @@ from typing import Generic, NoReturn, Self, TypeVar
 from slipstream_actor.actors.finalizer import WithFinalizer
 from slipstream_actor.actors.forks import current_epoch, not_portable, require_here
 from slipstream_actor.actors.future import Future
+from slipstream_actor.actors.here import park_if_exiting
 
 __all__ = ["Stream"]
 
@@ -54,6 +55,7 @@ class Stream(WithFinalizer, Generic[T]):
             if item is not None:
                 return item
             if waiter is None:
+                park_if_exiting()
                 raise StopIteration
             try:
                 waiter.get()
@@ -71,6 +73,7 @@ class Stream(WithFinalizer, Generic[T]):
             if item is not None:
                 return item
             if waiter is None:
+                park_if_exiting()
                 raise StopAsyncIteration
             try:
                 await waiter

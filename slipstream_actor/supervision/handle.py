@@ -399,7 +399,7 @@ class ClientHandle(Generic[C]):
             if life.ref is not ref or life.stopped is not UNSET:
                 return
             if here.exiting:
-                life.stopped = "shutdown"
+                life.end_at_exit()
                 return
             if life.final:
                 # In this order: without the lock too, it is never as one not started yet.
@@ -437,7 +437,7 @@ class ClientHandle(Generic[C]):
             if life.due is None or life.stopped is not UNSET:
                 return
             if here.exiting:
-                life.stopped, life.due = "shutdown", None
+                life.end_at_exit()
             else:
                 self._start_again(life)
         life.hand_out()

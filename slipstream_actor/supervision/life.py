@@ -138,6 +138,12 @@ class Life(Generic[C]):
         for subscription in snapshot(self.subscriptions):
             subscription.outlives = not final
 
+    def end_at_exit(self) -> None:
+        """No client comes any more: what goes on with the next one is over."""
+        self.stopped, self.due = "shutdown", None
+        for subscription in snapshot(self.subscriptions):
+            subscription.end()
+
     def next_delay(self) -> float:
         """Return the seconds until the next start."""
         if self.ref is not None and time.monotonic() - self.started_at > STABLE:

@@ -615,6 +615,16 @@ def busy():
         handle.ref
         reached.set()
 """,
+    "with a subscription": """
+handle = ClientHandle(Client)
+messages = handle.subscribe()
+
+def busy():
+    reached.set()
+    for message in messages:
+        pass
+    raise ValueError
+""",
     "with what looks inside": """
 shared = start()
 
@@ -719,6 +729,35 @@ def test_nor_when_it_is_about_to(server: RawServer, closes: queue.Queue[float]) 
         outcome = program.end()
     assert (outcome.code, outcome.errors) == (0, "")
     assert "init at the exit" not in outcome.output
+
+
+# Behind our own end too.
+DRAINED = """
+import atexit
+
+def drain():
+    for message in messages:
+        pass
+    print("drained", flush=True)
+
+atexit.register(drain)
+"""
+
+ITS_CLIENT = {
+    "runs": "handle = ClientHandle(Client)\nhandle.wait_until_joined('room')\n",
+    "is to be started again": RESTARTING,
+}
+
+
+@pytest.mark.parametrize("client", ITS_CLIENT)
+def test_nothing_comes_of_a_handles_subscription_behind_the_exit(
+    client: str, server: RawServer
+) -> None:
+    subscribes = "messages = handle.subscribe()\n"
+    with Program(BEGIN + DRAINED + ITS_CLIENT[client] + subscribes, server.uri) as program:
+        outcome = program.end()
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert outcome.output.endswith("drained\n")
 
 
 LATE = """
