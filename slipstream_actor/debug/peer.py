@@ -95,10 +95,11 @@ class Peer:
 
     def _begin_trace(self, ref: Any) -> None:
         if self._pump is None:
-            self._pump = threading.Thread(
+            pump = threading.Thread(
                 target=self._write_lines, name="slipstream_actor debug trace", daemon=True
             )
-            self._pump.start()
+            pump.start()
+            self._pump = pump  # Not before: the system may have no more threads.
         lines = Lines(ref, lambda line: self._keep({"line": line}))
         ended = functools.partial(self._client_ended, ref)
         self._traces[ref] = lines, ended

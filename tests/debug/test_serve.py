@@ -128,6 +128,23 @@ def test_a_trace(server: PhoenixServer, served: debug.DebugServer) -> None:
         eventually(lambda: inbox.observer is None, "the end of the other trace")
 
 
+def test_a_trace_without_a_thread_is_refused_and_may_be_asked_for_again(
+    server: PhoenixServer, served: debug.DebugServer
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with recording(server.uri) as (ref, log), Asker(served.path) as asker:
+        log.take("connect")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_thread)
+            refused = asker.ask("trace", client=str(ref))
+        assert refused == {"ok": False, "error": "RuntimeError"}
+        assert asker.ask("trace", client=str(ref))["ok"]
+        ref.tell("one")
+        assert "info str" in asker.line()["line"]
+
+
 def test_a_trace_says_that_its_client_has_ended(
     server: PhoenixServer, served: debug.DebugServer
 ) -> None:
