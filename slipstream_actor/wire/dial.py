@@ -114,9 +114,28 @@ def default_context() -> ssl.SSLContext:
         raise AttemptFailed("tls", f"the default ssl_context: {error}") from error
 
 
+def context_of(config: Configuration) -> ssl.SSLContext:
+    """Return the option `ssl_context`, or the default one. Raises `AttemptFailed`."""
+    if config.ssl_context is not None:
+        return config.ssl_context
+    context = default_context()
+    if has_read_nothing(context):
+        default_context.cache_clear()
+    return context
+
+
+def has_read_nothing(context: ssl.SSLContext) -> bool:
+    """Whether there is a file of authorities and `context` has none of them.
+
+    OpenSSL reads it once, and says nothing when it cannot: at the limit of open files, for one.
+    """
+    stats = context.cert_store_stats()
+    return not stats["x509"] and ssl.get_default_verify_paths().cafile is not None
+
+
 def handshake(sock: socket.socket, config: Configuration, waiter: Waiter) -> ssl.SSLSocket:
     """Return `sock` with TLS on it."""
-    context = config.ssl_context or default_context()
+    context = context_of(config)
     with tls_errors(config.host):
         try:
             secure = context.wrap_socket(

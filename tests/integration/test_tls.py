@@ -13,6 +13,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from slipstream_actor.testing import PhoenixServer
 from slipstream_actor.wire import dial
 from slipstream_actor.wire.waiter import AttemptFailed, InboxWaiter
 from tests.support.clients import PATIENCE, Recorder, eventually, recording
+from tests.support.programs import Program
 from tests.support.raw_server import Frame, Gone, Peer, RawServer, Script, broadcast, closing, serve
 
 CA = trustme.CA()
@@ -206,6 +208,51 @@ def _trusting_default() -> Iterator[None]:
     CA.configure_trust(dial.default_context())
     yield
     dial.default_context.cache_clear()
+
+
+AT_THE_LIMIT = """
+import os, resource, sys
+from slipstream_actor import ConnectFailedError, connect
+
+def attempt(free):
+    taken = []
+    try:
+        while free is not None:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        for _ in range(free):
+            os.close(taken.pop())
+    try:
+        connect(sys.argv[1]).await_connect().disconnect().await_disconnect()
+        return "connected"
+    except ConnectFailedError as failed:
+        return failed.reason.detail
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+# There is room for the connection's own three, and none for the file of the authorities.
+for free in (3, None, None):
+    print(attempt(free))
+"""
+
+
+def test_authorities_that_could_not_be_read_are_read_the_next_time(tmp_path: Path) -> None:
+    """OpenSSL says nothing of it, and the context is that of all the process's connections."""
+    pytest.importorskip("resource")
+    authority = tmp_path / "ca.pem"
+    CA.cert_pem.write_to_path(str(authority))
+    paths = {"SSL_CERT_FILE": str(authority), "SSL_CERT_DIR": str(tmp_path / "none")}
+    with (
+        phoenix() as server,
+        Program(AT_THE_LIMIT, server.uri, env={**os.environ, **paths}) as program,
+    ):
+        outcome = program.end()
+    assert outcome.errors == ""
+    first, *others = outcome.output.splitlines()
+    assert "local issuer certificate" in first
+    assert others == ["connected", "connected"]
 
 
 @pytest.mark.usefixtures("_trusting_default")
