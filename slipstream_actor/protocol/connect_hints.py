@@ -72,6 +72,20 @@ NO_ANSWER = (
 )
 
 
+def needs_files(failed: ConnectFailed) -> bool:
+    """Whatever it was that none could be had for."""
+    return failed.status is None and "too many open files" in failed.detail.lower()
+
+
+def limits() -> Iterator[Row]:
+    """What this process has no more of."""
+    yield failed(
+        "files",
+        "this process has as many files and sockets open as it may: ulimit -n",
+        needs_files,
+    )
+
+
 def proxies() -> Iterator[Row]:
     """What becomes of a way through a proxy."""
     yield failed("proxy", PROXY_CREDENTIALS, answered(407))
@@ -97,6 +111,12 @@ def proxies() -> Iterator[Row]:
         "what the option proxy or the environment names does not answer as a proxy of its kind:"
         " http, socks4, socks5 or socks5h",
         told("proxy", "the proxy's answer", "the proxy closed", "the proxy failed"),
+    )
+    yield failed(
+        "proxy",
+        "the proxy has not answered: it does not reach this host and port either, or what the"
+        " option proxy or the environment names is none of its kind",
+        told("timeout", "the proxy"),
     )
 
 
@@ -313,9 +333,20 @@ def ways() -> Iterator[Row]:
     )
     yield failed(
         "timeout-upgrade",
+        "the server, or something before it, has begun to answer and does not go on, or ends its"
+        " lines with LF alone, where HTTP has CR LF",
+        told("timeout", "the middle of its answer"),
+    )
+    yield failed(
+        "timeout-upgrade",
         "the port takes connections and does not answer: connect/3 or the server takes longer than"
         " connect_timeout_msec, or what listens there waits for something else (TLS: wss://)",
         told("timeout", "the upgrade"),
+    )
+    yield failed(
+        "resolve",
+        "no name server has answered: does this machine (or container) reach the one that it asks?",
+        told("timeout", "name resolution"),
     )
     yield failed(
         "timeout",
@@ -327,14 +358,10 @@ def ways() -> Iterator[Row]:
         "this machine has no way to that address: network, VPN, IPv6 without a route",
         told("io", "unreachable", "no route", "address family", "cannot assign"),
     )
-    yield failed(
-        "files",
-        "this process has as many files and sockets open as it may: ulimit -n",
-        told("io", "too many open files"),
-    )
 
 
 CONNECT_HINTS: tuple[Row, ...] = (
+    *limits(),
     *proxies(),
     *statuses(),
     *certificates(),

@@ -11,12 +11,21 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["BODY_START", "Head", "body_of", "parse_head", "parse_status", "tokens"]
+__all__ = [
+    "BODY_START",
+    "Head",
+    "body_of",
+    "may_be_http",
+    "parse_head",
+    "parse_status",
+    "tokens",
+]
 
 BODY_START = 1024
 # Chunks of one byte each, and what else may stand between the bytes of a body.
 BODY_BYTES = 8 * BODY_START
 
+BEGINNING = b"HTTP/"
 STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -35,6 +44,11 @@ class Head(NamedTuple):
     status: int
     headers: Mapping[str, str]
     well_formed: bool
+
+
+def may_be_http(beginning: bytes | bytearray) -> bool:
+    """Whether an answer of HTTP/1 may begin so: of what may not, more may never come."""
+    return beginning.startswith(BEGINNING[: len(beginning)])
 
 
 def parse_status(line: bytes) -> tuple[str, int] | None:

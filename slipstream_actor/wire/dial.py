@@ -18,7 +18,7 @@ from slipstream_actor.actors.forks import close_in_child
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.uris import server_name
 from slipstream_actor.wire.addresses import in_order, remembering
-from slipstream_actor.wire.answer import parse_status
+from slipstream_actor.wire.answer import may_be_http, parse_status
 from slipstream_actor.wire.proxies import open_proxy, proxy_for
 from slipstream_actor.wire.race import Race
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter, text
@@ -27,6 +27,7 @@ __all__ = ["dial", "verifying_context"]
 
 T = TypeVar("T")
 MAX_PROXY_HEAD = 64 * 1024
+NO_CONSENT = "the proxy's answer is none to a CONNECT"
 
 
 def dial(config: Configuration, waiter: Waiter) -> socket.socket:
@@ -252,7 +253,7 @@ class ProxyStream:
             size += len(head)
             parsed = parse_status(head.partition(b"\r\n")[0])
             if parsed is None or parsed[1] == 101:
-                raise AttemptFailed("proxy", "the proxy's answer is none to a CONNECT")
+                raise AttemptFailed("proxy", NO_CONSENT)
             status = parsed[1]
         if status >= 300:
             raise AttemptFailed("proxy", f"the proxy refused (code {status})")
@@ -264,6 +265,8 @@ class ProxyStream:
             if len(head) >= limit:
                 raise AttemptFailed("proxy", "the proxy's answer has no end")
             head += self._read(1)
+            if not may_be_http(head):
+                raise AttemptFailed("proxy", NO_CONSENT)
         return bytes(head)
 
     def _read(self, size: int) -> bytes:

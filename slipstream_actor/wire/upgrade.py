@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from slipstream_actor.configuration.extensions import DeflateParameters
-from slipstream_actor.wire.answer import Head, body_of, parse_head, tokens
+from slipstream_actor.wire.answer import Head, body_of, may_be_http, parse_head, tokens
 from slipstream_actor.wire.extensions import agreed, offer_line
 from slipstream_actor.wire.waiter import AttemptFailed, Waiter
 
@@ -34,7 +34,6 @@ BODY_SECONDS = 1.0
 TLS_RECORDS = (0x15, 0x16)
 HTTP2_SETTINGS = b"\x04"
 
-BEGINNING = b"HTTP/"
 END_OF_HEAD = b"\r\n\r\n"
 KEY = re.compile(rb"\r\nSec-WebSocket-Key: (\S+)\r\n")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -138,19 +137,28 @@ class UpgradeSocket:
         seen = 0
         while (end := answer.find(END_OF_HEAD, seen)) < 0 and len(answer) <= limit:
             seen = max(0, len(answer) - len(END_OF_HEAD) + 1)
-            chunk = self._read()
+            chunk = self._read_more(begun=bool(answer))
             if not chunk:
                 if self._unsent is not None and not answer:
                     raise self._unsent
                 what = "in the middle of" if answer else "without"
                 raise AttemptFailed("upgrade", f"the server closed {what} an answer")
             answer += chunk
-            if not answer.startswith(BEGINNING[: len(answer)]):  # More may never come.
+            if not may_be_http(answer):
                 raise AttemptFailed("upgrade", alien(bytes(answer)))
         if not 0 <= end <= limit:
             raise AttemptFailed("upgrade", f"the answer's head is over {MAX_HEAD} bytes long")
         self.rest = bytes(answer[end + len(END_OF_HEAD) :])
         return bytes(answer[:end])
+
+    def _read_more(self, *, begun: bool) -> bytes:
+        """Read on in an answer; a timeout says whether that has `begun`."""
+        try:
+            return self._read()
+        except AttemptFailed as failed:
+            if begun and failed.reason.kind == "timeout":
+                raise AttemptFailed("timeout", f"{failed}, in the middle of its answer") from failed
+            raise
 
     def _check(self) -> None:
         """Refuse a 101 that is not the right one (RFC 6455 section 4.1)."""

@@ -932,6 +932,29 @@ def test_a_head_without_end_is_not_read_to_the_end() -> None:
         assert server.hung_up.wait(PATIENCE)
 
 
+@pytest.mark.parametrize(
+    ("edit", "detail"),
+    [
+        (lambda head: head.replace(b"\r\n", b"\n"), ", in the middle of its answer"),
+        (lambda head: head[:-1], ", in the middle of its answer"),
+        (lambda head: head[:1], ", in the middle of its answer"),
+        (lambda head: b"", ""),
+    ],
+    ids=["lines that end with LF", "all but a byte", "a byte", "nothing"],
+)
+def test_a_timeout_says_whether_the_answer_has_begun(
+    edit: Callable[[bytes], bytes], detail: str
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.send(edit(switching(peer.request())))
+        peer.hold()
+
+    with RawServer(script) as server:
+        reason = failure(server.uri, connect_timeout_msec=300)
+    assert reason.kind == "timeout"
+    assert reason.detail == f"the upgrade took more than 0.3 s{detail}"
+
+
 def test_a_reset_instead_of_an_answer() -> None:
     def script(peer: Peer) -> None:
         peer.request()
@@ -1127,6 +1150,23 @@ def failed_by_proxy(script: Script) -> ConnectFailed:
 )
 def test_a_proxy_that_refuses(answer: bytes) -> None:
     assert failed_by_proxy(answering(answer)).kind == "proxy"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"220 mail ESMTP\r\n", b"\x05\x00", b"\x15\x03\x03\x00\x02\x02\x46", b"H\r\n", b"HTTP-1"],
+    ids=["a mail server", "SOCKS", "TLS", "one letter", "four letters"],
+)
+def test_what_is_no_proxy_is_known_by_its_first_bytes(beginning: bytes) -> None:
+    """It waits for more of us, and has no end of a head to send."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(beginning)
+        peer.hold()
+
+    reason = failed_by_proxy(script)
+    assert (reason.kind, reason.detail) == ("proxy", "the proxy's answer is none to a CONNECT")
 
 
 def test_a_proxy_that_resets() -> None:

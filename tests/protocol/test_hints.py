@@ -112,14 +112,19 @@ def test_a_path_says_more_of_a_404(path: str, words: str) -> None:
 
 
 DETAILS: dict[str, list[tuple[str, str]]] = {
-    "resolve": [("nowhere.invalid: Name or service not known", "resolve")],
+    "resolve": [
+        ("nowhere.invalid: Name or service not known", "resolve"),
+        ("nowhere.invalid: Too many open files", "files"),
+    ],
     "refused": [("127.0.0.1:1: Connection refused", "refused")],
     "timeout": [
         ("TCP took more than 10 s", "timeout"),
-        ("name resolution took more than 10 s", "timeout"),
-        ("the proxy took more than 10 s", "timeout"),
+        ("TCP took more than 10 s (2001:db8::1: Network is unreachable)", "timeout"),
+        ("name resolution took more than 10 s", "resolve"),
+        ("the proxy took more than 10 s", "proxy"),
         ("the TLS handshake took more than 10 s", "timeout-tls"),
         ("the upgrade took more than 10 s", "timeout-upgrade"),
+        ("the upgrade took more than 10 s, in the middle of its answer", "timeout-upgrade"),
     ],
     "tls": [
         ("h: certificate is not yet valid", "clock"),
@@ -158,6 +163,7 @@ DETAILS: dict[str, list[tuple[str, str]]] = {
         ("the proxy refused (code 407)", "proxy"),
         ("the proxy refused (code 502)", "proxy"),
         ("the proxy cannot be reached: 127.0.0.1:1: Connection refused", "proxy"),
+        ("the proxy cannot be reached: h:1: Too many open files", "files"),
         ("the proxy closed the connection", "proxy"),
     ],
     "io": [
@@ -201,7 +207,7 @@ def test_the_options_that_hints_name_are_there() -> None:
 
 def test_each_answer_of_a_proxy_is_told_apart() -> None:
     texts = {str(hint(ConnectFailed("proxy", detail))) for detail, _ in DETAILS["proxy"]}
-    assert len(texts) == 4
+    assert len(texts) == 5
 
 
 OTHERS: list[tuple[Any, str | None]] = [
