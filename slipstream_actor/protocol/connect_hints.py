@@ -8,7 +8,7 @@ from typing import Any
 from slipstream_actor.protocol.hint_rows import Hint, Row, always, row
 from slipstream_actor.protocol.reasons import ConnectFailed
 
-__all__ = ["CONNECT_HINTS", "NO_SOCKET", "NO_WEBSOCKET"]
+__all__ = ["COMPRESSION", "CONNECT_HINTS", "NO_SOCKET", "NO_WEBSOCKET"]
 
 
 def answered(*statuses: int) -> Callable[[ConnectFailed], bool]:
@@ -65,6 +65,10 @@ HTTP2 = (
 PROXY_CREDENTIALS = (
     "the proxy wants a user and a password: http://user:password@host:port as the option proxy, or"
     " in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)"
+)
+COMPRESSION = (
+    "the server, or something before it, does not speak permessage-deflate as RFC 7692 has it:"
+    " without the option extensions nothing is compressed"
 )
 NO_ANSWER = (
     "something accepts connections there and answers no HTTP request: the port may be one for TLS"
@@ -296,8 +300,7 @@ def answers() -> Iterator[Row]:
     )
     yield failed(
         "compression",
-        "the server, or something before it, does not speak permessage-deflate as RFC 7692 has it:"
-        " without the option extensions nothing is compressed",
+        COMPRESSION,
         told("upgrade", "permessage-deflate", "sec-websocket-extensions"),
     )
     yield failed(

@@ -12,7 +12,12 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from slipstream_actor.protocol.connect_hints import CONNECT_HINTS, NO_SOCKET, NO_WEBSOCKET
+from slipstream_actor.protocol.connect_hints import (
+    COMPRESSION,
+    CONNECT_HINTS,
+    NO_SOCKET,
+    NO_WEBSOCKET,
+)
 from slipstream_actor.protocol.hint_rows import Hint, Row, row
 from slipstream_actor.protocol.reasons import (
     ChannelCrashed,
@@ -24,6 +29,7 @@ from slipstream_actor.protocol.reasons import (
     JoinRefused,
     JoinTimeout,
     PushTimeout,
+    TransportFailed,
 )
 
 __all__ = ["HINTS", "DecodingFailed", "Hint", "hint", "shape_of"]
@@ -79,6 +85,11 @@ def closed_with(*codes: int) -> Callable[[ClosedByPeer], bool]:
     return lambda closed: closed.code in codes
 
 
+def broke_with(*words: str) -> Callable[[TransportFailed], bool]:
+    """Whether one of these is in what is said of it."""
+    return lambda failed: any(word in failed.error for word in words)
+
+
 def sent(serializer: str, *shapes: Shape) -> Callable[[DecodingFailed], bool]:
     """Whether it was this serializer that such a message was none for."""
     return lambda failed: failed.serializer == serializer and failed.shape in shapes
@@ -111,6 +122,25 @@ def ends() -> Iterator[Row]:
         "the server failed at what it was sent: its serializer is another one than this client's"
         " (vsn), or its log has an exception",
         closed_with(1011),
+    )
+    yield row(
+        TransportFailed,
+        "too-big",
+        "the server sent more at once than the option max_message_bytes takes",
+        broke_with("a frame of more than", "a message of more than"),
+    )
+    yield row(
+        TransportFailed,
+        "compression",
+        COMPRESSION,
+        broke_with("compressed", "does not inflate", "blocks that end it"),
+    )
+    yield row(
+        TransportFailed,
+        "odd-frames",
+        "something between here and the server changes what it sends, or the server's websocket is"
+        " at fault: no Phoenix sends that",
+        broke_with("a frame that", "a frame of an extension", "a masked frame", "a control frame"),
     )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "CONTINUATION",
     "PING",
     "PONG",
+    "RESERVED",
     "RSV1",
     "TEXT",
     "Binary",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-FIN, RSV1 = 0x80, 0x40
+FIN, RSV1, RESERVED = 0x80, 0x40, 0x70
 FIN_TEXT, FIN_BINARY = FIN | TEXT, FIN | BINARY
 
 

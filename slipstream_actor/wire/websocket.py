@@ -34,6 +34,7 @@ READ_SIZE, SMALL_READ = 128 * 1024, 4 * 1024  # What it becomes is in a core's c
 BIG_FRAME = 64 * 1024
 # By so much may messages grow that are inflated at a time: pressure is felt in between.
 INFLATED_SIZE = 1024 * 1024
+FORBIDDEN = "a frame that RFC 6455 forbids"
 _attempts = itertools.count(1)
 
 
@@ -199,7 +200,7 @@ class Transport(Output):
             self.ended = TransportFailed(str(violation))
         except websocket.WebSocketException as error:
             self.send_close(1002)
-            self.ended = TransportFailed(str(error))
+            self.ended = TransportFailed(f"{FORBIDDEN}: {str(error).rstrip('.')}")
         except OSError as error:
             self.ended = TransportFailed(text(error))
         if self._awaits_input:
@@ -306,7 +307,10 @@ class Transport(Output):
         parser = self._parser
         if parser is None:
             parser = self._parser = client().frame_buffer
-        parser.recv = io.BytesIO(self._fragments.unmarked(whole)).read
+        whole = self._fragments.unmarked(whole)
+        if whole[0] & frames.RESERVED:
+            raise ProtocolViolation(1002, "a frame of an extension that was not agreed on")
+        parser.recv = io.BytesIO(whole).read
         frame = parser.recv_frame()
         parser.recv = None  # It would keep the frame.
         if frame.opcode == frames.PING:

@@ -29,6 +29,7 @@ from slipstream_actor import (
     request,
     wait_until_joined,
 )
+from slipstream_actor.protocol.hints import hint
 from slipstream_actor.testing import Mount, PhoenixServer
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 from tests.support.raw_server import (
@@ -325,6 +326,8 @@ def test_corrupt_data_is_called_so() -> None:
     with talking(sending(frame(TEXT, b"\x06", rsv=RSV1))) as (_, _, log):
         reason = log.take("disconnect")[1]
         assert "a message that does not inflate" in reason.error
+        assert (known := hint(reason)) is not None
+        assert known.anchor == "compression"
 
 
 @pytest.mark.parametrize("extensions", [[], DEFLATE])

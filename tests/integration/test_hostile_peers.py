@@ -29,6 +29,7 @@ from slipstream_actor import (
 )
 from slipstream_actor.connection import connection
 from slipstream_actor.connection.state import ConnectionState
+from slipstream_actor.protocol.hints import hint
 from slipstream_actor.testing import PhoenixServer
 from tests.support.clients import PATIENCE, Log, Recorder, eventually, recording
 from tests.support.raw_server import (
@@ -378,6 +379,7 @@ def test_a_message_that_is_too_long(data: bytes) -> None:
         reason = talk.log.take("disconnect")[1]
         assert isinstance(reason, TransportFailed)
         assert "1000 bytes" in reason.error
+        assert anchor(reason) == "too-big"
         assert [came.code for came in talk.closes()] == [1009]
 
 
@@ -404,6 +406,12 @@ def test_a_message_that_is_just_not_too_long() -> None:
 
 
 # what RFC 6455 forbids
+
+
+def anchor(reason: Any) -> str | None:
+    """Return where the hint leads to that the log has of a reason."""
+    known = hint(reason)
+    return None if known is None else known.anchor
 
 
 VIOLATIONS = [
@@ -435,7 +443,16 @@ def test_a_violation_ends_the_connection(data: bytes) -> None:
         entry = talk.log.take()
         assert entry[0] == "disconnect"
         assert isinstance(entry[1], TransportFailed)
+        assert anchor(entry[1]) == "odd-frames"
         assert [came.code for came in talk.closes()] == [1002]
+
+
+@pytest.mark.parametrize("rsv", [0x40, 0x20, 0x10])
+def test_a_frame_of_an_extension_is_called_so(rsv: int) -> None:
+    """And not said to be something that this client has yet to learn."""
+    with talking(holding(frame(TEXT, b"[]", rsv=rsv))) as talk:
+        reason = talk.log.take("disconnect")[1]
+        assert reason.error == "a frame of an extension that was not agreed on"
 
 
 # junk inside of good frames
