@@ -308,7 +308,7 @@ class Connection(BaseActor):
         give_to_subscriptions(self, events)  # Before it is asked whether they have room.
         self.flow.deliver(len(events), size)
         conclude(protocol.requests, paused=self._paused)
-        reading = self._reads(now)
+        reading = self._reads(transport, now)
         if transport.read_again and reading:
             self.actor_inbox.read_again()
         self.actor_inbox.watch(read=reading, write=transport.wants_write)
@@ -330,9 +330,9 @@ class Connection(BaseActor):
             self._told_bytes += size
         return size
 
-    def _reads(self, now: float) -> bool:
+    def _reads(self, transport: Transport, now: float) -> bool:
         """Whether to read on: not while the owner has too much to take, unless we are closing."""
-        urgent = bool(self._protocol.requests)
+        urgent = bool(self._protocol.requests) or transport.awaits_input
         full = self.flow.pause(urgent=urgent) or waits_for_room(self, urgent=urgent)
         paused = self._status != "closing" and full
         if paused != self._paused:

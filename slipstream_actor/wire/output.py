@@ -30,13 +30,13 @@ class Output:
     masked when the socket can take them, all that there are at once."""
 
     __slots__ = (
-        "_awaits_input",
         "_blocked",
         "_current",
         "_keys",
         "_output",
         "_portion",
         "_urgent",
+        "awaits_input",
         "bytes_out",
         "close_sent",
         "deflate",
@@ -63,7 +63,7 @@ class Output:
         self._current: bytes | memoryview | None = None
         self._blocked = False
         # Whether TLS has to hear something before it writes on, as in a renegotiation.
-        self._awaits_input = False
+        self.awaits_input: bool = False
         # Random bytes, of which each frame takes four.
         self._keys = b""
 
@@ -122,11 +122,11 @@ class Output:
     @property
     def wants_write(self) -> bool:
         """Whether output waits for room in the socket."""
-        return self.pending_bytes > 0 and not self._awaits_input
+        return self.pending_bytes > 0 and not self.awaits_input
 
     def flush(self) -> None:
         """Write what the socket takes now. A failure drops the output and ends no reading."""
-        self._blocked = self._awaits_input = False
+        self._blocked = self.awaits_input = False
         try:
             while self._current is not None or (self.pending_bytes and self._next_chunk()):
                 current = self._current
@@ -139,7 +139,7 @@ class Output:
                 # With TLS a refused send is repeated with the same bytes; a taken one goes on.
                 self._current = memoryview(current)[sent:] if sent < len(current) else None
         except ssl.SSLWantReadError:
-            self._blocked = self._awaits_input = True
+            self._blocked = self.awaits_input = True
         except (BlockingIOError, ssl.SSLWantWriteError, InterruptedError):
             self._blocked = True
         except (OSError, MemoryError) as error:

@@ -203,7 +203,7 @@ class Transport(Output):
             self.ended = TransportFailed(f"{FORBIDDEN}: {str(error).rstrip('.')}")
         except OSError as error:
             self.ended = TransportFailed(text(error))
-        if self._awaits_input:
+        if self.awaits_input:
             self.flush()
         self.frames_in += len(received)
         return received

@@ -457,6 +457,35 @@ def test_output_that_waits_for_input_does_not_ask_on_and_on() -> None:
         socket.disconnect().await_disconnect()
 
 
+def test_output_that_waits_for_input_does_not_wait_for_the_owner() -> None:
+    """Reading is paused as long as nobody takes what has come: what TLS has to hear is read."""
+    context = trusting()
+    context.sslsocket_class = Negotiating
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.join()
+        peer.send(b"".join(broadcast("tick") for _ in range(15)))
+        peer.wait_for(go_on)
+        peer.send(broadcast("go on"))
+        peer.serve()
+
+    with raw(script) as server:
+        options: dict[str, Any] = {"high_watermark": 10, "low_watermark": 5}
+        socket = connect(server.uri, ssl_context=context, **options).join("room").await_join("room")
+        connection = socket.channel_pid
+        eventually(lambda: get_state(connection).paused, "a pause")
+        Negotiating.hears_first = True
+        push = socket.push("room", "say", {"n": 1})
+        eventually(lambda: get_state(connection).counters.bytes_pending, "what is held back")
+        go_on.set()
+        eventually(lambda: not get_state(connection).counters.bytes_pending, "that it is written")
+        eventually(lambda: get_state(connection).paused, "another pause")
+        assert socket.await_reply(push, timeout=PATIENCE).response == {"n": 1}
+        socket.disconnect().await_disconnect()
+
+
 def test_output_goes_on_under_a_flood_of_input() -> None:
     """Input that waits inside of TLS must not keep us from asking whether we may write."""
     size = 8 * MEGABYTE

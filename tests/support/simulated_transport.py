@@ -40,6 +40,7 @@ class SimulatedTransport:
         self.sock = self
         self.headers: dict[str, str] = {}
         self.read_again = self.mid_frame = self.close_sent = self.freed = False
+        self.awaits_input = False
         self.ended: ClosedByPeer | None = None
         self.write_error: str | None = None
         self.bytes_in = self.bytes_out = self.frames_in = self.frames_out = 0
