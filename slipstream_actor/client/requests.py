@@ -82,6 +82,8 @@ class Requests:
         self.open: dict[int, PendingRequest] = {}
         self._end: Any = None
         self._watch: Expiry | None = None
+        # Whether the last look came late.
+        self._was_late = False
         # The connection whose `handle_connect` has returned.
         self._greeted: Any = None
         # Its own, if it is one that may be driven.
@@ -356,11 +358,20 @@ class Requests:
         """End what the connection should have ended, and look again when the next one is due."""
         now = time.monotonic()
         with self._lock:
-            self._watch = None
+            late, self._watch = self._comes_late(now), None
             timed = [(r.deadline + GRACE, r) for r in self.pending() if r.deadline is not None]
+            if late:
+                timed = [(max(due, now + GRACE), request) for due, request in timed]
             later = [due for due, _ in timed if due > now]
             if later:
                 self._watch_until(max(now + GRACE, min(later)))
         for due, request in timed:
             if due <= now:
                 request.time_out()
+
+    def _comes_late(self, now: float) -> bool:
+        """Whether this look does, and the one before did not: the process was kept away (a frozen
+        virtual machine), and the connection's thread has to hear first what has come meanwhile."""
+        late = self._watch is not None and now > self._watch.due + GRACE
+        self._was_late = late and not self._was_late
+        return self._was_late

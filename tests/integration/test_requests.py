@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -33,6 +34,8 @@ from slipstream_actor import (
 from slipstream_actor.actors import expiry
 from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, eventually
+from tests.support.programs import Program
+from tests.support.raw_server import Peer, RawServer
 
 LOBBY = "rooms:lobby"
 
@@ -257,6 +260,53 @@ def test_a_full_subscription_lets_a_reply_pass(phoenix: PhoenixServer) -> None:
         assert asked.get().ok
         assert lines.dropped == 0
     ref.stop()
+
+
+ASKS = """
+import sys
+from slipstream_actor import AwaitTimeoutError, ClientActor, connect, request, wait_until_joined
+
+class Rooms(ClientActor):
+    def init(self, uri):
+        return connect(uri).join("room")
+
+ref = Rooms.start(sys.argv[1])
+wait_until_joined(ref, "room")
+for future in [request(ref, "room", "say", {"n": n}, timeout=1.0) for n in range(int(sys.argv[2]))]:
+    try:
+        print(future.get().response["n"])
+    except AwaitTimeoutError as error:
+        print(error)
+ref.stop()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_was_answered_while_the_process_was_paused_is_no_timeout(count: int) -> None:
+    """As with a virtual machine that is frozen for longer than a request has."""
+    asked, paused = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.join()
+        messages = [peer.expect("say") for _ in range(count)]
+        asked.set()
+        peer.wait_for(paused)
+        for message in messages:
+            peer.reply(message, {"status": "ok", "response": message[4]})
+        peer.serve()
+
+    with RawServer(script) as server, Program(ASKS, server.uri, str(count)) as program:
+        assert asked.wait(PATIENCE)
+        program.process.send_signal(signal.SIGSTOP)
+        os.waitpid(program.process.pid, os.WUNTRACED)
+        paused.set()
+        time.sleep(2.0)  # The time of the requests passes meanwhile.
+        program.process.send_signal(signal.SIGCONT)
+        outcome = program.end()
+    assert outcome.errors == ""
+    assert outcome.output.split() == [str(n) for n in range(count)]
 
 
 def test_a_connections_thread_does_not_wait(rooms: Any) -> None:
