@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from slipstream_actor.errors import SlipstreamError
+from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.reason_texts import described
+from slipstream_actor.protocol.reasons import JoinTimeout
 
 __all__ = [
     "ConnectFailedError",
@@ -16,7 +18,9 @@ __all__ = [
     "NotJoinedError",
     "NotOwnerError",
     "SendBufferFullError",
+    "failed_decoding",
     "path_of",
+    "undecoded",
 ]
 
 
@@ -78,7 +82,10 @@ class JoinFailedError(SlipstreamError):
     """Raised by `await_join`: the join of `topic` failed for `reason`."""
 
     def __init__(self, topic: str, reason: Any, *, socket: Any) -> None:
-        super().__init__(f"awaited the join of {topic!r}: {described(reason, path_of(socket))}")
+        why = [described(reason, path_of(socket))]
+        if isinstance(reason, JoinTimeout):
+            why += undecoded(socket)  # It may have answered.
+        super().__init__(f"awaited the join of {topic!r}: {'; '.join(why)}")
         self.topic = topic
         self.reason = reason
         self.socket = socket
@@ -100,3 +107,19 @@ def path_of(socket: Any) -> str | None:
     """Return the path of a socket's URI, for a hint; `None` without one."""
     config = getattr(socket, "channel_config", None)
     return config.uri.path if config is not None else None
+
+
+def failed_decoding(socket: Any) -> Any:
+    """Return how a socket's connection decodes, if it has failed at that; else `None`."""
+    link = getattr(socket, "_link", None)
+    connection = link.connection if link is not None else None
+    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
+    return decoding if decoding is not None and decoding.failures else None
+
+
+def undecoded(socket: Any) -> list[str]:
+    """Return what is said of the messages that a socket's connection could not decode, if any."""
+    if (decoding := failed_decoding(socket)) is None:
+        return []
+    known = hint(decoding.last)
+    return [str(decoding) if known is None else f"{decoding} (hint: {known})"]

@@ -11,11 +11,10 @@ from typing import Any
 from slipstream_actor.actors.process import ThreadRef
 from slipstream_actor.configuration.uris import place
 from slipstream_actor.errors import near, said_by_server, shown
-from slipstream_actor.protocol.hints import hint
 from slipstream_actor.protocol.message import OWN_TOPIC
 from slipstream_actor.protocol.reason_texts import described, text_of
 from slipstream_actor.protocol.reasons import Disconnected
-from slipstream_actor.socket.errors import path_of
+from slipstream_actor.socket.errors import failed_decoding, path_of, undecoded
 from slipstream_actor.socket.records import Join
 from slipstream_actor.socket.state import SocketState
 
@@ -42,17 +41,7 @@ def how_it_stands(socket: SocketState, topic: Any = None, who: str = "it") -> st
         parts.append(f"the last failure: {described(socket.last_failure, path_of(socket))}")
     if isinstance(topic, str) and topic != OWN_TOPIC:
         parts.append(topic_stands(socket, topic))
-    if (decoding := failed_decoding(socket)) is not None:
-        known = hint(decoding.last)
-        parts.append(str(decoding) if known is None else f"{decoding} (hint: {known})")
-    return "; ".join(parts)
-
-
-def failed_decoding(socket: SocketState) -> Any:
-    """Return how the connection decodes, if it has failed at that; else `None`."""
-    connection = socket._link.connection if socket._link is not None else None
-    decoding = getattr(getattr(connection, "actor_inbox", None), "decoding", None)
-    return decoding if decoding is not None and decoding.failures else None
+    return "; ".join((*parts, *undecoded(socket)))
 
 
 def connection_stands(socket: SocketState) -> str:

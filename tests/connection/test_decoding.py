@@ -11,6 +11,7 @@ import pytest
 from slipstream_actor import (
     ANY,
     AwaitTimeoutError,
+    JoinFailedError,
     Message,
     SerializerError,
     V1Serializer,
@@ -255,6 +256,17 @@ def test_an_await_that_times_out_says_what_could_not_be_decoded(
     socket = connect(server.uri, serializer=Broken()).await_connect().join("bench:1")
     with pytest.raises(AwaitTimeoutError, match="could not be decoded: Broken raised ValueError"):
         AWAITS[method](socket)
+    socket.disconnect().await_disconnect()
+
+
+def test_a_join_that_was_answered_in_vain_says_what_could_not_be_decoded(
+    server: PhoenixServer,
+) -> None:
+    """It is given up before the await is: what its hint says alone would be misleading."""
+    options: dict[str, Any] = {"serializer": Broken(), "join_timeout_msec": 200}
+    socket = connect(server.uri, **options).await_connect().join("bench:1")
+    with pytest.raises(JoinFailedError, match="could not be decoded: Broken raised ValueError"):
+        socket.await_join("bench:1", timeout=5.0)
     socket.disconnect().await_disconnect()
 
 
