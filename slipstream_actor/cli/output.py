@@ -37,7 +37,8 @@ TOO_DEEP = "nested too deep to be shown"
 def say(text: str) -> None:
     """Write a line to standard error."""
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")  # At once: others write there too, and it may have no buffer.
+        sys.stderr.flush()
 
 
 def plain(text: str) -> str:

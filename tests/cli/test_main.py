@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import slipstream_actor
 from slipstream_actor.cli.main import main
+from slipstream_actor.cli.output import say
 from slipstream_actor.testing import PhoenixServer
 from tests.support.shell import COMMAND, environment
 
@@ -210,3 +212,16 @@ def test_who_needs_no_stream_does_not_miss_it(server: PhoenixServer, redirection
 def test_what_is_for_a_closed_standard_error_is_not_on_standard_output() -> None:
     # What is standard error here is the tool's standard output.
     assert in_shell(">&2 2>&-", "push", "ws://127.0.0.1:1/websocket", "t", "e") == (4, "")
+
+
+def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    class Unbuffered(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Unbuffered())
+    say("one line")
+    assert written == ["one line\n"]
