@@ -32,6 +32,7 @@ from slipstream_actor import (
     wait_until_joined,
 )
 from slipstream_actor.actors import expiry
+from slipstream_actor.client.requests import GRACE
 from slipstream_actor.testing import Channel, FaultProxy, PhoenixServer
 from tests.support.clients import PATIENCE, eventually
 from tests.support.programs import Program
@@ -262,6 +263,8 @@ def test_a_full_subscription_lets_a_reply_pass(phoenix: PhoenixServer) -> None:
     ref.stop()
 
 
+# Seconds that a program gives its requests.
+ASKED_FOR = 1.0
 ASKS = """
 import sys
 from slipstream_actor import AwaitTimeoutError, ClientActor, connect, request, wait_until_joined
@@ -272,7 +275,8 @@ class Rooms(ClientActor):
 
 ref = Rooms.start(sys.argv[1])
 wait_until_joined(ref, "room")
-for future in [request(ref, "room", "say", {"n": n}, timeout=1.0) for n in range(int(sys.argv[2]))]:
+count, seconds = int(sys.argv[2]), float(sys.argv[3])
+for future in [request(ref, "room", "say", {"n": n}, timeout=seconds) for n in range(count)]:
     try:
         print(future.get().response["n"])
     except AwaitTimeoutError as error:
@@ -297,12 +301,16 @@ def test_what_was_answered_while_the_process_was_paused_is_no_timeout(count: int
             peer.reply(message, {"status": "ok", "response": message[4]})
         peer.serve()
 
-    with RawServer(script) as server, Program(ASKS, server.uri, str(count)) as program:
+    with (
+        RawServer(script) as server,
+        Program(ASKS, server.uri, str(count), str(ASKED_FOR)) as program,
+    ):
         assert asked.wait(PATIENCE)
+        over = time.monotonic() + ASKED_FOR + 2 * GRACE
         program.process.send_signal(signal.SIGSTOP)
         os.waitpid(program.process.pid, os.WUNTRACED)
         paused.set()
-        time.sleep(2.0)  # The time of the requests passes meanwhile.
+        eventually(lambda: time.monotonic() > over, "the end of the requests' time")
         program.process.send_signal(signal.SIGCONT)
         outcome = program.end()
     assert outcome.errors == ""
