@@ -20,7 +20,7 @@ __all__ = [
 exiting = False
 # Until when it keeps plain threads, on the monotonic clock: so many seconds longer than it takes.
 # By then the program is gone, unless something of its own waits for such a thread.
-kept_until = math.inf
+kept_until: float = math.inf
 KEPT_BEHIND = 1.0
 # Seconds between two looks.
 LOOK = 0.02
