@@ -38,6 +38,7 @@ __all__ = [
     "current_epoch",
     "ended_error",
     "forget",
+    "gone_error",
     "is_forked",
     "is_known_to_be_forked",
     "close_in_child",
@@ -153,6 +154,12 @@ def ended_error(what: str, inbox: Any) -> ClientEndedError:
     return ended_for(reason, what)
 
 
+def gone_error(what: str, inbox: Any) -> ClientEndedError:
+    """Return that error for who asks; at the program's end nobody is told."""
+    park_if_exiting()
+    return ended_error(what, inbox)
+
+
 def ended_for(reason: Any, what: str) -> ClientEndedError:
     """Return the error of an actor that has ended for `reason`; `what` begins its text."""
     error = ClientEndedError(reason, f"{what}: it has ended, {shown_reason(reason)}")
@@ -210,8 +217,7 @@ class LocalRef(ActorRef[Any]):
         """Send `message`. Raises `ClientEndedError`."""
         if not self.is_alive():
             require_here(self)
-            park_if_exiting()
-            raise ended_error(f"{self} is not there", self.actor_inbox)
+            raise gone_error(f"{self} is not there", self.actor_inbox)
         self.actor_inbox.put(Envelope(message))
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
@@ -254,8 +260,7 @@ class LocalRef(ActorRef[Any]):
         try:
             self._proxy = proxy = super().proxy()
         except ActorDeadError:
-            park_if_exiting()
-            ended = ended_error(f"{self} is not there", self.actor_inbox)
+            ended = gone_error(f"{self} is not there", self.actor_inbox)
             raise ended from ended.__cause__
         # It holds the actor, which is not to outlive its end.
         inbox: Any = self.actor_inbox

@@ -37,6 +37,12 @@ class Outcome(msgspec.Struct, frozen=True):
     source: pykka.Future[Any] | None = None
     followed: pykka.Future[Any] | None = None
 
+    def result(self) -> Any:
+        """Return the value or raise the exception."""
+        if self.error is not None:
+            raise self.error.with_traceback(self.traceback)
+        return self.value
+
 
 class Future(pykka.Future[T]):
     """The future of our actors.
@@ -91,8 +97,8 @@ class Future(pykka.Future[T]):
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         deadline = None
-        if timeout is not None and (timeout := require_seconds("timeout", timeout)) is not None:
-            timeout = None if timeout > threading.TIMEOUT_MAX else timeout
+        if timeout is not None:
+            timeout = within_lock(require_seconds("timeout", timeout))
             deadline = None if timeout is None else time.monotonic() + timeout
         if (outcome := self._outcome()) is None:
             if waiting.inbox is None:
@@ -104,11 +110,9 @@ class Future(pykka.Future[T]):
                 raise self._expired(timeout)
         if outcome.source is not None:
             return self._ask_source(outcome.source, timeout, deadline)
-        if outcome.error is not None:
-            if isinstance(outcome.error, SlipstreamError):
-                park_if_exiting()
-            raise outcome.error.with_traceback(outcome.traceback)
-        return outcome.value  # type: ignore[no-any-return]
+        if isinstance(outcome.error, SlipstreamError):
+            park_if_exiting()
+        return outcome.result()  # type: ignore[no-any-return]
 
     def _result(self) -> T:
         """Return the value or raise the exception of one that is done.
@@ -118,9 +122,7 @@ class Future(pykka.Future[T]):
         outcome = self._outcome()
         if outcome is None or outcome.source is not None:  # It is made of others, or Pykka's own.
             return self.get()
-        if outcome.error is not None:
-            raise outcome.error.with_traceback(outcome.traceback)
-        return outcome.value  # type: ignore[no-any-return]
+        return outcome.result()  # type: ignore[no-any-return]
 
     def _expired(self, timeout: float | None) -> AwaitTimeoutError:
         """Return the error of who has waited in vain: what for, and how that stands."""
@@ -145,9 +147,7 @@ class Future(pykka.Future[T]):
         """Wait until it is done, whoever asks to stop meanwhile; return whether it is."""
         if not self.done:
             require_here(self)
-            # A lock cannot be told of a longer time.
-            if timeout is not None and timeout > threading.TIMEOUT_MAX:
-                timeout = None
+            timeout = within_lock(timeout)
             try:
                 self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
             finally:
@@ -394,6 +394,11 @@ class AllOf(Future[None]):
     def cancel(self) -> bool:
         """Cancel all of them; return whether one was."""
         return sum(future.cancel() for future in self._futures) > 0
+
+
+def within_lock(timeout: float | None) -> float | None:
+    """Return a timeout; `None`, for ever, for a longer one than a lock can be told of."""
+    return None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
 
 
 def open_gate(gate: Any) -> None:

@@ -10,16 +10,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 from pykka import ActorDeadError
 from pykka.messages import ProxyCall
 
-from slipstream_actor.actors.forks import ended_error, require_here
+from slipstream_actor.actors.forks import gone_error, require_here
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.question import Question
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.invocation import Invocation, InvocationFuture, method_name
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.requests import MOST_REQUESTS, Requests
-from slipstream_actor.client.runner import Kept
+from slipstream_actor.client.runner import kept_of
 from slipstream_actor.configuration.arguments import require_seconds, require_text
 from slipstream_actor.errors import SlipstreamError
 from slipstream_actor.protocol.message import Reply
@@ -98,36 +97,32 @@ def submit(asked: PendingRequest, client: Target) -> None:
 
 def open_requests(ref: Any) -> int:
     """Return how many requests of a client have no outcome yet."""
-    kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    return len(kept.requests) if isinstance(kept, Kept) else 0
+    kept = kept_of(ref)
+    return len(kept.requests) if kept is not None else 0
 
 
 def most_requests(ref: Any) -> int:
     """Return how many requests of a client may be without an outcome."""
-    kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    return kept.requests.most if isinstance(kept, Kept) else MOST_REQUESTS
+    kept = kept_of(ref)
+    return kept.requests.most if kept is not None else MOST_REQUESTS
 
 
 def drain(ref: Any, seconds: float) -> None:
     """Wait until no request of a client is without an outcome, up to so many seconds."""
-    kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    deadline = time.monotonic() + seconds
-    for asked in kept.requests.pending() if isinstance(kept, Kept) else ():
+    kept, deadline = kept_of(ref), time.monotonic() + seconds
+    for asked in kept.requests.pending() if kept is not None else ():
         asked.wait(max(0.0, deadline - time.monotonic()))
 
 
 def requests_of(ref: Any) -> Requests:
     """Return the requests of a client. Raises `ClientEndedError`, and `TypeError` for another."""
     require_here(ref)
-    find = getattr(ref, "_actor_weakref", None)
-    kept = getattr(find(), "_slipstream", None) if find is not None else None
-    if isinstance(kept, Kept):
+    if (kept := kept_of(ref)) is not None:
         return kept.requests
     kind = getattr(ref, "actor_class", None)
     if not isinstance(kind, type) or not issubclass(kind, ClientActor):
         raise TypeError(f"request is for a client, by its ref, its name or its handle, not {ref!r}")
-    park_if_exiting()
-    raise ended_error(f"{ref} is not there", ref.actor_inbox)
+    raise gone_error(f"{ref} is not there", ref.actor_inbox)
 
 
 @overload

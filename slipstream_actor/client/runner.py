@@ -41,7 +41,7 @@ from slipstream_actor.socket.socket import Socket, new_socket
 from slipstream_actor.socket.standing import how_it_stands
 from slipstream_actor.socket.telemetry import abandon, push_ended
 
-__all__ = ["Beginning", "CallbackRunner", "IdleTimeout", "known_socket"]
+__all__ = ["Beginning", "CallbackRunner", "IdleTimeout", "kept_of", "known_socket"]
 
 logger: Logger = get_logger("slipstream_actor.client")
 
@@ -105,13 +105,20 @@ class Kept:
         return self.callers
 
 
+def kept_of(ref: Any) -> Kept | None:
+    """Return what the client `ref` keeps; `None` for what is no client, or is gone."""
+    find = getattr(ref, "_actor_weakref", None)
+    kept = getattr(find(), "_slipstream", None) if find is not None else None
+    return kept if isinstance(kept, Kept) else None
+
+
 def known_socket(ref: Any) -> Socket | None:
     """Return the socket that the client `ref` goes on with, if it has one.
 
     It is not asked for it: it may be in a callback.
     """
-    kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    return kept.socket if isinstance(kept, Kept) else None
+    kept = kept_of(ref)
+    return kept.socket if kept is not None else None
 
 
 class CallbackRunner(Defaults, BaseActor):

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from slipstream_actor.actors.envelopes import Between
-from slipstream_actor.actors.forks import ended_error, require_here
+from slipstream_actor.actors.forks import gone_error, require_here
 from slipstream_actor.actors.future import Future
-from slipstream_actor.actors.here import park_if_exiting
 from slipstream_actor.actors.names import Target, resolve
 from slipstream_actor.actors.process import require_other
 from slipstream_actor.actors.question import Question
@@ -89,6 +88,5 @@ def client_of(method: str, client: Target) -> Any:
         raise TypeError(f"{method}: {ref} is no client")
     require_here(ref)
     if not ref.is_alive():
-        park_if_exiting()
-        raise ended_error(f"{method}: {ref} is not there", ref.actor_inbox)
+        raise gone_error(f"{method}: {ref} is not there", ref.actor_inbox)
     return ref

@@ -11,8 +11,7 @@ import pykka
 
 from slipstream_actor.actors.actor import BaseActor
 from slipstream_actor.actors.exit import living_connections, owner_of
-from slipstream_actor.actors.forks import current_epoch, ended_error, require_here
-from slipstream_actor.actors.here import park_if_exiting
+from slipstream_actor.actors.forks import current_epoch, gone_error, require_here
 from slipstream_actor.actors.names import Target, name_of, resolve
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.connection.connection import Connection
@@ -94,8 +93,7 @@ def get_status(target: Target, *, stacks: bool = False) -> dict[str, Any]:
         raise TypeError(f"{ref} is no client, connection or supervisor")
     require_here(ref)
     if not ref.is_alive():
-        park_if_exiting()
-        raise ended_error(f"the status of {ref}", ref.actor_inbox)
+        raise gone_error(f"the status of {ref}", ref.actor_inbox)
     if issubclass(kind, ClientActor):
         return client_part(ref, {}, now, stacks=stacks)
     if issubclass(kind, Supervisor):

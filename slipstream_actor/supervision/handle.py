@@ -36,7 +36,7 @@ from slipstream_actor.client import asking
 from slipstream_actor.client.client import ClientActor
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.client.requests import full_error
-from slipstream_actor.client.runner import Kept
+from slipstream_actor.client.runner import kept_of
 from slipstream_actor.client.subscriptions import Overflow, Subscription, subscribe
 from slipstream_actor.client.waiting import wait_until_joined
 from slipstream_actor.configuration.arguments import kind_given, require_delay
@@ -467,8 +467,8 @@ def is_starting(ref: Any, client_class: type[ClientActor]) -> bool:
     """Whether `ref`, whose thread this is, is a client of that class in its `init`."""
     if getattr(ref, "actor_class", None) is not client_class:
         return False
-    kept = getattr(ref._actor_weakref(), "_slipstream", None)
-    begins = kept.beginning if isinstance(kept, Kept) else None
+    kept = kept_of(ref)
+    begins = kept.beginning if kept is not None else None
     return begins is not None and not begins.started.done
 
 

@@ -204,13 +204,17 @@ def test_a_connection_that_is_killed_leaves_and_comes_back(party: Party, proxy: 
     assert names(alice.until("alice", "bob", "dave")) == [("join", "bob")]
 
 
+def padded(size: int) -> tuple[Any, Any, Any]:
+    """Three presences, of so many bytes and more each."""
+    one, two, three = ({"metas": [{"phx_ref": ref, "pad": "x" * size}]} for ref in ("1", "2", "3"))
+    return one, two, three
+
+
 @pytest.mark.parametrize("size", [0, 100_000])
 def test_who_came_before_the_join_and_has_gone_unheard_is_not_there(size: int) -> None:
     """A topic is left and joined in one go. What the former join was sent comes behind the reply to
     the new one, up to the former's phx_close (note 14), and is older than the state."""
-    alice, bob, ghost = (
-        {"metas": [{"phx_ref": ref, "pad": "x" * size}]} for ref in ("1", "2", "3")
-    )
+    alice, bob, ghost = padded(size)
 
     def script(peer: Peer) -> None:
         peer.upgrade()
@@ -277,9 +281,7 @@ def test_who_came_before_a_join_that_is_awaited_and_has_gone_unheard_is_not_ther
 ) -> None:
     """A callback leaves and joins the topic, and awaits both: what the former join was sent is
     delivered behind that, and is older than the state."""
-    alice, bob, ghost = (
-        {"metas": [{"phx_ref": ref, "pad": "x" * size}]} for ref in ("1", "2", "3")
-    )
+    alice, bob, ghost = padded(size)
 
     def script(peer: Peer) -> None:
         peer.upgrade()

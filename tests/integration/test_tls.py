@@ -432,20 +432,31 @@ class Negotiating(ssl.SSLSocket):
         return data
 
 
-def test_output_that_waits_for_input_does_not_ask_on_and_on() -> None:
-    """There is room in the socket all the time, and nothing to do with it."""
+def negotiating() -> ssl.SSLContext:
+    """A context whose connections are such."""
     context = trusting()
     context.sslsocket_class = Negotiating
-    go_on = threading.Event()
+    return context
+
+
+def going_on(go_on: threading.Event, first: bytes = b"") -> Callable[[Peer], None]:
+    """The script of a server that sends something `first`, and more when it is to go on."""
 
     def script(peer: Peer) -> None:
         peer.upgrade()
         peer.join()
+        peer.send(first)
         peer.wait_for(go_on)
         peer.send(broadcast("go on"))
         peer.serve()
 
-    with raw(script) as server:
+    return script
+
+
+def test_output_that_waits_for_input_does_not_ask_on_and_on() -> None:
+    """There is room in the socket all the time, and nothing to do with it."""
+    context, go_on = negotiating(), threading.Event()
+    with raw(going_on(go_on)) as server:
         socket = connect(server.uri, ssl_context=context).join("room").await_join("room")
         Negotiating.hears_first = True
         push = socket.push("room", "say", {"n": 1})
@@ -459,19 +470,9 @@ def test_output_that_waits_for_input_does_not_ask_on_and_on() -> None:
 
 def test_output_that_waits_for_input_does_not_wait_for_the_owner() -> None:
     """Reading is paused as long as nobody takes what has come: what TLS has to hear is read."""
-    context = trusting()
-    context.sslsocket_class = Negotiating
-    go_on = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.join()
-        peer.send(b"".join(broadcast("tick") for _ in range(15)))
-        peer.wait_for(go_on)
-        peer.send(broadcast("go on"))
-        peer.serve()
-
-    with raw(script) as server:
+    context, go_on = negotiating(), threading.Event()
+    ticks = b"".join(broadcast("tick") for _ in range(15))
+    with raw(going_on(go_on, ticks)) as server:
         options: dict[str, Any] = {"high_watermark": 10, "low_watermark": 5}
         socket = connect(server.uri, ssl_context=context, **options).join("room").await_join("room")
         connection = socket.channel_pid
