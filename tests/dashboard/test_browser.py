@@ -69,6 +69,14 @@ def status(page: Page, wanted: str) -> None:
     page.until(f"{STATUS} === {wanted!r}", f"the status {wanted}")
 
 
+def events(page: Page, *words: str) -> None:
+    page.until(
+        f"{list(words)}.every((word) => "
+        "[...document.querySelectorAll('#event-list b')].some((b) => b.textContent === word))",
+        f"the events {words}",
+    )
+
+
 def test_a_cut_line_is_seen_and_its_return(
     chromium: Chromium, local: LocalServer, proxy: FaultProxy
 ) -> None:
@@ -90,12 +98,9 @@ def test_a_cut_line_is_seen_and_its_return(
             )
             page.until("document.querySelector('#history .down, .line-of-time .down')", "its past")
             assert "Trouble 1" in page.text(".filters")
+            events(page, "disconnected", "not connected")
         status(page, "connected")
-        page.until(
-            "['disconnected', 'not connected', 'connected', 'joined'].every((word) => "
-            "[...document.querySelectorAll('#event-list b')].some((b) => b.textContent === word))",
-            "the events",
-        )
+        events(page, "connected", "joined")
 
 
 def test_markup_is_text_and_what_is_long_is_cut(chromium: Chromium, local: LocalServer) -> None:
