@@ -60,8 +60,8 @@ demo: known-example $(DEMO_INSTALLED) ## an example against an embedded server; 
 setup: $(INSTALLED) $(NODE_MODULES) ## install all that developing needs, into .venv and tests/js/node_modules
 
 # The types are checked beside the tests, which wait a lot.
-test: $(INSTALLED) $(NODE_MODULES) lint ## lint, types, all tests, the examples (3 minutes on 2 cores)
-	@echo "types, and beside them the tests, in as many processes as there are cores: 3 minutes on 2"
+test: $(INSTALLED) $(NODE_MODULES) lint ## lint, types, all tests, the examples (10 minutes on 2 cores)
+	@echo "types, and beside them the tests, in as many processes as there are cores: 10 minutes on 2"
 	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT; \
 		$(TYPES) >"$$types" 2>&1 & checked=$$!; \
 		$(PYTEST) $(PYTEST_ARGS); tested=$$?; \

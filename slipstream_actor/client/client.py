@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -343,9 +344,10 @@ class ClientActor(EventDelivery):
             self._accept("handle_call", result, socket)
             if isinstance(result, Answer):
                 future.set(result.value)
-            elif isinstance(result, Stop) and result.answer is not UNSET:
-                future.set(result.answer)
-            self._go_on(result)
+            if isinstance(result, Stop) and result.answer is not UNSET:
+                self._stop_with(result.reason, partial(future.set, result.answer))
+            else:
+                self._go_on(result)
         except Interrupted:
             future.fail(self._stopped())
             raise

@@ -73,8 +73,8 @@ class Stop(msgspec.Struct, frozen=True):
     """End the client for `reason`: GenServer's `{:stop, reason, s}`.
 
     `"normal"`, `"shutdown"` and `("shutdown", term)` are the normal reasons; a supervisor
-    restarts a transient client after any other. `answer` answers the caller of `handle_call`.
-    Raises `TypeError`.
+    restarts a transient client after any other. `answer` answers the caller of `handle_call`, once
+    `terminate` has run. Raises `TypeError`.
     """
 
     reason: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Callable, Hashable, Set
 from typing import Any
 
 import msgspec
@@ -267,14 +267,14 @@ class CallbackRunner(Defaults, BaseActor):
 
     # ending
 
-    def _stop_with(self, reason: Any) -> None:
+    def _stop_with(self, reason: Any, answer: Callable[[], object] | None = None) -> None:
         """End now, without handling what is in the mailbox (GenServer's `{:stop, …}`)."""
         try:
             if not is_normal(reason):
                 logger.error("%s stops: %s", self, shown_reason(reason))
         finally:
             self._end_loop(reason)
-            self._finish(reason)
+            self._finish(reason, answer=answer)
 
     def _fail_start(self, error: BaseException | None) -> None:
         """`init` has failed, or ignored: there never was a client."""
@@ -291,8 +291,11 @@ class CallbackRunner(Defaults, BaseActor):
         else:
             beginning.started.fail(error)
 
-    def _finish(self, reason: Any, *, terminate: bool = True) -> None:
-        """Run `terminate`, close the connection, answer all who wait."""
+    def _finish(
+        self, reason: Any, *, terminate: bool = True, answer: Callable[[], object] | None = None
+    ) -> None:
+        """Run `terminate`, then `answer` whoever has ended it, as GenServer does; close the
+        connection, tell all who wait."""
         if self._slipstream.ended:
             return
         self._slipstream.ended = True
@@ -308,6 +311,8 @@ class CallbackRunner(Defaults, BaseActor):
             inbox.told_all = True
             self._fail_pushes()  # Its own, that it has not awaited.
         try:
+            if answer is not None:
+                answer()
             for source in inbox.hear_no_more():
                 tell(source, CloseConnection())
             for connection in inbox.met:

@@ -1137,6 +1137,25 @@ def test_stop_with_an_answer(play: Play, ask: Act, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("ask", [call, pykka.ActorRef.ask])
+def test_who_has_stopped_it_is_answered_behind_terminate(play: Play, ask: Act) -> None:
+    """As of GenServer, and also where that raises."""
+    asked: list[From] = []
+    answered: list[bool] = []
+
+    def stop(_self: Any, _message: Any, from_: From, _socket: Socket) -> Stop:
+        asked.append(from_)
+        return Stop("normal", answer="bye")
+
+    def terminate(*_: Any) -> None:
+        answered.append(asked[0].future.done)
+        raise ValueError
+
+    ref, _ = play({"handle_call": stop, "terminate": terminate})
+    assert ask(ref, "m", timeout=PATIENCE) == "bye"
+    assert answered == [False]
+
+
+@pytest.mark.parametrize("ask", [call, pykka.ActorRef.ask])
 def test_stop_without_an_answer(play: Play, ask: Act) -> None:
     ref, _ = play({"handle_call": lambda *_: Stop("shutdown")})
     with pytest.raises(ActorDeadError, match="shutdown"):

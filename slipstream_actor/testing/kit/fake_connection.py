@@ -114,7 +114,9 @@ class FakeConnection:
 
     def tell(self, command: Any) -> None:
         """Take a command, in the thread of whoever gives it. Raises `ClientEndedError`."""
-        if not self.is_alive():
+        # A request waits for the next connection from the moment on that this one has ended.
+        asked = isinstance(command, PushMessage) and command.request is not None
+        if not self.is_alive() or (asked and self._over is not None):
             raise ClientEndedError("normal", f"{self!r} is closed")
         if isinstance(command, JoinTopic):
             self._fail_requests(self._joins.get(command.topic), ChannelEnded("left"))

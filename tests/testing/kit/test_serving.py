@@ -29,6 +29,7 @@ from slipstream_actor import (
     Stop,
     cast,
     connect,
+    debug,
     get_state,
     request,
     subscribe,
@@ -108,6 +109,20 @@ def test_a_request_over_a_connection_that_is_closed_fails(server: SocketTest, ro
         asked.get()
     assert failed.value.maybe_sent
     assert failed.value.reason == Disconnected(ClosedByPeer(1012))
+
+
+def test_a_request_waits_behind_the_end_of_a_connection_that_its_client_has_not_seen(
+    server: SocketTest, rooms: Any
+) -> None:
+    """As with a server: a connection that has ended sends nothing."""
+    debug.suspend(rooms)
+    server.disconnect(rooms)
+    asked = request(rooms, LOBBY, "say", timeout=PATIENCE)
+    server.refute_push(LOBBY, "say")
+    debug.resume(rooms)
+    server.connect_and_assert_join(rooms, LOBBY)
+    server.reply(rooms, server.assert_push(LOBBY, "say"), Reply("ok", 1))
+    assert asked.get() == Reply("ok", 1)
 
 
 class Ending(Rooms):
