@@ -24,6 +24,7 @@ from slipstream_actor.actors.absence import Absence
 from slipstream_actor.actors.envelopes import TAKE
 from slipstream_actor.actors.process import current
 from slipstream_actor.actors.search import Expired
+from slipstream_actor.socket.apply_event import ReconnectDue, RejoinDue
 from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.support.pages import levels
 
@@ -103,12 +104,13 @@ def descriptors() -> set[str]:
 
 
 def messages() -> list[Any]:
-    """Take out what waits for this thread, but for the events of its connections."""
+    """Take out what waits for this thread, but for the events of its connections, and for the end
+    of a delay, which only the socket that asked for it takes."""
     found = []
     with contextlib.suppress(Expired):
         while True:
             found.append(current().actor_inbox.receive(lambda _, s: 0 if s else TAKE, 0.0))
-    return found
+    return [message for message in found if type(message) not in (ReconnectDue, RejoinDue)]
 
 
 @pytest.fixture(autouse=True)
