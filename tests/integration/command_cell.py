@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any
 
 from slipstream_actor import (
+    ClientEndedError,
     ClosedByClient,
     ConnectFailed,
     NotConnectedError,
@@ -194,11 +195,14 @@ class Subject:
         return socket.connected and joined == command.topics and known != command.forgets
 
     def is_answered(self) -> bool:
-        """Whether the server is of the same opinion: each topic's push has its reply, and so has a
-        heartbeat, where there is a connection."""
+        """Whether the server is of the same opinion: each topic's push has its reply, and so has
+        every heartbeat, where there is a connection: one that the fault has swallowed ends it."""
         try:
             self.do(lambda s: s.ping(PATIENCE) if s.connected else None)
-        except NotConnectedError:
+            channel = self.socket.channel_pid
+            if channel is not None and "heartbeat" in get_state(channel).refs.values():
+                return False
+        except (NotConnectedError, ClientEndedError):
             return False
         refs = [self.push(topic) for topic in self.command.topics]
         return all(ref is not None and self._is_answered(ref) for ref in refs)
