@@ -14,6 +14,7 @@ import typer
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.options import seconds_of
 from slipstream_actor.cli.output import Writer, say
+from slipstream_actor.cli.signals import stay
 from slipstream_actor.cli.sources import text_from, wrong
 from slipstream_actor.testing.proxy.proxy import FaultProxy
 
@@ -21,7 +22,6 @@ __all__ = ["proxy"]
 
 DIRECTIONS = ("up", "down", "both")
 HOWS = ("close", "reset", "half_close")
-FOREVER = 3600.0
 
 
 class Unknown(Exception):
@@ -77,8 +77,8 @@ def obey(running: FaultProxy, *, quiet: bool) -> None:
         if not quiet and words[0] not in ("help", "status"):
             say(f"done: {line.strip()}")
     # A script has set its faults, and they are to last.
-    while not sys.stdin.isatty():
-        time.sleep(FOREVER)
+    if not sys.stdin.isatty():
+        stay()
 
 
 def spelled(word: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.output import say
+from slipstream_actor.cli.signals import stay
 from slipstream_actor.cli.sources import wrong
 from slipstream_actor.cli.watch import Watch
 from slipstream_actor.testing.server.router import Channels, Router
@@ -47,8 +47,7 @@ def listen(
         else:
             print(server.uri, flush=True)
         if watch is None:
-            while True:
-                time.sleep(3600.0)
+            stay()
         watch.port = server.port
         watch.wait()
 

@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
-__all__ = ["Terminated", "ending_on_signals"]
+__all__ = ["Terminated", "ending_on_signals", "stay"]
 
 Handler: TypeAlias = Any  # What `signal.signal` takes and returns.
 
@@ -57,6 +57,13 @@ def ending_on_signals() -> Iterator[None]:
         yield
     finally:
         signals.restore()
+
+
+def stay() -> NoReturn:
+    """Do nothing until a signal raises."""
+    while True:
+        # One that comes when a sleep is about to begin is handled behind it.
+        time.sleep(1.0)
 
 
 class Signals:

@@ -20,6 +20,8 @@ from slipstream_actor.supervision.supervisor import Supervisor
 __all__ = ["run"]
 
 SIGNALS = signal.SIGTERM, signal.SIGINT
+# Seconds of a wait: a signal that comes when one is about to begin is handled behind it.
+LOOK = 1.0
 
 
 def run(client: Target) -> int:
@@ -42,7 +44,7 @@ def run(client: Target) -> int:
             require_here(ref)
             ending.is_of(ref)
             ended = ref.actor_inbox.ended
-            while not ended.wait(3600.0):
+            while not ended.wait(LOOK):
                 pass
             if handle is not None:
                 handle._served(ref, ended.get())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clients import eventually
+from tests.support.programs import Outcome, Program
 from tests.support.shell import command
 
 BEGIN = """\
@@ -83,3 +85,29 @@ def test_an_import_that_does_not_end_is_ended(tmp_path: Path) -> None:
         running.send(signal.SIGINT)
         status = running.end()
         assert (status, running.errors) == (130, "")
+
+
+STAYS = """
+import _thread, signal, sys, threading
+from slipstream_actor.cli.signals import Terminated, ending_on_signals, stay
+
+def note():
+    sys.stdin.readline()
+    _thread.interrupt_main(signal.SIGTERM)  # Noted, and nothing is woken.
+
+threading.Thread(target=note, daemon=True).start()
+try:
+    with ending_on_signals():
+        print("ready", flush=True)
+        stay()
+except Terminated:
+    print("terminated")
+"""
+
+
+def test_a_signal_just_before_it_sleeps_ends_it_too() -> None:
+    with Program(STAYS) as program:
+        assert program.line() == "ready"
+        eventually(program.sleeps, "the program to sleep")
+        program.say("now")
+        assert program.end() == Outcome(0, "terminated\n", "")

@@ -318,7 +318,10 @@ except AwaitTimeoutError:
 """,
         "str",
     ),
-    "a Stop that answers": ("call(start_slow(), 'quit')", "str"),
+    "a Stop that answers": (
+        "threading.Thread(target=call, args=(start_slow(), 'quit'), daemon=True).start()",
+        "str",
+    ),
     "a crash": ("cast(start_slow(), fail)", "ValueError"),
     "a supervisor": (
         """

@@ -16,7 +16,7 @@ from tests.support.programs import Outcome, Program
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals there")
 
 SERVICE = """
-import logging, signal, sys, threading
+import _thread, logging, signal, sys, threading
 from slipstream_actor import *
 
 logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
@@ -45,7 +45,11 @@ class Service(ClientActor):
 
 def told(service):
     for line in sys.stdin:
-        service.tell(line.strip())
+        if line == "signal\\n":
+            # Noted, and nothing is woken: as of one that comes when a wait is about to begin.
+            _thread.interrupt_main(signal.SIGTERM)
+        else:
+            service.tell(line.strip())
 
 """
 BY_REF = (
@@ -109,6 +113,10 @@ def ended_by(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(server: PhoenixServer, program: str, number: int) -> None:
     assert ended_by(server, program, number) == (0, ["terminate shutdown"], "")
+
+
+def test_a_signal_just_before_it_waits_ends_it_too(server: PhoenixServer) -> None:
+    assert ended_by(server, BY_REF, None, "signal") == (0, ["terminate shutdown"], "")
 
 
 def test_a_normal_end(server: PhoenixServer) -> None:

@@ -15,6 +15,7 @@ import typer
 from slipstream_actor.cli.exits import Exit, Failure
 from slipstream_actor.cli.options import header_of, seconds_of, trusting
 from slipstream_actor.cli.output import ReaderWatch, Writer
+from slipstream_actor.cli.signals import stay
 from slipstream_actor.cli.sources import secret_from, text_from, wrong
 from slipstream_actor.cli.top.local import LocalProcesses, is_directory
 from slipstream_actor.cli.top.remote import RemoteProcesses, address_of, is_address
@@ -271,5 +272,4 @@ def serve(place: str, port: int) -> None:
         raise Failure(Exit.OTHER, text) from None
     with server:
         print(server.url, flush=True)
-        while True:
-            time.sleep(3600.0)
+        stay()
