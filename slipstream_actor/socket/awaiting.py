@@ -259,7 +259,8 @@ def after_join_event(socket: S, topic: str, event: Any) -> S:
 
 def applied(socket: S, event: Any) -> S:
     """Return the socket after an event that was taken."""
-    socket.socket_pid.actor_inbox.ended_joins.pop(getattr(event, "join_ref", None), None)
+    if type(event) in JOIN_ENDS:  # Behind its success the end of a join may have come already.
+        socket.socket_pid.actor_inbox.ended_joins.pop(event.join_ref, None)
     meant = reinterpret(socket, event, None)
     return socket if meant is None else apply_event(socket, meant)
 

@@ -20,6 +20,7 @@ from slipstream_actor import (
     ChannelCrashed,
     ChannelEnded,
     ConnectFailedError,
+    JoinFailedError,
     JoinRefused,
     NeverJoinedError,
     NotConnectedError,
@@ -35,7 +36,7 @@ from slipstream_actor.testing import FaultProxy, PhoenixServer
 from tests.client.test_client import InThread
 from tests.integration.test_pairs import NEVER, socket_of
 from tests.support.clients import PATIENCE, do, eventually, recording
-from tests.support.raw_server import Peer, RawServer, dead_port
+from tests.support.raw_server import OK, Peer, RawServer, dead_port, message
 
 TOPIC = "bench:room"
 
@@ -387,6 +388,32 @@ def test_what_has_crashed_unseen_is_joined_anew(server: PhoenixServer, again: An
         assert rejoined.await_reply(rejoined.push(TOPIC, "echo", {"n": 1})).ok
         # Of the end that was not looked at nothing is left.
         assert not rejoined.socket_pid.actor_inbox.ended_joins
+
+
+@pytest.mark.parametrize("end", ["phx_close", "phx_error"])
+def test_a_join_that_is_over_when_its_success_is_taken(end: str) -> None:
+    """A channel that ends right behind its join: the success takes no note of the end with it."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        ref = peer.expect("phx_join")[0]
+        answer = message(ref, ref, "room", "phx_reply", OK)
+        peer.send(answer + message(ref, ref, "room", end))
+        peer.serve()
+
+    with RawServer(script) as server, connect(server.uri) as first:
+        asked = first.await_connect().join("room")
+        inbox, ref = asked.socket_pid.actor_inbox, asked.joins["room"].join_ref
+        eventually(lambda: ref in inbox.ended_joins, "the end")
+        with pytest.raises(JoinFailedError) as raised:
+            asked.await_join("room", timeout=PATIENCE)
+        over = raised.value.socket
+        assert isinstance(over, Socket)
+        assert over.join_status("room") == "closed"
+        with pytest.raises(NotJoinedError):
+            over.push("room", "echo")
+        again = over.join("room").await_join("room")
+        assert again.await_reply(again.push("room", "echo", {"n": 1})).response == {"n": 1}
 
 
 def test_a_leave_of_what_has_crashed_unseen(server: PhoenixServer) -> None:
