@@ -23,7 +23,11 @@ from slipstream_actor.actors.selector_inbox import SelectorInbox
 from slipstream_actor.client.pending_request import PendingRequest
 from slipstream_actor.protocol.commands import PushMessage
 from slipstream_actor.protocol.message import Message
-from slipstream_actor.protocol.serializer import decodes_as_ours
+from slipstream_actor.protocol.serializer import (
+    decodes_as_ours,
+    encodes_as_ours,
+    payload_of_binary,
+)
 from slipstream_actor.socket.buffering import copied
 from slipstream_actor.socket.errors import NotJoinedError, SendBufferFullError
 from slipstream_actor.socket.sending import room_of, tell
@@ -192,9 +196,11 @@ class Requests:
     def again(self, request: PendingRequest) -> None:
         """A request comes back that was not sent, since its join or its connection was over."""
         serializer = serializer_of(self._client.socket)
+        # As it was at the call, whatever its owner has done with it since.
         if isinstance(request.data, str) and decodes_as_ours(serializer):
-            # As it was at the call, whatever its owner has done with it since.
             request.payload = serializer.decode_text(request.data).payload
+        elif isinstance(request.data, bytes) and encodes_as_ours(serializer):
+            request.payload = payload_of_binary(request.data)
         self._keep(request)
 
     def _copy_payload(self, request: PendingRequest) -> None:

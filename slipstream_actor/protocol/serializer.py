@@ -31,6 +31,7 @@ __all__ = [
     "encode_push",
     "encodes_as_ours",
     "frame_of",
+    "payload_of_binary",
 ]
 
 PUSH, REPLY, BROADCAST = 0, 1, 2
@@ -316,6 +317,11 @@ def encode_binary(message: Message) -> bytes:
         header[at] = len(part)
         header += part
     return bytes(header) + bytes(message.payload)
+
+
+def payload_of_binary(frame: bytes) -> bytes:
+    """Return the payload of a push that `encode_binary` has made."""
+    return frame[5 + sum(frame[1:5]) :]
 
 
 def decode_binary(data: bytes) -> Message:

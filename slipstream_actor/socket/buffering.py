@@ -94,7 +94,8 @@ def copied(payload: Any, what: str = "push: a payload to be kept") -> Any:
     Raises `SerializerError`, that calls it `what`, when there is none.
     """
     try:
-        return copy.deepcopy(payload)
+        # What `copy` has no copy of.
+        return bytes(payload) if isinstance(payload, memoryview) else copy.deepcopy(payload)
     except Exception as error:
         if is_of_a_handler(error):
             raise

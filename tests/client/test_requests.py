@@ -220,6 +220,20 @@ def test_what_waits_is_as_it_was_at_the_call(server: SocketTest, rooms: Any) -> 
     assert server.assert_push(LOBBY, "say").payload == {"words": ["hello"]}
 
 
+SHARED: dict[str, Callable[[bytearray], Any]] = {"bytearray": lambda b: b, "memoryview": memoryview}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_bytes_that_wait_are_as_they_were_at_the_call(
+    server: SocketTest, rooms: Any, kind: str
+) -> None:
+    audio = bytearray(b"one")
+    _ = request(rooms, LOBBY, "say", SHARED[kind](audio))
+    audio[:] = b"two"
+    server.connect_and_assert_join(rooms, LOBBY)
+    assert server.assert_push(LOBBY, "say").payload == b"one"
+
+
 def test_a_topic_that_nobody_wants_fails_at_once(joined: Any) -> None:
     with pytest.raises(NotJoinedError) as failed:
         request(joined, "rooms:other", "say", timeout=PATIENCE).get()
@@ -661,6 +675,20 @@ def test_what_is_given_back_waits_for_the_next_join(server: SocketTest, joined: 
         server.reply(joined, pushed)
         assert future.get().ok
     server.refute_push()
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_bytes_that_are_given_back_are_as_they_were_at_the_call(
+    server: SocketTest, joined: Any, kind: str
+) -> None:
+    kept, _ = commands(joined)
+    audio = bytearray(b"one")
+    _ = request(joined, LOBBY, "say", SHARED[kind](audio), timeout=PATIENCE)
+    audio[:] = b"two"
+    kept[0].request.give_back()
+    server.disconnect(joined)
+    server.connect_and_assert_join(joined, LOBBY)
+    assert server.assert_push(LOBBY, "say").payload == b"one"
 
 
 @pytest.mark.parametrize("waits", [False, True])

@@ -590,6 +590,19 @@ def test_a_push_that_is_kept_before_the_connection_is_sent_by_await_join(
     socket.disconnect().await_disconnect()
 
 
+@pytest.mark.parametrize("is_view", [False, True])
+def test_bytes_that_are_kept_are_as_they_were_at_the_call(
+    held: PhoenixServer, gate: threading.Event, is_view: bool
+) -> None:
+    socket = connect(held.uri, buffer_pushes=True).await_connect().join("room:1")
+    audio = bytearray(b"one")
+    push = socket.push("room:1", "say", memoryview(audio) if is_view else audio)
+    audio[:] = b"two"
+    gate.set()
+    assert socket.await_reply(push).response == b"one"
+    socket.disconnect().await_disconnect()
+
+
 class Uncopied(dict[str, Any]):
     def __deepcopy__(self, memo: Any) -> Any:
         raise RuntimeError("no")
