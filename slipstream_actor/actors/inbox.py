@@ -249,6 +249,12 @@ class Inbox(InboxState):
         )
         return dead
 
+    def forget_ended_joins(self) -> None:
+        """Forget the ends of joins that nobody will take: those of former and dead connections."""
+        for ref, connection in list(self.ended_joins.items()):
+            if connection in self.former or not connection.is_alive():
+                self.ended_joins.pop(ref, None)
+
     def take_all(self, kind: type) -> list[Any]:
         """Take out every message of a kind that has come, those in bursts not among them."""
         self._stash_all()

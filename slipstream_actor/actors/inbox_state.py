@@ -170,7 +170,7 @@ class InboxState:
 
     def _own(self) -> None:
         """Have what an owner of sockets needs."""
-        # Of the joins those that are over, by their refs, until their ends are taken.
+        # The refs of joins that are over, until their ends are taken, with their connections.
         self.ended_joins: dict[str, Any] = {}
         # Connections that nobody can await anything of any more.
         self.former: list[Any] = []

@@ -447,7 +447,7 @@ class Connection(BaseActor):
         inbox = self._owner.actor_inbox
         if self._protocol.ended_joins:
             ended, self._protocol.ended_joins = self._protocol.ended_joins, {}
-            inbox.ended_joins.update(ended)
+            inbox.ended_joins.update(dict.fromkeys(ended, self.actor_ref))
             self._log.joins_ended(ended.values())
         if not inbox.deaf:
             inbox.tell(Burst(self.actor_ref, events, flow, size, inbox.last_ref))

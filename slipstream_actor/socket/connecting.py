@@ -174,7 +174,7 @@ def open_connection(socket: S, method: str, *, delay: float = 0.0) -> S:
     config, owner = socket.channel_config, socket.socket_pid
     assert config is not None
     fail_over(socket, owner.actor_inbox.discard_former())
-    owner.actor_inbox.ended_joins.clear()
+    owner.actor_inbox.forget_ended_joins()
     begun = begin_connect(socket)
     if socket._lineage is not None:
         socket._lineage.has_connected = True

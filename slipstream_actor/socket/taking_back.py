@@ -129,8 +129,8 @@ class Awaited:
             self._order.put_back(place)
             event = place.message
             history.take_back(owner, event)
-            if type(event) in JOIN_ENDS and event.join_ref is not None:
-                owner.actor_inbox.ended_joins[event.join_ref] = event
+            if type(event) in JOIN_ENDS and place.burst is not None:
+                owner.actor_inbox.ended_joins[event.join_ref] = place.burst.source
 
     def led_to(self, socket: SocketState) -> Iterator[Place]:
         """Yield all that has led to a socket."""

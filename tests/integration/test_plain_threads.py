@@ -390,6 +390,24 @@ def test_what_has_crashed_unseen_is_joined_anew(server: PhoenixServer, again: An
         assert not rejoined.socket_pid.actor_inbox.ended_joins
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda other, uri: connect(uri),
+        lambda other, uri: other.reconnect(delay=0),
+        lambda other, uri: other.connect(uri),
+    ],
+    ids=["a new one", "reconnect", "connect"],
+)
+def test_another_socket_of_the_thread_takes_no_end(server: PhoenixServer, use: Any) -> None:
+    with connect(server.uri).await_connect() as other, joined(server) as socket:
+        crashed(server, socket)
+        with use(other, server.uri).await_connect():
+            assert not socket.joined(TOPIC)
+            again = socket.join(TOPIC).await_join(TOPIC)
+            assert again.await_reply(again.push(TOPIC, "echo", {"n": 1})).ok
+
+
 @pytest.mark.parametrize("end", ["phx_close", "phx_error"])
 def test_a_join_that_is_over_when_its_success_is_taken(end: str) -> None:
     """A channel that ends right behind its join: the success takes no note of the end with it."""

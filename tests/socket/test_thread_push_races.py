@@ -57,7 +57,7 @@ class ThreadWire(Wire):
 
     def say(self, *events: Any) -> None:
         inbox = self.owner.actor_inbox
-        ends = {e.join_ref: e for e in events if type(e) in JOIN_ENDS and e.join_ref}
+        ends = {e.join_ref: self for e in events if type(e) in JOIN_ENDS and e.join_ref}
         inbox.ended_joins.update(ends)
         inbox.tell(Burst(self, events))
 
