@@ -18,6 +18,9 @@ from slipstream_actor.socket.telemetry import apply_event
 
 __all__ = ["with_ends"]
 
+# Seconds in which a connection tells of an end that it has noted.
+SOON = 1.0
+
 
 def with_ends(socket: S, topic: str) -> S:
     """Return a plain thread's socket after the end of its join of `topic`, if that has come."""
@@ -25,7 +28,7 @@ def with_ends(socket: S, topic: str) -> S:
     if not isinstance(owner, ThreadRef) or join is None or join.join_ref is None:
         return socket
     inbox, ref = owner.actor_inbox, join.join_ref
-    if ref not in inbox.ended_joins:
+    if (connection := inbox.ended_joins.get(ref)) is None:
         return socket
 
     def is_end(message: Any, _: Any) -> int:
@@ -33,9 +36,9 @@ def with_ends(socket: S, topic: str) -> S:
         return TAKE if ours else 0
 
     try:
-        event = inbox.receive(is_end, 0.0)
+        event = inbox.receive(is_end, SOON if connection.is_alive() else 0.0)
     except TimeoutError:
-        return socket  # Its connection has noted it, and is about to tell.
+        return socket
     inbox.ended_joins.pop(ref, None)
     socket = apply_event(socket, event)
     give_up_buffered(socket, ChannelEnded(getattr(event, "reason", "left")))

@@ -37,6 +37,7 @@ from slipstream_actor.actors.envelopes import Burst
 from slipstream_actor.protocol.commands import JoinTopic, PushMessage
 from slipstream_actor.protocol.events import JOIN_ENDS
 from slipstream_actor.socket.state import is_wanted
+from tests.client.test_client import InThread
 from tests.socket.test_push_races import CLOSED, TOPIC, URI, Wire
 from tests.support.clients import PATIENCE
 from tests.support.interruptions import interrupted
@@ -358,3 +359,25 @@ def test_an_owner_awaits_what_it_was_told() -> None:
         ref = owner.socket.push(TOPIC, "echo", {}, reply_timeout=60)
         outcome = owner.do(lambda s: s.await_reply(ref, 0.05))
         assert isinstance(outcome, AwaitTimeoutError)
+
+
+# what is noted, and not told yet
+
+
+def test_an_end_that_is_about_to_be_told_is_waited_for() -> None:
+    """A connection notes the end of a join before it tells it: whoever looks in between joins anew,
+    too, and is not told of a join that has failed."""
+    with an_owner(joined=True) as owner:
+        inbox = owner.wire.owner.actor_inbox
+        end = TopicJoinClosed(TOPIC, ChannelCrashed({}), owner.join_ref)
+        inbox.ended_joins[owner.join_ref] = owner.wire
+
+        def join_anew(socket: Socket) -> Socket:
+            inbox.send_after(0.05, Burst(owner.wire, (end,)))
+            return socket.await_join(TOPIC, PATIENCE)
+
+        answer = InThread(owner.do, join_anew)
+        owner.join_ref = owner.wire.told(JoinTopic).join_ref
+        is_joined(owner)
+        assert answer.outcome().joined(TOPIC)
+        assert not inbox.ended_joins
