@@ -8,6 +8,7 @@ has a second positional parameter, the reason of the last failure.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -20,10 +21,8 @@ Policy: TypeAlias = tuple[int, ...] | Callable[..., float]
 
 def chance(most: float) -> float:
     """Return a number from 0 to `most`, by chance."""
-    # Not at the top: it is slow to import, and only who has to wait needs it.
-    import random
-
-    return random.uniform(0, most)
+    # Not with `random`: it is slow to import, and at the first delay no file may be left to open.
+    return most * int.from_bytes(os.urandom(4)) / 0xFFFFFFFF
 
 
 def delay(option: str, policy: Policy, attempt: int, jitter: int = 0, reason: Any = None) -> float:

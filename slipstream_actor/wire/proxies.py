@@ -6,18 +6,19 @@ python-socks' own `connect` blocks, and cannot be cancelled: its connectors are 
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.proxy_urls import ProxyUrl, parse_proxy_url
 from slipstream_actor.configuration.rules import RuleError
 from slipstream_actor.configuration.uris import server_name
-from slipstream_actor.wire.waiter import AttemptFailed, Cancelled
+from slipstream_actor.wire.waiter import AttemptFailed, Cancelled, text
 
 __all__ = ["open_proxy", "proxy_for"]
 
@@ -30,19 +31,32 @@ Connector: TypeAlias = Callable[[Any, str, int], None]
 
 
 def proxy_for(config: Configuration) -> str | None:
-    """Return the URL of the proxy to use: the option's, or the environment's."""
+    """Return the URL of the proxy to use: the option's, or the environment's.
+
+    Raises `AttemptFailed`.
+    """
     if config.proxy is not None:
         return config.proxy or None
     is_here = server_name(config.host) == "localhost" or is_loopback(config.host)
     if is_here or not may_have_proxies():
         return None
-    import urllib.request  # It brings much, and few have a proxy.
+    with importing():
+        import urllib.request  # It brings much, and few have a proxy.
 
     if any(map(urllib.request.proxy_bypass, names_of(config))):
         return None
     proxies = urllib.request.getproxies()
     url = proxies.get("https" if config.secure else "http") or proxies.get("all")
     return f"http://{url}" if url and "://" not in url else url
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Map what an import raises where no more files can be opened; a later one may go well."""
+    try:
+        yield
+    except OSError as error:
+        raise AttemptFailed("io", f"{error.filename}: {text(error)}") from error
 
 
 def names_of(config: Configuration) -> list[str]:
@@ -108,9 +122,10 @@ def by_http(parts: ProxyUrl) -> Connector:
 def by_socks(parts: ProxyUrl, look_up: LookUp) -> Connector:
     """Return what connects through a SOCKS proxy."""
     try:
-        from python_socks import ProxyType
-        from python_socks._connectors.factory_sync import create_connector
-        from python_socks._protocols.errors import ReplyError
+        with importing():
+            from python_socks import ProxyType
+            from python_socks._connectors.factory_sync import create_connector
+            from python_socks._protocols.errors import ReplyError
     except ImportError as error:
         detail = f"{OF_ENVIRONMENT} needs the extra: pip install 'slipstream_actor[proxy]'"
         raise AttemptFailed("proxy", detail, retryable=False) from error
