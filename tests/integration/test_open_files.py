@@ -75,6 +75,14 @@ print("joined")
 print("ended: normal")
 """
 
+A_REPORT = """
+from slipstream_actor import debug
+take_all()
+found = debug.report()
+give_back()
+print(found["version"], debug.report()["version"] != found["version"])
+"""
+
 
 def output_of(source: str, uri: str = "", **environment: str) -> list[str]:
     with Program(AT_THE_LIMIT + source, uri, env={**os.environ, **environment}) as program:
@@ -98,3 +106,7 @@ def test_a_proxy_of_the_environment_that_cannot_be_asked_for_is_a_failed_attempt
     proxies = {"NO_PROXY": "", "no_proxy": "", "http_proxy": "http://127.0.0.1:1"}
     output = output_of(f"{A_FAILURE}\nref.stop()", uri, **proxies)
     assert output == ["io Too many open files", "ended: normal"]
+
+
+def test_a_report_is_made_all_the_same() -> None:
+    assert output_of(A_REPORT) == ["0+unknown True"]
