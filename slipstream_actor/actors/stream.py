@@ -82,21 +82,34 @@ class Stream(WithFinalizer, Generic[T]):
                 raise
 
     def _take(self) -> tuple[T | None, Future[None] | None]:
-        """Return the next item, or what to wait for, or neither at the end."""
+        """Return the next item, or what to wait for, or neither at the end.
+
+        Who is interrupted by what a signal handler raises has taken nothing, and does not wait.
+        """
         require_here(self)  # Before the lock, which another thread may have held at the fork.
-        with self._lock:
-            if self._items:
-                item = self._items.popleft()
-            elif self._ended:
-                if self._failure is not None:
+        item: T | None = None
+        waiter: Future[None] | None = None
+        try:
+            with self._lock:
+                if self._items:
+                    # No call, behind which signals are handled: it is here as soon as it is taken.
+                    item = self._items[0]
+                    del self._items[0]
+                elif not self._ended:
+                    waiter = Future()
+                    self._waiting.append(waiter)
+                elif self._failure is not None:
                     raise self._failure.with_traceback(self._traceback)
-                return None, None
-            else:
-                waiter: Future[None] = Future()
-                self._waiting.append(waiter)
-                return None, waiter
-        self._has_taken()
-        return item, None
+            if item is not None:
+                self._has_taken()
+        except BaseException:
+            if item is not None:
+                self._items.appendleft(item)
+                self._wake(1)
+            elif waiter is not None:
+                self._forget(waiter)
+            raise
+        return item, waiter
 
     def _has_taken(self) -> None:
         """There is one item less."""

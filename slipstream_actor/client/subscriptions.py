@@ -163,13 +163,6 @@ class Subscription(Stream[MessageReceived]):
     def _has_taken(self) -> None:
         self._resume()
 
-    def _take(self) -> tuple[MessageReceived | None, Future[None] | None]:
-        taken = super()._take()
-        if taken[0] is None:
-            # A signal handler may have kept who took the last one from it.
-            self._resume()
-        return taken
-
     def _take_many(self, most: int) -> tuple[list[MessageReceived], int, Future[None] | None]:
         """Return messages that follow each other, and how many have been dropped up to them.
 

@@ -203,8 +203,45 @@ def test_who_is_interrupted_while_it_tells_a_connection_tells_it_next_time() -> 
     with pytest.raises(KeyboardInterrupt):
         next(subscription)
     assert reader.told == []
-    assert subscription._take()[0] is None
+    assert subscription._take()[0] == message(0)
     assert reader.told == [ResumeReading]
+
+
+def raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_has_taken_nothing() -> None:
+    """A signal handler raises in the middle of it: the next one has the same message."""
+    made: list[tuple[Subscription, Reader]] = []
+
+    def prepare() -> tuple[Any, Any]:
+        subscription, reader = Subscription(ANY, ANY, ANY, size=3, overflow="wait"), Reader()
+        subscription.take([message(n) for n in range(3)])
+        assert subscription._pauses(reader)
+        made.append((subscription, reader))
+        return lambda: taken(subscription, 1), raise_interrupt
+
+    for result in interrupted(prepare):
+        subscription, reader = made[-1]
+        first = [] if isinstance(result, KeyboardInterrupt) else result
+        rest = [subscription._take()[0] for _ in range(3 - len(first))]
+        assert first + numbers(filter(None, rest)) == [0, 1, 2]
+        assert reader.told == [ResumeReading]
+    assert len(made) > 5
+
+
+def test_who_is_interrupted_waits_no_more() -> None:
+    """Else the next message would wake nobody who waits."""
+    made: list[Subscription] = []
+
+    def prepare() -> tuple[Any, Any]:
+        made.append(Subscription(ANY, ANY, ANY, size=3, overflow="wait"))
+        return made[-1]._take, raise_interrupt
+
+    for result in interrupted(prepare):
+        assert len(made[-1]._waiting) == (0 if isinstance(result, KeyboardInterrupt) else 1)
+    assert len(made) > 5
 
 
 def test_one_that_drops_keeps_the_latest() -> None:
