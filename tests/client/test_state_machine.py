@@ -8,6 +8,8 @@ world; `make state-machine CONVERSATIONS=5000` explores more of it.
 from __future__ import annotations
 
 import os
+import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from slipstream_actor.actors.inbox import Inbox
+from slipstream_actor.configuration import retry
 from slipstream_actor.protocol.channels import JoinState
 from slipstream_actor.protocol.commands import JoinTopic
 from tests.support.model import Model
@@ -332,6 +335,12 @@ class ClientMachine(RuleBasedStateMachine):
         assert not inbox.ledger._asked
         assert not inbox.buffer
         assert not timers_of(inbox)
+
+
+@pytest.fixture(autouse=True)
+def chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jitter, by chance that an example has again when it is run again."""
+    monkeypatch.setattr(retry, "chance", partial(random.uniform, 0))
 
 
 # A failure is made small, which takes its time.
