@@ -140,7 +140,8 @@ class Life(Generic[C]):
 
     def end_at_exit(self) -> None:
         """No client comes any more: what goes on with the next one is over."""
-        self.stopped, self.due = "shutdown", None
+        # In this order: without the lock too, it is never as one not started yet.
+        self.stopped, self.due, self.ref = "shutdown", None, None
         for subscription in snapshot(self.subscriptions):
             subscription.end()
 

@@ -763,6 +763,27 @@ def test_nothing_comes_of_a_handles_subscription_behind_the_exit(
     assert outcome.output.endswith("drained\n")
 
 
+# Behind our own end as well.
+SUBSCRIBED = """
+import atexit
+
+def subscribe_late():
+    try:
+        for message in handle.subscribe():
+            pass
+    except ClientEndedError as error:
+        print("refused", error.reason, flush=True)
+
+atexit.register(subscribe_late)
+"""
+
+
+def test_who_subscribes_to_a_handle_behind_the_exit_is_told_of_it(server: RawServer) -> None:
+    with Program(BEGIN + SUBSCRIBED + ITS_CLIENT["runs"], server.uri) as program:
+        outcome = program.end()
+    assert outcome == (0, "bye normal\nrefused shutdown\n", "")
+
+
 LATE = """
 import threading
 
