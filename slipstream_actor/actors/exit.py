@@ -43,6 +43,8 @@ running: set[Any] = set()
 reset_in_child(running.clear)
 
 _kinds: set[type[pykka.Actor]] = set()
+# Those that are yet to be stopped, each with its process.
+_left: set[tuple[type[pykka.Actor], int]] = set()
 _announced: set[type[pykka.Actor]] = set()
 
 # Weakly both ways: a thread's reference holds those of its connections.
@@ -54,6 +56,7 @@ _seconds: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 def stop_at_exit(kind: type[pykka.Actor], pid: int) -> None:
     """Have this process stop its actors of `kind` when it exits."""
     atexit.register(stop_all, kind, pid)
+    _left.add((kind, pid))
     _kinds.add(kind)
     if MULTIPROCESSING in sys.modules:
         finalize(kind)
@@ -77,6 +80,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork)
 
 
+@atexit.register
+def stop_left() -> None:
+    """Stop those that were started by functions which the exit has called: what is registered in
+    the middle of an exit is not called any more."""
+    for kind, pid in list(_left):
+        stop_all(kind, pid)
+
+
 def closes_at_exit(connection: Any, owner: Any, seconds: float) -> None:
     """Have the exit close `connection`, and give its owner so many `seconds` to end."""
     _owners[connection] = weakref.ref(owner)
@@ -87,12 +98,14 @@ def stop_all(kind: type[pykka.Actor], pid: int) -> None:
     """Stop the actors of `kind`, each within its own time."""
     if os.getpid() != pid:
         return  # In a forked child their threads do not exist.
+    _left.discard((kind, pid))
     here.exiting, here.kept_until = True, math.inf
     try:
         Exit(kind).run()
     except (SystemExit, KeyboardInterrupt):
         return  # A signal's handler: the program wants to be gone now, and ends anyhow.
     finally:
+        stop_at_exit.cache_clear()  # Who is started from now on says it anew.
         here.kept_until = time.monotonic() + here.KEPT_BEHIND
 
 

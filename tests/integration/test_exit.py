@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from slipstream_actor.actors.turn import EXIT_HAS_THREADS
 from tests.support.clients import eventually
 from tests.support.programs import DEADLINE, Outcome, Program, run
 from tests.support.raw_server import CLOSE, Peer, RawServer, closing, switching
@@ -782,6 +783,35 @@ def test_who_subscribes_to_a_handle_behind_the_exit_is_told_of_it(server: RawSer
     with Program(BEGIN + SUBSCRIBED + ITS_CLIENT["runs"], server.uri) as program:
         outcome = program.end()
     assert outcome == (0, "bye normal\nrefused shutdown\n", "")
+
+
+BEGUN_AT_THE_EXIT = {
+    "a client": "start()",
+    "a handle's": "ClientHandle(Client).wait_until_joined('room')",
+    "a socket": "global own; own = connect(uri).await_connect(); print('bye normal')",
+}
+
+
+@pytest.mark.skipif(not EXIT_HAS_THREADS, reason="this Python's exit can start no threads")
+@pytest.mark.parametrize("before", [0, 1], ids=["the first", "behind our own end"])
+@pytest.mark.parametrize("begun", BEGUN_AT_THE_EXIT)
+def test_what_a_function_of_the_exit_starts_is_stopped(
+    begun: str, before: int, server: RawServer, closes: queue.Queue[float]
+) -> None:
+    """What is registered for the exit in the middle of it is not called."""
+    begin = f"""
+import atexit
+
+def begin():
+    {BEGUN_AT_THE_EXIT[begun]}
+
+atexit.register(begin)
+{"start()" * before}
+"""
+    with Program(BEGIN + begin, server.uri) as program:
+        outcome = program.end()
+    assert outcome == (0, "bye normal\n" * (1 + before), "")
+    assert len(taken(closes, 1 + before)) == 1 + before
 
 
 LATE = """
