@@ -214,7 +214,9 @@ def with_held(tracked: Tracked, diff: Any) -> Tracked:
 
     Raises whatever, for one of values that only its parser knows.
     """
-    held = (*tracked.held, as_bytes(diff))[-MOST_HELD:]
+    data = as_bytes(diff)
+    as_value(data)  # Now, and not when the state comes, which it would take with it.
+    held = (*tracked.held, data)[-MOST_HELD:]
     size = sum(map(len, held))
     while size > MOST_HELD_BYTES:
         size -= len(held[0])
@@ -303,8 +305,17 @@ def problem_of_state(state: Any) -> str | None:
         metas = presence.get("metas") if isinstance(presence, dict) else None
         if not isinstance(metas, list):
             return f"the presence of {shown(key)} has no list of metas"
-        if not all(
-            isinstance(m, dict) and not isinstance(m.get("phx_ref"), (dict, list)) for m in metas
-        ):
+        if not all(isinstance(meta, dict) and is_key(meta.get("phx_ref")) for meta in metas):
             return f"a meta of {shown(key)} has no phx_ref that tells it from others"
     return None
+
+
+def is_key(ref: Any) -> bool:
+    """Whether a `phx_ref` can be told from others; one of a serializer's own kind may not."""
+    if isinstance(ref, str):
+        return True
+    try:
+        hash(ref)
+    except Exception:
+        return False
+    return True
