@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pykka
@@ -21,7 +22,7 @@ from slipstream_actor.actors.future import Future
 from slipstream_actor.actors.logger import Logger, get_logger
 from slipstream_actor.actors.process import ThreadRef, current
 
-__all__ = ["closes_at_exit", "living_connections", "running", "stop_at_exit"]
+__all__ = ["begins_exit", "closes_at_exit", "living_connections", "running", "stop_at_exit"]
 
 logger: Logger = get_logger("slipstream_actor.shutdown")
 
@@ -45,6 +46,8 @@ reset_in_child(running.clear)
 _kinds: set[type[pykka.Actor]] = set()
 # Those that are yet to be stopped, each with its process.
 _left: set[tuple[type[pykka.Actor], int]] = set()
+# What is called when the exit begins.
+_beginnings: list[Callable[[], object]] = []
 _announced: set[type[pykka.Actor]] = set()
 
 # Weakly both ways: a thread's reference holds those of its connections.
@@ -88,6 +91,12 @@ def stop_left() -> None:
         stop_all(kind, pid)
 
 
+def begins_exit(function: Callable[[], None]) -> Callable[[], None]:
+    """Have `function` called when the exit begins, before anybody is stopped; return it."""
+    _beginnings.append(function)
+    return function
+
+
 def closes_at_exit(connection: Any, owner: Any, seconds: float) -> None:
     """Have the exit close `connection`, and give its owner so many `seconds` to end."""
     _owners[connection] = weakref.ref(owner)
@@ -101,6 +110,8 @@ def stop_all(kind: type[pykka.Actor], pid: int) -> None:
     _left.discard((kind, pid))
     here.exiting, here.kept_until = True, math.inf
     try:
+        for begin in _beginnings:
+            begin()
         Exit(kind).run()
     except (SystemExit, KeyboardInterrupt):
         return  # A signal's handler: the program wants to be gone now, and ends anyhow.

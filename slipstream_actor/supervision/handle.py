@@ -398,17 +398,18 @@ class ClientHandle(Generic[C]):
         with life.lock:
             if life.ref is not ref or life.stopped is not UNSET:
                 return
-            if here.exiting:
-                life.end_at_exit()
-                return
             if life.final:
                 # In this order: without the lock too, it is never as one not started yet.
                 life.stopped, life.reason, life.ref = reason, reason, None
-                return
-            life.most_requests = asking.most_requests(ref)
-            self._again(life, reason)
+            else:
+                life.most_requests = asking.most_requests(ref)
+                self._again(life, reason)
+        life.hand_out()  # Nothing, unless there will never be one.
 
     def _again(self, life: Life[C], reason: Any) -> None:
+        if here.exiting:
+            life.end_at_exit()
+            return
         delay = life.next_delay()
         # In this order, as above.
         life.due, life.reason, life.ref = time.monotonic() + delay, reason, None

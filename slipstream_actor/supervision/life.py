@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import UNSET
 from pykka import ActorRef
 
+from slipstream_actor.actors.exit import begins_exit
 from slipstream_actor.actors.expiry import Expiry
 from slipstream_actor.actors.forks import current_epoch, ended_for
 from slipstream_actor.actors.one_at_a_time import OneAtATime
@@ -28,6 +29,11 @@ C = TypeVar("C", bound=ClientActor)
 # Seconds before a client that has ended is started again: doubled each time, and the first one
 # again when a client has lasted for `STABLE`.
 FIRST_DELAY, LONGEST_DELAY, STABLE = 0.1, 30.0, 60.0
+# For how long the exit waits for who notes an end.
+SHORTLY = 0.5
+
+# Those that there are, for the exit.
+_lives: weakref.WeakSet[Life[Any]] = weakref.WeakSet()
 
 
 class WaitingRequests:
@@ -84,6 +90,7 @@ class Life(Generic[C]):
         self.starter: int = 0
         # `run` has it: its client is not started again.
         self.final: bool = False
+        _lives.add(self)
 
     @property
     def state(self) -> str:
@@ -145,9 +152,29 @@ class Life(Generic[C]):
         for subscription in snapshot(self.subscriptions):
             subscription.end()
 
+    def end_if_restarting(self) -> None:
+        """At the exit: wait no longer for the time of the next start."""
+        # Who is starting one has the lock for as long, and sees that it is the exit.
+        if self.starting or not self.lock.acquire(timeout=SHORTLY):
+            return
+        try:
+            if self.due is not None:
+                self.end_at_exit()
+        finally:
+            self.lock.release()
+        self.hand_out()
+
     def next_delay(self) -> float:
         """Return the seconds until the next start."""
         if self.ref is not None and time.monotonic() - self.started_at > STABLE:
             self.delay = FIRST_DELAY
         delay, self.delay = self.delay, min(LONGEST_DELAY, 2 * self.delay)
         return delay
+
+
+@begins_exit
+def end_restarting() -> None:
+    """End what would start a client again: it would be none, and somebody may wait for it."""
+    for life in snapshot(_lives):
+        if life.epoch == current_epoch():
+            life.end_if_restarting()

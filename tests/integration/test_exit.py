@@ -764,6 +764,47 @@ def test_nothing_comes_of_a_handles_subscription_behind_the_exit(
     assert outcome.output.endswith("drained\n")
 
 
+RESTARTING_LATE = """
+from slipstream_actor.supervision import life
+
+life.FIRST_DELAY = life.LONGEST_DELAY = 600.0
+handle = ClientHandle(Client)
+ref = handle.ref
+messages = handle.subscribe()
+replies = [request(handle, "room", "never", timeout=None)]
+ref.tell("boom")
+wait(ref)
+"""
+
+ANSWERED = """
+import atexit, logging
+
+logging.disable(logging.ERROR)
+
+def fail(self, message, socket):
+    raise ValueError(message)
+
+def drain():
+    for message in messages:
+        pass
+    for reply in (*replies, handle.request("room", "never", timeout=None)):
+        try:
+            reply.get()
+        except SlipstreamError as error:
+            print(type(error).__name__, flush=True)
+
+Client.handle_info = fail
+atexit.register(drain)
+"""
+
+
+def test_nobody_waits_at_the_exit_for_the_time_of_the_next_start(server: RawServer) -> None:
+    with Program(BEGIN + ANSWERED + RESTARTING_LATE, server.uri) as program:
+        outcome = program.end()
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert outcome.output.splitlines()[-2:] == ["ClientEndedError", "ClientEndedError"]
+
+
 # Behind our own end as well.
 SUBSCRIBED = """
 import atexit
