@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+import msgspec
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
@@ -30,6 +32,7 @@ __all__ = [
     "Match",
     "Request",
     "Timer",
+    "TimerDue",
     "refuse",
 ]
 
@@ -93,7 +96,7 @@ class Between(Request):
 class Timer:
     """A message that is due at a time. `cancel()` works from any thread, until it is delivered."""
 
-    __slots__ = ("cancelled", "delivered", "due", "interval", "message")
+    __slots__ = ("__weakref__", "cancelled", "delivered", "due", "interval", "message")
 
     def __init__(self, message: Any, due: float, interval: float | None = None) -> None:
         self.message: Any = message
@@ -111,6 +114,21 @@ class Timer:
     def cancel(self) -> None:
         """Deliver it no more."""
         self.cancelled = True
+
+
+class TimerDue(msgspec.Struct, frozen=True, eq=False):
+    """The message of a timer for whoever holds the timer; `void` when nobody does any more."""
+
+    timer: weakref.ref[Timer]
+
+    def is_of(self, timer: Timer | None) -> bool:
+        """Whether it is the message of this timer."""
+        return timer is not None and self.timer() is timer
+
+    @property
+    def void(self) -> bool:
+        """Whether nobody can take it for anything."""
+        return self.timer() is None
 
 
 def refuse(envelope: Envelope[Any], inbox: Any) -> None:

@@ -5,7 +5,7 @@ the queue into the stash in one step of C, is found there, and is taken out by t
 
 The outcome of a push can be awaited as long as somebody has its `Ref`. Those that nobody can await
 any more are dropped when they have become many: else a thread that pushes, and awaits only what
-others say, would keep them for ever.
+others say, would keep them for ever. So is the end of a delay whose socket is gone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from pykka._envelope import Envelope
 
-from slipstream_actor.actors.envelopes import Burst
+from slipstream_actor.actors.envelopes import Burst, TimerDue
 from slipstream_actor.actors.here import is_main_thread
 from slipstream_actor.actors.inbox import Inbox
 from slipstream_actor.actors.interrupts import put_off
@@ -128,13 +128,14 @@ class ThreadInbox(Inbox):
         return type(event) in OUTCOMES and event.ref not in self.refs
 
     def _drop_unwanted(self) -> None:
-        """Drop the outcomes that nobody can await; then as many messages may come again."""
+        """Drop the outcomes, and the ends of delays, that nobody can await; then as many messages
+        may come again."""
         for envelope in tuple(self._stash):
             burst = envelope.message
             if type(burst) is Burst and burst.source is not None:
                 self._drop_unwanted_of(burst)
         seen = self._changes
-        left = deque(e for e in self._stash if type(e.message) is not Burst or e.message.events)
+        left = deque(e for e in self._stash if not is_nothing(e.message))
         if self._changes == seen:  # Else a signal handler has awaited something.
             self._stash = left
             self._changes += 1
@@ -156,3 +157,10 @@ class ThreadInbox(Inbox):
         for event in dropped:
             self.ledger.settle(event.ref)
         flow.relieve()
+
+
+def is_nothing(message: Any) -> bool:
+    """Whether there is nothing in a message that anybody could take."""
+    if type(message) is Burst:
+        return not message.events
+    return isinstance(message, TimerDue) and message.void

@@ -63,6 +63,7 @@ from slipstream_actor.socket.apply_event import (
     ReconnectDue,
     RejoinDue,
     due_join,
+    is_due,
 )
 from slipstream_actor.socket.buffering import BufferDue, tend_buffer
 from slipstream_actor.socket.connecting import open_connection, revive_timers
@@ -294,7 +295,7 @@ class ClientActor(EventDelivery):
         self._note_joins()
 
     def _reconnect_due(self, due: ReconnectDue) -> None:
-        if due.link is self.socket._link:
+        if is_due(self.socket, due):
             self.socket = open_connection(self.socket, "reconnect")
 
     def _rejoin_due(self, due: RejoinDue) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from slipstream_actor.actors.envelopes import TimerDue
 from slipstream_actor.configuration.configuration import Configuration
 from slipstream_actor.configuration.retry_after import retry_after
 from slipstream_actor.protocol.events import (
@@ -51,8 +52,9 @@ __all__ = [
     "apply_leave_asked",
     "being_left",
     "decides",
-    "ends_leave",
     "due_join",
+    "ends_leave",
+    "is_due",
     "left_by_client",
     "owed_leaves",
     "reinterpret",
@@ -60,23 +62,26 @@ __all__ = [
 ]
 
 
-class ReconnectDue(msgspec.Struct, frozen=True, eq=False):
-    """The delay of a `reconnect` is over; void when the socket has another link by now."""
-
-    link: Any
+class ReconnectDue(TimerDue, frozen=True, eq=False):
+    """The delay of a `reconnect` is over; nobody's when the socket has another link by now."""
 
 
-class RejoinDue(msgspec.Struct, frozen=True, eq=False):
-    """The delay of a `rejoin` is over; void when the socket has another join by now."""
+class RejoinDue(TimerDue, frozen=True, eq=False):
+    """The delay of a `rejoin` is over; nobody's when the socket has another join by now."""
 
-    join: Join
+    topic: str
+
+
+def is_due(socket: SocketState, due: ReconnectDue) -> bool:
+    """Whether it is the attempt that the socket has scheduled whose delay is over."""
+    link = socket._link
+    return link is not None and due.is_of(link.timer)
 
 
 def due_join(socket: SocketState, due: RejoinDue) -> Join | None:
     """Return the join whose delay is over, `None` when its topic has another one by now."""
-    join = socket.joins.get(due.join.topic)
-    same = join is not None and join._details.rejoin is due.join._details.rejoin
-    return join if same else None
+    join = socket.joins.get(due.topic)
+    return join if join is not None and due.is_of(join._details.rejoin) else None
 
 
 class LeaveDone(msgspec.Struct, frozen=True, eq=False):

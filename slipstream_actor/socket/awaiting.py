@@ -35,6 +35,7 @@ from slipstream_actor.socket.apply_event import (
     RejoinDue,
     due_join,
     ends_leave,
+    is_due,
     owed_leaves,
     reinterpret,
 )
@@ -157,7 +158,7 @@ def decides_connecting(socket: SocketState, message: Any, take: int) -> int:
     if kind is ChannelConnectFailed:
         return take
     if kind is ReconnectDue:
-        return TAKE if message.link is link else 0
+        return TAKE if is_due(socket, message) else 0
     return LEAVE if kind is ChannelClosed else 0
 
 
@@ -208,7 +209,7 @@ def await_join(socket: S, topic: str, timeout: float | None) -> S:
         if kind is TopicJoinSucceeded or kind in JOIN_ENDS:
             return TAKE if concerns_join(socket, message, topic) else 0
         if kind is RejoinDue:
-            ours = message.join.topic == topic and due_join(socket, message) is not None
+            ours = message.topic == topic and due_join(socket, message) is not None
             return TAKE if ours else 0
         return LEAVE if kind in CONNECTION_ENDS else 0
 

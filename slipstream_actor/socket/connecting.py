@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -130,11 +131,10 @@ def scheduled(socket: S, seconds: float, *, by_itself: bool) -> S:
     if by_itself and isinstance(owner, ThreadRef):
         return open_connection(socket, "reconnect", delay=seconds)
     timer = owner.actor_inbox.send_after(seconds, None)
-    link = ConnectionLink("scheduled", timer=timer)
-    timer.message = ReconnectDue(link)
+    timer.message = ReconnectDue(weakref.ref(timer))
     if socket._lineage is not None:
         socket._lineage.add_timer(timer)
-    return replace(socket, _link=link)
+    return replace(socket, _link=ConnectionLink("scheduled", timer=timer))
 
 
 def revive_timers(socket: SocketState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from msgspec import UNSET
@@ -92,7 +93,7 @@ def rejoin(socket: S, topic: str, params: Any, delay: float | None) -> S:
     seconds = seconds_until(socket, again) if delay is None else delay
     timer = socket.socket_pid.actor_inbox.send_after(seconds, None)
     again = with_details(again, rejoin=timer, lost=False)
-    timer.message = RejoinDue(again)
+    timer.message = RejoinDue(weakref.ref(timer), topic)
     return changed(socket, "rejoin", joins=joins_with(socket, again))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 __all__ = ["Lineage"]
@@ -17,7 +18,7 @@ class Lineage:
 
     def __init__(self) -> None:
         self._connections: list[Any] = []
-        self._timers: list[Any] = []
+        self._timers: list[weakref.ref[Any]] = []
         # What one of them has asked for or awaited (a connection, joins by their refs), for whoever
         # goes on with another one: a socket never changes.
         self.has_connected: bool = False
@@ -42,12 +43,13 @@ class Lineage:
 
     def add_timer(self, timer: Any) -> None:
         """An attempt has been scheduled."""
-        self._timers = [t for t in self._timers if not t.cancelled]
-        self._timers.append(timer)
+        self._timers = [t for t in self._timers if t() is not None]
+        self._timers.append(weakref.ref(timer))
 
     def end(self) -> list[Any]:
         """Cancel what is scheduled, and return the connections that live."""
-        for timer in self._timers:
-            timer.cancel()
+        for held in self._timers:
+            if (timer := held()) is not None:
+                timer.cancel()
         self._timers.clear()
         return [connection for connection in self._connections if connection.is_alive()]

@@ -311,6 +311,19 @@ def test_what_was_closed_goes_in_silence(server: PhoenixServer, end: str) -> Non
         server.wait_for_connections(0)
 
 
+def test_the_end_of_a_delay_goes_with_its_socket(server: PhoenixServer) -> None:
+    now: dict[str, Any] = {"reconnect_after_msec": [0], "rejoin_after_msec": [0]}
+    with joined(server, reconnect_jitter_msec=0, rejoin_jitter_msec=0, **now) as socket:
+        lost = socket.disconnect().await_disconnect()
+        for _ in range(200):
+            lost.reconnect()
+            lost.rejoin(TOPIC)
+        kept = lost.rejoin(TOPIC).reconnect()
+        again = kept.await_connect().await_join(TOPIC)
+        assert again.joined(TOPIC)
+        assert again.socket_pid.actor_inbox.depth < 150
+
+
 # what is forgotten
 
 

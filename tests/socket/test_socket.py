@@ -55,7 +55,13 @@ from slipstream_actor.protocol.reasons import (
     JoinTimeout,
 )
 from slipstream_actor.socket import records
-from slipstream_actor.socket.apply_event import ReconnectDue, RejoinDue, apply_event
+from slipstream_actor.socket.apply_event import (
+    ReconnectDue,
+    RejoinDue,
+    apply_event,
+    due_join,
+    is_due,
+)
 from slipstream_actor.socket.errors import (
     NeverJoinedError,
     NotConfiguredError,
@@ -488,8 +494,8 @@ def test_rejoins_have_their_delays(connection: FakeConnection, clock: Clock) -> 
         clock.now += 0.02
         message = due(socket)
         assert isinstance(message, RejoinDue)
-        assert message.join is socket.joins[T]
-        socket = request(socket, message.join, "rejoin")
+        assert due_join(socket, message) is socket.joins[T]
+        socket = request(socket, socket.joins[T], "rejoin")
         ref += 1
         assert connection.told()[-1] == JoinTopic(T, {"a": 1}, str(ref))
         assert socket.joins[T].rejoin_counter == turn + 1
@@ -715,7 +721,7 @@ def test_reconnects_have_their_delays(clock: Clock) -> None:
         clock.now += 0.01
         message = due(socket)
         assert isinstance(message, ReconnectDue)
-        assert message.link is socket._link
+        assert is_due(socket, message)
     socket = apply_event(socket, ChannelConnected(FakeConnection()))
     assert socket.reconnect_counter == 0
 
