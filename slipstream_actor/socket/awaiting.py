@@ -37,11 +37,10 @@ from slipstream_actor.socket.apply_event import (
     ends_leave,
     is_due,
     owed_leaves,
-    reinterpret,
 )
 from slipstream_actor.socket.buffering import give_up_buffered, send_buffered
 from slipstream_actor.socket.connecting import open_connection
-from slipstream_actor.socket.ended import with_ends
+from slipstream_actor.socket.ended import applied, with_ends
 from slipstream_actor.socket.errors import (
     ConnectFailedError,
     JoinFailedError,
@@ -256,14 +255,6 @@ def after_join_event(socket: S, topic: str, event: Any) -> S:
     reason = ChannelEnded("left") if type(event) is TopicLeft else event.reason
     give_up_buffered(socket, ChannelEnded(reason))
     raise JoinFailedError(topic, reason, socket=socket)
-
-
-def applied(socket: S, event: Any) -> S:
-    """Return the socket after an event that was taken."""
-    if type(event) in JOIN_ENDS:  # Behind its success the end of a join may have come already.
-        socket.socket_pid.actor_inbox.ended_joins.pop(event.join_ref, None)
-    meant = reinterpret(socket, event, None)
-    return socket if meant is None else apply_event(socket, meant)
 
 
 def connect_first(socket: S, topic: str, deadline: Deadline) -> S:

@@ -116,7 +116,7 @@ def leave(socket: S, topic: str, timeout: float | None) -> S:
     require_owner(socket, "leave")
     require_text("topic", topic)
     require_optional_delay("timeout", timeout, more_than_none=True)
-    socket = with_ends(socket, topic)
+    socket = with_ends(socket, topic, of_leaves=True)
     known = socket.joins.get(topic)
     if known is None or not is_wanted(socket, topic):
         return socket
@@ -151,7 +151,7 @@ def forget(socket: S, topic: str) -> S:
     """See `Socket.forget`."""
     require_owner(socket, "forget")
     require_text("topic", topic)
-    socket = with_ends(socket, topic)
+    socket = with_ends(socket, topic, of_leaves=True)
     known = socket.joins.get(topic)
     if known is None:
         raise NeverJoinedError(f"forget: {topic_stands(socket, topic)}")

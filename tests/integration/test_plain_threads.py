@@ -351,6 +351,16 @@ def test_forget_drops_what_is_closed(proxy: FaultProxy) -> None:
         assert asked.await_join(TOPIC).joined(TOPIC)
 
 
+def test_a_leave_is_answered_with_those_before_it(server: PhoenixServer) -> None:
+    with joined(server) as socket:
+        for _ in range(20):
+            socket = socket.leave(TOPIC).join(TOPIC).await_join(TOPIC)
+            assert len(socket.joins[TOPIC]._details.leaving) < 3
+        inbox = socket.socket_pid.actor_inbox
+        assert socket.leave(TOPIC).await_leave(TOPIC).forget(TOPIC).joins == {}
+        assert inbox.ended_joins == {}
+
+
 def test_what_is_forgotten_does_not_come_back(server: PhoenixServer) -> None:
     with recording(server.uri, reconnect_after_msec=[1], rejoin_after_msec=[1]) as (ref, log):
         do(ref, lambda s: s.join(TOPIC, {"error": {}}))
