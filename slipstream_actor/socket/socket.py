@@ -37,7 +37,7 @@ from slipstream_actor.socket.lineage import Lineage
 from slipstream_actor.socket.ownership import require_owner
 from slipstream_actor.socket.standing import shape_of_socket
 from slipstream_actor.socket.state import SocketState, changed, open_channel
-from slipstream_actor.socket.taking_back import await_next, await_or_put_back
+from slipstream_actor.socket.taking_back import ask_or_put_back, await_next, await_or_put_back
 from slipstream_actor.socket.telemetry import CLIENT
 
 __all__ = ["Socket", "connect", "new_socket"]
@@ -156,7 +156,7 @@ class Socket(SocketState, frozen=True):
         when the topic is joined or has been asked for. `timeout`: seconds for the server's answer,
         in the place of `join_timeout_msec`. Raises `SerializerError` for params that are no JSON.
         """
-        return joining.join(self, topic, params, timeout)
+        return ask_or_put_back(joining.join, self, topic, params, timeout)
 
     def rejoin(self, topic: str, params: Any = UNSET, *, delay: float | None = None) -> Socket:
         """Ask to join `topic` again, after the delay that is its turn.
@@ -169,7 +169,7 @@ class Socket(SocketState, frozen=True):
         `NeverJoinedError`, `SerializerError` for params that are no JSON, and `ConfigurationError`
         for a callable that returns no milliseconds.
         """
-        return joining.rejoin(self, topic, params, delay)
+        return ask_or_put_back(joining.rejoin, self, topic, params, delay)
 
     def leave(self, topic: str, *, timeout: float | None = None) -> Socket:
         """Ask to leave `topic`; one `handle_leave` follows, before the callbacks of a later join.
@@ -178,14 +178,14 @@ class Socket(SocketState, frozen=True):
         tokens, are dropped at once: a later `rejoin` without `params` has none. `timeout`: seconds
         for the server's answer, in the place of `join_timeout_msec`, after which it counts as left.
         """
-        return joining.leave(self, topic, timeout)
+        return ask_or_put_back(joining.leave, self, topic, timeout)
 
     def forget(self, topic: str) -> Socket:
         """Drop what is known of a `topic` that is closed, and of who was in it.
 
         Raises `ValueError` while it is not, and `NeverJoinedError` when nothing is known of it.
         """
-        return joining.forget(self, topic)
+        return ask_or_put_back(joining.forget, self, topic)
 
     def push(
         self,

@@ -20,6 +20,7 @@ from slipstream_actor.socket.state import S, SocketState, commit
 
 __all__ = [
     "NOTHING_AWAITED",
+    "ask_or_put_back",
     "await_next",
     "await_or_put_back",
     "take_back",
@@ -40,6 +41,25 @@ def await_or_put_back(
 
     Signals are handled in the main thread, which no actor runs in.
     """
+    return call_or_put_back(OUTCOMES, function, socket, *args, **kwargs)
+
+
+def ask_or_put_back(
+    function: Callable[Concatenate[S, P], T], socket: S, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call what asks for something, and put back the ends that it has looked at when it raises:
+    then nobody has a socket that knows of them."""
+    return call_or_put_back((), function, socket, *args, **kwargs)
+
+
+def call_or_put_back(
+    outcomes: tuple[type[BaseException], ...],
+    function: Callable[Concatenate[S, P], T],
+    socket: S,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Call a method, and put back what it has taken when it raises what is none of `outcomes`."""
     owner: Any = socket.socket_pid
     if type(owner) is not ThreadRef or owner is not current():
         return function(socket, *args, **kwargs)
@@ -49,14 +69,22 @@ def await_or_put_back(
     try:
         inbox.taken = taken
         return function(socket, *args, **kwargs)
-    except OUTCOMES:
+    except outcomes:
         park_if_exiting()
         raise
     except BaseException:
         inbox.put_back(taken)
+        for place in taken:
+            note_end(inbox, place)
         raise
     finally:
         inbox.taken = around
+
+
+def note_end(inbox: Inbox, place: Place) -> None:
+    """Note the end of a join that was put back."""
+    if type(place.message) in JOIN_ENDS and place.burst is not None:
+        inbox.ended_joins[place.message.join_ref] = place.burst.source
 
 
 def await_next(
@@ -129,8 +157,7 @@ class Awaited:
             self._order.put_back(place)
             event = place.message
             history.take_back(owner, event)
-            if type(event) in JOIN_ENDS and place.burst is not None:
-                owner.actor_inbox.ended_joins[event.join_ref] = place.burst.source
+            note_end(owner.actor_inbox, place)
 
     def led_to(self, socket: SocketState) -> Iterator[Place]:
         """Yield all that has led to a socket."""

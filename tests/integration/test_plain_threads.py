@@ -19,6 +19,7 @@ from slipstream_actor import (
     AwaitTimeoutError,
     ChannelCrashed,
     ChannelEnded,
+    ConfigurationError,
     ConnectFailedError,
     JoinFailedError,
     JoinRefused,
@@ -27,6 +28,7 @@ from slipstream_actor import (
     NotJoinedError,
     NotOwnerError,
     Ref,
+    SerializerError,
     Socket,
     connect,
     get_state,
@@ -352,12 +354,13 @@ def test_forget_drops_what_is_closed(proxy: FaultProxy) -> None:
 
 
 def test_a_leave_is_answered_with_those_before_it(server: PhoenixServer) -> None:
-    with joined(server) as socket:
+    with joined(server) as first:
+        again = first
         for _ in range(20):
-            socket = socket.leave(TOPIC).join(TOPIC).await_join(TOPIC)
-            assert len(socket.joins[TOPIC]._details.leaving) < 3
-        inbox = socket.socket_pid.actor_inbox
-        assert socket.leave(TOPIC).await_leave(TOPIC).forget(TOPIC).joins == {}
+            again = again.leave(TOPIC).join(TOPIC).await_join(TOPIC)
+            assert len(again.joins[TOPIC]._details.leaving) < 3
+        inbox = again.socket_pid.actor_inbox
+        assert again.leave(TOPIC).await_leave(TOPIC).forget(TOPIC).joins == {}
         assert inbox.ended_joins == {}
 
 
@@ -463,6 +466,26 @@ def test_a_leave_of_what_has_crashed_unseen(server: PhoenixServer) -> None:
         left = socket.leave(TOPIC)
         assert isinstance(left.joins[TOPIC].reason, ChannelCrashed), "there was nothing to leave"
         assert left.await_leave(TOPIC, timeout=0).forget(TOPIC).joins == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "ask", "error"),
+    [
+        ({}, lambda s: s.join(TOPIC, {"no JSON": object()}), SerializerError),
+        ({}, lambda s: s.rejoin(TOPIC, {"no JSON": object()}), SerializerError),
+        ({"rejoin_after_msec": lambda _: "soon"}, lambda s: s.rejoin(TOPIC), ConfigurationError),
+    ],
+    ids=["join", "rejoin", "a policy"],
+)
+def test_what_is_refused_takes_no_end(
+    server: PhoenixServer, option: Any, ask: Any, error: type[Exception]
+) -> None:
+    with joined(server, **option) as socket:
+        crashed(server, socket)
+        with pytest.raises(error):
+            ask(socket)
+        assert not socket.joined(TOPIC)
+        assert socket.await_join(TOPIC).joined(TOPIC)
 
 
 def test_a_buffered_push_fails_with_its_topic(server: PhoenixServer) -> None:
