@@ -281,16 +281,21 @@ def await_leave(socket: S, topic: str, timeout: float | None) -> S:
     """See `Socket.await_leave`."""
     require_owner(socket, "await_leave")
     deadline = Deadline(timeout)
-    join = socket.joins.get(require_text("topic", topic))
-    if join is None:
+    if require_text("topic", topic) not in socket.joins:
         raise NeverJoinedError(f"await_leave: {topic_stands(socket, topic)}")
+    socket = with_ends(socket, topic, of_leaves=True)
+    join, in_thread = socket.joins[topic], isinstance(socket.socket_pid, ThreadRef)
     is_left = join.status == "closed" and not join._details.leaving
     awaited = f"the leave of {topic!r}"
 
     def match(message: Any, _: Any) -> int:
         if type(message) in CONNECTION_ENDS:
             return LEAVE
-        return TAKE if ends_leave(message, join) else 0
+        if ends_leave(message, join):
+            return TAKE
+        # An actor has a callback for it.
+        over = in_thread and type(message) in JOIN_ENDS and concerns_join(socket, message, topic)
+        return TAKE if over else 0
 
     try:
         event = receive(socket, awaited, Deadline(0.0) if is_left else deadline, match, topic)

@@ -298,7 +298,10 @@ class Socket(SocketState, frozen=True):
         return await_next(awaiting.await_join, self, topic, timeout)
 
     def await_leave(self, topic: str, timeout: float | None = 5.0) -> Socket:
-        """Wait until `topic` is left. Raises as `await_join` does, but for `JoinFailedError`."""
+        """Wait until `topic` is left; in a plain thread, until its join is over, crashed or not.
+
+        Raises as `await_join` does, but for `JoinFailedError`.
+        """
         return await_next(awaiting.await_leave, self, topic, timeout)
 
     def await_reply(self, ref: Ref | str, timeout: float | None = 5.0) -> Reply:
@@ -326,7 +329,8 @@ class Socket(SocketState, frozen=True):
         """Wait for a message whose topic, event and payload match (see `matching.matches`).
 
         Passes over what `track_presence` takes. Raises `NotConnectedError` when the connection
-        ends first, `AwaitTimeoutError`, and `TypeError` for what no topic or event can match.
+        ends first, `NotJoinedError` when the `topic` does, `AwaitTimeoutError`, and `TypeError` for
+        what no topic or event can match.
         """
         return await_or_put_back(messages.await_message, self, topic, event, payload, timeout)
 

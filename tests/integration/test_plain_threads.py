@@ -468,6 +468,18 @@ def test_a_leave_of_what_has_crashed_unseen(server: PhoenixServer) -> None:
         assert left.await_leave(TOPIC, timeout=0).forget(TOPIC).joins == {}
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["before", "meanwhile"])
+def test_what_has_crashed_is_left(server: PhoenixServer, seen: bool) -> None:
+    with joined(server) as socket:
+        if seen:
+            crashed(server, socket)
+        else:
+            socket.push(TOPIC, "no such event")
+        left = socket.await_leave(TOPIC)
+        assert isinstance(left.joins[TOPIC].reason, ChannelCrashed)
+        assert left.join(TOPIC).await_join(TOPIC).joined(TOPIC)
+
+
 @pytest.mark.parametrize(
     ("option", "ask", "error"),
     [
