@@ -93,8 +93,11 @@ def receive(
 ) -> Any:
     """Return the first event of the socket's connection that matches.
 
-    Raises `AwaitTimeoutError`, whose text says how the socket and `topic` stand.
+    Raises `AwaitTimeoutError`, whose text says how the socket and `topic` stand; at once where the
+    connection is over and nothing matches of what it has told.
     """
+    if has_told_all(socket, deadline):
+        deadline = Deadline(0.0)
     try:
         return search(socket, deadline.left(), match)
     except Expired:
@@ -314,15 +317,22 @@ def last_words(socket: SocketState, deadline: Deadline, match: Match) -> Any:
     """Return what matches of what a connection that has just ended tells, `None` if nothing does:
     it is dead a moment before it has told all."""
     link = socket._link
-    connection = link.connection if link is not None and link.status == "connected" else None
-    if not isinstance(connection, ActorRef) or connection.is_alive():
+    if link is None or link.status != "connected" or not has_told_all(socket, deadline):
         return None
-    inbox: Any = connection.actor_inbox
-    inbox.ended.wait(deadline.left())
     try:
         return search(socket, 0.0, match)
     except Expired:
         return None
+
+
+def has_told_all(socket: SocketState, deadline: Deadline) -> bool:
+    """Whether the socket's connection is over; one that has just ended is waited for."""
+    connection = socket._link.connection if socket._link is not None else None
+    if not isinstance(connection, ActorRef) or connection.is_alive():
+        return False
+    inbox: Any = connection.actor_inbox
+    inbox.ended.wait(deadline.left())
+    return True
 
 
 def disconnected_error(awaited: str, event: Any, socket: SocketState) -> NotConnectedError:

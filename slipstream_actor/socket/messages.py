@@ -60,7 +60,7 @@ def await_message(
         left = deadline if socket._link else Deadline(0.0)
         received = receive(socket, awaited, left, match, topic)
     except AwaitTimeoutError:
-        if socket._link is None:
+        if socket._link is None or not socket._link.alive:
             text = f"awaited {awaited}{stands(socket, topic)}"
             raise NotConnectedError(text, socket=socket) from None
         raise

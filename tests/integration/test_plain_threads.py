@@ -217,6 +217,25 @@ def test_after_a_close_it_may_begin_anew(server: PhoenixServer) -> None:
     assert server.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("wait", "error"),
+    [
+        (lambda s: s.await_connect(timeout=None), AwaitTimeoutError),
+        (lambda s: s.await_join(TOPIC, timeout=None), AwaitTimeoutError),
+        (lambda s: s.await_message(TOPIC, timeout=None), NotConnectedError),
+        (lambda s: next(s.messages(TOPIC)), NotConnectedError),
+    ],
+    ids=["await_connect", "await_join", "await_message", "messages"],
+)
+def test_after_a_close_nothing_is_waited_for(
+    server: PhoenixServer, wait: Any, error: type[Exception]
+) -> None:
+    with joined(server) as socket:
+        socket.close()
+        with pytest.raises(error, match=r"is not connected to .*, and does not try to"):
+            wait(socket)
+
+
 # `messages`
 
 
