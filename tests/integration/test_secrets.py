@@ -487,7 +487,7 @@ class BadSerializer:
 
 
 def test_a_connection_that_crashes(server: PhoenixServer, logs: pytest.LogCaptureFixture) -> None:
-    more: dict[str, Any] = {"serializer": BadSerializer(), "heartbeat_interval_msec": 1}
+    more: dict[str, Any] = {"serializer": BadSerializer(), "heartbeat_interval_msec": 50}
     with recording(confidential(server.uri), **{**options(), **more}) as (_, log):
         assert_hidden(log.take("disconnect"))
     assert "on purpose" in logs.text
