@@ -41,25 +41,6 @@ def await_or_put_back(
 
     Signals are handled in the main thread, which no actor runs in.
     """
-    return call_or_put_back(OUTCOMES, function, socket, *args, **kwargs)
-
-
-def ask_or_put_back(
-    function: Callable[Concatenate[S, P], T], socket: S, *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Call what asks for something, and put back the ends that it has looked at when it raises:
-    then nobody has a socket that knows of them."""
-    return call_or_put_back((), function, socket, *args, **kwargs)
-
-
-def call_or_put_back(
-    outcomes: tuple[type[BaseException], ...],
-    function: Callable[Concatenate[S, P], T],
-    socket: S,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """Call a method, and put back what it has taken when it raises what is none of `outcomes`."""
     owner: Any = socket.socket_pid
     if type(owner) is not ThreadRef or owner is not current():
         return function(socket, *args, **kwargs)
@@ -69,9 +50,35 @@ def call_or_put_back(
     try:
         inbox.taken = taken
         return function(socket, *args, **kwargs)
-    except outcomes:
+    except OUTCOMES:
         park_if_exiting()
         raise
+    except BaseException:
+        inbox.put_back(taken)
+        for place in taken:
+            note_end(inbox, place)
+        raise
+    finally:
+        inbox.taken = around
+
+
+def ask_or_put_back(
+    function: Callable[Concatenate[S, P], T], socket: S, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call what asks for something, and put back the ends that it has looked at when it raises:
+    then nobody has a socket that knows of them.
+
+    Not one with `await_or_put_back`: behind a call more a signal handler may raise what is lost.
+    """
+    owner: Any = socket.socket_pid
+    if type(owner) is not ThreadRef or owner is not current():
+        return function(socket, *args, **kwargs)
+    inbox = owner.actor_inbox
+    taken: list[Place] = []
+    around = inbox.taken
+    try:
+        inbox.taken = taken
+        return function(socket, *args, **kwargs)
     except BaseException:
         inbox.put_back(taken)
         for place in taken:
